@@ -1,0 +1,107 @@
+"""The one place that knows array libraries: namespaces, host and device, the `out` hint.
+
+The engine is written against the Python array API standard.  On NumPy and CuPy every function
+of the namespace takes ``out=`` and writes in place; elsewhere the same argument is accepted and
+ignored.  So ``z = xp.matmul(K, y, out=z)`` is one code path, fast where in-place arithmetic
+exists and correct everywhere, as long as the *returned* array is the one that is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+import array_api_compat
+import array_api_compat.numpy
+import numpy as np
+
+__all__ = ["Array", "Namespace", "Scratch", "device", "host", "namespace", "quiet", "to_host"]
+
+Array = Any
+Namespace = Any
+
+# The namespace of host arrays, in which the descent makes its decisions per member.
+host: Namespace = array_api_compat.numpy
+device = array_api_compat.device
+
+# The functions that the engine calls with `out=`.
+_HINTED = frozenset(
+    ("add", "clip", "expm1", "matmul", "multiply", "negative", "sign", "subtract", "tanh")
+)
+
+
+class _OutIgnored:
+    """An array namespace whose functions accept `out` as a hint and return a new array."""
+
+    def __init__(self, xp: Namespace) -> None:
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._xp, name)
+        if name in _HINTED:
+            function = _without_out(function)
+        setattr(self, name, function)
+        return function
+
+
+def _without_out(function: Callable[..., Array]) -> Callable[..., Array]:
+    def call(*args: Any, out: Array | None = None, **options: Any) -> Array:
+        return function(*args, **options)
+
+    return call
+
+
+_out_ignored = cache(_OutIgnored)
+
+
+def _writes_in_place(xp: Namespace) -> bool:
+    return array_api_compat.is_numpy_namespace(xp) or array_api_compat.is_cupy_namespace(xp)
+
+
+def namespace(*arrays: Array) -> Namespace:
+    """The array namespace of `arrays`, whose functions take the `out` hint."""
+    xp = array_api_compat.array_namespace(*arrays)
+    return xp if _writes_in_place(xp) else _out_ignored(xp)
+
+
+def to_host(array: Array) -> np.ndarray[Any, Any]:
+    """`array` as a NumPy array in host memory; the one place that waits for a device."""
+    if array_api_compat.is_numpy_array(array):
+        return array  # type: ignore[no-any-return]
+    if array_api_compat.is_cupy_array(array):
+        return array.get()
+    return np.from_dlpack(array)
+
+
+def quiet() -> AbstractContextManager[None]:
+    """Silence floating-point warnings where a non-finite value is an expected, checked outcome."""
+    return np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
+
+
+class Scratch:
+    """Work arrays by name, allocated at first use and used again by every later block.
+
+    Parameters
+    ----------
+    like : array
+        Decides namespace, dtype and device of the work arrays.
+    """
+
+    def __init__(self, like: Array) -> None:
+        self.xp = namespace(like)
+        self._dtype = like.dtype
+        self._device = device(like)
+        self._arrays: dict[tuple[object, ...], Array] = {}
+        self._in_place = not isinstance(self.xp, _OutIgnored)
+
+    def __call__(self, shape: tuple[int, ...], *name: object) -> Array | None:
+        """The work array called `name`, or None where `out` would be ignored anyway."""
+        if not self._in_place:
+            return None
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape:
+            array = self.xp.empty(shape, dtype=self._dtype, device=self._device)
+            self._arrays[name] = array
+        return array

@@ -1,0 +1,45 @@
+"""Blocks of samples: how many fit the cache, and their channel-major states.
+
+Whatever the engine computes over samples is a sum, or a sequence, over blocks.  That bounds its
+memory whatever the number of samples is, and fixes the order of summation by the shapes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .arrays import Array, Scratch
+
+__all__ = ["block_size", "block_state", "blocks"]
+
+STATE_BYTES = 256 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
+FEWEST_SAMPLES = 128  # below this the calls themselves cost more than what they compute
+
+
+def block_size(n_members: int, n_channels: int, itemsize: int) -> int:
+    """The number of samples whose states, of all members, fill `STATE_BYTES`."""
+    return max(FEWEST_SAMPLES, STATE_BYTES // (n_members * n_channels * itemsize))
+
+
+def blocks(n_samples: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most `size` samples."""
+    for start in range(0, n_samples, size):
+        yield slice(start, min(start + size, n_samples))
+
+
+def block_state(X: Array, rows: slice, n_channels: int, like: Array, scratch: Scratch) -> Array:
+    """y⁰ of the samples `rows` of `X`, (1, n_channels, samples), padded with zeros.
+
+    The block alone is brought to the dtype of the controls, `like`, and to channel-major order, so
+    that `X` may be a read-only memory map.
+    """
+    xp = scratch.xp
+    block = xp.astype(xp.permute_dims(X[rows, :], (1, 0)), like.dtype, copy=False)
+    n_features, size = block.shape
+    y = scratch((1, n_channels, size), "input")
+    if y is None:
+        padding = xp.zeros((n_channels - n_features, size), dtype=block.dtype, device=block.device)
+        return xp.concat([block, padding], axis=0)[None, ...]
+    y[0, :n_features, :] = block
+    y[0, n_features:, :] = 0.0
+    return y

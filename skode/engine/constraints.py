@@ -1,0 +1,48 @@
+"""Constraints on the controls, kept by projecting every trial point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .arrays import Array, device, namespace
+from .controls import Layout
+
+__all__ = ["project_onto_simplex", "simplex_steps", "unconstrained"]
+
+
+def unconstrained(flat: Array) -> Array:
+    """No constraint."""
+    return flat
+
+
+def simplex_steps(layout: Layout, total: float) -> Callable[[Array], Array]:
+    """The projection onto {h ≥ 0, Σ h = total}; the other controls stay as they are."""
+    part = layout.slices.h
+
+    def project(flat: Array) -> Array:
+        xp = namespace(flat)
+        h = project_onto_simplex(flat[:, part], total)
+        return xp.concat([flat[:, : part.start], h, flat[:, part.stop :]], axis=1)
+
+    return project
+
+
+def project_onto_simplex(v: Array, total: float) -> Array:
+    """The nearest point of {x ≥ 0, Σ x = total} to each row of `v`, by sorting.
+
+    x = max(v - θ, 0), where θ is fixed by the number ρ of positive entries: ρ is the number of
+    j with (Σi≤j u_i - total)/j < u_j, u being v in descending order.
+
+    Reference: Duchi, Shalev-Shwartz, Singer, Chandra, "Efficient projections onto the l1-ball for
+    learning in high dimensions" (ICML 2008), figure 1.
+    """
+    xp = namespace(v)
+    v = v - xp.max(v, axis=1, keepdims=True)  # changes nothing but the rounding of far-off points
+    u = xp.sort(v, axis=1, descending=True)
+    rank = xp.arange(1, v.shape[1] + 1, dtype=v.dtype, device=device(v))[None, :]
+    thresholds = (xp.cumulative_sum(u, axis=1) - total) / rank
+    positive = xp.astype(u > thresholds, v.dtype)
+    # The thresholds of the first ρ entries increase up to θ, the largest of them.
+    rho = xp.sum(positive, axis=1, keepdims=True)
+    theta = xp.sum(xp.where(rank == rho, thresholds, 0.0 * thresholds), axis=1, keepdims=True)
+    return xp.clip(v - theta, min=0.0)

@@ -1,0 +1,92 @@
+"""All trainable numbers: one flat row per member, and the named views into it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import NamedTuple
+
+from .arrays import Array, device, namespace
+
+__all__ = ["Controls", "Layout"]
+
+
+class Controls(NamedTuple):
+    """The controls of every member, or a gradient with respect to them.
+
+    Shapes, with the leading axis of the members left out: K (n_layers, n_channels, n_channels),
+    b (n_layers, n_channels), h (n_layers,), W (n_outputs, n_channels), mu (n_outputs,).
+    """
+
+    K: Array
+    b: Array
+    h: Array
+    W: Array
+    mu: Array
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each named part of the controls lies in the flat row of a member."""
+
+    n_layers: int
+    n_channels: int
+    n_outputs: int
+
+    @cached_property
+    def shapes(self) -> Controls:
+        """The shape of every part, for one member."""
+        N, n, q = self.n_layers, self.n_channels, self.n_outputs
+        return Controls(K=(N, n, n), b=(N, n), h=(N,), W=(q, n), mu=(q,))
+
+    @cached_property
+    def slices(self) -> Controls:
+        """The place of every part in the flat row."""
+        ends = list(accumulate(math.prod(shape) for shape in self.shapes))
+        return Controls(*map(slice, [0, *ends], ends))
+
+    @property
+    def size(self) -> int:
+        """Number of controls of one member."""
+        return int(self.slices.mu.stop)
+
+    def views(self, flat: Array) -> Controls:
+        """The named parts of `flat`, of shape (members, size)."""
+        xp = namespace(flat)
+        return Controls(
+            *(
+                xp.reshape(flat[:, part], (flat.shape[0], *shape))
+                for part, shape in zip(self.slices, self.shapes, strict=True)
+            )
+        )
+
+    def flatten(self, controls: Controls) -> Array:
+        """The flat rows, (members, size), of named parts."""
+        xp = namespace(*controls)
+        return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in controls], axis=1)
+
+    def mask(self, free: Collection[str], like: Array) -> Array:
+        """A flat row, one on the parts named in `free` and zero on the parts held fixed.
+
+        Raises
+        ------
+        ValueError
+            If a name is not one of K, b, h, W, mu.
+        """
+        if unknown := set(free) - set(Controls._fields):
+            raise ValueError(
+                f"free must name parts of the controls, {', '.join(Controls._fields)}; "
+                f"got {', '.join(sorted(unknown))}."
+            )
+        xp = namespace(like)
+        return xp.concat(
+            [
+                xp.full(
+                    math.prod(shape), float(name in free), dtype=like.dtype, device=device(like)
+                )
+                for name, shape in zip(Controls._fields, self.shapes, strict=True)
+            ]
+        )

@@ -1,0 +1,75 @@
+"""Backtracking: how far to go in a direction, and which trial points to accept.
+
+Both rules of the published experiments are one rule with different numbers.  For the step t, the
+trial point ũ = project(u + t d) is accepted where
+
+    J(ũ) ≤ J + θ ⟨g, ũ - u⟩ + (κ / 2t) ‖ũ - u‖².
+
+*Lipschitz* is θ = 1, κ = 1 with t = 1/L.  *Armijo* is κ = 0; for ũ = u - t g it reads
+J(ũ) ≤ J - θ t ‖g‖².
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .arrays import Array, host
+
+__all__ = ["LINE_SEARCHES", "LineSearch"]
+
+
+@dataclass(frozen=True)
+class LineSearch:
+    """A backtracking rule.
+
+    Parameters
+    ----------
+    decrease : float
+        θ, the share of the linear prediction that the objective has to fall by.
+    curvature : float
+        κ, how much of a quadratic with curvature 1/t is allowed for.
+    first_step, largest_step : float
+        The first trial step of all, and a bound on the later ones.
+    growth, reduction : float
+        Factors of the step after an accepted and after a rejected trial.
+    """
+
+    decrease: float
+    curvature: float
+    first_step: float
+    largest_step: float
+    growth: float
+    reduction: float
+
+    def accepts(self, J: Array, J_trial: Array, slope: Array, distance2: Array, t: Array) -> Array:
+        """Which trials are good enough; one that is not a number is not.
+
+        All arguments are host arrays of shape (members,): the objective at u and at ũ,
+        ⟨g, ũ - u⟩, ‖ũ - u‖², and the step.
+        """
+        bound = J + self.decrease * slope + self.curvature / (2 * t) * distance2
+        return J_trial <= bound  # False where J_trial is NaN or +inf
+
+    def next_step(self, t: Array, accepted: Array) -> Array:
+        """The step of the next trial."""
+        return host.where(
+            accepted, host.minimum(t * self.growth, self.largest_step), t * self.reduction
+        )
+
+
+LINE_SEARCHES: dict[str, LineSearch] = {
+    # L₀ = 0.1; L ← 0.99 L after an accepted step, 1.5 L after a rejected one.  The bound on the
+    # step keeps L from underflowing in a long run.
+    "lipschitz": LineSearch(
+        decrease=1.0,
+        curvature=1.0,
+        first_step=10.0,
+        largest_step=1e12,
+        growth=1 / 0.99,
+        reduction=1 / 1.5,
+    ),
+    # First trial min(10, 2 × last step), then halved.
+    "armijo": LineSearch(
+        decrease=0.4, curvature=0.0, first_step=1.0, largest_step=10.0, growth=2.0, reduction=0.5
+    ),
+}

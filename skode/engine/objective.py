@@ -1,0 +1,149 @@
+"""The objective J and its gradient, as a sum over blocks of samples.
+
+    J(U) = Σi wi ℓ(W yᴺi + μ, ci) + ½ α (‖K‖² + ‖W‖²)
+
+for every member of the batch at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from .arrays import Array, Scratch, namespace, quiet
+from .blocks import block_size, block_state, blocks
+from .controls import Controls, Layout
+from .losses import Loss
+from .networks import Network
+from .penalties import l2
+from .stages import Step
+
+__all__ = ["Objective", "outputs"]
+
+
+class Objective:
+    """J and its gradient by the costate equation, exact to rounding.
+
+    Parameters
+    ----------
+    network : Network
+    layout : Layout
+    loss : Loss
+    X : array of shape (samples, n_features)
+    targets : array of shape (samples, n_outputs)
+    weights : array of shape (samples,)
+        Factors wi of the samples' losses: 1/samples each for the mean, ones for the sum.
+    alpha : array of shape (members,)
+        The members' L2 penalties.
+    free : collection of str, default=("K", "b", "W", "mu")
+        The parts of the controls to train; the gradient of the others is zero.
+    block_size : int, optional
+        Samples per block; by default as many as suit the cache.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        layout: Layout,
+        loss: Loss,
+        X: Array,
+        targets: Array,
+        weights: Array,
+        alpha: Array,
+        free: Collection[str] = ("K", "b", "W", "mu"),
+        block_size: int | None = None,
+    ) -> None:
+        self.network = network
+        self.layout = layout
+        self.loss = loss
+        self.X = X
+        self.targets = targets
+        self.weights = weights
+        self.alpha = alpha
+        self.free = frozenset(free)
+        self._mask = layout.mask(free, like=alpha)
+        self._block_size = block_size
+        self._scratch: dict[tuple[int, int], Scratch] = {}
+
+    def value_and_gradient(self, flat: Array, members: Any = ...) -> tuple[Array, Array]:
+        """J, (members,) in float64, and its gradient, of the shape of `flat`.
+
+        Parameters
+        ----------
+        flat : array of shape (members, layout.size)
+        members : array of int, optional
+            Which members the rows are; all of them by default.
+        """
+        U = self.layout.views(flat)
+        with quiet():
+            J, dU = l2(U, self.alpha[members])
+            gradient = self.layout.flatten(dU)
+            for rows, scratch in self._blocks(flat):
+                J_block, dU = self._block(U, rows, scratch)
+                J = J + J_block
+                gradient = gradient + self.layout.flatten(dU)
+            return J, gradient * self._mask
+
+    def _blocks(self, flat: Array) -> Iterator[tuple[slice, Scratch]]:
+        """The blocks, each with the work arrays of its shape."""
+        n_members = flat.shape[0]
+        size = self._block_size or block_size(
+            n_members, self.layout.n_channels, flat.dtype.itemsize
+        )
+        if any(known != n_members for known, _ in self._scratch):
+            self._scratch.clear()  # members have dropped out: their share of the memory goes too
+        for rows in blocks(self.X.shape[0], size):
+            shape = (n_members, rows.stop - rows.start)
+            yield rows, self._scratch.setdefault(shape, Scratch(flat))
+
+    def _block(self, U: Controls, rows: slice, scratch: Scratch) -> tuple[Array, Controls]:
+        """The share of one block in the data loss and in its gradient."""
+        xp = scratch.xp
+        y = block_state(self.X, rows, self.layout.n_channels, U.K, scratch)
+        c = xp.astype(xp.permute_dims(self.targets[rows, :], (1, 0)), y.dtype)[None, ...]
+        w = xp.astype(self.weights[rows], y.dtype, copy=False)[None, :]
+
+        steps: list[Step] = []
+        y = self.network.propagate(U, y, scratch, steps)
+        z = _readout(U, y)
+        J = xp.sum(w * self.loss.value(xp, z, c), axis=1, dtype=xp.float64)
+
+        dz = w[:, None, :] * self.loss.slope(xp, z, c)
+        p = xp.matmul(xp.matrix_transpose(U.W), dz, out=scratch(y.shape, "p"))
+        dW, dmu = xp.matmul(dz, xp.matrix_transpose(y)), xp.sum(dz, axis=2)
+        _, (dK, db, dh) = self.network.pull_back(U, steps, p, scratch, with_h="h" in self.free)
+        return J, Controls(dK, db, dh, dW, dmu)
+
+
+def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
+    """The outputs W yᴺ + μ of every member on every row of `X`.
+
+    Parameters
+    ----------
+    network : Network
+    U : Controls
+    X : array of shape (samples, n_features)
+
+    Returns
+    -------
+    array of shape (members, n_outputs, samples)
+    """
+    n_members, _, n_channels, _ = U.K.shape
+    size = block or block_size(n_members, n_channels, U.K.dtype.itemsize)
+    scratch = Scratch(U.K)
+    with quiet():
+        return scratch.xp.concat(
+            [
+                _readout(
+                    U,
+                    network.propagate(U, block_state(X, rows, n_channels, U.K, scratch), scratch),
+                )
+                for rows in blocks(X.shape[0], size)
+            ],
+            axis=2,
+        )
+
+
+def _readout(U: Controls, y: Array) -> Array:
+    """z = W y + μ."""
+    return namespace(y).matmul(U.W, y) + U.mu[:, :, None]
