@@ -69,9 +69,9 @@ def namespace(*arrays: Array) -> Namespace:
 def to_host(array: Array) -> np.ndarray[Any, Any]:
     """`array` as a NumPy array in host memory; the one place that waits for a device."""
     if array_api_compat.is_numpy_array(array):
-        return array  # type: ignore[no-any-return]
+        return array
     if array_api_compat.is_cupy_array(array):
-        return array.get()
+        return array.get()  # type: ignore[no-any-return]
     return np.from_dlpack(array)
 
 

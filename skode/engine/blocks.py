@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .arrays import Array, Scratch
+from .arrays import Array, Scratch, namespace
 
 __all__ = ["block_size", "block_state", "blocks"]
 
@@ -16,8 +16,9 @@ STATE_BYTES = 256 * 1024  # one state of a block; a layer touches a few of them,
 FEWEST_SAMPLES = 128  # below this the calls themselves cost more than what they compute
 
 
-def block_size(n_members: int, n_channels: int, itemsize: int) -> int:
-    """The number of samples whose states, of all members, fill `STATE_BYTES`."""
+def block_size(n_members: int, n_channels: int, like: Array) -> int:
+    """The number of samples whose states, of all members, fill `STATE_BYTES` in the given dtype."""
+    itemsize = int(namespace(like).finfo(like.dtype).bits) // 8
     return max(FEWEST_SAMPLES, STATE_BYTES // (n_members * n_channels * itemsize))
 
 

@@ -8,7 +8,6 @@ for every member of the batch at once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from .arrays import Array, Scratch, namespace, quiet
 from .blocks import block_size, block_state, blocks
@@ -65,7 +64,7 @@ class Objective:
         self._block_size = block_size
         self._scratch: dict[tuple[int, int], Scratch] = {}
 
-    def value_and_gradient(self, flat: Array, members: Any = ...) -> tuple[Array, Array]:
+    def value_and_gradient(self, flat: Array, members: Array | None = None) -> tuple[Array, Array]:
         """J, (members,) in float64, and its gradient, of the shape of `flat`.
 
         Parameters
@@ -74,9 +73,11 @@ class Objective:
         members : array of int, optional
             Which members the rows are; all of them by default.
         """
+        xp = namespace(flat)
+        alpha = self.alpha if members is None else xp.take(self.alpha, members, axis=0)
         U = self.layout.views(flat)
         with quiet():
-            J, dU = l2(U, self.alpha[members])
+            J, dU = l2(U, alpha)
             gradient = self.layout.flatten(dU)
             for rows, scratch in self._blocks(flat):
                 J_block, dU = self._block(U, rows, scratch)
@@ -87,9 +88,7 @@ class Objective:
     def _blocks(self, flat: Array) -> Iterator[tuple[slice, Scratch]]:
         """The blocks, each with the work arrays of its shape."""
         n_members = flat.shape[0]
-        size = self._block_size or block_size(
-            n_members, self.layout.n_channels, flat.dtype.itemsize
-        )
+        size = self._block_size or block_size(n_members, self.layout.n_channels, flat)
         if any(known != n_members for known, _ in self._scratch):
             self._scratch.clear()  # members have dropped out: their share of the memory goes too
         for rows in blocks(self.X.shape[0], size):
@@ -129,7 +128,7 @@ def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -
     array of shape (members, n_outputs, samples)
     """
     n_members, _, n_channels, _ = U.K.shape
-    size = block or block_size(n_members, n_channels, U.K.dtype.itemsize)
+    size = block or block_size(n_members, n_channels, U.K)
     scratch = Scratch(U.K)
     with quiet():
         return scratch.xp.concat(

@@ -76,7 +76,7 @@ def train(
 
     Raises
     ------
-    FloatingPointError
+    ValueError
         If the objective or its gradient is not finite at the start of a member.
     """
     run = _Run(objective, start, line_search, SOLVERS[solver], project, max_iter)
@@ -115,7 +115,10 @@ class _Run:
         J, self.g = objective.value_and_gradient(self.u)
         self.J = to_host(J).copy()
         if not host.all(host.isfinite(self.J + to_host(_sum_of_products(self.g, self.g)))):
-            raise FloatingPointError("the objective or its gradient is not finite at the start")
+            raise ValueError(
+                "the objective or its gradient is not finite at the start of training: scale X, "
+                "for example with StandardScaler, or take a smaller h"
+            )
 
         members = start.shape[0]
         self.running = host.arange(members)
@@ -134,7 +137,8 @@ class _Run:
         step = xp.asarray(t, dtype=u.dtype, device=device(u))[:, None]
         with quiet():
             trial = self.project(u + step * self.direction(self.g))
-            J_trial, g_trial = self.objective.value_and_gradient(trial, running)
+            members = xp.asarray(running, device=device(u))
+            J_trial, g_trial = self.objective.value_and_gradient(trial, members)
             move = trial - u
             # One transfer to the host for all that the decisions need.
             J_trial, slope, distance2, size2, norm2 = to_host(

@@ -1,0 +1,30 @@
+import importlib
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import settings
+
+mpl.use("Agg")
+
+# The same examples in every run; timings of shared machines are no failures.
+settings.register_profile("skode", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile("skode")
+
+
+@pytest.fixture(params=["numpy", "array_api_strict"])
+def xp(request):
+    """The array namespaces on which the engine is tested."""
+    return importlib.import_module(request.param)
+
+
+@pytest.fixture
+def frozen():
+    """Makes read-only arrays, so that code which writes into its input fails."""
+
+    def freeze(array):
+        array = np.array(array)
+        array.setflags(write=False)
+        return array
+
+    return freeze

@@ -1,0 +1,52 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import brentq
+
+from skode.engine.arrays import to_host
+from skode.engine.constraints import project_onto_simplex, simplex_steps, unconstrained
+from skode.engine.controls import Layout
+
+vectors = arrays(
+    float, st.tuples(st.integers(1, 3), st.integers(1, 8)), elements=st.floats(-50, 50)
+)
+totals = st.floats(0.1, 10)
+
+
+@given(vectors, totals)
+def test_projection_is_the_shifted_positive_part_that_has_the_sum(v, total):
+    # The optimality conditions: x = max(v - θ, 0) with the θ that makes the sum right.
+    x = project_onto_simplex(v, total)
+    assert (x >= 0).all()
+    np.testing.assert_allclose(x.sum(1), total, rtol=1e-12)
+    for row, found in zip(v, x, strict=True):
+        theta = brentq(
+            lambda t, row=row: np.maximum(row - t, 0).sum() - total,
+            row.min() - total - 1,
+            row.max(),
+            xtol=1e-13,
+        )
+        np.testing.assert_allclose(found, np.maximum(row - theta, 0), atol=1e-10)
+
+
+@given(vectors, totals)
+def test_projection_is_idempotent(v, total):
+    x = project_onto_simplex(v, total)
+    np.testing.assert_allclose(project_onto_simplex(x, total), x, atol=1e-13 * total)
+
+
+def test_far_off_points_keep_the_sum(xp):
+    v = xp.asarray([[1e17, 1e17 - 64, 0.0]])
+    np.testing.assert_allclose(to_host(xp.sum(project_onto_simplex(v, 2.0))), 2.0, rtol=1e-15)
+
+
+def test_only_the_steps_are_projected(xp):
+    layout = Layout(3, 2, 1)
+    flat = np.random.default_rng(0).normal(size=(2, layout.size))
+    projected = to_host(simplex_steps(layout, 1.5)(xp.asarray(flat)))
+    before, after = layout.views(flat), layout.views(projected)
+    np.testing.assert_allclose(after.h.sum(1), 1.5)
+    for name in ("K", "b", "W", "mu"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    assert unconstrained(flat) is flat

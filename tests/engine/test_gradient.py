@@ -1,0 +1,192 @@
+"""The adjoint gradient against complex steps, finite differences and Proposition 1."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skode.engine.arrays import Scratch
+from skode.engine.controls import Controls, Layout
+from skode.engine.losses import LOSSES
+from skode.engine.networks import feed_forward, ode_net
+from skode.engine.objective import Objective
+from skode.engine.stages import Step
+from skode.engine.tableaux import TABLEAUX, as_tableau
+from tests import reference
+
+FREE = {
+    "fixed": ("K", "b", "W", "mu"),
+    "learned": ("K", "b", "h", "W", "mu"),
+    "simplex": ("K", "b", "h", "W", "mu"),
+}
+
+
+def problem(loss, steps, n_features=2, n_channels=3, N=3, members=2, seed=0, dtype=float):
+    """A layout, random controls, data, targets, weights and penalties."""
+    rng = np.random.default_rng(seed)
+    q = 1 if loss == "logistic" else 3
+    layout = Layout(N, n_channels, q)
+    h = {
+        "fixed": np.full((members, N), 0.3),
+        "learned": rng.normal(size=(members, N)),  # some are negative
+        "simplex": rng.dirichlet(np.ones(N), size=members),
+    }[steps]
+    if steps == "simplex":
+        h[:, 0], h[:, -1] = 0.0, h[:, -1] + h[:, 0]  # and some are zero
+    flat = layout.flatten(
+        Controls(
+            K=rng.normal(size=(members, N, n_channels, n_channels)),
+            b=rng.normal(size=(members, N, n_channels)),
+            h=h,
+            W=rng.normal(size=(members, q, n_channels)),
+            mu=rng.normal(size=(members, q)),
+        )
+    )
+    m = 7
+    X = rng.normal(size=(m, n_features))
+    label = rng.integers(0, 2 if q == 1 else q, m)
+    targets = (label[:, None] == 1) if q == 1 else (label[:, None] == np.arange(q))
+    weights = rng.uniform(size=m) / m
+    alpha = rng.uniform(size=members)
+    return layout, *(a.astype(dtype) for a in (flat, X, targets, weights, alpha))
+
+
+def assert_exact(network, scheme, activation, carry, loss, steps, tolerance=1e-12, **sizes):
+    layout, flat, X, targets, weights, alpha = problem(loss, steps, **sizes)
+    free = FREE[steps]
+    J, gradient = Objective(
+        network, layout, LOSSES[loss], X, targets, weights, alpha, free
+    ).value_and_gradient(flat)
+    for k, row in enumerate(flat):
+
+        def J_of(controls, k=k):
+            return reference.objective(
+                scheme, activation, carry, loss, controls, X, targets, weights, alpha[k]
+            )
+
+        expected = reference.complex_step_gradient(J_of, layout, row)
+        if "h" not in free:
+            expected[layout.slices.h] = 0.0
+        np.testing.assert_allclose(J[k], J_of(reference.member(layout, row)), rtol=1e-13)
+        error = np.abs(gradient[k] - expected).max() / np.abs(expected).max()
+        assert error <= tolerance
+
+
+@pytest.mark.parametrize("steps", FREE)
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("scheme", TABLEAUX)
+def test_ode_net_against_complex_steps(scheme, loss, activation, steps):
+    tableau = TABLEAUX[scheme]
+    network = ode_net(tableau, activation)
+    assert_exact(network, reference.triple(tableau), activation, 1.0, loss, steps)
+
+
+@pytest.mark.parametrize("steps", FREE)
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_feed_forward_against_complex_steps(loss, activation, steps):
+    euler = reference.triple(TABLEAUX["euler"])
+    assert_exact(feed_forward(activation), euler, activation, 0.0, loss, steps)
+
+
+@given(reference.explicit_schemes(), st.integers(0, 1000))
+def test_random_tableaux_with_zero_weights(scheme, seed):
+    network = ode_net(as_tableau(scheme), "tanh")
+    assert_exact(network, scheme, "tanh", 1.0, "softmax", "learned", N=2, seed=seed)
+
+
+def costates(network, scheme, activation, seed):
+    """p⁰, ∂K, ∂b by the engine and by Proposition 1, from the same random pᴺ."""
+    layout, flat, X, *_ = problem("logistic", "learned", members=1, seed=seed)
+    U = layout.views(flat)
+    y = np.zeros((1, layout.n_channels, len(X)))
+    y[0, : X.shape[1]] = X.T
+    p = np.random.default_rng(seed).normal(size=y.shape)
+    expected = reference.proposition_1(
+        scheme, activation, reference.member(layout, flat[0]), X, p[0].copy()
+    )
+    steps: list[Step] = []
+    scratch = Scratch(flat)
+    network.propagate(U, y, scratch, steps)
+    p0, (dK, db, _) = network.pull_back(U, steps, p, scratch, with_h=False)
+    return (p0[0], dK[0], db[0]), expected
+
+
+@given(reference.explicit_schemes(zero_weights=False), st.integers(0, 1000))
+def test_division_free_form_agrees_with_proposition_1(scheme, seed):
+    found, expected = costates(ode_net(as_tableau(scheme), "tanh"), scheme, "tanh", seed)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity", "relu"])
+@pytest.mark.parametrize("scheme", [name for name, t in TABLEAUX.items() if all(t.b)])
+def test_named_schemes_agree_with_proposition_1(scheme, activation):
+    tableau = TABLEAUX[scheme]
+    found, expected = costates(
+        ode_net(tableau, activation), reference.triple(tableau), activation, seed=1
+    )
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-13 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("network", [ode_net(TABLEAUX["rk4"], "relu"), feed_forward("relu")])
+def test_relu_by_finite_differences(network, seed):
+    # Central differences of step 1e-6: truncation 1e-12, cancellation 1e-10; 1e-7 is far above
+    # both and far below the jump at a kink, which none of these points lies within 1e-6 of.
+    layout, flat, X, targets, weights, alpha = problem("softmax", "learned", seed=seed)
+    objective = Objective(
+        network, layout, LOSSES["softmax"], X, targets, weights, alpha, FREE["learned"]
+    )
+    _, gradient = objective.value_and_gradient(flat)
+    for k in range(layout.size):
+        step = np.zeros(layout.size)
+        step[k] = 1e-6
+        ahead, _ = objective.value_and_gradient(flat + step)
+        behind, _ = objective.value_and_gradient(flat - step)
+        np.testing.assert_allclose(
+            gradient[:, k], (ahead - behind) / 2e-6, atol=1e-7 * np.abs(gradient).max()
+        )
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity", "relu"])
+def test_float32_by_finite_differences(activation, loss):
+    # Along the gradient with step 1e-2: cancellation in float32 leaves 1e-7/1e-2 = 1e-5, and
+    # truncation 1e-4 of the third derivative, so 5e-3 of the slope tells right from wrong.
+    layout, flat, X, targets, weights, alpha = problem(loss, "learned", dtype=np.float32)
+    network = ode_net(TABLEAUX["heun"], activation)
+    objective = Objective(
+        network, layout, LOSSES[loss], X, targets, weights, alpha, FREE["learned"]
+    )
+    J, gradient = objective.value_and_gradient(flat)
+    assert (J.dtype, gradient.dtype) == (np.float64, np.float32)
+    norm = np.linalg.norm(gradient, axis=1, keepdims=True)
+    step = np.float32(1e-2) * gradient / norm
+    ahead, _ = objective.value_and_gradient(flat + step)
+    behind, _ = objective.value_and_gradient(flat - step)
+    np.testing.assert_allclose((ahead - behind) / 2e-2, norm[:, 0], rtol=5e-3)
+
+
+@settings(max_examples=15)
+@given(reference.explicit_schemes(), st.integers(0, 100))
+def test_costate_is_the_derivative_with_respect_to_the_input(scheme, seed):
+    layout, flat, X, *_ = problem("logistic", "learned", members=1, seed=seed)
+    U, controls = layout.views(flat), reference.member(layout, flat[0])
+    y = np.zeros((1, layout.n_channels, len(X)))
+    y[0, : X.shape[1]] = X.T
+    p = np.random.default_rng(seed).normal(size=y.shape)
+    steps: list[Step] = []
+    scratch = Scratch(flat)
+    network = ode_net(as_tableau(scheme), "tanh")
+    network.propagate(U, y, scratch, steps)
+    p0, _ = network.pull_back(U, steps, p.copy(), scratch, with_h=False)
+    for k in range(X.shape[1]):
+        moved = X.astype(complex)
+        moved[:, k] += 1e-40j
+        complex_controls = Controls(*(part.astype(complex) for part in controls))
+        state = reference.forward(scheme, "tanh", 1.0, complex_controls, moved)[-1]
+        derivative = (state.imag / 1e-40 * p[0]).sum(0)  # samples do not interact
+        np.testing.assert_allclose(p0[0, k], derivative, atol=1e-12 * np.abs(p0).max())

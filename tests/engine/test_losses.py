@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from skode.engine.arrays import namespace, to_host
+from skode.engine.losses import LOSSES
+from tests import reference
+
+
+def outputs_and_targets(loss, xp):
+    rng = np.random.default_rng(0)
+    q = 1 if loss == "logistic" else 3
+    z = rng.normal(size=(2, q, 6)) * 3
+    label = rng.integers(0, max(q, 2), 6)
+    c = (label == 1)[None, :] if q == 1 else label == np.arange(q)[:, None]
+    c = c.astype(float)[None]
+    return z, c, namespace(xp.asarray(z)), xp.asarray(z), xp.asarray(c)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_value_against_the_textbook_and_slope_against_complex_steps(loss, xp):
+    z, c, ns, z_, c_ = outputs_and_targets(loss, xp)
+    value, slope = LOSSES[loss].value(ns, z_, c_), LOSSES[loss].slope(ns, z_, c_)
+    for k in range(2):
+        expected = reference.LOSSES[loss](z[k], c[0])
+        np.testing.assert_allclose(to_host(value)[k], expected, rtol=1e-13)
+        for q in range(z.shape[1]):
+            moved = z[k].astype(complex)
+            moved[q] += 1e-40j
+            derivative = reference.LOSSES[loss](moved, c[0]).imag / 1e-40
+            np.testing.assert_allclose(to_host(slope)[k, q], derivative, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("loss", "q"), [("squared", 1), ("squared", 3), ("logistic", 1), ("softmax", 3)]
+)
+@given(data=st.data())
+def test_probabilities_sum_to_one_far_out_too(loss, q, data):
+    z = data.draw(arrays(float, (2, q, 3), elements=st.floats(-1e4, 1e4)))
+    log_proba = LOSSES[loss].log_proba(np, z)
+    assert log_proba.shape == (2, max(q, 2), 3)
+    assert np.isfinite(log_proba).all()
+    np.testing.assert_allclose(np.exp(log_proba).sum(1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_do_not_overflow(loss):
+    z = np.array([[[1e8], [-1e8]]])[:, : 1 if loss == "logistic" else 2]
+    c = np.array([[[0.0], [1.0]]])[:, : z.shape[1]]
+    assert np.isfinite(LOSSES[loss].value(np, z, c)).all()
+    assert np.isfinite(LOSSES[loss].slope(np, z, c)).all()

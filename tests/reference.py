@@ -1,0 +1,121 @@
+"""The mathematics once more: one member, plain loops, nothing shared with the engine.
+
+It accepts complex numbers, so that derivatives can be taken by complex steps, and it is as slow as
+it is plain.
+"""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from skode.engine.controls import Controls
+
+ACTIVATIONS = {
+    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
+    "softplus": (lambda z: np.log1p(np.exp(z)), lambda z: 1 / (1 + np.exp(-z))),
+    "identity": (lambda z: z, np.ones_like),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
+}
+
+
+def logistic(z):
+    return 1 / (1 + np.exp(-z))
+
+
+# Sums over the outputs of (outputs, samples); c holds zeros and ones.
+LOSSES = {
+    "squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(0),
+    "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z)[0],
+    "softmax": lambda z, c: np.log(np.exp(z).sum(0)) - (c * z).sum(0),
+}
+
+
+def stage_values(scheme, sigma, y, K, b, h):
+    A, weights, _ = scheme
+    Y, F = [], []
+    for i in range(len(weights)):
+        Y.append(y + h * sum(A[i][j] * F[j] for j in range(i)))
+        F.append(sigma(K @ Y[i] + b[:, None]))
+    return Y, F
+
+
+def forward(scheme, activation, carry, controls, X):
+    """The states y⁰ … yᴺ, (n_channels, samples) each, of one member."""
+    sigma = ACTIVATIONS[activation][0]
+    N, n, _ = controls.K.shape
+    y = np.zeros((n, len(X)), dtype=controls.K.dtype)
+    y[: X.shape[1]] = X.T
+    states = [y]
+    for layer in range(N):
+        K, b, h = controls.K[layer], controls.b[layer], controls.h[layer]
+        _, F = stage_values(scheme, sigma, y, K, b, h)
+        y = carry * y + h * sum(w * Fi for w, Fi in zip(scheme[1], F, strict=True))
+        states.append(y)
+    return states
+
+
+def objective(scheme, activation, carry, loss, controls, X, targets, weights, alpha):
+    y = forward(scheme, activation, carry, controls, X)[-1]
+    z = controls.W @ y + controls.mu[:, None]
+    penalty = 0.5 * alpha * ((controls.K**2).sum() + (controls.W**2).sum())
+    return (weights * LOSSES[loss](z, targets.T)).sum() + penalty
+
+
+def complex_step_gradient(function, layout, row):
+    """∂function/∂row, exact to rounding: Im f(x + iε)/ε with ε = 1e-40."""
+    gradient = np.empty(layout.size)
+    for k in range(layout.size):
+        moved = row.astype(complex)
+        moved[k] += 1e-40j
+        gradient[k] = function(member(layout, moved)).imag / 1e-40
+    return gradient
+
+
+def member(layout, row):
+    """The named parts of one flat row."""
+    return Controls(
+        *(row[s].reshape(shape) for s, shape in zip(layout.slices, layout.shapes, strict=True))
+    )
+
+
+def proposition_1(scheme, activation, controls, X, p):
+    """p⁰ and ∂J/∂K, ∂J/∂b of an ODE network from pᴺ by Proposition 1 of Benning et al. (2021).
+
+    Pi = p⁺ - h Σk (aki bk / bi) λk,  λk = -Jkᵀ Pk,  p = p⁺ - h Σi bi λi,
+    ∂J/∂U = h Σi bi (∂f/∂U)ᵀ Pi.
+    """
+    sigma, slope = ACTIVATIONS[activation]
+    A, weights, _ = scheme
+    s = len(weights)
+    states = forward(scheme, activation, 1.0, controls, X)
+    dK, db = np.zeros_like(controls.K), np.zeros_like(controls.b)
+    for layer in reversed(range(len(controls.K))):
+        K, b, h = controls.K[layer], controls.b[layer], controls.h[layer]
+        Y, _ = stage_values(scheme, sigma, states[layer], K, b, h)
+        costate = {}  # λk
+        for i in reversed(range(s)):
+            P = p - h * sum(A[k][i] * weights[k] / weights[i] * costate[k] for k in range(i + 1, s))
+            G = slope(K @ Y[i] + b[:, None]) * P
+            costate[i] = -K.T @ G
+            dK[layer] += h * weights[i] * G @ Y[i].T
+            db[layer] += h * weights[i] * G.sum(1)
+        p = p - h * sum(weights[i] * costate[i] for i in range(s))
+    return p, dK, db
+
+
+def triple(tableau):
+    return tableau.A, tableau.b, tableau.c
+
+
+@st.composite
+def explicit_schemes(draw, zero_weights=True):
+    """Random consistent explicit tableaux (A, b, c), some weights zero if wished."""
+    s = draw(st.integers(1, 4))
+    entry = st.floats(-2, 2, allow_nan=False).map(lambda x: round(x, 3))
+    A = [[draw(entry) if j < i else 0.0 for j in range(s)] for i in range(s)]
+    size = st.floats(0.2, 1).map(lambda x: round(x, 3))
+    weights = [draw(size) for _ in range(s)]
+    if zero_weights:
+        keep = draw(st.lists(st.booleans(), min_size=s, max_size=s).filter(any))
+        weights = [w * k for w, k in zip(weights, keep, strict=True)]
+    total = sum(weights)
+    return A, [w / total for w in weights], [sum(row) for row in A]
