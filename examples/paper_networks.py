@@ -25,7 +25,8 @@ from skode.engine.controls import Controls, Layout
 from skode.engine.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
-from skode.engine.objective import Objective, outputs
+from skode.engine.objective import Objective
+from skode.engine.prediction import outputs
 from skode.engine.tableaux import TABLEAUX
 from skode.engine.training import train
 

@@ -21,7 +21,8 @@ from .engine.descent import SOLVERS
 from .engine.fields import ACTIVATIONS
 from .engine.line_search import LINE_SEARCHES
 from .engine.losses import LOSSES
-from .engine.objective import Objective, outputs
+from .engine.objective import Objective
+from .engine.prediction import outputs
 from .engine.training import INTERRUPTED, MAX_ITER, train
 
 logger = logging.getLogger("skode")
@@ -142,6 +143,9 @@ class NetworkEstimator(BaseEstimator):
     def _controls(self):
         return Controls(self.K_, self.b_, self.h_, self.W_, self.mu_)
 
+    def _fitted_network(self):
+        return self._network(self._fitted_recipe)
+
     def _validated(self, X):
         """X as it has to be for prediction."""
         check_is_fitted(self)
@@ -149,7 +153,8 @@ class NetworkEstimator(BaseEstimator):
 
     def _outputs(self, X):
         """The outputs of every member, (n_members, n_outputs, n_samples)."""
-        z = outputs(self._network(self._fitted_recipe), self._controls(), self._validated(X))
+        X = self._validated(X)
+        z = outputs(self._fitted_network(), self._controls(), X)
         if not np.isfinite(z).all():
             raise ValueError(
                 f"The network's output is not finite for {(~np.isfinite(z)).any((0, 1)).sum()} of "
@@ -284,7 +289,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        return self.classes_[self._log_proba(X).argmax(axis=0)]
+        most_likely = self._log_proba(X).argmax(axis=0)
+        return self.classes_[most_likely]
 
     def _log_proba(self, X):
         """Logarithm of the members' mean probabilities, (n_classes, n_samples)."""

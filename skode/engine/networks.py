@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrays import Array, Scratch
+from .arrays import Array, Scratch, namespace
 from .controls import Controls
 from .fields import ACTIVATIONS, AffineField
 from .stages import Step, explicit_adjoint_step, explicit_step
 from .tableaux import TABLEAUX, ButcherTableau
 
-__all__ = ["Network", "feed_forward", "ode_net"]
+__all__ = ["Network", "feed_forward", "ode_net", "readout"]
 
 
 @dataclass(frozen=True)
@@ -111,3 +111,8 @@ def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
 def feed_forward(activation: str = "tanh") -> Network:
     """The feed-forward baseline y⁺ = h σ(K y + b), which is no ODE."""
     return Network(TABLEAUX["euler"], AffineField(ACTIVATIONS[activation]), carry=0.0)
+
+
+def readout(U: Controls, y: Array) -> Array:
+    """The outputs z = W y + μ, (members, n_outputs, samples)."""
+    return namespace(y).matmul(U.W, y) + U.mu[:, :, None]

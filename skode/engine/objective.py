@@ -13,11 +13,11 @@ from .arrays import Array, Scratch, namespace, quiet
 from .blocks import block_size, block_state, blocks
 from .controls import Controls, Layout
 from .losses import Loss
-from .networks import Network
+from .networks import Network, readout
 from .penalties import l2
 from .stages import Step
 
-__all__ = ["Objective", "outputs"]
+__all__ = ["Objective"]
 
 
 class Objective:
@@ -104,7 +104,7 @@ class Objective:
 
         steps: list[Step] = []
         y = self.network.propagate(U, y, scratch, steps)
-        z = _readout(U, y)
+        z = readout(U, y)
         J = xp.sum(w * self.loss.value(xp, z, c), axis=1, dtype=xp.float64)
 
         dz = w[:, None, :] * self.loss.slope(xp, z, c)
@@ -112,37 +112,3 @@ class Objective:
         dW, dmu = xp.matmul(dz, xp.matrix_transpose(y)), xp.sum(dz, axis=2)
         _, (dK, db, dh) = self.network.pull_back(U, steps, p, scratch, with_h="h" in self.free)
         return J, Controls(dK, db, dh, dW, dmu)
-
-
-def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
-    """The outputs W yᴺ + μ of every member on every row of `X`.
-
-    Parameters
-    ----------
-    network : Network
-    U : Controls
-    X : array of shape (samples, n_features)
-
-    Returns
-    -------
-    array of shape (members, n_outputs, samples)
-    """
-    n_members, _, n_channels, _ = U.K.shape
-    size = block or block_size(n_members, n_channels, U.K)
-    scratch = Scratch(U.K)
-    with quiet():
-        return scratch.xp.concat(
-            [
-                _readout(
-                    U,
-                    network.propagate(U, block_state(X, rows, n_channels, U.K, scratch), scratch),
-                )
-                for rows in blocks(X.shape[0], size)
-            ],
-            axis=2,
-        )
-
-
-def _readout(U: Controls, y: Array) -> Array:
-    """z = W y + μ."""
-    return namespace(y).matmul(U.W, y) + U.mu[:, :, None]

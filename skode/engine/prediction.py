@@ -1,0 +1,56 @@
+"""What trained networks do with samples: their outputs and their states, block by block."""
+
+from __future__ import annotations
+
+from .arrays import Array, Scratch, quiet
+from .blocks import block_size, block_state, blocks
+from .controls import Controls
+from .networks import Network, readout
+from .stages import Step
+
+__all__ = ["outputs", "trajectories"]
+
+
+def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
+    """The outputs W yᴺ + μ of every member for every row of `X`.
+
+    Parameters
+    ----------
+    network : Network
+    U : Controls
+    X : array of shape (samples, n_features)
+    block : int, optional
+        Samples per block; by default as many as suit the cache.
+
+    Returns
+    -------
+    array of shape (members, n_outputs, samples)
+    """
+    members, _, n_channels, _ = U.K.shape
+    scratch = Scratch(U.K)
+    z = []
+    with quiet():
+        for rows in blocks(X.shape[0], block or block_size(members, n_channels, U.K)):
+            y = block_state(X, rows, n_channels, U.K, scratch)
+            z.append(readout(U, network.propagate(U, y, scratch)))
+        return scratch.xp.concat(z, axis=2)
+
+
+def trajectories(network: Network, U: Controls, X: Array) -> Array:
+    """The states y⁰ … yᴺ of every member for every row of `X`.
+
+    Returns
+    -------
+    array of shape (members, n_layers + 1, n_channels, samples)
+    """
+    members, _, n_channels, _ = U.K.shape
+    scratch = Scratch(U.K)
+    xp = scratch.xp
+    shape = (members, n_channels, X.shape[0])
+    steps: list[Step] = []
+    with quiet():
+        y = block_state(X, slice(0, X.shape[0]), n_channels, U.K, scratch)
+        y = network.propagate(U, y, scratch, steps)
+        # The first stage of an explicit scheme lies at the state itself.
+        states = [step.Y[0] for step in steps] + [y]
+        return xp.stack([xp.broadcast_to(y, shape) for y in states], axis=1)

@@ -1,0 +1,53 @@
+"""scikit-learn's own tests of its estimator contract; none is expected to fail."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skode import ButcherTableau, FeedForwardClassifier, ODENetClassifier
+
+OWN = ButcherTableau([[0, 0], [0.4, 0]], [-0.25, 1.25], [0, 0.4], name="own")
+
+
+def ode_net(**parameters):
+    return ODENetClassifier(**{"N": 2, "max_iter": 80, **parameters})
+
+
+def feed_forward(**parameters):
+    return FeedForwardClassifier(**{"max_iter": 80, **parameters})
+
+
+ESTIMATORS = [
+    ODENetClassifier(),
+    ode_net(scheme="heun", learn_step=True),
+    ode_net(scheme="rk4", h=0.5),
+    ode_net(scheme="midpoint", learn_step="simplex", N=3),
+    ode_net(scheme=([[0, 0], [2 / 3, 0]], (0.25, 0.75), (0, 2 / 3))),
+    ode_net(scheme=OWN),
+    ode_net(n_channels=32),
+    ode_net(loss="squared_error", alpha=0.0),
+    ode_net(activation="relu"),
+    ode_net(activation="softplus"),
+    ode_net(activation="identity"),
+    ode_net(line_search="lipschitz"),
+    ode_net(n_members=3),
+    FeedForwardClassifier(),
+    feed_forward(learn_step=True),
+    feed_forward(learn_step="simplex", N=3),
+    feed_forward(N=1, activation="relu"),
+    feed_forward(activation="softplus"),
+    feed_forward(activation="identity"),
+    feed_forward(n_channels=32),
+    feed_forward(loss="squared_error", alpha=0.0, max_iter=200),
+    feed_forward(line_search="lipschitz"),
+    feed_forward(n_members=3),
+    feed_forward(tol=0.0),
+    feed_forward(n_members=2, n_channels=32, activation="relu"),
+    feed_forward(N=3, h=0.7, alpha=1e-2),
+]
+
+
+# A limit of 80 iterations is meant to be reached.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
