@@ -10,10 +10,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
@@ -23,7 +23,7 @@ from .engine.line_search import LINE_SEARCHES
 from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
-from .engine.training import INTERRUPTED, MAX_ITER, train
+from .engine.training import INTERRUPTED, MAX_ITER, STALLED, train
 
 logger = logging.getLogger("skode")
 
@@ -139,6 +139,13 @@ class NetworkEstimator(BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=2,
             )
+        elif np.any(self.stop_reason_ == STALLED):
+            warnings.warn(
+                "Training ended where no step lowers the objective in the precision of X, after "
+                f"{self.n_iter_.min()} iterations. If the fit is poor, scale X or use float64.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
 
     def _controls(self):
         return Controls(self.K_, self.b_, self.h_, self.W_, self.mu_)
@@ -200,7 +207,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Warns
         -----
         ConvergenceWarning
-            If training ended at `max_iter`.
+            If training ended at `max_iter`, or where the line search finds no step that lowers the
+            objective in the precision of X.
         UserWarning
             If training was interrupted with Ctrl-C; the best iterate is kept.
         """
@@ -302,7 +310,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
 
 def _checked_weights(sample_weight, X):
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    """The weights as float64, (n_samples,): non-negative and not all zero."""
+    if sample_weight is None:
+        return np.ones(len(X))
+    weights = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weights.shape != (len(X),):
+        raise ValueError(f"sample_weight.shape == {weights.shape}, expected {(len(X),)}.")
     if np.any(weights < 0):
         raise ValueError(
             f"sample_weight must not be negative; its least entry is {weights.min()!r}. "

@@ -114,10 +114,12 @@ class _Run:
         self.u = project(start)
         J, self.g = objective.value_and_gradient(self.u)
         self.J = to_host(J).copy()
-        if not host.all(host.isfinite(self.J + to_host(_sum_of_products(self.g, self.g)))):
+        with quiet():
+            norm2 = to_host(_sum_of_products(self.g, self.g))
+        if not host.all(host.isfinite(self.J) & host.isfinite(norm2)):
             raise ValueError(
-                "the objective or its gradient is not finite at the start of training: scale X, "
-                "for example with StandardScaler, or take a smaller h"
+                "The objective or its gradient is not finite at the start of training: scale X, "
+                "for example with StandardScaler, or take a smaller h."
             )
 
         members = start.shape[0]

@@ -1,0 +1,468 @@
+import io
+import logging
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.datasets import make_blobs, make_classification
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skode import ButcherTableau, FeedForwardClassifier, ODENetClassifier
+from skode.datasets import make_donut2d, make_squares
+from skode.engine.tableaux import TABLEAUX
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+BOTH = [ODENetClassifier, FeedForwardClassifier]
+
+
+def blobs(n_classes=2, n_samples=60, n_features=3, seed=0):
+    X, y = make_blobs(n_samples, n_features, centers=n_classes, random_state=seed)
+    return StandardScaler().fit_transform(X), y
+
+
+def short(cls, **parameters):
+    return cls(**{"max_iter": 30, "random_state": 0, **parameters})
+
+
+# --- what predictions are made of
+
+
+def recomputed_decision(model, scheme, carry, X):
+    """`decision_function` in ten lines of NumPy, from the fitted arrays alone."""
+    A, b, _ = scheme
+    y = np.zeros((len(model.K_), model.K_.shape[-1], len(X)))
+    y[:, : X.shape[1]] = X.T
+    for layer in range(model.K_.shape[1]):
+        K, bias = model.K_[:, layer], model.b_[:, layer, :, None]
+        h, F = model.h_[:, layer, None, None], []
+        for row in A:
+            F.append(np.tanh(K @ (y + h * sum(a * f for a, f in zip(row, F, strict=False))) + bias))
+        y = carry * y + h * sum(w * f for w, f in zip(b, F, strict=True))
+    z = model.W_ @ y + model.mu_[:, :, None]
+    if z.shape[1] == 1:
+        p = (1 / (1 + np.exp(-z[:, 0]))).mean(0)
+        return np.log(p / (1 - p))
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    return np.log(p.mean(0)).T
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("scheme", TABLEAUX)
+def test_decision_function_from_the_fitted_arrays(scheme, n_members, n_classes):
+    X, y = blobs(n_classes)
+    model = short(
+        ODENetClassifier,
+        scheme=scheme,
+        n_channels=5,
+        n_members=n_members,
+        learn_step=True,
+        max_iter=5,
+    ).fit(X, y)
+    tableau = TABLEAUX[scheme]
+    expected = recomputed_decision(model, (tableau.A, tableau.b, tableau.c), 1.0, X)
+    np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_decision_function_of_feed_forward_from_the_fitted_arrays(n_members, n_classes):
+    X, y = blobs(n_classes)
+    model = short(FeedForwardClassifier, n_members=n_members, max_iter=5, h=0.8).fit(X, y)
+    expected = recomputed_decision(model, ([[0.0]], [1.0], [0.0]), 0.0, X)
+    np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("cls", BOTH)
+def test_predictions_agree_with_each_other(cls, n_classes, loss):
+    X, y = blobs(n_classes)
+    model = short(cls, loss=loss, n_members=2).fit(X, y)
+    proba, decision = model.predict_proba(X), model.decision_function(X)
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[proba.argmax(1)])
+    if n_classes == 2:
+        np.testing.assert_allclose(1 / (1 + np.exp(-decision)), proba[:, 1], rtol=1e-10)
+    else:
+        np.testing.assert_allclose(np.exp(decision), proba, rtol=1e-12)
+    assert model.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_probabilities_are_the_mean_of_the_members(cls):
+    X, y = blobs(3)
+    model = short(cls, n_members=3).fit(X, y)
+    each = []
+    for k in range(3):
+        one = pickle.loads(pickle.dumps(model))
+        for name in ("K_", "b_", "h_", "W_", "mu_"):
+            setattr(one, name, getattr(model, name)[[k]])
+        each.append(one.predict_proba(X))
+    np.testing.assert_allclose(model.predict_proba(X), np.mean(each, axis=0), rtol=1e-12)
+    assert np.abs(each[0] - each[1]).max() > 1e-6
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_the_contract_of_the_fitted_attributes(cls):
+    X, y = blobs(3, n_features=2)
+    model = short(cls, N=4, n_channels=5, n_members=2, learn_step=True).fit(X, y)
+    assert model.K_.shape == (2, 4, 5, 5)
+    assert model.b_.shape == (2, 4, 5)
+    assert model.h_.shape == (2, 4)
+    assert model.W_.shape == (2, 3, 5)
+    assert model.mu_.shape == (2, 3)
+    assert model.loss_.shape == model.n_iter_.shape == model.n_evaluations_.shape == (2,)
+    assert model.loss_curve_.shape == (2, 31)
+    np.testing.assert_array_equal(model.loss_curve_[:, -1], model.loss_)
+    assert (model.n_outputs_, model.n_features_in_) == (3, 2)
+    assert list(model.stop_reason_) == ["max_iter", "max_iter"]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_steps_are_fixed_learned_or_on_the_simplex(cls):
+    X, y = make_squares(100, random_state=0)
+    total = 4 * 0.7
+    fixed = short(cls, N=4, h=0.7).fit(X, y)
+    np.testing.assert_array_equal(fixed.h_, 0.7)
+    learned = short(cls, N=4, h=0.7, learn_step=True).fit(X, y)
+    assert abs(learned.h_.sum() - total) > 1e-3
+    simplex = short(cls, N=4, h=0.7, learn_step="simplex", max_iter=200).fit(X, y)
+    np.testing.assert_allclose(simplex.h_.sum(), total, rtol=1e-12)
+    assert (simplex.h_ >= 0).all()
+    assert len(np.unique(simplex.h_)) > 1
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_the_final_objective_is_the_penalised_log_loss(alpha):
+    X, y = blobs(2)
+    weights = np.random.default_rng(0).uniform(size=len(y))
+    model = short(ODENetClassifier, alpha=alpha).fit(X, y, weights)
+    p = model.predict_proba(X)[np.arange(len(y)), y]
+    penalty = alpha / 2 * ((model.K_**2).sum() + (model.W_**2).sum())
+    expected = -np.average(np.log(p), weights=weights) + penalty
+    np.testing.assert_allclose(model.loss_[0], expected, rtol=1e-10)
+
+
+def test_a_penalty_shrinks_the_weights():
+    X, y = blobs(2)
+    small, large = (short(ODENetClassifier, alpha=a, max_iter=200).fit(X, y) for a in (0.0, 0.3))
+    assert np.linalg.norm(large.K_) < 0.5 * np.linalg.norm(small.K_)
+
+
+def test_prediction_follows_the_fit_and_not_later_parameters():
+    X, y = blobs(2)
+    model = short(ODENetClassifier).fit(X, y)
+    before = model.decision_function(X)
+    model.set_params(scheme="rk4", activation="relu", loss="squared_error", N=9)
+    np.testing.assert_array_equal(model.decision_function(X), before)
+
+
+def test_a_custom_tableau_is_the_named_scheme_that_it_equals():
+    X, y = blobs(2)
+    rk4 = TABLEAUX["rk4"]
+    named = short(ODENetClassifier, scheme="rk4").fit(X, y)
+    for scheme in (rk4, (rk4.A, rk4.b, rk4.c), tuple(map(np.array, (rk4.A, rk4.b, rk4.c)))):
+        model = pickle.loads(pickle.dumps(clone(short(ODENetClassifier, scheme=scheme)).fit(X, y)))
+        np.testing.assert_array_equal(model.decision_function(X), named.decision_function(X))
+
+
+# --- what leaves a fit alone (Armijo steps: its decisions are not at the mercy of rounding)
+
+problems = st.tuples(st.sampled_from(BOTH), st.integers(2, 4), st.integers(0, 10_000))
+
+
+def assert_same_fit(one, other, X):
+    np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-7)
+
+
+@settings(max_examples=15)
+@given(problems)
+def test_the_order_of_samples_does_not_matter(problem):
+    cls, n_classes, seed = problem
+    X, y = blobs(n_classes, seed=seed)
+    order = np.random.default_rng(seed).permutation(len(y))
+    assert_same_fit(short(cls).fit(X, y), short(cls).fit(X[order], y[order]), X)
+
+
+@settings(max_examples=15)
+@given(problems)
+def test_a_weight_of_two_is_a_duplicate_and_of_zero_an_absence(problem):
+    cls, n_classes, seed = problem
+    X, y = blobs(n_classes, seed=seed)
+    weights = np.random.default_rng(seed).integers(0, 3, len(y))
+    weights[np.unique(y, return_index=True)[1]] = 2  # every class stays
+    repeated = short(cls).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    assert_same_fit(short(cls).fit(X, y, sample_weight=weights), repeated, X)
+    assert_same_fit(short(cls).fit(X, y, sample_weight=7.5 * weights), repeated, X)
+
+
+@settings(max_examples=15)
+@given(problems, st.randoms(use_true_random=False))
+def test_names_and_order_of_the_classes_do_not_matter(problem, random):
+    cls, n_classes, seed = problem
+    X, y = blobs(n_classes, seed=seed)
+    names = ["ant", "bee", "cat", "dog"][:n_classes]
+    random.shuffle(names)
+    renamed = short(cls).fit(X, np.array(names)[y])
+    original = short(cls).fit(X, y)
+    np.testing.assert_allclose(
+        renamed.predict_proba(X)[:, np.argsort(np.argsort(names))],
+        original.predict_proba(X),
+        atol=1e-7,
+    )
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_the_same_seed_gives_the_same_bits(cls):
+    X, y = blobs(3)
+    one, other = (short(cls, n_members=2, random_state=4).fit(X, y) for _ in range(2))
+    np.testing.assert_array_equal(one.decision_function(X), other.decision_function(X))
+    different = short(cls, n_members=2, random_state=5).fit(X, y)
+    assert np.abs(one.K_ - different.K_).max() > 0.1
+
+
+# --- what users bring
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_float32_stays_float32(cls):
+    X, y = blobs(3)
+    model = short(cls).fit(X.astype(np.float32), y)
+    for name in ("K_", "b_", "h_", "W_", "mu_"):
+        assert getattr(model, name).dtype == np.float32
+    assert model.predict_proba(X).dtype == np.float32
+    assert model.decision_function(X).dtype == np.float32
+    double = short(cls).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), double.predict_proba(X), atol=5e-3)
+    assert short(cls).fit(X.astype(int), y).K_.dtype == np.float64
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_pandas_and_string_labels(cls):
+    X, y = blobs(3)
+    frame = pd.DataFrame(X, columns=["length", "width", "height"])
+    labels = pd.Series(np.array(["small", "medium", "large"])[y])
+    model = short(cls).fit(frame, labels)
+    assert list(model.classes_) == ["large", "medium", "small"]
+    assert list(model.feature_names_in_) == ["length", "width", "height"]
+    assert set(model.predict(frame)) <= set(labels)
+    assert model.score(frame, labels, sample_weight=np.ones(len(y))) > 0.8
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["width", "length", "height"]])
+    assert short(cls).fit(frame, labels.astype("category")).score(frame, labels) > 0.8
+
+
+def test_booleans_are_classes():
+    X, y = blobs(2)
+    model = short(ODENetClassifier).fit(X, y == 1)
+    assert model.predict(X).dtype == bool
+
+
+def test_a_pipeline_in_a_grid_search():
+    X, y = make_classification(120, n_features=4, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), short(ODENetClassifier))
+    grid = {
+        "odenetclassifier__scheme": ["euler", "heun", TABLEAUX["midpoint"]],
+        "odenetclassifier__learn_step": [False, True, "simplex"],
+    }
+    search = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
+    assert search.best_score_ > 0.8
+    assert cross_val_score(search.best_estimator_, X, y, cv=3).mean() > 0.8
+
+
+def test_more_channels_solve_what_two_cannot():
+    X, y = make_donut2d(300, random_state=0)
+    model = ODENetClassifier(n_channels=8, random_state=0).fit(X, y)
+    assert model.score(*make_donut2d(1000, random_state=1)) > 0.88
+
+
+# --- how training ends
+
+
+def test_the_end_at_max_iter_warns_and_convergence_does_not():
+    X, y = blobs(2)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=3.*Increase max_iter"):
+        ODENetClassifier(max_iter=3, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ODENetClassifier(tol=1e-2, random_state=0).fit(X, y)
+    assert list(model.stop_reason_) == ["converged"]
+
+
+def test_ctrl_c_keeps_the_best_iterate(monkeypatch):
+    from skode.engine.objective import Objective
+
+    X, y = blobs(2)
+    evaluate, calls = Objective.value_and_gradient, []
+
+    def interrupted(self, *args):
+        calls.append(1)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        return evaluate(self, *args)
+
+    monkeypatch.setattr(Objective, "value_and_gradient", interrupted)
+    with pytest.warns(UserWarning, match="interrupted: the best iterate"):
+        model = ODENetClassifier(random_state=0).fit(X, y)
+    assert list(model.stop_reason_) == ["interrupted"]
+    assert 0 < model.n_iter_[0] < 20
+    assert model.loss_[0] == np.nanmin(model.loss_curve_)
+    assert model.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 10), (2, 40)])
+def test_verbose_reports_through_logging(verbose, lines, caplog):
+    X, y = blobs(2)
+    with caplog.at_level(logging.INFO, logger="skode"):
+        ODENetClassifier(verbose=verbose, max_iter=40, tol=0, random_state=0).fit(X, y)
+    assert len(caplog.records) == lines
+    for record in caplog.records:
+        assert record.getMessage().startswith("ODENetClassifier iteration ")
+
+
+def test_verbose_is_visible_without_any_configuration(monkeypatch):
+    from skode import _estimator
+
+    silent = logging.getLogger("skode.test")
+    silent.propagate = False
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(_estimator, "logger", silent)
+    X, y = blobs(2)
+    for _ in range(2):  # the second fit must not add a second handler
+        ODENetClassifier(verbose=1, max_iter=10, tol=0, random_state=0).fit(X, y)
+    assert len(stream.getvalue().splitlines()) == 20
+
+
+# --- bad input: a clear error, and the estimator as it was
+
+X_GOOD, Y_GOOD = blobs(2)
+NAN, INF = X_GOOD.copy(), X_GOOD.copy()
+NAN[0, 0], INF[0, 0] = np.nan, np.inf
+
+BAD_PARAMETERS = [
+    ({"N": 0}, r"'N' parameter .* \[1, inf\).* Got 0"),
+    ({"N": 2.5}, r"'N' parameter .* int .* Got 2.5"),
+    ({"h": 0}, r"'h' parameter .* \(0.0, inf\).* Got 0"),
+    ({"h": -0.1}, r"'h' parameter .* Got -0.1"),
+    ({"h": np.nan}, r"'h' parameter .* Got nan"),
+    ({"learn_step": "simplx"}, r"'learn_step' parameter .*'simplex'.* Got 'simplx'"),
+    ({"activation": "tan"}, r"'activation' parameter .*'tanh'.* Got 'tan'"),
+    ({"loss": "hinge"}, r"'loss' parameter .*'log_loss'.* Got 'hinge'"),
+    ({"solver": "sgd"}, r"'solver' parameter .*'gd'.* Got 'sgd'"),
+    ({"line_search": "wolfe"}, r"'line_search' parameter .*'armijo'.* Got 'wolfe'"),
+    ({"alpha": -1}, r"'alpha' parameter .* Got -1"),
+    ({"tol": -1e-3}, r"'tol' parameter .* Got -0.001"),
+    ({"max_iter": 0}, r"'max_iter' parameter .* Got 0"),
+    ({"n_iter_no_change": 0}, r"'n_iter_no_change' parameter .* Got 0"),
+    ({"n_members": 0}, r"'n_members' parameter .* Got 0"),
+    ({"n_channels": 2}, r"n_channels=2 is less than the number of features, 3"),
+    ({"n_channels": 0}, r"'n_channels' parameter .* Got 0"),
+]
+BAD_SCHEMES = [
+    ("eulr", r"'scheme' parameter .*'euler'.* Got 'eulr'"),
+    (3, r"'scheme' parameter .* Got 3"),
+    (([[0]], [1]), r"triple \(A, b, c\)"),
+    (([[0, 0], [1, 0]], [0.5, 0.5], [0, 0.5]), r"row 1 sums to 1.0, but c\[1\] is 0.5"),
+    (([[0.5]], [1.0], [0.5]), r"implicit.* strictly lower triangular"),
+    (([[0]], [2.0], [0]), r"b must sum to 1"),
+]
+BAD_DATA = [
+    ((NAN, Y_GOOD), "NaN"),
+    ((INF, Y_GOOD), "infinity"),
+    ((X_GOOD, np.zeros(len(X_GOOD))), "at least two classes.*got one class"),
+    ((X_GOOD, Y_GOOD, -np.ones(len(Y_GOOD))), "[Nn]egative|must not be negative"),
+    ((X_GOOD, Y_GOOD, np.zeros(len(Y_GOOD))), "sample_weight.*zero|zero.*sample_weight"),
+    ((X_GOOD, Y_GOOD, (Y_GOOD == 1).astype(float)), "positive sample_weight; got one class"),
+    ((X_GOOD, Y_GOOD, np.ones(3)), r"sample_weight.shape == \(3,\)"),
+    ((X_GOOD, Y_GOOD, np.full(len(Y_GOOD), np.nan)), "NaN"),
+    ((X_GOOD, Y_GOOD[:-1]), "inconsistent numbers of samples"),
+    ((X_GOOD, np.linspace(0, 1, len(Y_GOOD))), "Unknown label type|continuous"),
+    ((X_GOOD[:0], Y_GOOD[:0]), "0 sample"),
+]
+
+
+def assert_refused(bad, data, message):
+    """`bad` refuses the data, and a model fitted before is as it was."""
+    fitted = short(type(bad)).fit(X_GOOD, Y_GOOD)
+    decision = fitted.decision_function(X_GOOD)
+    fitted.set_params(**bad.get_params())
+    before = {name: value for name, value in vars(fitted).items() if name.endswith("_")}
+    with pytest.raises(ValueError, match=message):
+        fitted.fit(*data)
+    after = {name: value for name, value in vars(fitted).items() if name.endswith("_")}
+    assert before.keys() == after.keys()
+    assert all(before[name] is after[name] for name in before)
+    np.testing.assert_array_equal(fitted.decision_function(X_GOOD), decision)
+    with pytest.raises(ValueError, match=message):
+        bad.fit(*data)
+    with pytest.raises(NotFittedError):
+        bad.predict(X_GOOD)
+
+
+@pytest.mark.parametrize(("parameters", "message"), BAD_PARAMETERS)
+@pytest.mark.parametrize("cls", BOTH)
+def test_bad_parameters(cls, parameters, message):
+    assert_refused(short(cls, **parameters), (X_GOOD, Y_GOOD), message)
+
+
+@pytest.mark.parametrize(("scheme", "message"), BAD_SCHEMES)
+def test_bad_schemes(scheme, message):
+    assert_refused(short(ODENetClassifier, scheme=scheme), (X_GOOD, Y_GOOD), message)
+
+
+@pytest.mark.parametrize(("data", "message"), BAD_DATA)
+@pytest.mark.parametrize("cls", BOTH)
+def test_bad_data(cls, data, message):
+    assert_refused(short(cls), data, message)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_sparse_input_is_refused(cls):
+    from scipy.sparse import csr_array
+
+    with pytest.raises(TypeError, match=r"[Ss]parse data was passed"):
+        short(cls).fit(csr_array(X_GOOD), Y_GOOD)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_bad_samples_at_predict(cls):
+    model = short(cls).fit(X_GOOD, Y_GOOD)
+    with pytest.raises(ValueError, match=r"X has 2 features, but .* expecting 3"):
+        model.predict(X_GOOD[:, :2])
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict_proba(NAN)
+    with pytest.raises(NotFittedError):
+        cls().decision_function(X_GOOD)
+
+
+def test_an_output_that_overflows_is_reported():
+    model = short(ODENetClassifier, activation="relu", max_iter=10).fit(X_GOOD, Y_GOOD)
+    with pytest.raises(ValueError, match="not finite for 2 of 3 samples"):
+        model.predict(np.array([[1e308, 1e308, -1e308], [0, 0, 0], [-1e308, 1e308, 1e308]]))
+
+
+def test_data_out_of_all_scale_is_refused_with_the_cure():
+    assert_refused(short(ODENetClassifier), (X_GOOD * 1e200, Y_GOOD), "not finite.*scale X.*smaller h")
+
+
+def test_unscaled_data_trains_and_hopeless_data_warns():
+    model = short(ODENetClassifier, max_iter=100).fit(X_GOOD * 1e4, Y_GOOD)
+    assert model.score(X_GOOD * 1e4, Y_GOOD) > 0.8
+    with pytest.warns(ConvergenceWarning, match=r"no step lowers the objective.*scale X"):
+        model = short(ODENetClassifier).fit(X_GOOD * 1e100, Y_GOOD)
+    assert list(model.stop_reason_) == ["no acceptable step"]
+
+
+def test_own_tableaux_are_public():
+    assert isinstance(TABLEAUX["euler"], ButcherTableau)

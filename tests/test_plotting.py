@@ -1,0 +1,119 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+
+from skode import FeedForwardClassifier, ODENetClassifier
+from skode.inspection import trajectories
+from skode.plotting import LossCurveDisplay, StepSizeDisplay, TrajectoryDisplay
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def fitted(n_features=2, n_classes=2, **parameters):
+    X, y = make_blobs(50, n_features, centers=n_classes, random_state=0)
+    X /= X.std()
+    labels = np.array(["a", "b", "c"])[y]
+    options = {"N": 3, "max_iter": 20, "random_state": 0, "learn_step": True, **parameters}
+    return ODENetClassifier(**options).fit(X, labels), X, labels
+
+
+def test_two_channels_are_drawn_as_they_are():
+    model, X, y = fitted()
+    display = TrajectoryDisplay.from_estimator(model, X, y)
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("channel 1", "channel 2")
+    states = trajectories(model, X)[0]
+    for name, lines, points in zip("ab", display.paths_, display.points_, strict=True):
+        assert points.get_label() == name
+        np.testing.assert_allclose(points.get_offsets(), states[-1][y == name])
+        segments = np.array(lines.get_segments())
+        np.testing.assert_allclose(segments, np.swapaxes(states[:, y == name], 0, 1))
+    assert display.figure_ is display.ax_.figure
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_regions_are_the_decisions_of_the_readout(n_classes):
+    model, X, _ = fitted(n_classes=n_classes)
+    display = TrajectoryDisplay.from_estimator(model, X)
+    surface = display.surface_
+    final = trajectories(model, X)[0, -1]
+    for sample, label in zip(final, model.predict(X), strict=True):
+        k = list(model.classes_).index(label)
+        # The regions are drawn from a grid: right up to its spacing at a boundary.
+        inside = [
+            path.contains_point(sample, radius=1e-2) for path in surface.get_paths()
+        ]
+        assert inside[k]
+    expected = [to_rgba(plt.colormaps["tab10"](k)) for k in range(n_classes)]
+    found = [points.get_facecolor()[0] for points in display.points_]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_more_channels_are_drawn_by_principal_components_and_the_figure_says_so():
+    model, X, y = fitted(n_features=3, n_classes=3, n_channels=5)
+    display = TrajectoryDisplay.from_estimator(model, X, y)
+    assert "principal component 1 of 5 channels" in display.ax_.get_xlabel()
+    assert "principal component 2 of 5 channels" in display.ax_.get_ylabel()
+    assert "% of variance" in display.ax_.get_xlabel()
+    # An independent projection: coordinates along the leading eigenvectors of the covariance.
+    states = trajectories(model, X)[0]
+    centred = (states - states.mean((0, 1))).reshape(-1, 5)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    expected = (states[-1] - states[-1].mean(0)) @ vectors[:, ::-1][:, :2]
+    found = np.concatenate([points.get_offsets() for points in display.points_])
+    order = np.concatenate([np.flatnonzero(y == name) for name in "abc"])
+    np.testing.assert_allclose(np.abs(found), np.abs(expected[order]), atol=1e-10)
+
+
+def test_one_channel_has_a_line_and_one_member_of_several_can_be_chosen():
+    model, X, y = fitted(n_features=1, n_members=2)
+    _, ax = plt.subplots()
+    display = TrajectoryDisplay.from_estimator(model, X, y, member=1, ax=ax, grid_resolution=20)
+    assert display.ax_ is ax
+    states = trajectories(model, X)[1, -1, :, 0]
+    found = np.concatenate([points.get_offsets()[:, 0] for points in display.points_])
+    np.testing.assert_allclose(np.sort(found), np.sort(states))
+
+
+def test_trajectories_of_what_does_not_exist():
+    model, X, y = fitted()
+    with pytest.raises(ValueError, match=r"member=1 does not exist.*1 member"):
+        TrajectoryDisplay.from_estimator(model, X, y, member=1)
+    with pytest.raises(ValueError, match=r"not among the classes \['a' 'b'\]"):
+        TrajectoryDisplay.from_estimator(model, X, np.where(y == "a", "z", y))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        TrajectoryDisplay.from_estimator(model, X, y[:-1])
+    for display, data in ((TrajectoryDisplay, (X,)), (LossCurveDisplay, ()), (StepSizeDisplay, ())):
+        with pytest.raises(NotFittedError):
+            display.from_estimator(ODENetClassifier(), *data)
+
+
+def test_loss_curves():
+    model, *_ = fitted(n_members=2)
+    display = LossCurveDisplay.from_estimator(model, linewidth=2)
+    assert len(display.lines_) == 2
+    for line, curve in zip(display.lines_, model.loss_curve_, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), curve)
+        assert line.get_linewidth() == 2
+    assert display.ax_.get_xlabel() == "iteration"
+    assert display.ax_.get_ylabel() == "objective J"
+    assert display.ax_.get_yscale() == "log"
+
+
+def test_step_sizes():
+    model = FeedForwardClassifier(N=3, h=0.8, learn_step=True, max_iter=20, random_state=0)
+    model.fit(*fitted()[1:])
+    display = StepSizeDisplay.from_estimator(model)
+    np.testing.assert_array_equal(display.lines_[0].get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), model.h_[0])
+    assert set(display.start_line_.get_ydata()) == {0.8}
+    assert display.ax_.get_xlabel() == "layer"
+    assert "units of time" in display.ax_.get_ylabel()
