@@ -97,17 +97,18 @@ class NetworkEstimator(BaseEstimator):
         return self.n_channels
 
     def _start(self, layout):
-        """Random small K, everything else neutral.
+        """Random K and b of order one, readout zero.
 
-        Because W and μ start at zero, no class is favoured: renaming the classes, in whatever
-        order, leaves the fit alone.
+        Without b the network of an odd activation would be an odd function, and training on a task
+        that is symmetric about the origin would start from a saddle.  Because W and μ are zero, no
+        class is favoured: renaming the classes, in whatever order, leaves the fit alone.
         """
         rng = check_random_state(self.random_state)
         M, N, n, q = self.n_members, layout.n_layers, layout.n_channels, layout.n_outputs
         return layout.flatten(
             Controls(
                 K=rng.normal(scale=n**-0.5, size=(M, N, n, n)),
-                b=np.zeros((M, N, n)),
+                b=rng.normal(scale=n**-0.5, size=(M, N, n)),
                 h=np.full((M, N), float(self.h)),
                 W=np.zeros((M, q, n)),
                 mu=np.zeros((M, q)),

@@ -25,9 +25,9 @@ class ODENetClassifier(NetworkClassifier):
         The explicit Runge-Kutta scheme: "euler" (the residual network), "heun", "midpoint",
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38", or a tableau of your own.
         Higher order costs as many times more as there are stages.
-    N : int, default=5
+    N : int, default=3
         Number of layers, that is of steps of the scheme.
-    h : float, default=0.4
+    h : float, default=1.0
         Length of a step, in units of time; the start value where the steps are learned.
     learn_step : bool or "simplex", default=False
         Whether each layer's step is trained: freely, in which case it may become negative, or on
@@ -39,7 +39,7 @@ class ODENetClassifier(NetworkClassifier):
         The function σ of the vector field σ(K y + b).
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
-    alpha : float, default=1e-3
+    alpha : float, default=1e-2
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖²).
     solver : {"gd"}, default="gd"
         Gradient descent with backtracking, as published.
@@ -61,7 +61,7 @@ class ODENetClassifier(NetworkClassifier):
         1 logs about ten lines per fit, 2 every iteration, to the logger "skode"; they appear on
         stderr unless the application has configured logging.
     random_state : int, RandomState instance or None, default=None
-        Determines the random start of K.
+        Determines the random start of K and b.
 
     Attributes
     ----------
@@ -121,14 +121,14 @@ class ODENetClassifier(NetworkClassifier):
     def __init__(
         self,
         scheme="euler",
-        N=5,
-        h=0.4,
+        N=3,
+        h=1.0,
         learn_step=False,
         *,
         n_channels=None,
         activation="tanh",
         loss="log_loss",
-        alpha=1e-3,
+        alpha=1e-2,
         solver="gd",
         line_search="armijo",
         max_iter=500,
@@ -188,7 +188,7 @@ class FeedForwardClassifier(NetworkClassifier):
         The function σ of the layers.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs.
-    alpha : float, default=1e-3
+    alpha : float, default=1e-2
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖²).
     solver : {"gd"}, default="gd"
         Gradient descent with backtracking.
@@ -207,7 +207,7 @@ class FeedForwardClassifier(NetworkClassifier):
     verbose : int, default=0
         1 logs about ten lines per fit, 2 every iteration, to the logger "skode".
     random_state : int, RandomState instance or None, default=None
-        Determines the random start of K.
+        Determines the random start of K and b.
 
     Attributes
     ----------
@@ -255,7 +255,7 @@ class FeedForwardClassifier(NetworkClassifier):
         n_channels=None,
         activation="tanh",
         loss="log_loss",
-        alpha=1e-3,
+        alpha=1e-2,
         solver="gd",
         line_search="armijo",
         max_iter=500,

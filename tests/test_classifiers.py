@@ -453,7 +453,9 @@ def test_an_output_that_overflows_is_reported():
 
 
 def test_data_out_of_all_scale_is_refused_with_the_cure():
-    assert_refused(short(ODENetClassifier), (X_GOOD * 1e200, Y_GOOD), "not finite.*scale X.*smaller h")
+    assert_refused(
+        short(ODENetClassifier), (X_GOOD * 1e200, Y_GOOD), "not finite.*scale X.*smaller h"
+    )
 
 
 def test_unscaled_data_trains_and_hopeless_data_warns():

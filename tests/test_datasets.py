@@ -90,7 +90,12 @@ def bayes_rule(name, X):
 
 @pytest.mark.parametrize(
     ("name", "accuracy"),
-    [("make_donut1d", 0.949), ("make_donut2d", 0.931), ("make_squares", 0.894), ("make_spirals", 0.9995)],
+    [
+        ("make_donut1d", 0.949),
+        ("make_donut2d", 0.931),
+        ("make_squares", 0.894),
+        ("make_spirals", 0.9995),
+    ],
 )
 def test_the_bayes_rule_has_the_documented_accuracy(name, accuracy):
     hits = 0

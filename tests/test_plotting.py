@@ -48,9 +48,7 @@ def test_the_regions_are_the_decisions_of_the_readout(n_classes):
     for sample, label in zip(final, model.predict(X), strict=True):
         k = list(model.classes_).index(label)
         # The regions are drawn from a grid: right up to its spacing at a boundary.
-        inside = [
-            path.contains_point(sample, radius=1e-2) for path in surface.get_paths()
-        ]
+        inside = [path.contains_point(sample, radius=1e-2) for path in surface.get_paths()]
         assert inside[k]
     expected = [to_rgba(plt.colormaps["tab10"](k)) for k in range(n_classes)]
     found = [points.get_facecolor()[0] for points in display.points_]

@@ -93,7 +93,9 @@ class Objective:
             self._scratch.clear()  # members have dropped out: their share of the memory goes too
         for rows in blocks(self.X.shape[0], size):
             shape = (n_members, rows.stop - rows.start)
-            yield rows, self._scratch.setdefault(shape, Scratch(flat))
+            if shape not in self._scratch:
+                self._scratch[shape] = Scratch(flat)
+            yield rows, self._scratch[shape]
 
     def _block(self, U: Controls, rows: slice, scratch: Scratch) -> tuple[Array, Controls]:
         """The share of one block in the data loss and in its gradient."""
