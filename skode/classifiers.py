@@ -77,7 +77,7 @@ class ODENetClassifier(NetworkClassifier):
         Biases of the readout.
     loss_ : ndarray of shape (n_members,)
         Final objective, penalty included.
-    loss_curve_ : ndarray of shape (n_members, max(n_iter_) + 1)
+    loss_curve_ : ndarray of shape (n_members, n_iterations + 1)
         Objective at the start and after each iteration; NaN after a member has ended.
     n_iter_ : ndarray of shape (n_members,)
         Iterations of this fit.
@@ -91,7 +91,7 @@ class ODENetClassifier(NetworkClassifier):
         One for two classes, else their number.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X has names that are all strings.
 
     See Also
@@ -229,7 +229,7 @@ class FeedForwardClassifier(NetworkClassifier):
         One for two classes, else their number.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X has names that are all strings.
 
     See Also

@@ -22,7 +22,7 @@ def make_donut1d(n_samples=500, *, noise=0.1, random_state=None):
     """An interval of class 1 between two intervals of class 0, on a line in the plane.
 
     A third of the positions is drawn from a 100-point grid on [-1, 1] with density proportional
-    to exp(-x²/(2·0.1²)) (class 1), the others with exp(-(|x| - 0.5)²/(2·0.1²)) (class 0).
+    to exp(-x²/(2·0.1²)) (class 1), the others with exp(-(abs(x) - 0.5)²/(2·0.1²)) (class 0).
     The second coordinate is zero before the noise.
 
     Parameters
