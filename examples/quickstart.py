@@ -41,7 +41,8 @@ def compare(X, y):
     }
     print(f"{'five-fold cross-validation':28} {'accuracy':>16} {'fit time':>10}")
     for name, model in models.items():
-        scores = cross_validate(make_pipeline(StandardScaler(), model), X, y, cv=FOLDS)
+        pipeline = make_pipeline(StandardScaler(), model)
+        scores = cross_validate(pipeline, X, y, cv=FOLDS, n_jobs=2)
         accuracy = scores["test_score"]
         print(
             f"{name:28} {accuracy.mean():8.3f} ± {accuracy.std():.3f} "

@@ -39,7 +39,7 @@ class ODENetClassifier(NetworkClassifier):
         The function σ of the vector field σ(K y + b).
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
-    alpha : float, default=1e-2
+    alpha : float, default=3e-3
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖²).
     solver : {"gd"}, default="gd"
         Gradient descent with backtracking, as published.
@@ -105,11 +105,14 @@ class ODENetClassifier(NetworkClassifier):
 
     Examples
     --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
     >>> from skode import ODENetClassifier
-    >>> from skode.datasets import make_donut2d
-    >>> X, y = make_donut2d(200, random_state=0)
-    >>> model = ODENetClassifier(scheme="heun", n_channels=8, random_state=0).fit(X, y)
-    >>> bool(model.score(X, y) > 0.8)
+    >>> X, y = load_iris(return_X_y=True)
+    >>> network = ODENetClassifier(scheme="heun", tol=1e-3, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), network).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
     True
     """
 
@@ -128,7 +131,7 @@ class ODENetClassifier(NetworkClassifier):
         n_channels=None,
         activation="tanh",
         loss="log_loss",
-        alpha=1e-2,
+        alpha=3e-3,
         solver="gd",
         line_search="armijo",
         max_iter=500,
@@ -188,7 +191,7 @@ class FeedForwardClassifier(NetworkClassifier):
         The function σ of the layers.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs.
-    alpha : float, default=1e-2
+    alpha : float, default=3e-3
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖²).
     solver : {"gd"}, default="gd"
         Gradient descent with backtracking.
@@ -238,11 +241,14 @@ class FeedForwardClassifier(NetworkClassifier):
 
     Examples
     --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
     >>> from skode import FeedForwardClassifier
-    >>> from skode.datasets import make_donut2d
-    >>> X, y = make_donut2d(200, random_state=0)
-    >>> model = FeedForwardClassifier(n_channels=8, random_state=0).fit(X, y)
-    >>> bool(model.score(X, y) > 0.8)
+    >>> X, y = load_iris(return_X_y=True)
+    >>> network = FeedForwardClassifier(tol=1e-3, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), network).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
     True
     """
 
@@ -255,7 +261,7 @@ class FeedForwardClassifier(NetworkClassifier):
         n_channels=None,
         activation="tanh",
         loss="log_loss",
-        alpha=1e-2,
+        alpha=3e-3,
         solver="gd",
         line_search="armijo",
         max_iter=500,

@@ -9,11 +9,11 @@ OWN = ButcherTableau([[0, 0], [0.4, 0]], [-0.25, 1.25], [0, 0.4], name="own")
 
 
 def ode_net(**parameters):
-    return ODENetClassifier(**{"N": 2, "max_iter": 80, **parameters})
+    return ODENetClassifier(**{"N": 2, "max_iter": 40, **parameters})
 
 
 def feed_forward(**parameters):
-    return FeedForwardClassifier(**{"max_iter": 80, **parameters})
+    return FeedForwardClassifier(**{"max_iter": 40, **parameters})
 
 
 ESTIMATORS = [
@@ -37,16 +37,18 @@ ESTIMATORS = [
     feed_forward(activation="softplus"),
     feed_forward(activation="identity"),
     feed_forward(n_channels=32),
-    feed_forward(loss="squared_error", alpha=0.0, max_iter=200),
+    feed_forward(loss="squared_error", alpha=0.0),
     feed_forward(line_search="lipschitz"),
     feed_forward(n_members=3),
     feed_forward(tol=0.0),
     feed_forward(n_members=2, n_channels=32, activation="relu"),
-    feed_forward(N=3, h=0.7, alpha=1e-2),
+    feed_forward(N=3, h=1.5, alpha=1e-2),
 ]
 
 
-# A limit of 80 iterations is meant to be reached.
+# A limit of 40 iterations is meant to be reached.  It is so low because gradient descent amplifies
+# rounding: after hundreds of iterations from equivalent data, weights in place of duplicates, fits
+# that have not converged differ by more than the 1e-7 that scikit-learn allows.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_contract(estimator, check):

@@ -79,17 +79,18 @@ def train(
     ValueError
         If the objective or its gradient is not finite at the start of a member.
     """
-    run = _Run(objective, start, line_search, SOLVERS[solver], project, max_iter)
+    run = _Run(objective, start, line_search, SOLVERS[solver], project)
     foremost = 0
     try:
         while run.running.size:
-            run.round()
-            run.end_converged(tol, n_iter_no_change)
+            standing = run.round()
+            run.end_members(standing, max_iter, tol, n_iter_no_change)
             if on_iteration is not None and host.max(run.n_iter) > foremost:
                 foremost = int(host.max(run.n_iter))
                 on_iteration(foremost, float(host.min(run.J)))
     except KeyboardInterrupt:
-        run.end(host.ones(run.running.shape, dtype=bool), INTERRUPTED)
+        run.reason[run.running] = INTERRUPTED
+        run.take_out(host.ones(run.running.shape, dtype=bool))
     return run.result()
 
 
@@ -106,16 +107,15 @@ class _Run:
         line_search: LineSearch,
         direction: Callable[[Array], Array],
         project: Callable[[Array], Array],
-        max_iter: int,
     ) -> None:
         self.objective, self.line_search = objective, line_search
-        self.direction, self.project, self.max_iter = direction, project, max_iter
+        self.direction, self.project = direction, project
         self.xp = namespace(start)
         self.u = project(start)
         J, self.g = objective.value_and_gradient(self.u)
-        self.J = to_host(J).copy()
+        self.J = to_host(J)
         with quiet():
-            norm2 = to_host(_sum_of_products(self.g, self.g))
+            norm2 = to_host(_inner(self.g, self.g))
         if not host.all(host.isfinite(self.J) & host.isfinite(norm2)):
             raise ValueError(
                 "The objective or its gradient is not finite at the start of training: scale X, "
@@ -129,78 +129,86 @@ class _Run:
         self.n_evaluations = host.ones(members, dtype=int)
         self.n_rejected = host.zeros(members, dtype=int)  # since the last accepted step
         self.reason = host.full(members, MAX_ITER, dtype="<U20")
-        self.curve = host.full((members, max_iter + 1), host.nan)
-        self.curve[:, 0] = self.J
-        self._ended: list[tuple[Array, Array]] = []  # members and their points
+        self.curve = self.J[:, None]
+        self.ended: list[tuple[Array, Array]] = []  # members and their points
 
-    def round(self) -> None:
-        """One trial point for every running member: move there, or shorten the step."""
+    def round(self) -> Array:
+        """One trial point for every running member: move there, or shorten the step.
+
+        Returns a mask of the members whose trial rounding cannot tell from their present point.
+        """
         xp, u, running, t = self.xp, self.u, self.running, self.t[self.running]
         step = xp.asarray(t, dtype=u.dtype, device=device(u))[:, None]
+        members = xp.asarray(running, device=device(u))
         with quiet():
             trial = self.project(u + step * self.direction(self.g))
-            members = xp.asarray(running, device=device(u))
             J_trial, g_trial = self.objective.value_and_gradient(trial, members)
             move = trial - u
+            inner = [
+                _inner(self.g, move),
+                _inner(move, move),
+                _inner(u, u),
+                _inner(g_trial, g_trial),
+            ]
             # One transfer to the host for all that the decisions need.
-            J_trial, slope, distance2, size2, norm2 = to_host(
-                xp.stack(
-                    [
-                        J_trial,
-                        _sum_of_products(self.g, move),
-                        _sum_of_products(move, move),
-                        _sum_of_products(u, u),
-                        _sum_of_products(g_trial, g_trial),
-                    ]
-                )
-            )
-            accepted = host.isfinite(norm2) & self.line_search.accepts(
-                self.J[running], J_trial, slope, distance2, t
-            )
-            # A point that rounding cannot tell from the present one is no progress.
+            J_trial, slope, distance2, size2, norm2 = to_host(xp.stack([J_trial, *inner]))
             standing = distance2 <= xp.finfo(u.dtype).eps ** 2 * size2
-        accepted &= ~standing
-        mask = xp.asarray(accepted, device=device(u))[:, None]
-        self.u, self.g = xp.where(mask, trial, u), xp.where(mask, g_trial, self.g)
-
-        moved = running[accepted]
-        self.J[moved] = J_trial[accepted]
-        self.n_iter[moved] += 1
-        self.curve[moved, self.n_iter[moved]] = self.J[moved]
+            accepted = (
+                self.line_search.accepts(self.J[running], J_trial, slope, distance2, t)
+                & host.isfinite(norm2)
+                & ~standing
+            )
+        self._move(accepted, trial, g_trial, J_trial)
         self.n_evaluations[running] += 1
-        self.t[running] = self.line_search.next_step(t, accepted)
-        first_trial = self.n_rejected[running] == 0
         self.n_rejected[running] = host.where(accepted, 0, self.n_rejected[running] + 1)
+        self.t[running] = self.line_search.next_step(t, accepted)
+        return standing
 
-        self.reason[running[standing & first_trial]] = CONVERGED  # a full step leads nowhere
-        self.reason[running[standing & ~first_trial]] = STALLED
-        self.end(standing | (self.n_iter[running] >= self.max_iter))
+    def _move(self, accepted: Array, trial: Array, g_trial: Array, J_trial: Array) -> None:
+        mask = self.xp.asarray(accepted, device=device(trial))[:, None]
+        u = self.xp.where(mask, trial, self.u)
+        g = self.xp.where(mask, g_trial, self.g)
+        moved = self.running[accepted]
+        J, n_iter = self.J.copy(), self.n_iter.copy()
+        J[moved] = J_trial[accepted]
+        n_iter[moved] += 1
+        if moved.size and host.max(n_iter) == self.curve.shape[1]:  # full: make it twice as long
+            self.curve = host.pad(
+                self.curve, ((0, 0), (0, self.curve.shape[1])), constant_values=host.nan
+            )
+        self.curve[moved, n_iter[moved]] = J[moved]
+        # In one statement, so that an interruption finds a point and its objective together.
+        self.u, self.g, self.J, self.n_iter = u, g, J, n_iter
 
-    def end_converged(self, tol: float, n_iter_no_change: int) -> None:
-        """End the members whose objective has stopped falling."""
-        now = self.n_iter[self.running]
-        before = self.curve[self.running, host.maximum(now - n_iter_no_change, 0)]
-        still = before - self.J[self.running] < tol
-        self.end((now >= n_iter_no_change) & still, CONVERGED)
+    def end_members(
+        self, standing: Array, max_iter: int, tol: float, n_iter_no_change: int
+    ) -> None:
+        """End the members that have converged, cannot move, or have done all their iterations."""
+        running, now = self.running, self.n_iter[self.running]
+        before = self.curve[running, host.maximum(now - n_iter_no_change, 0)]
+        converged = (now >= n_iter_no_change) & (before - self.J[running] < tol)
+        # A full step that leads nowhere has arrived; one that had to be shortened is stuck.
+        stalled = standing & (self.n_rejected[running] > 1)
+        self.reason[running[converged | standing]] = CONVERGED
+        self.reason[running[stalled]] = STALLED
+        self.take_out(converged | standing | (now >= max_iter))
 
-    def end(self, which: Array, reason: str | None = None) -> None:
+    def take_out(self, which: Array) -> None:
         """Take members out of the batch: `which` is a mask over the running ones."""
         if not host.any(which):
             return
-        if reason is not None:
-            self.reason[self.running[which]] = reason
-        ended, staying = (
+        leaving, staying = (
             self.xp.asarray(host.nonzero(mask)[0], device=device(self.u))
             for mask in (which, ~which)
         )
-        self._ended.append((self.running[which], self.xp.take(self.u, ended, axis=0)))
-        self.u = self.xp.take(self.u, staying, axis=0)
-        self.g = self.xp.take(self.g, staying, axis=0)
-        self.running = self.running[~which]
+        ended = [*self.ended, (self.running[which], self.xp.take(self.u, leaving, axis=0))]
+        u, g = (self.xp.take(array, staying, axis=0) for array in (self.u, self.g))
+        # In one statement, so that an interruption finds each member in one place.
+        self.ended, self.u, self.g, self.running = ended, u, g, self.running[~which]
 
     def result(self) -> Training:
-        members = host.concatenate([members for members, _ in self._ended])
-        flat = self.xp.concat([u for _, u in self._ended], axis=0)
+        members = host.concatenate([members for members, _ in self.ended])
+        flat = self.xp.concat([u for _, u in self.ended], axis=0)
         order = self.xp.asarray(host.argsort(members), device=device(flat))
         return Training(
             flat=self.xp.take(flat, order, axis=0),
@@ -212,7 +220,7 @@ class _Run:
         )
 
 
-def _sum_of_products(x: Array, y: Array) -> Array:
+def _inner(x: Array, y: Array) -> Array:
     """⟨x, y⟩ per member, added up in float64."""
     xp = namespace(x)
     return xp.sum(x * y, axis=1, dtype=xp.float64)
