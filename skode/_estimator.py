@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .engine.arrays import namespace
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
 from .engine.descent import SOLVERS
@@ -304,7 +305,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _log_proba(self, X):
         """Logarithm of the members' mean probabilities, (n_classes, n_samples)."""
         z = self._outputs(X)
-        log_proba = LOSSES[self._fitted_loss].log_proba(np, z)
+        log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
         return np.logaddexp.reduce(log_proba, axis=0) - np.log(
             len(log_proba), dtype=log_proba.dtype
         )

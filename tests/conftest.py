@@ -1,11 +1,11 @@
 import importlib
+import os
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import settings
 
-mpl.use("Agg")
+os.environ["MPLBACKEND"] = "Agg"  # no window; and no import of matplotlib where it is not needed
 
 # The same examples in every run; timings of shared machines are no failures.
 settings.register_profile("skode", deadline=None, derandomize=True, max_examples=25)

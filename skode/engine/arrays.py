@@ -17,7 +17,17 @@ import array_api_compat
 import array_api_compat.numpy
 import numpy as np
 
-__all__ = ["Array", "Namespace", "Scratch", "device", "host", "namespace", "quiet", "to_host"]
+__all__ = [
+    "Array",
+    "Namespace",
+    "Scratch",
+    "device",
+    "host",
+    "namespace",
+    "positive_part",
+    "quiet",
+    "to_host",
+]
 
 Array = Any
 Namespace = Any
@@ -28,7 +38,7 @@ device = array_api_compat.device
 
 # The functions that the engine calls with `out=`.
 _HINTED = frozenset(
-    ("add", "clip", "expm1", "matmul", "multiply", "negative", "sign", "subtract", "tanh")
+    ("add", "expm1", "matmul", "maximum", "multiply", "negative", "sign", "subtract", "tanh")
 )
 
 
@@ -66,6 +76,13 @@ def namespace(*arrays: Array) -> Namespace:
         return host  # without the search through all libraries, which costs more than a small sum
     xp = array_api_compat.array_namespace(*arrays)
     return xp if _writes_in_place(xp) else _out_ignored(xp)
+
+
+def positive_part(xp: Namespace, z: Array, out: Array | None = None) -> Array:
+    """max(z, 0), entry by entry; NaN stays NaN."""
+    # A zero of no dimensions, since not every library takes a Python number here; `clip` would be
+    # the function for this, but array-api-compat's is slow.
+    return xp.maximum(z, xp.asarray(0.0, dtype=z.dtype, device=device(z)), out=out)
 
 
 def to_host(array: Array) -> np.ndarray[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .arrays import Array, device, namespace
+from .arrays import Array, device, namespace, positive_part
 from .controls import Layout
 
 __all__ = ["project_onto_simplex", "simplex_steps", "unconstrained"]
@@ -45,4 +45,4 @@ def project_onto_simplex(v: Array, total: float) -> Array:
     # The thresholds of the first ρ entries increase up to θ, the largest of them.
     rho = xp.sum(positive, axis=1, keepdims=True)
     theta = xp.sum(xp.where(rank == rho, thresholds, 0.0 * thresholds), axis=1, keepdims=True)
-    return xp.clip(v - theta, min=0.0)
+    return positive_part(xp, v - theta)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .arrays import Array, Namespace, Scratch
+from .arrays import Array, Namespace, Scratch, positive_part
 
 __all__ = ["ACTIVATIONS", "Activation", "AffineField"]
 
@@ -46,7 +46,7 @@ def _relu_transposed(xp: Namespace, s: Array, gamma: Array, out: Array | None) -
 def _softplus(xp: Namespace, z: Array, out: Array | None) -> Array:
     # log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|)), which never overflows.
     tail = xp.log1p(xp.exp(-xp.abs(z)))
-    out = xp.clip(z, min=0.0, out=out)
+    out = positive_part(xp, z, out)
     return xp.add(out, tail, out=out)
 
 
@@ -60,7 +60,7 @@ def _softplus_transposed(xp: Namespace, s: Array, gamma: Array, out: Array | Non
 
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(lambda xp, z, out: xp.tanh(z, out=out), _tanh_transposed),
-    "relu": Activation(lambda xp, z, out: xp.clip(z, min=0.0, out=out), _relu_transposed),
+    "relu": Activation(positive_part, _relu_transposed),
     "softplus": Activation(_softplus, _softplus_transposed),
     "identity": Activation(lambda xp, z, out: z, lambda xp, s, gamma, out: gamma),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .arrays import Array, Namespace
+from .arrays import Array, Namespace, positive_part
 
 __all__ = ["LOSSES", "Loss"]
 
@@ -40,7 +40,7 @@ def _logistic(xp: Namespace, z: Array) -> Array:
 
 def _softplus(xp: Namespace, z: Array) -> Array:
     """log(1 + exp z) = -log(1 - logistic z)."""
-    return xp.clip(z, min=0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+    return positive_part(xp, z) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
 def _log_sum_exp(xp: Namespace, z: Array) -> Array:

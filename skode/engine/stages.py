@@ -129,6 +129,6 @@ def _combination(
     total = None
     for c, x in terms:
         one = isinstance(c, float) and c == 1.0
-        product = x if one else xp.multiply(c, x, out=out if total is None else part)
+        product = x if one else xp.multiply(x, c, out=out if total is None else part)
         total = product if total is None else xp.add(total, product, out=out)
     return total

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from skode.engine.arrays import Scratch, namespace, to_host
+from skode.engine.arrays import Scratch, host, namespace, to_host
 from skode.engine.fields import ACTIVATIONS, AffineField
 from tests import reference
 
@@ -22,16 +22,16 @@ def test_value_and_derivative_from_the_value(name, xp):
 @pytest.mark.parametrize("name", ["tanh", "softplus", "relu"])
 def test_activations_are_finite_and_flat_far_out(name):
     z = np.array([[[-1e300, -750.0, 750.0]]])
-    s = ACTIVATIONS[name].value(np, z, np.empty_like(z))
+    s = ACTIVATIONS[name].value(host, z, np.empty_like(z))
     assert np.isfinite(s).all()
-    slope = ACTIVATIONS[name].transposed(np, s, np.ones_like(s), np.empty_like(s))
+    slope = ACTIVATIONS[name].transposed(host, s, np.ones_like(s), np.empty_like(s))
     np.testing.assert_array_equal(slope[0, 0], [0, 0, 0 if name == "tanh" else 1])
 
 
 def test_not_a_number_stays_one():
     # A hidden NaN would turn a diverged trial into an accepted one.
     for activation in ACTIVATIONS.values():
-        assert np.isnan(activation.value(np, np.array([np.nan]), np.empty(1))).all()
+        assert np.isnan(activation.value(host, np.array([np.nan]), np.empty(1))).all()
 
 
 def test_field_and_its_transposed_derivatives(xp):
