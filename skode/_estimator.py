@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .engine.arrays import namespace
+from .engine.arrays import namespace, quiet
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
 from .engine.descent import SOLVERS
@@ -24,11 +24,12 @@ from .engine.line_search import LINE_SEARCHES
 from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
-from .engine.training import INTERRUPTED, MAX_ITER, STALLED, train
+from .engine.training import INTERRUPTED, MAX_ITER, SLOW, STALLED, train
 
 logger = logging.getLogger("skode")
 
 FLOATS = (np.float64, np.float32)
+USER = 5  # frames from a warning up to the call of fit: _warn…, _train, fit and its decorator
 
 
 class NetworkEstimator(BaseEstimator):
@@ -65,7 +66,7 @@ class NetworkEstimator(BaseEstimator):
             LOSSES[loss],
             X,
             targets,
-            (weights / weights.sum()).astype(X.dtype),
+            weights,
             np.full(self.n_members, self.alpha, dtype=X.dtype),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
         )
@@ -82,6 +83,15 @@ class NetworkEstimator(BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             on_iteration=_reporter(self) if self.verbose else None,
         )
+        if self.verbose:
+            for reason, n_iter, J in zip(training.reason, training.n_iter, training.J, strict=True):
+                logger.info(
+                    "%s ended (%s) after %d iterations: objective %.6g",
+                    type(self).__name__,
+                    reason,
+                    n_iter,
+                    J,
+                )
         self._keep(recipe, layout, training, loss)
         self._warn_unless_converged()
         return self
@@ -132,21 +142,24 @@ class NetworkEstimator(BaseEstimator):
     def _warn_unless_converged(self):
         if np.any(self.stop_reason_ == INTERRUPTED):
             warnings.warn(
-                "Training interrupted: the best iterate so far is kept.", UserWarning, stacklevel=2
+                "Training interrupted: the best iterate so far is kept.",
+                UserWarning,
+                stacklevel=USER,
             )
         elif np.any(self.stop_reason_ == MAX_ITER):
             warnings.warn(
                 f"Training ended at max_iter={self.max_iter} before the objective settled "
                 f"(tol={self.tol}). Increase max_iter or tol, or scale the data.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=USER,
             )
-        elif np.any(self.stop_reason_ == STALLED):
+        elif np.any(early := np.isin(self.stop_reason_, [SLOW, STALLED])):
             warnings.warn(
-                "Training ended where no step lowers the objective in the precision of X, after "
-                f"{self.n_iter_.min()} iterations. If the fit is poor, scale X or use float64.",
+                f"Training ended after {self.n_iter_[early].min()} iterations, because of "
+                f"{self.stop_reason_[early][0]}: the gradient allows only tiny steps. Scale X, for "
+                "example with StandardScaler, or take a smaller h; float32 may be too coarse.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=USER,
             )
 
     def _controls(self):
@@ -214,16 +227,16 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         UserWarning
             If training was interrupted with Ctrl-C; the best iterate is kept.
         """
-        with _unchanged_on_error(self):
+        with _unchanged_on_error(self), _audible(self.verbose):
             X, y = validate_data(self, X, y, dtype=FLOATS)
             check_classification_targets(y)
-            weights = _checked_weights(sample_weight, X)
+            weights = _normalised_weights(sample_weight, X)
             self.classes_, codes = np.unique(y, return_inverse=True)
             present = np.unique(codes[weights > 0])
             if len(present) < 2:
                 raise ValueError(
                     f"y must hold at least two classes with a positive sample_weight; got one "
-                    f"class, {self.classes_[present[0]]!r}."
+                    f"class, {self.classes_[present[0]]}."
                 )
             if len(self.classes_) == 2:
                 targets, log_loss = codes[:, None] == 1, "logistic"
@@ -279,7 +292,28 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        return np.ascontiguousarray(np.exp(self._log_proba(X)).T)
+        with quiet():
+            return np.ascontiguousarray(np.exp(self._log_proba(X)).T)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the class probabilities, exact also where those underflow.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, in the order of `classes_`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `decision_function`.
+        """
+        return np.ascontiguousarray(self._log_proba(X).T)
 
     def predict(self, X):
         """The class of the highest probability.
@@ -305,16 +339,16 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _log_proba(self, X):
         """Logarithm of the members' mean probabilities, (n_classes, n_samples)."""
         z = self._outputs(X)
-        log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
-        return np.logaddexp.reduce(log_proba, axis=0) - np.log(
-            len(log_proba), dtype=log_proba.dtype
-        )
+        with quiet():
+            log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
+            total = np.logaddexp.reduce(log_proba, axis=0)
+            return total - np.log(len(log_proba), dtype=log_proba.dtype)
 
 
-def _checked_weights(sample_weight, X):
-    """The weights as float64, (n_samples,): non-negative and not all zero."""
-    if sample_weight is None:
-        return np.ones(len(X))
+def _normalised_weights(sample_weight, X):
+    """The weights in the dtype of X, (n_samples,), with sum one."""
+    if sample_weight is None or isinstance(sample_weight, Real):
+        sample_weight = np.full(len(X), 1.0 if sample_weight is None else sample_weight)
     weights = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
@@ -322,12 +356,13 @@ def _checked_weights(sample_weight, X):
         raise ValueError(f"sample_weight.shape == {weights.shape}, expected {(len(X),)}.")
     if np.any(weights < 0):
         raise ValueError(
-            f"sample_weight must not be negative; its least entry is {weights.min()!r}. "
+            f"sample_weight must not be negative; its least entry is {weights.min()}. "
             "Leave samples out with a weight of 0."
         )
     if not np.any(weights > 0):
         raise ValueError("sample_weight is zero for all samples; at least one must be positive.")
-    return weights
+    weights = weights / weights.max()  # first, so that the sum cannot overflow
+    return (weights / weights.sum()).astype(X.dtype)
 
 
 @contextmanager
@@ -343,8 +378,7 @@ def _unchanged_on_error(estimator):
 
 
 def _reporter(estimator):
-    """Log about ten lines per fit, or every iteration with ``verbose=2``."""
-    _make_audible(logger)
+    """Logs every tenth of `max_iter`, or every iteration with ``verbose=2``."""
     name = type(estimator).__name__
     every = 1 if estimator.verbose > 1 else max(1, estimator.max_iter // 10)
 
@@ -355,9 +389,17 @@ def _reporter(estimator):
     return report
 
 
-def _make_audible(logger):
-    """Show INFO messages on stderr unless the application has configured logging itself."""
-    if not logger.hasHandlers():
-        logger.addHandler(logging.StreamHandler())
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
+@contextmanager
+def _audible(verbose):
+    """Show INFO messages on stderr for a while, unless the application has configured logging."""
+    if not verbose or logger.hasHandlers():
+        yield
+        return
+    handler, level = logging.StreamHandler(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

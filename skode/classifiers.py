@@ -31,7 +31,7 @@ class ODENetClassifier(NetworkClassifier):
         Length of a step, in units of time; the start value where the steps are learned.
     learn_step : bool or "simplex", default=False
         Whether each layer's step is trained: freely, in which case it may become negative, or on
-        the simplex {h ≥ 0, Σ h = N·h}, which makes most steps zero.
+        the simplex {h ≥ 0, Σ h = N·h}, which in deep networks makes many of them exactly zero.
     n_channels : int, default=None
         Dimension of the state; features are padded with zeros.  None means n_features.  More
         channels let the flow do what is topologically impossible in fewer dimensions.
@@ -58,8 +58,9 @@ class ODENetClassifier(NetworkClassifier):
         Number of networks, trained side by side from different random starts; their predicted
         probabilities are averaged.
     verbose : int, default=0
-        1 logs about ten lines per fit, 2 every iteration, to the logger "skode"; they appear on
-        stderr unless the application has configured logging.
+        1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
+        "skode" at level INFO.  Where the application has not configured logging, the lines appear
+        on stderr.
     random_state : int, RandomState instance or None, default=None
         Determines the random start of K and b.
 
@@ -84,7 +85,8 @@ class ODENetClassifier(NetworkClassifier):
     n_evaluations_ : ndarray of shape (n_members,)
         Evaluations of the objective.
     stop_reason_ : ndarray of str of shape (n_members,)
-        "converged", "max_iter", "no acceptable step" or "interrupted".
+        "converged", "max_iter", "slow progress" (the gradient is steep and yet only tiny steps
+        lower the objective: scale X), "no acceptable step" or "interrupted".
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     n_outputs_ : int
@@ -163,7 +165,7 @@ class ODENetClassifier(NetworkClassifier):
         if not isinstance(scheme, str):
             tableau = as_tableau(scheme)
             scheme = (tableau.A, tableau.b, tableau.c)
-        return {"scheme": scheme, "activation": self.activation}
+        return {"scheme": scheme, "activation": self.activation, "h": float(self.h)}
 
     def _network(self, recipe):
         return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
@@ -172,9 +174,9 @@ class ODENetClassifier(NetworkClassifier):
 class FeedForwardClassifier(NetworkClassifier):
     """Feed-forward baseline: the network of `ODENetClassifier` without the ODE.
 
-    Its layers are y⁺ = h σ(K y + b) instead of y⁺ = y + h σ(K y + b).  Everything else, from the
-    start to the training and the readout, is the same, so that a difference between the two is due
-    to the ODE.
+    Its layers are y⁺ = h σ(K y + b) instead of y⁺ = y + h σ(K y + b).  Everything else but the
+    default of N, from the start to the training and the readout, is the same, so that with equal
+    parameters a difference between the two is due to the ODE.
 
     Parameters
     ----------
@@ -208,7 +210,8 @@ class FeedForwardClassifier(NetworkClassifier):
         Number of networks, trained side by side from different random starts; their predicted
         probabilities are averaged.
     verbose : int, default=0
-        1 logs about ten lines per fit, 2 every iteration, to the logger "skode".
+        1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
+        "skode" at level INFO.
     random_state : int, RandomState instance or None, default=None
         Determines the random start of K and b.
 
@@ -288,7 +291,7 @@ class FeedForwardClassifier(NetworkClassifier):
         self.random_state = random_state
 
     def _recipe(self):
-        return {"activation": self.activation}
+        return {"activation": self.activation, "h": float(self.h)}
 
     def _network(self, recipe):
         return feed_forward(recipe["activation"])

@@ -45,7 +45,7 @@ def make_donut1d(n_samples=500, *, noise=0.1, random_state=None):
     Raises
     ------
     TypeError, ValueError
-        If `n_samples` is not an integer >= 2 or `noise` not a number >= 0.
+        If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
     """
     x = np.linspace(-1, 1, 100)
     grid = np.column_stack([x, np.zeros_like(x)])
@@ -78,7 +78,7 @@ def make_donut2d(n_samples=1000, *, noise=0.1, random_state=None):
     Raises
     ------
     TypeError, ValueError
-        If `n_samples` is not an integer >= 2 or `noise` not a number >= 0.
+        If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
     """
     x = np.linspace(-1, 1, 100)
     grid = np.stack(np.meshgrid(x, x), axis=-1).reshape(-1, 2)
@@ -96,7 +96,7 @@ def make_squares(n_samples=1000, *, noise=0.1, random_state=None):
         Number of points.
     noise : float, default=0.1
         Standard deviation of the normal noise on both coordinates.  With the default the best
-        possible accuracy is 0.894.
+        possible accuracy is 0.892.
     random_state : int, RandomState instance or None, default=None
         Determines positions and noise.
 
@@ -110,7 +110,7 @@ def make_squares(n_samples=1000, *, noise=0.1, random_state=None):
     Raises
     ------
     TypeError, ValueError
-        If `n_samples` is not an integer >= 2 or `noise` not a number >= 0.
+        If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
     """
     _check(n_samples, noise)
     rng = check_random_state(random_state)
@@ -142,7 +142,7 @@ def make_spirals(n_samples=1000, *, noise=0.05, random_state=None):
     Raises
     ------
     TypeError, ValueError
-        If `n_samples` is not an integer >= 2 or `noise` not a number >= 0.
+        If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
     """
     _check(n_samples, noise)
     rng = check_random_state(random_state)
@@ -180,3 +180,5 @@ def _noisy_and_shuffled(X, y, noise, rng):
 def _check(n_samples, noise):
     check_scalar(n_samples, "n_samples", Integral, min_val=2)
     check_scalar(noise, "noise", Real, min_val=0)
+    if not np.isfinite(noise):
+        raise ValueError(f"noise == {noise}, must be finite.")

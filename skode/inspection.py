@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
+from ._estimator import NetworkEstimator
 from .engine import prediction
 
 __all__ = ["trajectories"]
@@ -14,8 +17,8 @@ def trajectories(estimator, X):
 
     Parameters
     ----------
-    estimator : ODENetClassifier or FeedForwardClassifier
-        A fitted estimator.
+    estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
+        A fitted estimator, or a fitted pipeline that ends in one.
     X : array-like of shape (n_samples, n_features)
         Samples.
 
@@ -28,8 +31,11 @@ def trajectories(estimator, X):
     ------
     NotFittedError
         If the estimator has not been fitted.
+    TypeError
+        If the estimator is none of skode.
     ValueError
-        If X has other features than in `fit`, or entries that are not finite.
+        If X has other features than in `fit`, or entries that are not finite, or lies so far
+        outside the training data that a state overflows.
 
     Examples
     --------
@@ -41,6 +47,23 @@ def trajectories(estimator, X):
     >>> trajectories(model, X).shape
     (1, 5, 100, 3)
     """
-    X = estimator._validated(X)
-    states = prediction.trajectories(estimator._fitted_network(), estimator._controls(), X)
+    network = network_of(estimator)
+    if isinstance(estimator, Pipeline):
+        X = estimator[:-1].transform(X)
+    X = network._validated(X)
+    states = prediction.trajectories(network._fitted_network(), network._controls(), X)
+    if not np.isfinite(states).all():
+        raise ValueError("The states overflow: X is too far from the data of the fit.")
     return np.ascontiguousarray(np.swapaxes(states, 2, 3))
+
+
+def network_of(estimator):
+    """The fitted network that the estimator is, or that the pipeline ends in."""
+    network = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(network, NetworkEstimator):
+        raise TypeError(
+            "estimator must be a classifier of skode, or a pipeline that ends in one; got "
+            f"{network!r}."
+        )
+    check_is_fitted(network)
+    return network

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.utils import check_consistent_length
-from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_is_fitted
+from numbers import Integral
 
-from .inspection import trajectories
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from .inspection import network_of, trajectories
 
 __all__ = ["LossCurveDisplay", "StepSizeDisplay", "TrajectoryDisplay"]
 
@@ -64,8 +65,8 @@ class TrajectoryDisplay:
 
         Parameters
         ----------
-        estimator : ODENetClassifier or FeedForwardClassifier
-            A fitted classifier.
+        estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
+            A fitted classifier, or a fitted pipeline that ends in one.
         X : array-like of shape (n_samples, n_features)
             Samples; a few hundred make a legible figure.
         y : array-like of shape (n_samples,), default=None
@@ -84,26 +85,27 @@ class TrajectoryDisplay:
         Raises
         ------
         ValueError
-            If `y` has labels that are not in ``estimator.classes_`` or another length than X, or
+            If `y` has labels that are not classes of the estimator or another length than X, or
             there is no such member.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        network = network_of(estimator)
         states = trajectories(estimator, X)
-        if not -len(states) <= member < len(states):
+        if not isinstance(member, Integral) or not 0 <= member < len(states):
             raise ValueError(
-                f"member={member!r} does not exist: the estimator has {len(states)} member(s), "
-                "counted from 0."
+                f"member={member!r} does not exist: the estimator has the members 0 to "
+                f"{len(states) - 1}."
             )
-        y = estimator.predict(X) if y is None else np.asarray(y)
+        y = estimator.predict(X) if y is None else column_or_1d(y)
         check_consistent_length(states[0, 0], y)
-        if not np.isin(y, estimator.classes_).all():
-            raise ValueError(f"y holds labels that are not among the classes {estimator.classes_}.")
+        if not np.isin(y, network.classes_).all():
+            raise ValueError(f"y holds labels that are not among the classes {network.classes_}.")
         display = cls(
             states=states[member],
-            labels=np.searchsorted(estimator.classes_, y),
-            classes=estimator.classes_,
-            W=estimator.W_[member],
-            mu=estimator.mu_[member],
+            labels=np.searchsorted(network.classes_, y),
+            classes=network.classes_,
+            W=network.W_[member],
+            mu=network.mu_[member],
         )
         return display.plot(ax=ax, **plot_options)
 
@@ -132,7 +134,10 @@ class TrajectoryDisplay:
         self.figure_ = self.ax_.figure
         origin, axes, labels = self._plane()
         paths = (self.states - origin) @ axes.T
-        colours = plt.colormaps["tab10"](np.arange(len(self.classes)) % 10)
+        few = len(self.classes) <= 10
+        colours = plt.colormaps["tab10" if few else "hsv"](
+            np.arange(len(self.classes)) if few else np.linspace(0, 0.95, len(self.classes))
+        )
 
         self._draw_regions(paths, origin, axes, colours, grid_resolution)
         self.paths_, self.points_ = [], []
@@ -217,8 +222,8 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        estimator : ODENetClassifier or FeedForwardClassifier
-            A fitted estimator.
+        estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
+            A fitted classifier, or a fitted pipeline that ends in one.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default new ones.
         **line_options : dict
@@ -229,8 +234,7 @@ class LossCurveDisplay:
         LossCurveDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
-        return cls(loss_curve=estimator.loss_curve_).plot(ax=ax, **line_options)
+        return cls(loss_curve=network_of(estimator).loss_curve_).plot(ax=ax, **line_options)
 
     def plot(self, ax=None, **line_options):
         """Draw.
@@ -252,8 +256,7 @@ class LossCurveDisplay:
         self.figure_ = self.ax_.figure
         self.lines_ = []
         for k, curve in enumerate(self.loss_curve):
-            options = {"label": f"member {k}", **line_options}
-            self.lines_ += self.ax_.plot(curve, **options)
+            self.lines_ += self.ax_.plot(curve, **_line_options(line_options, label=f"member {k}"))
         self.ax_.set(xlabel="iteration", ylabel="objective J", yscale="log")
         if len(self.loss_curve) > 1:
             self.ax_.legend(fontsize="small")
@@ -292,8 +295,8 @@ class StepSizeDisplay:
 
         Parameters
         ----------
-        estimator : ODENetClassifier or FeedForwardClassifier
-            A fitted estimator, best with ``learn_step=True`` or ``"simplex"``.
+        estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
+            A fitted classifier, or a fitted pipeline that ends in one.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default new ones.
         **line_options : dict
@@ -304,8 +307,8 @@ class StepSizeDisplay:
         StepSizeDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
-        return cls(h=estimator.h_, start=estimator.h).plot(ax=ax, **line_options)
+        network = network_of(estimator)
+        return cls(h=network.h_, start=network._fitted_recipe["h"]).plot(ax=ax, **line_options)
 
     def plot(self, ax=None, **line_options):
         """Draw.
@@ -330,15 +333,25 @@ class StepSizeDisplay:
         layers = np.arange(1, self.h.shape[1] + 1)
         self.lines_ = []
         for k, h in enumerate(self.h):
-            options = {"marker": "o", "linestyle": "--", "linewidth": 0.6, "label": f"member {k}"}
-            self.lines_ += self.ax_.plot(layers, h, **{**options, **line_options})
+            options = _line_options(
+                line_options, marker="o", linestyle="--", linewidth=0.6, label=f"member {k}"
+            )
+            self.lines_ += self.ax_.plot(layers, h, **options)
         self.start_line_ = self.ax_.axhline(
             self.start, color="grey", linestyle=":", label="start value"
         )
-        self.ax_.set(xlabel="layer", ylabel="step h (units of time)")
+        self.ax_.set(xlabel="layer", ylabel="step h")
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.ax_.legend(fontsize="small")
         return self
+
+
+def _line_options(given, **defaults):
+    """The options of a line, whose aliases (`ls`, `lw`) are as good as their names."""
+    from matplotlib import cbook
+    from matplotlib.lines import Line2D
+
+    return {**defaults, **cbook.normalize_kwargs(given, Line2D)}
 
 
 def _axes(ax):

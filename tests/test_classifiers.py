@@ -1,6 +1,7 @@
 import io
 import logging
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -91,6 +92,7 @@ def test_predictions_agree_with_each_other(cls, n_classes, loss):
     proba, decision = model.predict_proba(X), model.decision_function(X)
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-12)
     np.testing.assert_array_equal(model.predict(X), model.classes_[proba.argmax(1)])
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), proba, rtol=1e-12)
     if n_classes == 2:
         np.testing.assert_allclose(1 / (1 + np.exp(-decision)), proba[:, 1], rtol=1e-10)
     else:
@@ -320,14 +322,19 @@ def test_ctrl_c_keeps_the_best_iterate(monkeypatch):
     assert model.score(X, y) > 0.8
 
 
-@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 10), (2, 40)])
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 11), (2, 41)])
 def test_verbose_reports_through_logging(verbose, lines, caplog):
     X, y = blobs(2)
     with caplog.at_level(logging.INFO, logger="skode"):
         ODENetClassifier(verbose=verbose, max_iter=40, tol=0, random_state=0).fit(X, y)
     assert len(caplog.records) == lines
-    for record in caplog.records:
+    for record in caplog.records[:-1]:
         assert record.getMessage().startswith("ODENetClassifier iteration ")
+    if verbose:
+        assert re.fullmatch(
+            r"ODENetClassifier ended \(max_iter\) after 40 iterations: objective [\d.e-]+",
+            caplog.records[-1].getMessage(),
+        )
 
 
 def test_verbose_is_visible_without_any_configuration(monkeypatch):
@@ -339,9 +346,29 @@ def test_verbose_is_visible_without_any_configuration(monkeypatch):
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr(_estimator, "logger", silent)
     X, y = blobs(2)
-    for _ in range(2):  # the second fit must not add a second handler
+    for _ in range(2):  # the second fit must not write every line twice
         ODENetClassifier(verbose=1, max_iter=10, tol=0, random_state=0).fit(X, y)
-    assert len(stream.getvalue().splitlines()) == 20
+    assert len(stream.getvalue().splitlines()) == 22
+    assert not silent.handlers
+    assert silent.level == logging.NOTSET
+
+
+# --- sample weights
+
+
+@pytest.mark.parametrize("weight", [1e-300, 3, 1e308])
+def test_only_the_ratios_of_weights_matter(weight):
+    X, y = blobs(2)
+    plain = short(ODENetClassifier).fit(X, y)
+    for weights in (weight, np.full(len(y), weight)):
+        model = short(ODENetClassifier).fit(X, y, sample_weight=weights)
+        np.testing.assert_allclose(model.predict_proba(X), plain.predict_proba(X), rtol=1e-9)
+
+
+def test_a_class_whose_weights_vanish_in_float32_is_none():
+    X, y = blobs(2)
+    with pytest.raises(ValueError, match="positive sample_weight; got one class, 1"):
+        short(ODENetClassifier).fit(X.astype(np.float32), y, np.where(y == 1, 1.0, 1e-60))
 
 
 # --- bad input: a clear error, and the estimator as it was
@@ -461,9 +488,22 @@ def test_data_out_of_all_scale_is_refused_with_the_cure():
 def test_unscaled_data_trains_and_hopeless_data_warns():
     model = short(ODENetClassifier, max_iter=100).fit(X_GOOD * 1e4, Y_GOOD)
     assert model.score(X_GOOD * 1e4, Y_GOOD) > 0.8
-    with pytest.warns(ConvergenceWarning, match=r"no step lowers the objective.*scale X"):
+    with pytest.warns(ConvergenceWarning, match=r"after 0 iterations.*no acceptable step.*Scale X"):
         model = short(ODENetClassifier).fit(X_GOOD * 1e100, Y_GOOD)
     assert list(model.stop_reason_) == ["no acceptable step"]
+
+
+@pytest.mark.parametrize("learn_step", [False, "simplex"])
+def test_slow_progress_on_badly_scaled_data_is_no_convergence(learn_step):
+    X, y = blobs(3)
+    with pytest.warns(ConvergenceWarning, match=r"slow progress.*Scale X") as caught:
+        model = ODENetClassifier(learn_step=learn_step, random_state=0).fit(X + 1e3, y)
+    assert list(model.stop_reason_) == ["slow progress"]
+    assert caught[0].filename == __file__  # the warning points at the user's line
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ODENetClassifier(learn_step=learn_step, max_iter=5000, random_state=0).fit(X, y)
+    assert list(model.stop_reason_) == ["converged"]
 
 
 def test_own_tableaux_are_public():

@@ -4,9 +4,10 @@ from sklearn.exceptions import NotFittedError
 
 from skode import FeedForwardClassifier, ODENetClassifier
 from skode.datasets import make_spirals
+from skode.engine import prediction
+from skode.engine.controls import Controls
 from skode.inspection import trajectories
 from tests import reference
-from tests.engine.test_controls import Controls
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -28,6 +29,17 @@ def test_states_from_the_features_to_the_readout(estimator, scheme, carry):
         controls = Controls(*(part[k] for part in estimator._controls()))
         expected = reference.forward(scheme, "tanh", carry, controls, X)
         np.testing.assert_allclose(states[k], np.swapaxes(expected, 1, 2), atol=1e-13)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_blocks_change_nothing_and_overflow_is_reported():
+    X, y = make_spirals(40, random_state=0)
+    model = ODENetClassifier("heun", activation="relu", max_iter=5, random_state=0).fit(X, y)
+    whole = prediction.trajectories(model._fitted_network(), model._controls(), X)
+    parts = prediction.trajectories(model._fitted_network(), model._controls(), X, block=7)
+    np.testing.assert_allclose(parts, whole, rtol=1e-12)
+    with pytest.raises(ValueError, match="overflow"):
+        trajectories(model, np.full((1, 2), 1.7e308))
 
 
 def test_before_fit():

@@ -4,6 +4,8 @@ import pytest
 from matplotlib.colors import to_rgba
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, ODENetClassifier
 from skode.inspection import trajectories
@@ -83,7 +85,7 @@ def test_one_channel_has_a_line_and_one_member_of_several_can_be_chosen():
 
 def test_trajectories_of_what_does_not_exist():
     model, X, y = fitted()
-    with pytest.raises(ValueError, match=r"member=1 does not exist.*1 member"):
+    with pytest.raises(ValueError, match=r"member=1 does not exist.*members 0 to 0"):
         TrajectoryDisplay.from_estimator(model, X, y, member=1)
     with pytest.raises(ValueError, match=r"not among the classes \['a' 'b'\]"):
         TrajectoryDisplay.from_estimator(model, X, np.where(y == "a", "z", y))
@@ -92,6 +94,27 @@ def test_trajectories_of_what_does_not_exist():
     for display, data in ((TrajectoryDisplay, (X,)), (LossCurveDisplay, ()), (StepSizeDisplay, ())):
         with pytest.raises(NotFittedError):
             display.from_estimator(ODENetClassifier(), *data)
+
+
+def test_pipelines_are_drawn_by_the_network_that_they_end_in():
+    _, X, y = fitted()
+    network = ODENetClassifier(N=2, max_iter=10, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), network).fit(100 * X, y)
+    display = TrajectoryDisplay.from_estimator(pipeline, 100 * X, y)
+    starts = np.concatenate([lines.get_segments() for lines in display.paths_])[:, 0]
+    np.testing.assert_allclose(np.sort(starts, 0), np.sort(StandardScaler().fit_transform(X), 0))
+    assert len(LossCurveDisplay.from_estimator(pipeline).lines_) == 1
+    assert len(StepSizeDisplay.from_estimator(pipeline).lines_) == 1
+    with pytest.raises(TypeError, match=r"a classifier of skode, or a pipeline.*StandardScaler"):
+        LossCurveDisplay.from_estimator(StandardScaler())
+
+
+def test_labels_in_a_column_and_more_classes_than_colours():
+    X, y = make_blobs(120, 2, centers=12, random_state=0)
+    model = ODENetClassifier(max_iter=5, random_state=0).fit(X / X.std(), y)
+    display = TrajectoryDisplay.from_estimator(model, X / X.std(), y[:, None])
+    colours = {tuple(points.get_facecolor()[0]) for points in display.points_}
+    assert len(colours) == 12
 
 
 def test_loss_curves():
@@ -114,4 +137,8 @@ def test_step_sizes():
     np.testing.assert_array_equal(display.lines_[0].get_ydata(), model.h_[0])
     assert set(display.start_line_.get_ydata()) == {0.8}
     assert display.ax_.get_xlabel() == "layer"
-    assert "units of time" in display.ax_.get_ylabel()
+    assert display.ax_.get_ylabel() == "step h"
+    # The start is that of the fit, not a parameter that was set since; aliases of matplotlib work.
+    again = StepSizeDisplay.from_estimator(model.set_params(h=99.0), ls="-", lw=3)
+    assert set(again.start_line_.get_ydata()) == {0.8}
+    assert (again.lines_[0].get_linestyle(), again.lines_[0].get_linewidth()) == ("-", 3)

@@ -69,7 +69,7 @@ class Layout:
         return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in controls], axis=1)
 
     def mask(self, free: Collection[str], like: Array) -> Array:
-        """A flat row, one on the parts named in `free` and zero on the parts held fixed.
+        """A flat row, True on the parts named in `free` and False on the parts held fixed.
 
         Raises
         ------
@@ -84,9 +84,7 @@ class Layout:
         xp = namespace(like)
         return xp.concat(
             [
-                xp.full(
-                    math.prod(shape), float(name in free), dtype=like.dtype, device=device(like)
-                )
+                xp.full(math.prod(shape), name in free, dtype=xp.bool, device=device(like))
                 for name, shape in zip(Controls._fields, self.shapes, strict=True)
             ]
         )

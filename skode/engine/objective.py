@@ -83,7 +83,7 @@ class Objective:
                 J_block, dU = self._block(U, rows, scratch)
                 J = J + J_block
                 gradient = gradient + self.layout.flatten(dU)
-            return J, gradient * self._mask
+            return J, xp.where(self._mask, gradient, xp.zeros_like(gradient))
 
     def _blocks(self, flat: Array) -> Iterator[tuple[slice, Scratch]]:
         """The blocks, each with the work arrays of its shape."""

@@ -36,8 +36,8 @@ def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -
         return scratch.xp.concat(z, axis=2)
 
 
-def trajectories(network: Network, U: Controls, X: Array) -> Array:
-    """The states y⁰ … yᴺ of every member for every row of `X`.
+def trajectories(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
+    """The states y⁰ … yᴺ of every member for every row of `X`; parameters as in `outputs`.
 
     Returns
     -------
@@ -46,11 +46,13 @@ def trajectories(network: Network, U: Controls, X: Array) -> Array:
     members, _, n_channels, _ = U.K.shape
     scratch = Scratch(U.K)
     xp = scratch.xp
-    shape = (members, n_channels, X.shape[0])
-    steps: list[Step] = []
+    all_states = []
     with quiet():
-        y = block_state(X, slice(0, X.shape[0]), n_channels, U.K, scratch)
-        y = network.propagate(U, y, scratch, steps)
-        # The first stage of an explicit scheme lies at the state itself.
-        states = [step.Y[0] for step in steps] + [y]
-        return xp.stack([xp.broadcast_to(y, shape) for y in states], axis=1)
+        for rows in blocks(X.shape[0], block or block_size(members, n_channels, U.K)):
+            steps: list[Step] = []
+            y = block_state(X, rows, n_channels, U.K, scratch)
+            y = network.propagate(U, y, scratch, steps)
+            # The first stage of an explicit scheme lies at the state itself.
+            states = [step.Y[0] for step in steps] + [y]
+            all_states.append(xp.stack([xp.broadcast_to(s, y.shape) for s in states], axis=1))
+    return xp.concat(all_states, axis=3)

@@ -121,7 +121,7 @@ class ButcherTableau:
     def partner(self) -> ButcherTableau:
         """The symplectic partner, the scheme that the costate follows.
 
-        It has b̃ = b and bi ãij + bj aji - bi bj = 0: Hager (2000), Sanz-Serna (2015).
+        It has b̃ = b and bi ãij + bj aji - bi bj = 0: Hager (2000), Sanz-Serna (2016).
 
         Raises
         ------

@@ -16,12 +16,17 @@ from .descent import SOLVERS
 from .line_search import LineSearch
 from .objective import Objective
 
-__all__ = ["CONVERGED", "INTERRUPTED", "MAX_ITER", "STALLED", "Training", "train"]
+__all__ = ["CONVERGED", "INTERRUPTED", "MAX_ITER", "SLOW", "STALLED", "Training", "train"]
 
 CONVERGED = "converged"  # the objective has stopped falling, as `tol` has it
 MAX_ITER = "max_iter"
 STALLED = "no acceptable step"  # not even one so short that it hardly moves the controls
+SLOW = "slow progress"  # the objective hardly falls, although its gradient is steep
 INTERRUPTED = "interrupted"
+
+# A gradient is steep where a step of length one would lower the objective by this many `tol`, as
+# far as the linear prediction goes.  Steps that stay much shorter mean badly scaled data.
+STEEP = 100.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,9 @@ def train(
     project : callable
         Projection of flat controls onto the constraints, applied to every trial point.
     tol, n_iter_no_change : float, int
-        A member has converged once its objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations; with ``tol=0`` it never does.
+        A member ends once its objective has fallen by less than `tol` over the last
+        `n_iter_no_change` iterations, which with ``tol=0`` it never does.  It has converged unless
+        the gradient is still steep: ‖project(u - g) - u‖² > 100 `tol`.
     on_iteration : callable (n_iter, J), optional
         Called when the foremost member has done another iteration; J is the lowest objective.
 
@@ -186,12 +192,20 @@ class _Run:
         """End the members that have converged, cannot move, or have done all their iterations."""
         running, now = self.running, self.n_iter[self.running]
         before = self.curve[running, host.maximum(now - n_iter_no_change, 0)]
-        converged = (now >= n_iter_no_change) & (before - self.J[running] < tol)
+        resting = (now >= n_iter_no_change) & (before - self.J[running] < tol)
         # A full step that leads nowhere has arrived; one that had to be shortened is stuck.
         stalled = standing & (self.n_rejected[running] > 1)
-        self.reason[running[converged | standing]] = CONVERGED
+        self.reason[running[resting | standing]] = CONVERGED
         self.reason[running[stalled]] = STALLED
-        self.take_out(converged | standing | (now >= max_iter))
+        if host.any(resting):
+            self.reason[running[resting & (self._steepness() > STEEP * tol)]] = SLOW
+        self.take_out(resting | standing | (now >= max_iter))
+
+    def _steepness(self) -> Array:
+        """‖project(u - g) - u‖², which is ‖g‖² where there is no constraint."""
+        with quiet():
+            move = self.project(self.u - self.g) - self.u
+            return to_host(_inner(move, move))
 
     def take_out(self, which: Array) -> None:
         """Take members out of the batch: `which` is a mask over the running ones."""
