@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -15,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._verbose import audible, iteration_reporter, report_end
 from .engine.arrays import namespace, quiet
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
@@ -25,8 +25,6 @@ from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
 from .engine.training import INTERRUPTED, MAX_ITER, SLOW, STALLED, train
-
-logger = logging.getLogger("skode")
 
 FLOATS = (np.float64, np.float32)
 USER = 5  # frames from a warning up to the call of fit: _warn…, _train, fit and its decorator
@@ -81,17 +79,9 @@ class NetworkEstimator(BaseEstimator):
             max_iter=self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
-            on_iteration=_reporter(self) if self.verbose else None,
+            on_iteration=iteration_reporter(self),
         )
-        if self.verbose:
-            for reason, n_iter, J in zip(training.reason, training.n_iter, training.J, strict=True):
-                logger.info(
-                    "%s ended (%s) after %d iterations: objective %.6g",
-                    type(self).__name__,
-                    reason,
-                    n_iter,
-                    J,
-                )
+        report_end(self, training)
         self._keep(recipe, layout, training, loss)
         self._warn_unless_converged()
         return self
@@ -227,7 +217,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         UserWarning
             If training was interrupted with Ctrl-C; the best iterate is kept.
         """
-        with _unchanged_on_error(self), _audible(self.verbose):
+        with _unchanged_on_error(self), audible(self.verbose):
             X, y = validate_data(self, X, y, dtype=FLOATS)
             check_classification_targets(y)
             weights = _normalised_weights(sample_weight, X)
@@ -375,31 +365,3 @@ def _unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
-
-
-def _reporter(estimator):
-    """Logs every tenth of `max_iter`, or every iteration with ``verbose=2``."""
-    name = type(estimator).__name__
-    every = 1 if estimator.verbose > 1 else max(1, estimator.max_iter // 10)
-
-    def report(n_iter, J):
-        if n_iter % every == 0:
-            logger.info("%s iteration %d: objective %.6g", name, n_iter, J)
-
-    return report
-
-
-@contextmanager
-def _audible(verbose):
-    """Show INFO messages on stderr for a while, unless the application has configured logging."""
-    if not verbose or logger.hasHandlers():
-        yield
-        return
-    handler, level = logging.StreamHandler(), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)

@@ -338,13 +338,13 @@ def test_verbose_reports_through_logging(verbose, lines, caplog):
 
 
 def test_verbose_is_visible_without_any_configuration(monkeypatch):
-    from skode import _estimator
+    from skode import _verbose
 
     silent = logging.getLogger("skode.test")
     silent.propagate = False
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setattr(_estimator, "logger", silent)
+    monkeypatch.setattr(_verbose, "logger", silent)
     X, y = blobs(2)
     for _ in range(2):  # the second fit must not write every line twice
         ODENetClassifier(verbose=1, max_iter=10, tol=0, random_state=0).fit(X, y)
