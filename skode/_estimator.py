@@ -136,21 +136,23 @@ class NetworkEstimator(BaseEstimator):
                 UserWarning,
                 stacklevel=USER,
             )
-        elif np.any(self.stop_reason_ == MAX_ITER):
+            return
+        if np.any(self.stop_reason_ == MAX_ITER):
             warnings.warn(
                 f"Training ended at max_iter={self.max_iter} before the objective settled "
                 f"(tol={self.tol}). Increase max_iter or tol, or scale the data.",
                 ConvergenceWarning,
                 stacklevel=USER,
             )
-        elif np.any(early := np.isin(self.stop_reason_, [SLOW, STALLED])):
-            warnings.warn(
-                f"Training ended after {self.n_iter_[early].min()} iterations, because of "
-                f"{self.stop_reason_[early][0]}: the gradient allows only tiny steps. Scale X, for "
-                "example with StandardScaler, or take a smaller h; float32 may be too coarse.",
-                ConvergenceWarning,
-                stacklevel=USER,
-            )
+        for reason in (SLOW, STALLED):
+            if np.any(early := self.stop_reason_ == reason):
+                warnings.warn(
+                    f"Training ended after {self.n_iter_[early].min()} iterations ({reason}): "
+                    "the objective is steep and yet only tiny steps lower it. Scale X, for example "
+                    "with StandardScaler, or take a smaller h, or a smooth activation.",
+                    ConvergenceWarning,
+                    stacklevel=USER,
+                )
 
     def _controls(self):
         return Controls(self.K_, self.b_, self.h_, self.W_, self.mu_)
@@ -212,8 +214,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Warns
         -----
         ConvergenceWarning
-            If training ended at `max_iter`, or where the line search finds no step that lowers the
-            objective in the precision of X.
+            If training ended at `max_iter`, or where the objective is steep and yet only tiny steps
+            lower it, or none.
         UserWarning
             If training was interrupted with Ctrl-C; the best iterate is kept.
         """
@@ -222,11 +224,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             check_classification_targets(y)
             weights = _normalised_weights(sample_weight, X)
             self.classes_, codes = np.unique(y, return_inverse=True)
-            present = np.unique(codes[weights > 0])
+            present = self.classes_[np.unique(codes[weights > 0])]
             if len(present) < 2:
                 raise ValueError(
-                    f"y must hold at least two classes with a positive sample_weight; got one "
-                    f"class, {self.classes_[present[0]]}."
+                    "y must hold at least two classes with a positive sample_weight, in "
+                    f"{X.dtype} and beside the largest weight; got one class, {present[0]}."
                 )
             if len(self.classes_) == 2:
                 targets, log_loss = codes[:, None] == 1, "logistic"
@@ -351,8 +353,9 @@ def _normalised_weights(sample_weight, X):
         )
     if not np.any(weights > 0):
         raise ValueError("sample_weight is zero for all samples; at least one must be positive.")
-    weights = weights / weights.max()  # first, so that the sum cannot overflow
-    return (weights / weights.sum()).astype(X.dtype)
+    with quiet():  # weights may vanish beside others
+        weights = weights / weights.max()  # first, so that the sum cannot overflow
+        return (weights / weights.sum()).astype(X.dtype)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class ODENetClassifier(NetworkClassifier):
         Length of a step, in units of time; the start value where the steps are learned.
     learn_step : bool or "simplex", default=False
         Whether each layer's step is trained: freely, in which case it may become negative, or on
-        the simplex {h ≥ 0, Σ h = N·h}, which in deep networks makes many of them exactly zero.
+        the simplex {hℓ ≥ 0, Σ hℓ = N·h}, which in deep networks makes many of them exactly zero.
     n_channels : int, default=None
         Dimension of the state; features are padded with zeros.  None means n_features.  More
         channels let the flow do what is topologically impossible in fewer dimensions.
@@ -50,8 +50,8 @@ class ODENetClassifier(NetworkClassifier):
     max_iter : int, default=500
         Largest number of iterations.
     tol : float, default=1e-4
-        Training has converged once the objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations.
+        Training ends once the objective has fallen by less than `tol` over the last
+        `n_iter_no_change` iterations; see `stop_reason_`.
     n_iter_no_change : int, default=10
         See `tol`.
     n_members : int, default=1
@@ -185,7 +185,7 @@ class FeedForwardClassifier(NetworkClassifier):
     h : float, default=1.0
         Factor of a layer; the start value where it is learned.
     learn_step : bool or "simplex", default=False
-        Whether each layer's factor h is trained: freely, or on the simplex {h ≥ 0, Σ h = N·h}.  A
+        Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}.  A
         layer whose factor becomes zero passes nothing on.
     n_channels : int, default=None
         Width of the layers; features are padded with zeros.  None means n_features.
@@ -202,16 +202,16 @@ class FeedForwardClassifier(NetworkClassifier):
     max_iter : int, default=500
         Largest number of iterations.
     tol : float, default=1e-4
-        Training has converged once the objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations.
+        Training ends once the objective has fallen by less than `tol` over the last
+        `n_iter_no_change` iterations; see `stop_reason_`.
     n_iter_no_change : int, default=10
         See `tol`.
     n_members : int, default=1
         Number of networks, trained side by side from different random starts; their predicted
         probabilities are averaged.
     verbose : int, default=0
-        1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO.
+        1 logs every tenth of `max_iter` and how training ended, 2 every iteration; see
+        `ODENetClassifier`.
     random_state : int, RandomState instance or None, default=None
         Determines the random start of K and b.
 

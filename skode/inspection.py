@@ -48,7 +48,7 @@ def trajectories(estimator, X):
     (1, 5, 100, 3)
     """
     network = network_of(estimator)
-    if isinstance(estimator, Pipeline):
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = estimator[:-1].transform(X)
     X = network._validated(X)
     states = prediction.trajectories(network._fitted_network(), network._controls(), X)
@@ -59,11 +59,11 @@ def trajectories(estimator, X):
 
 def network_of(estimator):
     """The fitted network that the estimator is, or that the pipeline ends in."""
-    network = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    network = estimator[-1] if isinstance(estimator, Pipeline) and len(estimator) else estimator
     if not isinstance(network, NetworkEstimator):
         raise TypeError(
-            "estimator must be a classifier of skode, or a pipeline that ends in one; got "
-            f"{network!r}."
+            "estimator must be a classifier of skode, or a pipeline whose last step is one (of a "
+            f"search, its best_estimator_); got {network!r}."
         )
     check_is_fitted(network)
     return network

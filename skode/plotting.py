@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -91,18 +89,19 @@ class TrajectoryDisplay:
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         network = network_of(estimator)
         states = trajectories(estimator, X)
-        if not isinstance(member, Integral) or not 0 <= member < len(states):
+        if member not in range(len(states)) or isinstance(member, bool):
             raise ValueError(
                 f"member={member!r} does not exist: the estimator has the members 0 to "
                 f"{len(states) - 1}."
             )
         y = estimator.predict(X) if y is None else column_or_1d(y)
         check_consistent_length(states[0, 0], y)
-        if not np.isin(y, network.classes_).all():
+        index = {label: k for k, label in enumerate(network.classes_)}
+        if not index.keys() >= set(y):
             raise ValueError(f"y holds labels that are not among the classes {network.classes_}.")
         display = cls(
             states=states[member],
-            labels=np.searchsorted(network.classes_, y),
+            labels=np.array([index[label] for label in y], dtype=int),
             classes=network.classes_,
             W=network.W_[member],
             mu=network.mu_[member],
@@ -154,7 +153,13 @@ class TrajectoryDisplay:
                 )
             )
         self.ax_.set(xlabel=labels[0], ylabel=labels[1])
-        self.ax_.legend(title="class (dots: yᴺ)", loc="best", fontsize="small")
+        self.ax_.legend(
+            self.points_,
+            map(str, self.classes),
+            title="class (dots: yᴺ)",
+            loc="best",
+            fontsize="small",
+        )
         return self
 
     def _plane(self):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.datasets import make_blobs, make_classification
+from sklearn.datasets import load_iris, make_blobs, make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -353,6 +353,19 @@ def test_verbose_is_visible_without_any_configuration(monkeypatch):
     assert silent.level == logging.NOTSET
 
 
+def test_reaching_the_limits_of_the_precision_is_convergence():
+    # Both end where float32 resolves no further step: one at its minimum, the other far from it.
+    X, y = load_iris(return_X_y=True)
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ODENetClassifier(N=1, alpha=1.0, tol=0, max_iter=3000, random_state=0).fit(X, y)
+    assert list(model.stop_reason_) == ["converged"]
+    stuck = ODENetClassifier(tol=0, line_search="lipschitz", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="no acceptable step"):
+        stuck.fit(X * 1e4, y)
+
+
 # --- sample weights
 
 
@@ -367,7 +380,7 @@ def test_only_the_ratios_of_weights_matter(weight):
 
 def test_a_class_whose_weights_vanish_in_float32_is_none():
     X, y = blobs(2)
-    with pytest.raises(ValueError, match="positive sample_weight; got one class, 1"):
+    with pytest.raises(ValueError, match=r"positive sample_weight, in float32.*got one class, 1"):
         short(ODENetClassifier).fit(X.astype(np.float32), y, np.where(y == 1, 1.0, 1e-60))
 
 
@@ -410,7 +423,7 @@ BAD_DATA = [
     ((X_GOOD, np.zeros(len(X_GOOD))), "at least two classes.*got one class"),
     ((X_GOOD, Y_GOOD, -np.ones(len(Y_GOOD))), "[Nn]egative|must not be negative"),
     ((X_GOOD, Y_GOOD, np.zeros(len(Y_GOOD))), "sample_weight.*zero|zero.*sample_weight"),
-    ((X_GOOD, Y_GOOD, (Y_GOOD == 1).astype(float)), "positive sample_weight; got one class"),
+    ((X_GOOD, Y_GOOD, (Y_GOOD == 1).astype(float)), "positive sample_weight.*got one class"),
     ((X_GOOD, Y_GOOD, np.ones(3)), r"sample_weight.shape == \(3,\)"),
     ((X_GOOD, Y_GOOD, np.full(len(Y_GOOD), np.nan)), "NaN"),
     ((X_GOOD, Y_GOOD[:-1]), "inconsistent numbers of samples"),
@@ -488,7 +501,7 @@ def test_data_out_of_all_scale_is_refused_with_the_cure():
 def test_unscaled_data_trains_and_hopeless_data_warns():
     model = short(ODENetClassifier, max_iter=100).fit(X_GOOD * 1e4, Y_GOOD)
     assert model.score(X_GOOD * 1e4, Y_GOOD) > 0.8
-    with pytest.warns(ConvergenceWarning, match=r"after 0 iterations.*no acceptable step.*Scale X"):
+    with pytest.warns(ConvergenceWarning, match=r"after 0 .*no acceptable step.*Scale X"):
         model = short(ODENetClassifier).fit(X_GOOD * 1e100, Y_GOOD)
     assert list(model.stop_reason_) == ["no acceptable step"]
 

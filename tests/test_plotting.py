@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, ODENetClassifier
@@ -87,6 +87,9 @@ def test_trajectories_of_what_does_not_exist():
     model, X, y = fitted()
     with pytest.raises(ValueError, match=r"member=1 does not exist.*members 0 to 0"):
         TrajectoryDisplay.from_estimator(model, X, y, member=1)
+    for member in (True, -1, 0.5, None):
+        with pytest.raises(ValueError, match=r"does not exist: .* the members 0 to 0"):
+            TrajectoryDisplay.from_estimator(model, X, y, member=member)
     with pytest.raises(ValueError, match=r"not among the classes \['a' 'b'\]"):
         TrajectoryDisplay.from_estimator(model, X, np.where(y == "a", "z", y))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -105,14 +108,20 @@ def test_pipelines_are_drawn_by_the_network_that_they_end_in():
     np.testing.assert_allclose(np.sort(starts, 0), np.sort(StandardScaler().fit_transform(X), 0))
     assert len(LossCurveDisplay.from_estimator(pipeline).lines_) == 1
     assert len(StepSizeDisplay.from_estimator(pipeline).lines_) == 1
-    with pytest.raises(TypeError, match=r"a classifier of skode, or a pipeline.*StandardScaler"):
-        LossCurveDisplay.from_estimator(StandardScaler())
+    alone = make_pipeline(network).fit(X, y)
+    np.testing.assert_array_equal(trajectories(alone, X), trajectories(alone[-1], X))
+    for other in (StandardScaler(), Pipeline([])):
+        with pytest.raises(TypeError, match=r"a classifier of skode, or a pipeline.*got"):
+            LossCurveDisplay.from_estimator(other)
 
 
 def test_labels_in_a_column_and_more_classes_than_colours():
     X, y = make_blobs(120, 2, centers=12, random_state=0)
     model = ODENetClassifier(max_iter=5, random_state=0).fit(X / X.std(), y)
     display = TrajectoryDisplay.from_estimator(model, X / X.std(), y[:, None])
+    np.testing.assert_array_equal(display.labels, y)
+    with pytest.raises(ValueError, match="not among the classes"):
+        TrajectoryDisplay.from_estimator(model, X / X.std(), y.astype(str))
     colours = {tuple(points.get_facecolor()[0]) for points in display.points_}
     assert len(colours) == 12
 

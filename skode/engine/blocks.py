@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .arrays import Array, Scratch, namespace
+from .arrays import Array, Scratch, device, namespace
 
 __all__ = ["block_size", "block_state", "blocks"]
 
@@ -39,7 +39,7 @@ def block_state(X: Array, rows: slice, n_channels: int, like: Array, scratch: Sc
     n_features, size = block.shape
     y = scratch((1, n_channels, size), "input")
     if y is None:
-        padding = xp.zeros((n_channels - n_features, size), dtype=block.dtype, device=block.device)
+        padding = xp.zeros((n_channels - n_features, size), dtype=block.dtype, device=device(X))
         return xp.concat([block, padding], axis=0)[None, ...]
     y[0, :n_features, :] = block
     y[0, n_features:, :] = 0.0

@@ -24,8 +24,9 @@ STALLED = "no acceptable step"  # not even one so short that it hardly moves the
 SLOW = "slow progress"  # the objective hardly falls, although its gradient is steep
 INTERRUPTED = "interrupted"
 
-# A gradient is steep where a step of length one would lower the objective by this many `tol`, as
-# far as the linear prediction goes.  Steps that stay much shorter mean badly scaled data.
+# A gradient is steep where the step t = 1 would lower the objective by this many `tol`, or by this
+# many roundings, as far as the linear prediction goes.  Where only much shorter steps are accepted,
+# the problem is badly scaled.
 STEEP = 100.0
 
 
@@ -75,8 +76,9 @@ def train(
         Projection of flat controls onto the constraints, applied to every trial point.
     tol, n_iter_no_change : float, int
         A member ends once its objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations, which with ``tol=0`` it never does.  It has converged unless
-        the gradient is still steep: ‖project(u - g) - u‖² > 100 `tol`.
+        `n_iter_no_change` iterations, which with ``tol=0`` never happens, or once its trial point
+        is its present one up to rounding.  It has then converged, unless the gradient is still
+        steep: ‖project(u - g) - u‖² > 100 `tol`, or 100 roundings of J where those are more.
     on_iteration : callable (n_iter, J), optional
         Called when the foremost member has done another iteration; J is the lowest objective.
 
@@ -133,7 +135,6 @@ class _Run:
         self.t = host.full(members, line_search.first_step)
         self.n_iter = host.zeros(members, dtype=int)
         self.n_evaluations = host.ones(members, dtype=int)
-        self.n_rejected = host.zeros(members, dtype=int)  # since the last accepted step
         self.reason = host.full(members, MAX_ITER, dtype="<U20")
         self.curve = self.J[:, None]
         self.ended: list[tuple[Array, Array]] = []  # members and their points
@@ -166,7 +167,6 @@ class _Run:
             )
         self._move(accepted, trial, g_trial, J_trial)
         self.n_evaluations[running] += 1
-        self.n_rejected[running] = host.where(accepted, 0, self.n_rejected[running] + 1)
         self.t[running] = self.line_search.next_step(t, accepted)
         return standing
 
@@ -183,7 +183,7 @@ class _Run:
                 self.curve, ((0, 0), (0, self.curve.shape[1])), constant_values=host.nan
             )
         self.curve[moved, n_iter[moved]] = J[moved]
-        # In one statement, so that an interruption finds a point and its objective together.
+        # In one statement, so that an interruption (in CPython) finds a point with its objective.
         self.u, self.g, self.J, self.n_iter = u, g, J, n_iter
 
     def end_members(
@@ -193,12 +193,12 @@ class _Run:
         running, now = self.running, self.n_iter[self.running]
         before = self.curve[running, host.maximum(now - n_iter_no_change, 0)]
         resting = (now >= n_iter_no_change) & (before - self.J[running] < tol)
-        # A full step that leads nowhere has arrived; one that had to be shortened is stuck.
-        stalled = standing & (self.n_rejected[running] > 1)
         self.reason[running[resting | standing]] = CONVERGED
-        self.reason[running[stalled]] = STALLED
-        if host.any(resting):
-            self.reason[running[resting & (self._steepness() > STEEP * tol)]] = SLOW
+        if host.any(resting | standing):
+            rounding = self.xp.finfo(self.u.dtype).eps * host.abs(self.J[running])
+            steep = self._steepness() > STEEP * host.maximum(tol, rounding)
+            self.reason[running[resting & steep]] = SLOW
+            self.reason[running[standing & steep]] = STALLED
         self.take_out(resting | standing | (now >= max_iter))
 
     def _steepness(self) -> Array:
@@ -217,17 +217,19 @@ class _Run:
         )
         ended = [*self.ended, (self.running[which], self.xp.take(self.u, leaving, axis=0))]
         u, g = (self.xp.take(array, staying, axis=0) for array in (self.u, self.g))
-        # In one statement, so that an interruption finds each member in one place.
+        # In one statement, so that an interruption (in CPython) finds each member in one place.
         self.ended, self.u, self.g, self.running = ended, u, g, self.running[~which]
 
     def result(self) -> Training:
         members = host.concatenate([members for members, _ in self.ended])
         flat = self.xp.concat([u for _, u in self.ended], axis=0)
         order = self.xp.asarray(host.argsort(members), device=device(flat))
+        done = host.arange(self.curve.shape[1]) <= self.n_iter[:, None]
+        curve = host.where(done, self.curve, host.nan)  # without what an interruption has left
         return Training(
             flat=self.xp.take(flat, order, axis=0),
             J=self.J,
-            curve=self.curve[:, : int(host.max(self.n_iter)) + 1],
+            curve=curve[:, : int(host.max(self.n_iter)) + 1],
             n_iter=self.n_iter,
             n_evaluations=self.n_evaluations,
             reason=self.reason,
