@@ -7,7 +7,7 @@ author = "The skode developers"
 copyright = "2026, the skode developers"  # noqa: A001  Sphinx wants this name
 release = importlib.metadata.version("skode")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 myst_enable_extensions = ["dollarmath"]
 numpydoc_show_class_members = False
 exclude_patterns = ["_build"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .arrays import Array, Namespace, Scratch, positive_part
 
-__all__ = ["ACTIVATIONS", "Activation", "AffineField"]
+__all__ = ["ACTIVATIONS", "Activation", "AffineField", "softplus"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def _relu_transposed(xp: Namespace, s: Array, gamma: Array, out: Array | None) -
     return xp.multiply(out, gamma, out=out)
 
 
-def _softplus(xp: Namespace, z: Array, out: Array | None) -> Array:
-    # log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|)), which never overflows.
+def softplus(xp: Namespace, z: Array, out: Array | None = None) -> Array:
+    """log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|)), which never overflows."""
     tail = xp.log1p(xp.exp(-xp.abs(z)))
     out = positive_part(xp, z, out)
     return xp.add(out, tail, out=out)
@@ -61,7 +61,7 @@ def _softplus_transposed(xp: Namespace, s: Array, gamma: Array, out: Array | Non
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(lambda xp, z, out: xp.tanh(z, out=out), _tanh_transposed),
     "relu": Activation(positive_part, _relu_transposed),
-    "softplus": Activation(_softplus, _softplus_transposed),
+    "softplus": Activation(softplus, _softplus_transposed),
     "identity": Activation(lambda xp, z, out: z, lambda xp, s, gamma, out: gamma),
 }
 
@@ -76,29 +76,22 @@ class AffineField:
 
     activation: Activation
 
-    def value(
-        self, xp: Namespace, y: Array, K: Array, b: Array, scratch: Scratch, *name: object
-    ) -> Array:
+    def value(self, y: Array, K: Array, b: Array, scratch: Scratch, *name: object) -> Array:
         """F = σ(K y + b), kept in the work array `name`."""
+        xp = scratch.xp
         F = scratch((*K.shape[:2], y.shape[2]), *name)
         F = xp.matmul(K, y, out=F)
         F = xp.add(F, b[:, :, None], out=F)
         return self.activation.value(xp, F, F)
 
     def transposed(
-        self,
-        xp: Namespace,
-        y: Array,
-        F: Array,
-        K: Array,
-        gamma: Array,
-        scratch: Scratch,
-        *name: object,
+        self, y: Array, F: Array, K: Array, gamma: Array, scratch: Scratch, *name: object
     ) -> tuple[Array, Array, Array]:
         """JᵀΓ, (∂f/∂K)ᵀΓ and (∂f/∂b)ᵀΓ, with J = ∂f/∂y, at y where F = f(y, U).
 
         With G = σ′∘Γ they are Kᵀ G, kept in the work array `name`, G yᵀ and the row sums of G.
         """
+        xp = scratch.xp
         G = self.activation.transposed(xp, F, gamma, scratch(F.shape, "G"))
         JtG = xp.matmul(xp.matrix_transpose(K), G, out=scratch(F.shape, "JtG", *name))
         return JtG, xp.matmul(G, xp.matrix_transpose(y)), xp.sum(G, axis=2)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .arrays import Array, Namespace, positive_part
+from .arrays import Array, Namespace
+from .fields import softplus
 
 __all__ = ["LOSSES", "Loss"]
 
@@ -20,27 +21,19 @@ class Loss:
 
     Parameters
     ----------
-    value : callable (xp, z, c) -> array of shape (members, samples)
-        ℓ(z, c).
-    slope : callable (xp, z, c) -> array of the shape of z
-        ∂ℓ/∂z.
+    value_and_slope : callable (xp, z, c) -> (array, array)
+        ℓ(z, c), of shape (members, samples), and ∂ℓ/∂z, of the shape of z.
     log_proba : callable (xp, z) -> array of shape (members, classes, samples)
         Logarithms of the class probabilities.
     """
 
-    value: Callable[[Namespace, Array, Array], Array]
-    slope: Callable[[Namespace, Array, Array], Array]
+    value_and_slope: Callable[[Namespace, Array, Array], tuple[Array, Array]]
     log_proba: Callable[[Namespace, Array], Array]
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:
     """1/(1 + exp(-z)), written so that it never overflows."""
     return 0.5 + 0.5 * xp.tanh(0.5 * z)
-
-
-def _softplus(xp: Namespace, z: Array) -> Array:
-    """log(1 + exp z) = -log(1 - logistic z)."""
-    return positive_part(xp, z) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
 def _log_sum_exp(xp: Namespace, z: Array) -> Array:
@@ -50,7 +43,7 @@ def _log_sum_exp(xp: Namespace, z: Array) -> Array:
 
 
 def _binary_log_proba(xp: Namespace, z: Array) -> Array:
-    return xp.concat([-_softplus(xp, z), -_softplus(xp, -z)], axis=1)
+    return xp.concat([-softplus(xp, z), -softplus(xp, -z)], axis=1)
 
 
 def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
@@ -60,46 +53,35 @@ def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
 # --- squared error of the logistic outputs: ½ |C(z) - c|², Benning et al. (2021)
 
 
-def _squared_value(xp: Namespace, z: Array, c: Array) -> Array:
-    miss = _logistic(xp, z) - c
-    return 0.5 * xp.sum(miss * miss, axis=1)
-
-
-def _squared_slope(xp: Namespace, z: Array, c: Array) -> Array:
+def _squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
     C = _logistic(xp, z)
-    return (C - c) * C * (1.0 - C)
+    miss = C - c
+    return 0.5 * xp.sum(miss * miss, axis=1), miss * C * (1.0 - C)
 
 
 def _squared_log_proba(xp: Namespace, z: Array) -> Array:
     if z.shape[1] == 1:
         return _binary_log_proba(xp, z)
-    return _normalised_log_proba(xp, -_softplus(xp, -z))  # logistic outputs, made to sum to one
+    return _normalised_log_proba(xp, -softplus(xp, -z))  # logistic outputs, made to sum to one
 
 
 # --- log-loss with one output, two classes: log(1 + exp z) - c z
 
 
-def _logistic_value(xp: Namespace, z: Array, c: Array) -> Array:
-    return (_softplus(xp, z) - c * z)[:, 0, :]
-
-
-def _logistic_slope(xp: Namespace, z: Array, c: Array) -> Array:
-    return _logistic(xp, z) - c
+def _binary_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+    return (softplus(xp, z) - c * z)[:, 0, :], _logistic(xp, z) - c
 
 
 # --- log-loss with one output per class: log Σ exp z - ⟨c, z⟩
 
 
-def _softmax_value(xp: Namespace, z: Array, c: Array) -> Array:
-    return _log_sum_exp(xp, z)[:, 0, :] - xp.sum(c * z, axis=1)
-
-
-def _softmax_slope(xp: Namespace, z: Array, c: Array) -> Array:
-    return xp.exp(z - _log_sum_exp(xp, z)) - c
+def _softmax_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+    total = _log_sum_exp(xp, z)
+    return total[:, 0, :] - xp.sum(c * z, axis=1), xp.exp(z - total) - c
 
 
 LOSSES: dict[str, Loss] = {
-    "squared": Loss(_squared_value, _squared_slope, _squared_log_proba),
-    "logistic": Loss(_logistic_value, _logistic_slope, _binary_log_proba),
-    "softmax": Loss(_softmax_value, _softmax_slope, _normalised_log_proba),
+    "squared": Loss(_squared, _squared_log_proba),
+    "logistic": Loss(_binary_log_loss, _binary_log_proba),
+    "softmax": Loss(_softmax_log_loss, _normalised_log_proba),
 }

@@ -107,9 +107,10 @@ class Objective:
         steps: list[Step] = []
         y = self.network.propagate(U, y, scratch, steps)
         z = readout(U, y)
-        J = xp.sum(w * self.loss.value(xp, z, c), axis=1, dtype=xp.float64)
+        value, slope = self.loss.value_and_slope(xp, z, c)
+        J = xp.sum(w * value, axis=1, dtype=xp.float64)
 
-        dz = w[:, None, :] * self.loss.slope(xp, z, c)
+        dz = w[:, None, :] * slope
         p = xp.matmul(xp.matrix_transpose(U.W), dz, out=scratch(y.shape, "p"))
         dW, dmu = xp.matmul(dz, xp.matrix_transpose(y)), xp.sum(dz, axis=2)
         _, (dK, db, dh) = self.network.pull_back(U, steps, p, scratch, with_h="h" in self.free)

@@ -72,7 +72,7 @@ def explicit_step(
             xp, [(1.0, y), *terms], scratch(shape, "Y", slot, i) if terms else y, part
         )
         Y.append(Yi)
-        F.append(field.value(xp, Yi, K, b, scratch, "F", slot, i))
+        F.append(field.value(Yi, K, b, scratch, "F", slot, i))
     terms = [(h * bi, Fi) for bi, Fi in zip(tableau.b, F, strict=True) if bi]
     terms = [(carry, y), *terms] if carry else terms
     return _combination(xp, terms, scratch(shape, "y", slot), part), Step(Y, F)
@@ -107,7 +107,7 @@ def explicit_adjoint_step(
         gamma = _combination(xp, terms, scratch(p.shape, "gamma"), part)
         if with_h:
             dh.append(xp.sum(xp.vecdot(step.F[i], gamma), axis=1))
-        JtG, dKi, dbi = field.transposed(xp, step.Y[i], step.F[i], K, gamma, scratch, slot, i)
+        JtG, dKi, dbi = field.transposed(step.Y[i], step.F[i], K, gamma, scratch, slot, i)
         hJtG[i] = xp.multiply(h, JtG, out=JtG)
         dK.append(dKi)
         db.append(dbi)

@@ -169,7 +169,7 @@ def _rooted_trees(order: int) -> tuple[Tree, ...]:
     )
 
 
-def _partitions(total: int, largest: int) -> Iterator[Vector]:
+def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
     """Non-increasing tuples of positive integers, at most `largest`, that sum to `total`."""
     if total == 0:
         yield ()
@@ -178,13 +178,13 @@ def _partitions(total: int, largest: int) -> Iterator[Vector]:
             yield (first, *rest)
 
 
-def _forests(sizes: Sequence[float]) -> Iterator[Tree]:
+def _forests(sizes: tuple[int, ...]) -> list[Tree]:
     """Multisets of rooted trees whose orders are `sizes`, equal sizes side by side."""
     forests: list[Tree] = [()]
     for size, run in groupby(sizes):
-        choices = list(combinations_with_replacement(_rooted_trees(int(size)), len(list(run))))
+        choices = list(combinations_with_replacement(_rooted_trees(size), len(list(run))))
         forests = [forest + choice for forest in forests for choice in choices]
-    yield from forests
+    return forests
 
 
 @cache

@@ -41,9 +41,9 @@ def test_field_and_its_transposed_derivatives(xp):
     field = AffineField(ACTIVATIONS["tanh"])
     K_, b_, y_, gamma_ = map(xp.asarray, (K, b, y, gamma))
     scratch = Scratch(K_)
-    F = field.value(scratch.xp, y_, K_, b_, scratch, "F")
+    F = field.value(y_, K_, b_, scratch, "F")
     np.testing.assert_allclose(to_host(F), np.tanh(K @ y + b[:, :, None]), atol=1e-15)
-    JtG, dK, db = field.transposed(scratch.xp, y_, F, K_, gamma_, scratch, 0)
+    JtG, dK, db = field.transposed(y_, F, K_, gamma_, scratch, 0)
     for k in range(2):
         G = (1 - np.tanh(K[k] @ y[0] + b[k][:, None]) ** 2) * gamma[k]
         np.testing.assert_allclose(to_host(JtG)[k], K[k].T @ G, atol=1e-14)
