@@ -17,7 +17,7 @@ from skode.engine.controls import Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
-from skode.engine.tableaux import TABLEAUX
+from skode.engine.schemes import TABLEAUX
 
 CELLS = [(500, 2, 20), (10_000, 8, 20), (100_000, 16, 20), (10_000, 64, 20)]  # m, n, N
 

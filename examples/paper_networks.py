@@ -27,7 +27,7 @@ from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import outputs
-from skode.engine.tableaux import TABLEAUX
+from skode.engine.schemes import TABLEAUX
 from skode.engine.training import train
 
 SEEDS = 5

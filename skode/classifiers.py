@@ -6,7 +6,8 @@ from sklearn.utils._param_validation import StrOptions
 
 from ._estimator import NetworkClassifier
 from .engine.networks import feed_forward, ode_net
-from .engine.tableaux import TABLEAUX, ButcherTableau, as_tableau
+from .engine.schemes import TABLEAUX, as_tableau
+from .engine.tableaux import ButcherTableau
 
 __all__ = ["FeedForwardClassifier", "ODENetClassifier"]
 

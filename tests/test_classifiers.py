@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, ODENetClassifier
 from skode.datasets import make_donut2d, make_squares
-from skode.engine.tableaux import TABLEAUX
+from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, blobs, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -21,6 +21,7 @@ __all__ = [
     "Array",
     "Namespace",
     "Scratch",
+    "SingularMatrixError",
     "device",
     "host",
     "namespace",
@@ -35,6 +36,9 @@ Namespace = Any
 # The namespace of host arrays, in which the descent makes its decisions per member.
 host: Namespace = array_api_compat.numpy
 device = array_api_compat.device
+
+# What `linalg.inv` raises for a stack of matrices of which one is singular.
+SingularMatrixError = np.linalg.LinAlgError
 
 # The functions that the engine calls with `out=`.
 _HINTED = frozenset(

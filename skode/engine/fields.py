@@ -16,7 +16,7 @@ __all__ = ["ACTIVATIONS", "Activation", "AffineField", "softplus"]
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation σ, applied entry by entry.
+    """An activation σ, applied entry by entry, with 0 ≤ σ′ ≤ 1.
 
     Parameters
     ----------
@@ -84,14 +84,20 @@ class AffineField:
         F = xp.add(F, b[:, :, None], out=F)
         return self.activation.value(xp, F, F)
 
-    def transposed(
-        self, y: Array, F: Array, K: Array, gamma: Array, scratch: Scratch, *name: object
-    ) -> tuple[Array, Array, Array]:
-        """JᵀΓ, (∂f/∂K)ᵀΓ and (∂f/∂b)ᵀΓ, with J = ∂f/∂y, at y where F = f(y, U).
+    def slope(self, F: Array, scratch: Scratch) -> Array:
+        """σ′, of the shape of F = f(y, U); ∂f/∂y is diag(σ′) K."""
+        xp = scratch.xp
+        return self.activation.transposed(xp, F, xp.ones_like(F), None)
 
-        With G = σ′∘Γ they are Kᵀ G, kept in the work array `name`, G yᵀ and the row sums of G.
-        """
+    def transposed(
+        self, F: Array, K: Array, gamma: Array, scratch: Scratch, *name: object
+    ) -> tuple[Array, Array]:
+        """JᵀΓ = KᵀG, kept in the work array `name`, and G = σ′∘Γ, where F = f(y, U), J = ∂f/∂y."""
         xp = scratch.xp
         G = self.activation.transposed(xp, F, gamma, scratch(F.shape, "G"))
-        JtG = xp.matmul(xp.matrix_transpose(K), G, out=scratch(F.shape, "JtG", *name))
-        return JtG, xp.matmul(G, xp.matrix_transpose(y)), xp.sum(G, axis=2)
+        return xp.matmul(xp.matrix_transpose(K), G, out=scratch(F.shape, "JtG", *name)), G
+
+    def gradient(self, y: Array, G: Array, scratch: Scratch) -> tuple[Array, Array]:
+        """(∂f/∂K)ᵀΓ = G yᵀ and (∂f/∂b)ᵀΓ, the row sums of G."""
+        xp = scratch.xp
+        return xp.matmul(G, xp.matrix_transpose(y)), xp.sum(G, axis=2)

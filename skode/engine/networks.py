@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from .arrays import Array, Scratch, namespace
 from .controls import Controls
 from .fields import ACTIVATIONS, AffineField
-from .stages import Step, explicit_adjoint_step, explicit_step
-from .tableaux import TABLEAUX, ButcherTableau
+from .linear import spectral_norm
+from .schemes import TABLEAUX
+from .implicit import Status
+from .stages import Step, adjoint_step, step
+from .tableaux import ButcherTableau
 
 __all__ = ["Network", "feed_forward", "ode_net", "readout"]
 
@@ -20,32 +23,20 @@ class Network:
     Parameters
     ----------
     tableau : ButcherTableau
-        An explicit scheme.
+        The scheme.
     field : AffineField
         The vector field f.
     carry : float
         1 for an ODE network, 0 for a feed-forward network.
-
-    Raises
-    ------
-    ValueError
-        If the tableau is implicit.
     """
 
     tableau: ButcherTableau
     field: AffineField
     carry: float
 
-    def __post_init__(self) -> None:
-        if not self.tableau.explicit:
-            raise ValueError(
-                f"scheme {self.tableau.name!r} is implicit; an explicit one is needed, with A "
-                f"strictly lower triangular. Got A={self.tableau.A}."
-            )
-
     def propagate(
         self, U: Controls, y: Array, scratch: Scratch, steps: list[Step] | None = None
-    ) -> Array:
+    ) -> tuple[Array, list[Status]]:
         """The state yᴺ of every member from the state y⁰ of a block.
 
         Parameters
@@ -59,30 +50,55 @@ class Network:
 
         Returns
         -------
-        array of shape (members, n_channels, samples)
+        y : array of shape (members, n_channels, samples)
+        statuses : list of Status
+            How the stage equations of each layer were solved; empty for explicit schemes.
         """
+        statuses: list[Status] = []
+        stiffness = None if self.tableau.explicit else _stiffness(U)
         for layer in range(U.K.shape[1]):
             # Layers that are not kept need two sets of work arrays in turn.
             slot = layer if steps is not None else layer % 2
             K, b, h = U.K[:, layer, ...], U.b[:, layer, ...], U.h[:, layer, None, None]
-            y, step = explicit_step(self.tableau, self.field, self.carry, y, K, b, h, scratch, slot)
+            y, done = step(
+                self.tableau,
+                self.field,
+                self.carry,
+                y,
+                K,
+                b,
+                h,
+                None if stiffness is None else stiffness[:, layer, None],
+                scratch,
+                slot,
+            )
+            statuses += done.status
             if steps is not None:
-                steps.append(step)
-        return y
+                steps.append(done)
+        return y, statuses
 
     def pull_back(
-        self, U: Controls, steps: list[Step], p: Array, scratch: Scratch, with_h: bool
+        self,
+        U: Controls,
+        steps: list[Step],
+        p: Array,
+        scratch: Scratch,
+        with_h: bool,
+        costates: list[Array] | None = None,
     ) -> tuple[Array, tuple[Array, Array, Array]]:
         """The costate p⁰ = ∂J/∂y⁰ from pᴺ, and the gradient with respect to K, b and h.
 
         The work array of `p` is overwritten.  The gradient with respect to h is zero unless
-        `with_h`, which saves a pass over every stage where the steps are fixed.
+        `with_h`, which saves a pass over every stage where the steps are fixed.  Copies of
+        pᴺ … p⁰ are appended to `costates`.
         """
         xp = scratch.xp
         gradients = []
+        if costates is not None:
+            costates.append(xp.asarray(p, copy=True))
         for layer in reversed(range(len(steps))):
             K, h = U.K[:, layer, ...], U.h[:, layer, None, None]
-            p, gradient = explicit_adjoint_step(
+            p, gradient = adjoint_step(
                 self.tableau,
                 self.field,
                 self.carry,
@@ -95,6 +111,8 @@ class Network:
                 with_h,
             )
             gradients.append(gradient)
+            if costates is not None:
+                costates.append(xp.asarray(p, copy=True))
         dK, db, dh = zip(*reversed(gradients), strict=True)
         return p, (
             U.h[:, :, None, None] * xp.stack(dK, axis=1),
@@ -104,13 +122,19 @@ class Network:
 
 
 def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
-    """The ODE network y′ = σ(K y + b), discretised by an explicit scheme."""
+    """The ODE network y′ = σ(K y + b), discretised by a Runge-Kutta scheme."""
     return Network(tableau, AffineField(ACTIVATIONS[activation]), carry=1.0)
 
 
 def feed_forward(activation: str = "tanh") -> Network:
     """The feed-forward baseline y⁺ = h σ(K y + b), which is no ODE."""
     return Network(TABLEAUX["euler"], AffineField(ACTIVATIONS[activation]), carry=0.0)
+
+
+def _stiffness(U: Controls) -> Array:
+    """|h| ‖K‖₂ of every layer, (members, n_layers)."""
+    xp = namespace(U.K)
+    return xp.abs(U.h) * spectral_norm(xp, U.K)
 
 
 def readout(U: Controls, y: Array) -> Array:

@@ -23,6 +23,8 @@ __all__ = ["Objective"]
 class Objective:
     """J and its gradient by the costate equation, exact to rounding.
 
+    Where the stage equations of an implicit scheme cannot be solved for every sample, J is +inf.
+
     Parameters
     ----------
     network : Network
@@ -85,6 +87,18 @@ class Objective:
                 gradient = gradient + self.layout.flatten(dU)
             return J, xp.where(self._mask, gradient, xp.zeros_like(gradient))
 
+    def costates(self, flat: Array) -> Array:
+        """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""
+        xp = namespace(flat)
+        U = self.layout.views(flat)
+        blocks = []
+        with quiet():
+            for rows, scratch in self._blocks(flat):
+                costates: list[Array] = []
+                self._block(U, rows, scratch, costates)
+                blocks.append(xp.stack(costates[::-1], axis=1))
+        return xp.concat(blocks, axis=3)
+
     def _blocks(self, flat: Array) -> Iterator[tuple[slice, Scratch]]:
         """The blocks, each with the work arrays of its shape."""
         n_members = flat.shape[0]
@@ -97,21 +111,30 @@ class Objective:
                 self._scratch[shape] = Scratch(flat)
             yield rows, self._scratch[shape]
 
-    def _block(self, U: Controls, rows: slice, scratch: Scratch) -> tuple[Array, Controls]:
-        """The share of one block in the data loss and in its gradient."""
+    def _block(
+        self, U: Controls, rows: slice, scratch: Scratch, costates: list[Array] | None = None
+    ) -> tuple[Array, Controls]:
+        """The share of one block in the data loss and in its gradient; pᴺ … p⁰ to `costates`."""
         xp = scratch.xp
         y = block_state(self.X, rows, self.layout.n_channels, U.K, scratch)
         c = xp.astype(xp.permute_dims(self.targets[rows, :], (1, 0)), y.dtype)[None, ...]
         w = xp.astype(self.weights[rows], y.dtype, copy=False)[None, :]
 
         steps: list[Step] = []
-        y = self.network.propagate(U, y, scratch, steps)
+        y, statuses = self.network.propagate(U, y, scratch, steps)
         z = readout(U, y)
         value, slope = self.loss.value_and_slope(xp, z, c)
         J = xp.sum(w * value, axis=1, dtype=xp.float64)
 
         dz = w[:, None, :] * slope
+        for status in statuses:
+            unsolved = ~xp.all(status.converged, axis=1)
+            J = xp.where(unsolved, xp.inf, J)
+            # Its gradient is of no use; costates of zero cost nothing.
+            dz = xp.where(unsolved[:, None, None], xp.zeros_like(dz), dz)
         p = xp.matmul(xp.matrix_transpose(U.W), dz, out=scratch(y.shape, "p"))
         dW, dmu = xp.matmul(dz, xp.matrix_transpose(y)), xp.sum(dz, axis=2)
-        _, (dK, db, dh) = self.network.pull_back(U, steps, p, scratch, with_h="h" in self.free)
+        _, (dK, db, dh) = self.network.pull_back(
+            U, steps, p, scratch, with_h="h" in self.free, costates=costates
+        )
         return J, Controls(dK, db, dh, dW, dmu)

@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from .arrays import Array, Scratch, namespace, quiet
+from .arrays import Array, Scratch, host, namespace, quiet, to_host
 from .blocks import block_size, block_state, blocks
 from .controls import Controls
+from .implicit import Status
 from .networks import Network, readout
 from .stages import Step
 
-__all__ = ["outputs", "trajectories"]
+__all__ = ["UnsolvedStagesError", "outputs", "trajectories"]
+
+
+class UnsolvedStagesError(ValueError):
+    """The stage equations of an implicit scheme could not be solved for some samples.
+
+    Attributes
+    ----------
+    samples : list of int
+        Rows of X, in ascending order.
+    layers : list of int
+        The first layer, counted from 0, at which each of them failed.
+    residuals : list of float
+        Largest entry of the residual of the stage equations there.
+    """
+
+    def __init__(self, samples: list[int], layers: list[int], residuals: list[float]) -> None:
+        self.samples, self.layers, self.residuals = samples, layers, residuals
+        shown = ", ".join(
+            f"sample {i} at layer {layer} (residual {residual:.1e})"
+            for i, layer, residual in list(zip(samples, layers, residuals, strict=True))[:5]
+        )
+        super().__init__(
+            f"The stage equations could not be solved for {len(samples)} samples: {shown}"
+            f"{', …' if len(samples) > 5 else ''}. Leave them out if they are far from the data of "
+            "the fit; or fit again with stage_guard='bound', a smaller h, or an explicit scheme."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.samples, self.layers, self.residuals)
 
 
 def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
@@ -27,29 +58,57 @@ def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -
     Returns
     -------
     array of shape (members, n_outputs, samples)
+
+    Raises
+    ------
+    UnsolvedStagesError
+        If the stage equations of an implicit scheme could not be solved for some sample.
     """
+    z, statuses = [], []
     with quiet():
-        z = [readout(U, network.propagate(U, y, scratch)) for y, scratch in _inputs(U, X, block)]
+        for y, scratch in _inputs(U, X, block):
+            y, status = network.propagate(U, y, scratch)
+            z.append(readout(U, y))
+            statuses.append(status)
+    _refuse_unsolved(statuses)
     return namespace(U.K).concat(z, axis=2)
 
 
 def trajectories(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
-    """The states y⁰ … yᴺ of every member for every row of `X`; parameters as in `outputs`.
+    """The states y⁰ … yᴺ of every member for every row of `X`; otherwise as `outputs`.
 
     Returns
     -------
     array of shape (members, n_layers + 1, n_channels, samples)
     """
     xp = namespace(U.K)
-    all_states = []
+    all_states, statuses = [], []
     with quiet():
         for y, scratch in _inputs(U, X, block):
             steps: list[Step] = []
-            y = network.propagate(U, y, scratch, steps)
-            # The first stage of an explicit scheme lies at the state itself.
-            states = [step.Y[0] for step in steps] + [y]
+            y, status = network.propagate(U, y, scratch, steps)
+            states = [step.y for step in steps] + [y]
             all_states.append(xp.stack([xp.broadcast_to(s, y.shape) for s in states], axis=1))
+            statuses.append(status)
+    _refuse_unsolved(statuses)
     return xp.concat(all_states, axis=3)
+
+
+def _refuse_unsolved(statuses: list[list[Status]]) -> None:
+    """Raise where a sample is unsolved; `statuses` are those of the layers, block by block."""
+    samples, layers, residuals = [], [], []
+    first = 0
+    for block in statuses:
+        failed = [~to_host(status.converged) for status in block]  # (members, samples) each
+        for i in host.nonzero(host.any(failed, axis=(0, 1)))[0] if failed else []:
+            layer = next(k for k, mask in enumerate(failed) if mask[:, i].any())
+            samples.append(first + int(i))
+            layers.append(layer)
+            residual = to_host(block[layer].residual)[:, i]
+            residuals.append(float(residual[failed[layer][:, i]].max()))
+        first += block[0].residual.shape[1] if block else 0
+    if samples:
+        raise UnsolvedStagesError(samples, layers, residuals)
 
 
 def _inputs(U: Controls, X: Array, block: int | None) -> Iterator[tuple[Array, Scratch]]:

@@ -1,4 +1,4 @@
-"""The stage equations of one step and their adjoints.
+"""One step of a Runge-Kutta scheme, and its adjoint.
 
 One step of a scheme (A, b, c) with step h and controls U, and its adjoint without any division,
 so that weights bi = 0 are allowed:
@@ -11,6 +11,10 @@ so that weights bi = 0 are allowed:
 α is 1 for an ODE and 0 for a feed-forward layer.  For bi ≠ 0, Γi/bi is the costate Pi of
 Proposition 1 in Benning, Celledoni, Ehrhardt, Owren, Schönlieb, "Deep learning as optimal
 control problems" (2021).
+
+The stages fall into blocks that need only themselves and the blocks before them.  A block of an
+explicit scheme is one stage, which is evaluated; an implicit block is solved for.  The stages of a
+block lie side by side, as if they were more samples.
 """
 
 from __future__ import annotations
@@ -22,16 +26,28 @@ from typing import NamedTuple
 
 from .arrays import Array, Namespace, Scratch
 from .fields import AffineField
+from .implicit import Solution, Status, merged, solve_costates, solve_stages, split, worse
 from .tableaux import ButcherTableau
 
-__all__ = ["Step", "StepGradient", "explicit_adjoint_step", "explicit_step"]
+__all__ = ["Step", "StepGradient", "adjoint_step", "step"]
 
 
 class Step(NamedTuple):
-    """What the adjoint of a step needs: its stage values Yi and Fi = f(Yi, U)."""
+    """What the adjoint of a step needs: its state, and Yi and Fi = f(Yi, U) block by block.
 
+    `solutions` has an entry per block, None where the block is explicit.
+    """
+
+    y: Array
     Y: list[Array]
     F: list[Array]
+    solutions: list[Solution | None]
+
+    @property
+    def status(self) -> list[Status]:
+        """How the stage equations of all implicit blocks were solved: one entry, or none."""
+        statuses = [solution.status for solution in self.solutions if solution]
+        return [reduce(worse, statuses)] if statuses else []
 
 
 class StepGradient(NamedTuple):
@@ -46,7 +62,7 @@ class StepGradient(NamedTuple):
     h: Array | None
 
 
-def explicit_step(
+def step(
     tableau: ButcherTableau,
     field: AffineField,
     carry: float,
@@ -54,31 +70,54 @@ def explicit_step(
     K: Array,
     b: Array,
     h: Array,
+    stiffness: Array | None,
     scratch: Scratch,
     slot: int,
 ) -> tuple[Array, Step]:
-    """y⁺ and the stage values, from top to bottom since A is strictly lower triangular.
+    """y⁺, and what the adjoint needs.
 
-    `h` is (members, 1, 1); `slot` numbers the work arrays, which must differ from those of `y`.
+    Parameters
+    ----------
+    h : array of shape (members, 1, 1)
+    stiffness : array of shape (members, 1), or None
+        |h| ‖K‖₂; explicit schemes do without.
+    slot : int
+        Numbers the work arrays, which must differ from those of `y`.
     """
     xp = scratch.xp
     shape = (*K.shape[:2], y.shape[2])
     part = scratch(shape, "part")
     Y: list[Array] = []
     F: list[Array] = []
-    for i, row in enumerate(tableau.A):
-        terms = [(h * a, Fj) for a, Fj in zip(row, F, strict=False) if a]
-        Yi = _combination(
-            xp, [(1.0, y), *terms], scratch(shape, "Y", slot, i) if terms else y, part
-        )
-        Y.append(Yi)
-        F.append(field.value(Yi, K, b, scratch, "F", slot, i))
-    terms = [(h * bi, Fi) for bi, Fi in zip(tableau.b, F, strict=True) if bi]
+    solutions: list[Solution | None] = []
+    slopes: list[Array] = []  # Fi, stage by stage
+    for block in tableau.blocks:
+        base = []
+        for i in block.stages:
+            row = zip(tableau.A[i], slopes, strict=False)
+            terms = [(h * a, Fj) for a, Fj in row if a]
+            out = scratch(shape, "Y", slot, i) if terms else y
+            base.append(_combination(xp, [(1.0, y), *terms], out, part))
+        name = ("F", slot, block.stages.start)
+        if block.explicit:
+            Y.append(base[0])
+            F.append(field.value(base[0], K, b, scratch, *name))
+            slopes.append(F[-1])
+            solutions.append(None)
+        else:
+            B = xp.stack(xp.broadcast_arrays(*base), axis=2)
+            solution = solve_stages(block.A, field, B, K, b, h, stiffness, scratch, *name)
+            Y.append(merged(xp, solution.Y))
+            F.append(merged(xp, solution.F))
+            slopes += [solution.F[:, :, j, :] for j in range(len(block.A))]
+            solutions.append(solution)
+    terms = [(h * bi, Fi) for bi, Fi in zip(tableau.b, slopes, strict=True) if bi]
     terms = [(carry, y), *terms] if carry else terms
-    return _combination(xp, terms, scratch(shape, "y", slot), part), Step(Y, F)
+    y_next = _combination(xp, terms, scratch(shape, "y", slot), part)
+    return y_next, Step(y, Y, F, solutions)
 
 
-def explicit_adjoint_step(
+def adjoint_step(
     tableau: ButcherTableau,
     field: AffineField,
     carry: float,
@@ -90,28 +129,42 @@ def explicit_adjoint_step(
     slot: int,
     with_h: bool,
 ) -> tuple[Array, StepGradient]:
-    """p from p⁺, and the gradient of this layer's controls, from the last stage to the first.
+    """p from p⁺, and the gradient of this layer's controls, from the last block to the first.
 
     The work array of `p` is overwritten.  `slot` alternates from step to step, because the
-    result may be a work array of this step.
+    result may be a work array of this step.  Where the costates of a sample cannot be found, they
+    are NaN.
     """
     xp = scratch.xp
     part = scratch(p.shape, "part")
-    hJtG: dict[int, Array] = {}  # h Jiᵀ Γi
+    V: dict[int, Array] = {}  # h Jiᵀ Γi
     dK, db, dh = [], [], []
-    for i in reversed(range(tableau.n_stages)):
-        terms = [(tableau.A[j][i], hJtG[j]) for j in hJtG if tableau.A[j][i]]
-        terms = [(tableau.b[i], p), *terms] if tableau.b[i] else terms
-        if not terms:  # nothing depends on this stage
+    for block, Y, F, solution in reversed(
+        list(zip(tableau.blocks, step.Y, step.F, step.solutions, strict=True))
+    ):
+        r = []
+        for i in block.stages:
+            terms = [(tableau.A[j][i], V[j]) for j in V if tableau.A[j][i]]
+            terms = [(tableau.b[i], p), *terms] if tableau.b[i] else terms
+            r.append(_combination(xp, terms, scratch(p.shape, "gamma", i), part))
+        if all(ri is None for ri in r):  # nothing depends on this block
             continue
-        gamma = _combination(xp, terms, scratch(p.shape, "gamma"), part)
+        if solution is None:
+            (gamma,) = r
+        else:
+            R = xp.stack([xp.zeros_like(p) if ri is None else ri for ri in r], axis=2)
+            gamma, status = solve_costates(block.A, field, solution, R, K, h, scratch)
+            found = status.converged[:, None, None, :]
+            gamma = merged(xp, xp.where(found, gamma, xp.asarray(xp.nan, dtype=gamma.dtype)))
         if with_h:
-            dh.append(xp.sum(xp.vecdot(step.F[i], gamma), axis=1))
-        JtG, dKi, dbi = field.transposed(step.Y[i], step.F[i], K, gamma, scratch, slot, i)
-        hJtG[i] = xp.multiply(h, JtG, out=JtG)
+            dh.append(xp.sum(xp.vecdot(F, gamma), axis=1))
+        JtG, G = field.transposed(F, K, gamma, scratch, slot, block.stages.start)
+        dKi, dbi = field.gradient(Y, G, scratch)
         dK.append(dKi)
         db.append(dbi)
-    terms = [(1.0, V) for V in hJtG.values()]
+        hJtG = split(xp, xp.multiply(h, JtG, out=JtG), len(block.A))
+        V.update({i: hJtG[:, :, j, :] for j, i in enumerate(block.stages)})
+    terms = [(1.0, Vi) for Vi in V.values()]
     p = _combination(xp, [(carry, p), *terms] if carry else terms, p, part)
     return p, StepGradient(reduce(add, dK), reduce(add, db), reduce(add, dh) if with_h else None)
 

@@ -1,28 +1,41 @@
-"""Butcher tableaux: validated data, facts derived from it, and the table of named schemes.
+"""Butcher tableaux: validated data, and facts derived from it.
 
 A scheme (A, b, c) with s stages takes the step
 
     Yi = y + h Σj aij f(Yj),   i = 1..s,        y⁺ = y + h Σi bi f(Yi).
 
-Reference: Hairer, Nørsett, Wanner, "Solving Ordinary Differential Equations I" (1993), chapter II.
+References: Hairer, Nørsett, Wanner, "Solving Ordinary Differential Equations I" (1993), chapter II;
+Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), chapter IV; Sanz-Serna,
+"Symplectic Runge-Kutta schemes for adjoint equations, automatic differentiation, optimal control,
+and more", SIAM Review 58 (2016).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import combinations_with_replacement, groupby
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
-__all__ = ["TABLEAUX", "ButcherTableau", "as_tableau"]
+from .rooted_trees import Matrix, Vector, density, rooted_trees, stage_weights
+from .stability import a_stable
 
-Vector = tuple[float, ...]
-Matrix = tuple[Vector, ...]
+__all__ = ["Block", "ButcherTableau"]
 
 ROUNDING = 1e-12  # how far a coefficient may be from satisfying an identity exactly
-HIGHEST_ORDER_CHECKED = 6
+HIGHEST_ORDER_CHECKED = 8
+
+
+class Block(NamedTuple):
+    """Consecutive stages that have to be found together, and their part of A."""
+
+    stages: range
+    A: Matrix
+
+    @property
+    def explicit(self) -> bool:
+        """Whether it is one stage that does not depend on itself."""
+        return self.A == ((0.0,),)
 
 
 @dataclass(frozen=True)
@@ -97,11 +110,58 @@ class ButcherTableau:
     @property
     def explicit(self) -> bool:
         """Whether A is strictly lower triangular, so that no stage equation has to be solved."""
-        return all(a == 0.0 for i, row in enumerate(self.A) for a in row[i:])
+        return all(block.explicit for block in self.blocks)
+
+    @property
+    def diagonally_implicit(self) -> bool:
+        """Whether A is lower triangular, so that stages can be solved for one by one."""
+        return all(len(block.A) == 1 for block in self.blocks)
+
+    @property
+    def kind(self) -> str:
+        """One of "explicit", "diagonally implicit" and "fully implicit"."""
+        if self.explicit:
+            return "explicit"
+        return "diagonally implicit" if self.diagonally_implicit else "fully implicit"
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The stages in blocks, each of which needs only itself and the blocks before it."""
+        s = self.n_stages
+        cuts = [
+            i for i in range(1, s) if not any(self.A[j][k] for j in range(i) for k in range(i, s))
+        ]
+        return tuple(
+            Block(range(i, j), tuple(row[i:j] for row in self.A[i:j]))
+            for i, j in zip([0, *cuts], [*cuts, s], strict=True)
+        )
+
+    @property
+    def symplectic(self) -> bool:
+        """Whether bi aij + bj aji = bi bj: quadratic invariants are conserved.
+
+        The scheme is then its own partner, and the costates follow the scheme itself.
+        """
+        A, b = self.A, self.b
+        return all(
+            abs(b[i] * A[i][j] + b[j] * A[j][i] - b[i] * b[j]) < ROUNDING
+            for i in range(self.n_stages)
+            for j in range(i + 1)
+        )
+
+    @property
+    def stiffly_accurate(self) -> bool:
+        """Whether the last row of A is b: the last stage is the new state."""
+        return all(abs(a - bj) < ROUNDING for a, bj in zip(self.A[-1], self.b, strict=True))
+
+    @cached_property
+    def a_stable(self) -> bool:
+        """Whether no step of any length lets a decaying mode y′ = λ y, Re λ ≤ 0, grow."""
+        return a_stable(self.A, self.b)
 
     @cached_property
     def order(self) -> int:
-        """Largest p up to 6 with Φ(t) = 1/γ(t) for every rooted tree t of at most p nodes."""
+        """Largest p up to 8 with Φ(t) = 1/γ(t) for every rooted tree t of at most p nodes."""
         p = 1
         while p < HIGHEST_ORDER_CHECKED and not any(self.order_defects(p + 1)):
             p += 1
@@ -110,11 +170,11 @@ class ButcherTableau:
     def order_defects(self, p: int) -> list[float]:
         """Φ(t) - 1/γ(t) for every rooted tree t with `p` nodes, rounding errors set to zero."""
         defects = []
-        for tree in _rooted_trees(p):
+        for tree in rooted_trees(p):
             weight = math.fsum(
-                bi * ui for bi, ui in zip(self.b, _stage_weights(self.A, tree), strict=True)
+                bi * ui for bi, ui in zip(self.b, stage_weights(self.A, tree), strict=True)
             )
-            defect = weight - 1.0 / _density(tree)
+            defect = weight - 1.0 / density(tree)
             defects.append(0.0 if abs(defect) < ROUNDING else defect)
         return defects
 
@@ -139,8 +199,10 @@ class ButcherTableau:
 
     def __repr__(self) -> str:
         stages = f"{self.n_stages} stage{'s' if self.n_stages > 1 else ''}"
-        kind = "explicit" if self.explicit else "implicit"
-        return f"ButcherTableau({self.name!r}, {stages}, order {self.order}, {kind})"
+        facts = [stages, f"order {self.order}", self.kind]
+        facts += ["A-stable"] * self.a_stable + ["symplectic"] * self.symplectic
+        facts += ["stiffly accurate"] * (self.stiffly_accurate and not self.explicit)
+        return f"ButcherTableau({self.name!r}, {', '.join(facts)})"
 
 
 def _rows(A: Any) -> list[Any]:
@@ -155,114 +217,3 @@ def _floats(values: Any, what: str) -> Vector:
         return tuple(float(x) for x in values)
     except (TypeError, ValueError):
         raise ValueError(f"{what} must be a sequence of numbers.") from None
-
-
-# A rooted tree is the tuple of its root's subtrees; its order is its number of nodes.
-Tree = tuple[Any, ...]
-
-
-@cache
-def _rooted_trees(order: int) -> tuple[Tree, ...]:
-    """All rooted trees with `order` nodes: a root over a multiset of smaller trees."""
-    return tuple(
-        forest for sizes in _partitions(order - 1, order - 1) for forest in _forests(sizes)
-    )
-
-
-def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
-    """Non-increasing tuples of positive integers, at most `largest`, that sum to `total`."""
-    if total == 0:
-        yield ()
-    for first in range(min(total, largest), 0, -1):
-        for rest in _partitions(total - first, first):
-            yield (first, *rest)
-
-
-def _forests(sizes: tuple[int, ...]) -> list[Tree]:
-    """Multisets of rooted trees whose orders are `sizes`, equal sizes side by side."""
-    forests: list[Tree] = [()]
-    for size, run in groupby(sizes):
-        choices = list(combinations_with_replacement(_rooted_trees(size), len(list(run))))
-        forests = [forest + choice for forest in forests for choice in choices]
-    return forests
-
-
-@cache
-def _nodes(tree: Tree) -> int:
-    return 1 + sum(map(_nodes, tree))
-
-
-@cache
-def _density(tree: Tree) -> int:
-    """γ(t): the number of nodes times the densities of the subtrees."""
-    return _nodes(tree) * math.prod(map(_density, tree))
-
-
-def _stage_weights(A: Matrix, tree: Tree) -> Vector:
-    """The vector u with Φ(t) = bᵀu: ui = Π over subtrees t' of Σj aij u(t')j."""
-    u = [1.0] * len(A)
-    for subtree in tree:
-        v = _stage_weights(A, subtree)
-        u = [
-            ui * math.fsum(a * vj for a, vj in zip(row, v, strict=True))
-            for ui, row in zip(u, A, strict=True)
-        ]
-    return tuple(u)
-
-
-def _named(name: str, A: Sequence[Sequence[float]], b: Sequence[float]) -> ButcherTableau:
-    """A named explicit scheme from the strictly lower triangle of A, row by row."""
-    s = len(b)
-    full = tuple((*row, *[0.0] * (s - len(row))) for row in A)
-    return ButcherTableau(full, tuple(b), tuple(map(math.fsum, full)), name=name)
-
-
-TABLEAUX: dict[str, ButcherTableau] = {
-    scheme.name: scheme
-    for scheme in (
-        # Order 1, 1 stage.  Explicit Euler: with it an ODE network is a residual network (ResNet).
-        _named("euler", [[]], [1]),
-        # Order 2, 2 stages.  Improved Euler, explicit trapezoidal rule.
-        _named("heun", [[], [1]], [1 / 2, 1 / 2]),
-        # Order 2, 2 stages.  Runge's method; its first weight is zero.
-        _named("midpoint", [[], [1 / 2]], [0, 1]),
-        # Order 2, 2 stages.  Least bound on the local error among them: Ralston (1962).
-        _named("ralston2", [[], [2 / 3]], [1 / 4, 3 / 4]),
-        # Order 3, 3 stages.  Kutta (1901).
-        _named("kutta3", [[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6]),
-        # Order 3, 3 stages.  Ralston (1962); also the propagating part of Bogacki-Shampine 3(2).
-        _named("ralston3", [[], [1 / 2], [0, 3 / 4]], [2 / 9, 1 / 3, 4 / 9]),
-        # Order 3, 3 stages.  Strong-stability preserving: Shu and Osher (1988).
-        _named("ssprk3", [[], [1], [1 / 4, 1 / 4]], [1 / 6, 1 / 6, 2 / 3]),
-        # Order 4, 4 stages.  The classical Runge-Kutta method, "Kutta4": Kutta (1901).
-        _named("rk4", [[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
-        # Order 4, 4 stages.  The 3/8 rule: Kutta (1901).
-        _named("rk38", [[], [1 / 3], [-1 / 3, 1], [1, -1, 1]], [1 / 8, 3 / 8, 3 / 8, 1 / 8]),
-    )
-}
-
-
-def as_tableau(scheme: Any) -> ButcherTableau:
-    """The tableau meant by a name, a `ButcherTableau`, or a triple (A, b, c).
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or the triple is not a consistent tableau.
-    """
-    if isinstance(scheme, ButcherTableau):
-        return scheme
-    if isinstance(scheme, str):
-        if scheme not in TABLEAUX:
-            raise ValueError(
-                f"scheme must be one of {', '.join(map(repr, TABLEAUX))}, a ButcherTableau or a "
-                f"triple (A, b, c); got {scheme!r}."
-            )
-        return TABLEAUX[scheme]
-    try:
-        A, b, c = scheme
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"scheme must be a name, a ButcherTableau or a triple (A, b, c); got {scheme!r}."
-        ) from None
-    return ButcherTableau(A, b, c)

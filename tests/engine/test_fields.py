@@ -43,9 +43,12 @@ def test_field_and_its_transposed_derivatives(xp):
     scratch = Scratch(K_)
     F = field.value(y_, K_, b_, scratch, "F")
     np.testing.assert_allclose(to_host(F), np.tanh(K @ y + b[:, :, None]), atol=1e-15)
-    JtG, dK, db = field.transposed(y_, F, K_, gamma_, scratch, 0)
+    JtG, G_ = field.transposed(F, K_, gamma_, scratch, 0)
+    dK, db = field.gradient(y_, G_, scratch)
+    slope = field.slope(F, scratch)
     for k in range(2):
         G = (1 - np.tanh(K[k] @ y[0] + b[k][:, None]) ** 2) * gamma[k]
         np.testing.assert_allclose(to_host(JtG)[k], K[k].T @ G, atol=1e-14)
+        np.testing.assert_allclose(to_host(slope)[k] * gamma[k], G, atol=1e-14)
         np.testing.assert_allclose(to_host(dK)[k], G @ y[0].T, atol=1e-14)
         np.testing.assert_allclose(to_host(db)[k], G.sum(1), atol=1e-14)

@@ -10,7 +10,7 @@ from skode.engine.losses import LOSSES
 from skode.engine.networks import Network, ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import outputs
-from skode.engine.tableaux import TABLEAUX, as_tableau
+from skode.engine.schemes import TABLEAUX, as_tableau
 from tests import reference
 from tests.engine.test_gradient import FREE, problem
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from skode.engine.tableaux import TABLEAUX, ButcherTableau, as_tableau
+from skode.engine.schemes import TABLEAUX, as_tableau
+from skode.engine.tableaux import ButcherTableau
 from tests.reference import explicit_schemes
 
 ORDERS = {

@@ -8,7 +8,7 @@ from skode.engine.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
-from skode.engine.tableaux import TABLEAUX
+from skode.engine.schemes import TABLEAUX
 from skode.engine.training import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, train
 from tests.engine.test_gradient import FREE, problem
 

@@ -1,0 +1,120 @@
+"""The table of named schemes, and what else may stand for a scheme."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .tableaux import ButcherTableau
+
+__all__ = ["TABLEAUX", "as_tableau"]
+
+
+def _named(name: str, A: Sequence[Sequence[float]], b: Sequence[float]) -> ButcherTableau:
+    """A named scheme; rows of A may leave out the zeros at their end."""
+    s = len(b)
+    full = tuple((*row, *[0.0] * (s - len(row))) for row in A)
+    return ButcherTableau(full, tuple(b), tuple(map(math.fsum, full)), name=name)
+
+
+ROOT3, ROOT6, ROOT15 = math.sqrt(3), math.sqrt(6), math.sqrt(15)
+GAMMA = 1 - 1 / math.sqrt(2)  # a root of γ² - 2γ + 1/2, which makes sdirk2 of order 2
+
+TABLEAUX: dict[str, ButcherTableau] = {
+    scheme.name: scheme
+    for scheme in (
+        # Order 1, 1 stage.  Explicit Euler: with it an ODE network is a residual network (ResNet).
+        _named("euler", [[]], [1]),
+        # Order 2, 2 stages.  Improved Euler, explicit trapezoidal rule.
+        _named("heun", [[], [1]], [1 / 2, 1 / 2]),
+        # Order 2, 2 stages.  Runge's method; its first weight is zero.
+        _named("midpoint", [[], [1 / 2]], [0, 1]),
+        # Order 2, 2 stages.  Least bound on the local error among them: Ralston (1962).
+        _named("ralston2", [[], [2 / 3]], [1 / 4, 3 / 4]),
+        # Order 3, 3 stages.  Kutta (1901).
+        _named("kutta3", [[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6]),
+        # Order 3, 3 stages.  Ralston (1962); also the propagating part of Bogacki-Shampine 3(2).
+        _named("ralston3", [[], [1 / 2], [0, 3 / 4]], [2 / 9, 1 / 3, 4 / 9]),
+        # Order 3, 3 stages.  Strong-stability preserving: Shu and Osher (1988).
+        _named("ssprk3", [[], [1], [1 / 4, 1 / 4]], [1 / 6, 1 / 6, 2 / 3]),
+        # Order 4, 4 stages.  The classical Runge-Kutta method, "Kutta4": Kutta (1901).
+        _named("rk4", [[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
+        # Order 4, 4 stages.  The 3/8 rule: Kutta (1901).
+        _named("rk38", [[], [1 / 3], [-1 / 3, 1], [1, -1, 1]], [1 / 8, 3 / 8, 3 / 8, 1 / 8]),
+        # Order 1, 1 stage.  Backward Euler, Radau IIA of order 1.
+        _named("implicit_euler", [[1]], [1]),
+        # Order 2, 1 stage.  Gauss of order 2.
+        _named("implicit_midpoint", [[1 / 2]], [1]),
+        # Order 2, 2 stages, of which the first is explicit.  Crank-Nicolson, Lobatto IIIA.
+        _named("trapezoid", [[], [1 / 2, 1 / 2]], [1 / 2, 1 / 2]),
+        # Order 2, 2 stages, L-stable: Alexander (1977).
+        _named("sdirk2", [[GAMMA], [1 - GAMMA, GAMMA]], [1 - GAMMA, GAMMA]),
+        # Order 4, 2 stages.  Gauss-Legendre, Hammer-Hollingsworth.
+        _named(
+            "gauss4",
+            [[1 / 4, 1 / 4 - ROOT3 / 6], [1 / 4 + ROOT3 / 6, 1 / 4]],
+            [1 / 2, 1 / 2],
+        ),
+        # Order 6, 3 stages.  Gauss-Legendre, Kuntzmann-Butcher.
+        _named(
+            "gauss6",
+            [
+                [5 / 36, 2 / 9 - ROOT15 / 15, 5 / 36 - ROOT15 / 30],
+                [5 / 36 + ROOT15 / 24, 2 / 9, 5 / 36 - ROOT15 / 24],
+                [5 / 36 + ROOT15 / 30, 2 / 9 + ROOT15 / 15, 5 / 36],
+            ],
+            [5 / 18, 4 / 9, 5 / 18],
+        ),
+        # Order 3, 2 stages.  Radau IIA: Ehle (1969).
+        _named("radau_iia3", [[5 / 12, -1 / 12], [3 / 4, 1 / 4]], [3 / 4, 1 / 4]),
+        # Order 5, 3 stages.  Radau IIA: Ehle (1969).
+        _named(
+            "radau_iia5",
+            [
+                [(88 - 7 * ROOT6) / 360, (296 - 169 * ROOT6) / 1800, (-2 + 3 * ROOT6) / 225],
+                [(296 + 169 * ROOT6) / 1800, (88 + 7 * ROOT6) / 360, (-2 - 3 * ROOT6) / 225],
+                [(16 - ROOT6) / 36, (16 + ROOT6) / 36, 1 / 9],
+            ],
+            [(16 - ROOT6) / 36, (16 + ROOT6) / 36, 1 / 9],
+        ),
+        # Order 4, 3 stages, of which the first is explicit.  Lobatto IIIA: Ehle (1968).
+        _named(
+            "lobatto_iiia4",
+            [[], [5 / 24, 1 / 3, -1 / 24], [1 / 6, 2 / 3, 1 / 6]],
+            [1 / 6, 2 / 3, 1 / 6],
+        ),
+        # Order 4, 3 stages.  Lobatto IIIC: Chipman (1971).
+        _named(
+            "lobatto_iiic4",
+            [[1 / 6, -1 / 3, 1 / 6], [1 / 6, 5 / 12, -1 / 12], [1 / 6, 2 / 3, 1 / 6]],
+            [1 / 6, 2 / 3, 1 / 6],
+        ),
+    )
+}
+
+
+def as_tableau(scheme: Any) -> ButcherTableau:
+    """The tableau meant by a name, a `ButcherTableau`, or a triple (A, b, c).
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the triple is not a consistent tableau.
+    """
+    if isinstance(scheme, ButcherTableau):
+        return scheme
+    if isinstance(scheme, str):
+        if scheme not in TABLEAUX:
+            raise ValueError(
+                f"scheme must be one of {', '.join(map(repr, TABLEAUX))}, a ButcherTableau or a "
+                f"triple (A, b, c); got {scheme!r}."
+            )
+        return TABLEAUX[scheme]
+    try:
+        A, b, c = scheme
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"scheme must be a name, a ButcherTableau or a triple (A, b, c); got {scheme!r}."
+        ) from None
+    return ButcherTableau(A, b, c)

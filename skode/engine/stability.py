@@ -1,0 +1,71 @@
+"""A-stability of a Runge-Kutta scheme, from its stability function.
+
+On y′ = λ y a step multiplies y by R(z), z = hλ, with
+
+    R(z) = P(z)/Q(z),    P(z) = det(I - zA + z 1bᵀ),    Q(z) = det(I - zA).
+
+The scheme is A-stable if |R| ≤ 1 on the left half-plane: by the maximum principle, if R has no pole
+there and E(y) = |Q(iy)|² - |P(iy)|² ≥ 0 for all real y.
+
+Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.3.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .arrays import Array, host
+
+__all__ = ["a_stable"]
+
+ROUNDING = 1e-11  # how far a polynomial's value may be from zero and count as zero
+
+
+def a_stable(A: tuple[tuple[float, ...], ...], b: tuple[float, ...]) -> bool:
+    """Whether the scheme with coefficients A and weights b is A-stable."""
+    A_, b_ = host.asarray(A, dtype=float), host.asarray(b, dtype=float)
+    P, Q = _determinant(A_ - b_[None, :]), _determinant(A_)
+    poles = [1 / value for value in host.linalg.eigvals(A_) if abs(value) > ROUNDING]
+    if any(z.real <= ROUNDING and abs(_value(P, z)) > ROUNDING for z in poles):
+        return False
+    E = _on_imaginary_axis(Q) - _on_imaginary_axis(P)
+    E = host.where(host.abs(E) > ROUNDING, E, 0.0)
+    return _nowhere_negative(E)
+
+
+def _determinant(A: Array) -> Array:
+    """The coefficients of det(I - zA), ascending, by the method of Faddeev and Leverrier."""
+    s = len(A)
+    M, coefficients = host.zeros((s, s)), [1.0]
+    for k in range(1, s + 1):
+        M = A @ M + coefficients[-1] * host.eye(s)
+        coefficients.append(-float(host.linalg.trace(A @ M)) / k)
+    return host.asarray(coefficients)
+
+
+def _value(polynomial: Array, z: complex) -> complex:
+    return sum(c * z**k for k, c in enumerate(polynomial))
+
+
+def _on_imaginary_axis(P: Array) -> Array:
+    """The coefficients of |P(iy)|² as a polynomial in x = y², ascending."""
+    s = len(P)
+    square = host.zeros(s)
+    for j in range(s):
+        for k in range(s):
+            if (j + k) % 2 == 0:  # the others cancel: i^j (-i)^k + i^k (-i)^j = 0
+                square[(j + k) // 2] += P[j] * P[k] * (-1) ** ((j - k) // 2)
+    return square
+
+
+def _nowhere_negative(E: Array) -> bool:
+    """Whether the polynomial E(x) ≥ 0 for all x ≥ 0: at 0, towards ∞ and where E′ = 0."""
+    nonzero = [k for k, c in enumerate(E) if c]
+    if not nonzero:
+        return True
+    if E[nonzero[-1]] < 0:
+        return False
+    slope = [k * c for k, c in enumerate(E)][1 : nonzero[-1] + 1]
+    turning = host.roots(slope[::-1]) if len(slope) > 1 else []
+    at = [0.0, *(x.real for x in turning if x.real > 0)]
+    return all(_value(E, x) >= -ROUNDING * math.fsum(abs(c) * x**k for k, c in enumerate(E)) for x in at)
