@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .arrays import Array, device, namespace
 
-__all__ = ["Controls", "Layout"]
+__all__ = ["Controls", "Layer", "Layout"]
 
 
 class Controls(NamedTuple):
@@ -26,6 +26,19 @@ class Controls(NamedTuple):
     h: Array
     W: Array
     mu: Array
+
+
+class Layer(NamedTuple):
+    """The controls of one layer of every member, and how stiff it is.
+
+    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and |h| ‖K‖₂,
+    (members, 1), which only implicit schemes need.
+    """
+
+    K: Array
+    b: Array
+    h: Array
+    stiffness: Array | None
 
 
 @dataclass(frozen=True)

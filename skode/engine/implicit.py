@@ -6,7 +6,7 @@ A block is a set of stages, with coefficients A (k × k), that have to be found 
 
 Their residual R is driven to zero by Y ← Y - t M⁻¹ R(Y), side by side for all members and samples.
 With M = I this is fixed-point iteration, with Newton's matrix it is Newton's method, and with one
-that is a few iterations old it is the chord method.  The costates V = hJᵀΓ obey
+that is older, or not quite Newton's, it is the chord method.  The costates V = hJᵀΓ obey
 
     Mᵀ V = h Jᵀ r,     Γ = r + Aᵀ V,      ri = bi p⁺ + Σ aji Vj over later blocks,
 
@@ -18,22 +18,25 @@ Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from .arrays import Array, Namespace, Scratch, device, namespace
+from .arrays import Array, Namespace, Scratch, device, host, namespace, to_host
+from .controls import Layer
 from .fields import AffineField
-from .linear import Coefficients, StageMatrix
+from .linear import StageMatrix
+from .rooted_trees import Matrix
 
 __all__ = ["Solution", "Status", "merged", "solve_costates", "solve_stages", "split", "worse"]
 
-# Fixed-point iteration where |h| ‖A‖ ‖K‖₂ max σ′ is at most this: each iteration then shrinks the
-# residual by this factor for certain.  (All activations have σ′ ≤ 1.)
-CONTRACTION = 0.1
-# An inverse is computed anew when it leaves more than this of some sample's residual.
-GOOD_RATE, GOOD_RATE_DECOUPLED = 0.1, 0.5
+# Fixed-point iteration where |h| ‖A‖ ‖K‖₂ max σ′ is at most this, which is then the factor by which
+# each iteration shrinks the residual for certain.  (All activations have σ′ ≤ 1.)
+CONTRACTION, CONTRACTION_SMALL = 0.3, 0.01
+PATIENCE = 4  # iterations with a fresh inverse that do not help enough; then the full form is taken
 LIMIT = 50  # iterations; where Newton's method works, it needs three to six
+LIMIT_SHARED, FEW = 30, 0.05  # with one matrix for all samples; the rest, or few, get one each
 ROUNDINGS = 16.0  # a residual of this many roundings counts as zero
 
 
@@ -62,19 +65,10 @@ class Solution(NamedTuple):
     F: Array
     status: Status
     matrix: StageMatrix
-    stiffness: Array
 
 
 def solve_stages(
-    A: Coefficients,
-    field: AffineField,
-    base: Array,
-    K: Array,
-    b: Array,
-    h: Array,
-    stiffness: Array,
-    scratch: Scratch,
-    *name: object,
+    A: Matrix, field: AffineField, base: Array, layer: Layer, scratch: Scratch, *name: object
 ) -> Solution:
     """The stages of a block; the first iteration is the explicit predictor Bi + h Σj aij f(Bj).
 
@@ -84,44 +78,23 @@ def solve_stages(
         Coefficients of the block, k × k.
     base : array of shape (members or 1, channels, k, samples)
         Bi.
-    stiffness : array of shape (members, 1)
-        |h| ‖K‖₂.
     name : objects
         Name the work arrays that hold F.
     """
     xp = scratch.xp
-    turn = count()  # a trial must not overwrite the values before it
-
-    def equation(Y: Array) -> tuple[Array, Array]:
-        F = field.value(merged(xp, Y), K, b, scratch, *name, next(turn) % 2)
-        F = split(xp, F, len(A))
-        return Y - base - h[..., None] * _mix(xp, A, F), F
-
-    # Errors of f(Y) are of the size of ε ‖K‖₂ |Y|.
-    scale = (1.0 + _norm(A) * stiffness) * _size(xp, base)
-    reach = _norm(A) * xp.abs(h[:, :, 0])
-    matrix = StageMatrix(xp, A, K, h)
-    Y, F, status = _iterate(
-        xp,
-        equation,
-        xp.broadcast_to(base, (K.shape[0], *base.shape[1:])),
+    matrix = StageMatrix(xp, A, layer.K, layer.h)
+    certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
+    Y, F, status = _solve(
+        _StageEquations(A, field, layer, scratch, base, name),
+        xp.broadcast_to(base, (layer.K.shape[0], *base.shape[1:])),
         matrix,
-        transposed=False,
-        slope=lambda F: field.slope(F, scratch),
-        contracting=bool(xp.all(_norm(A) * stiffness <= CONTRACTION)),
-        scale=lambda F: scale + reach * _size(xp, F),
+        contracting=bool(xp.all(_norm(A) * layer.stiffness <= certain)),
     )
-    return Solution(Y, F, status, matrix, stiffness)
+    return Solution(Y, F, status, matrix)
 
 
 def solve_costates(
-    A: Coefficients,
-    field: AffineField,
-    solution: Solution,
-    r: Array,
-    K: Array,
-    h: Array,
-    scratch: Scratch,
+    A: Matrix, field: AffineField, solution: Solution, r: Array, layer: Layer, scratch: Scratch
 ) -> tuple[Array, Status]:
     """Γ, of shape (members, channels, k, samples), and how the iteration ended.
 
@@ -132,102 +105,206 @@ def solve_costates(
     r : array of shape (members, channels, k, samples)
         ri = bi p⁺ + Σ aji Vj over later blocks.
     """
-    xp = scratch.xp
-    transposed_A = tuple(zip(*A, strict=True))
-    F = merged(xp, solution.F)
-
-    def equation(V: Array) -> tuple[Array, Array]:
-        gamma = r + _mix(xp, transposed_A, V)
-        JtG, _ = field.transposed(F, K, merged(xp, gamma), scratch, "trial")
-        return V - h[..., None] * split(xp, JtG, len(A)), gamma
-
-    _, gamma, status = _iterate(
-        xp,
-        equation,
-        xp.zeros_like(r),
-        solution.matrix,
-        transposed=True,
-        slope=lambda _: field.slope(solution.F, scratch),
-        contracting=not solution.matrix.computed,
-        scale=lambda gamma: (1.0 + _norm(A) * solution.stiffness) * solution.stiffness * _size(xp, gamma),
-    )
+    equations = _CostateEquations(A, field, layer, scratch, solution.F, r)
+    matrix = solution.matrix
+    V = matrix.solve(equations.pulled_back(r), transposed=True)
+    _, gamma, status = _solve(equations, V, matrix, contracting=not matrix.computed)
     return gamma, status
 
 
-def _iterate(
-    xp: Namespace,
-    equation: Callable[[Array], tuple[Array, Array]],
-    x: Array,
-    matrix: StageMatrix,
-    *,
-    transposed: bool,
-    slope: Callable[[Array], Array],
-    contracting: bool,
-    scale: Callable[[Array], Array],
+class _Equations(Protocol):
+    """R(x) = 0, with values that belong to x; all of shape (members, channels, k, samples)."""
+
+    A: Matrix
+    layer: Layer
+    scratch: Scratch
+    transposed: bool
+
+    def residual(self, x: Array) -> tuple[Array, Array]:
+        """R(x) and the values."""
+
+    def scale(self, R: Array, values: Array) -> Array:
+        """The size, (members, samples), whose rounding errors R has."""
+
+    def slope(self, values: Array) -> Array:
+        """σ′, from which Newton's matrix is computed."""
+
+    def on(self, samples: Array) -> _Equations:
+        """The equations of some of the samples."""
+
+
+@dataclass(frozen=True)
+class _StageEquations:
+    """x is Y, and the values are F = f(Y)."""
+
+    A: Matrix
+    field: AffineField
+    layer: Layer
+    scratch: Scratch
+    base: Array
+    name: tuple[object, ...]
+    turn: Iterator[int] = field(default_factory=count)
+    transposed = False
+
+    def residual(self, x: Array) -> tuple[Array, Array]:
+        xp, (K, b, h, _) = self.scratch.xp, self.layer
+        # In two work arrays by turns, since a trial must not overwrite the values before it.
+        turn = next(self.turn) % 2
+        F = self.field.value(merged(xp, x), K, b, self.scratch, *self.name, turn)
+        F = split(xp, F, len(self.A))
+        return x - self.base - h[..., None] * _mix(xp, self.A, F), F
+
+    def scale(self, R: Array, values: Array) -> Array:
+        # At the start, Y = B, R is -h A F.  Errors of f(Y) are of the size of ε ‖K‖₂ |Y|.
+        xp = self.scratch.xp
+        contraction = _norm(self.A) * self.layer.stiffness
+        return (1.0 + contraction) * (_size(xp, self.base) + _size(xp, R))
+
+    def slope(self, values: Array) -> Array:
+        return self.field.slope(values, self.scratch)
+
+    def on(self, samples: Array) -> _StageEquations:
+        base = self.scratch.xp.take(self.base, samples, axis=3)
+        return replace(self, base=base, name=("rest", *self.name))
+
+
+@dataclass(frozen=True)
+class _CostateEquations:
+    """x is V, and the values are Γ."""
+
+    A: Matrix
+    field: AffineField
+    layer: Layer
+    scratch: Scratch
+    F: Array
+    r: Array
+    transposed = True
+
+    def pulled_back(self, gamma: Array) -> Array:
+        """hJᵀΓ."""
+        xp = self.scratch.xp
+        F = merged(xp, self.F)
+        JtG, _ = self.field.transposed(F, self.layer.K, merged(xp, gamma), self.scratch, "trial")
+        return split(xp, self.layer.h * JtG, len(self.A))
+
+    def residual(self, x: Array) -> tuple[Array, Array]:
+        gamma = self.r + _mix(self.scratch.xp, tuple(zip(*self.A, strict=True)), x)
+        return x - self.pulled_back(gamma), gamma
+
+    def scale(self, R: Array, values: Array) -> Array:
+        stiffness = self.layer.stiffness
+        return (1.0 + _norm(self.A) * stiffness) * stiffness * _size(self.scratch.xp, values)
+
+    def slope(self, values: Array) -> Array:
+        return self.field.slope(self.F, self.scratch)
+
+    def on(self, samples: Array) -> _CostateEquations:
+        xp = self.scratch.xp
+        return replace(
+            self, F=xp.take(self.F, samples, axis=3), r=xp.take(self.r, samples, axis=3)
+        )
+
+
+def _solve(
+    equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool
 ) -> tuple[Array, Array, Status]:
-    """x with R(x) = 0 up to rounding, and the values that go with it, by x ← x - t M⁻¹ R(x).
+    """x with R(x) = 0 up to rounding, its values, and how the iteration ended.
+
+    Samples for which a shared matrix does not do get one each.
+    """
+    x, values, status = _iterate(equations, x, matrix, contracting)
+    xp, (K, _, h, _) = equations.scratch.xp, equations.layer
+    open_ = to_host(xp.any(~status.converged & xp.isfinite(status.residual), axis=0))
+    if contracting or not matrix.shared or not open_.any():
+        return x, values, status
+    samples = host.nonzero(open_)[0]
+    position = host.zeros(len(open_), dtype=int)
+    position[samples] = host.arange(len(samples))
+    samples, position, open_ = (xp.asarray(a, device=device(x)) for a in (samples, position, open_))
+
+    def put(part: Array, whole: Array) -> Array:
+        return xp.where(open_, xp.take(part, position, axis=-1), whole)
+
+    x_rest, values_rest, rest = _iterate(
+        equations.on(samples),
+        xp.take(x, samples, axis=3),
+        StageMatrix(xp, equations.A, K, h, shared=False),
+        contracting=False,
+        stale=True,
+    )
+    return (
+        put(x_rest, x),
+        put(values_rest, values),
+        Status(
+            put(rest.converged, status.converged),
+            status.iterations + rest.iterations,
+            put(rest.residual, status.residual),
+        ),
+    )
+
+
+def _iterate(
+    equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool, stale: bool = False
+) -> tuple[Array, Array, Status]:
+    """x ← x - t M⁻¹ R(x) until R(x) is zero up to rounding, or nothing helps.
 
     A step that does not shrink a sample's residual is taken back; if M was up to date, the sample
-    goes on with half the step.
-
-    Parameters
-    ----------
-    equation : callable
-        x -> (R, values), all of shape (members, channels, k, samples).
-    matrix : StageMatrix
-        M, as it is at the beginning.
-    transposed : bool
-        Whether to take Mᵀ instead; the equation is then linear.
-    slope : callable
-        values -> σ′, from which M is computed anew.
-    contracting : bool
-        Whether M = I does for certain.
-    scale : callable
-        values -> the size, (members, samples), whose rounding errors R has.
+    goes on with half the step.  M is computed first where it is `stale` at x.
     """
-    tolerance = ROUNDINGS * float(xp.finfo(x.dtype).eps)
-    R, values = equation(x)
-    size, limit = _size(xp, R), tolerance * scale(values)
-    t, stale, decoupled = None, not (contracting or matrix.computed), matrix.decoupled
-    for iteration in count():
-        active = (size > limit) & xp.isfinite(size)
-        if iteration == LIMIT or not xp.any(active):
+    xp = equations.scratch.xp
+    R, values = equations.residual(x)
+    size = _size(xp, R)
+    tolerance = ROUNDINGS * float(xp.finfo(x.dtype).eps) * equations.scale(R, values)
+    good_rate = max(matrix.good_rate, 0.3) if equations.transposed else matrix.good_rate
+    t, failures = None, 0
+    shared = matrix.shared and not contracting
+    few = int(FEW * x.shape[3]) if shared else 0  # samples that may be left over
+    for iteration in range(LIMIT_SHARED if shared else LIMIT):
+        active = size > tolerance  # False for NaN, which no step would mend
+        if not _more_than(xp, few, active):
             break
-        # The first step of all, with M = I, is the explicit predictor.
-        fresh = stale and iteration > 0
-        if fresh:
-            matrix.compute(slope(values), decoupled)
-        delta = matrix.solve(R, transposed)
+        if stale:
+            matrix.compute(equations.slope(values))
+        delta = matrix.solve(R, equations.transposed)
         trial = x - (delta if t is None else t[:, None, None, :] * delta)
-        R_trial, values_trial = equation(trial)
-        size_trial, limit_trial = _size(xp, R_trial), tolerance * scale(values_trial)
+        R_trial, values_trial = equations.residual(trial)
+        size_trial = _size(xp, R_trial)
 
-        arrived = size_trial <= limit_trial
+        arrived = size_trial <= tolerance
         accepted = arrived | (size_trial < size)  # False for NaN
-        rate = GOOD_RATE_DECOUPLED if decoupled else GOOD_RATE
-        good = bool(xp.all(arrived | ~active | (size_trial <= rate * size)))
+        if not contracting:
+            slow = active & ~arrived & ~(size_trial <= good_rate * size)
+            poor = good_rate == 0.0 or _more_than(xp, few, slow)
+            failures = failures + 1 if stale and poor else 0
         if xp.all(accepted):
-            x, R, values, size, limit = trial, R_trial, values_trial, size_trial, limit_trial
-            t = None
+            x, R, values, size, t = trial, R_trial, values_trial, size_trial, None
         else:
             keep = accepted[:, None, None, :]
             x, R = xp.where(keep, trial, x), xp.where(keep, R_trial, R)
-            values = xp.where(keep, values_trial, values)
-            size = xp.where(accepted, size_trial, size)
-            limit = xp.where(accepted, limit_trial, limit)
-            t = xp.ones_like(size) if t is None or not fresh else t
-            t = xp.where(accepted, xp.ones_like(t), 0.5 * t if fresh else t)
+            values, size = xp.where(keep, values_trial, values), xp.where(accepted, size_trial, size)
+            t = xp.ones_like(size) if t is None else t
+            t = xp.where(accepted, xp.ones_like(t), 0.5 * t if stale else t)
         if not contracting:
-            decoupled = decoupled and (good or not fresh)
-            stale = not good or not matrix.computed or (matrix.cheap and not transposed)
-    return x, values, Status(size <= limit, iteration, size)
+            if failures == PATIENCE:
+                matrix.improve()
+            stale = poor or not matrix.computed
+    else:
+        iteration += 1
+    return x, values, Status(size <= tolerance, iteration, size)
 
 
-def _norm(A: Coefficients) -> float:
+def _norm(A: Matrix) -> float:
     """‖A‖₂ ≤ √(‖A‖₁ ‖A‖∞), an upper bound."""
     rows = max(sum(map(abs, row)) for row in A)
     columns = max(sum(map(abs, column)) for column in zip(*A, strict=True))
     return float((rows * columns) ** 0.5)
+
+
+def _more_than(xp: Namespace, few: int, mask: Array) -> bool:
+    """Whether `mask`, (members, samples), holds for more than a few samples in some member."""
+    if few == 0:
+        return bool(xp.any(mask))
+    return int(xp.sum(xp.astype(xp.any(mask, axis=0), xp.int64))) > few
 
 
 def _size(xp: Namespace, R: Array) -> Array:
@@ -235,7 +312,7 @@ def _size(xp: Namespace, R: Array) -> Array:
     return xp.max(xp.abs(R), axis=(1, 2))
 
 
-def _mix(xp: Namespace, A: Coefficients, F: Array) -> Array:
+def _mix(xp: Namespace, A: Matrix, F: Array) -> Array:
     """Σj aij Fj, with the stages on the third axis."""
     if len(A) == 1:
         return A[0][0] * F

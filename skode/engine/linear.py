@@ -1,17 +1,21 @@
-"""Newton's matrix of a block of implicit stages, one per member and sample, and its inverse.
+"""Newton's matrix of a block of implicit stages, and its inverse in three forms.
 
 With Jj = ∂f/∂y = diag(σ′j) K at stage j of a block with coefficients A (k × k), the matrix is
 
-    M = I - h (A ⊗ I) diag(J1, …, Jk),    of size k n.
+    M = I - h (A ⊗ I) diag(J1, …, Jk),    of size k n, one per member and sample.
 
-It is inverted as it is, or, where that saves work, in *decoupled* form: with one slope σ̂′ for all
-stages and A = T Λ T⁻¹ it falls into k matrices I - h λ diag(σ̂′) K of size n, of which one of each
-complex pair is enough (Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section
-IV.8; Butcher 1976):
+*full*: M as it is, which for a single stage is small.
+
+*decoupled*: with one slope σ̂′ for all stages and A = T Λ T⁻¹ it falls into k matrices of size n, of
+which one of each complex pair is enough,
 
     M⁻¹ ≈ Re Σλ ωλ (T eλ)(eλᵀ T⁻¹) ⊗ (I - h λ diag(σ̂′) K)⁻¹,   ωλ = 2 for a pair, else 1.
 
-With one stage the two forms are the same.
+*shared*: with the mean slope of all samples it is one matrix per member, and a step is one matrix
+product for all samples together.
+
+Only the full form is Newton's method; the other two are right up to a contraction.  Reference:
+Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.8.
 """
 
 from __future__ import annotations
@@ -20,13 +24,108 @@ from functools import cache
 from typing import NamedTuple
 
 from .arrays import Array, Namespace, SingularMatrixError, device, host
+from .rooted_trees import Matrix
 
 __all__ = ["StageMatrix", "inverse", "product", "spectral_norm"]
 
-Coefficients = tuple[tuple[float, ...], ...]
-
 # Up to this size, eliminating side by side for all samples beats one call of LAPACK per sample.
 SMALL = 12
+# Up to this size, an inverse costs little more than a step with it.
+TINY = 4
+# The condition number of an eigenbasis of A, in which the decoupled form loses digits.
+WORST_EIGENBASIS = 1e4
+
+
+class StageMatrix:
+    """M⁻¹ for one block of stages in one layer, as it was when last computed; at first, I.
+
+    Parameters
+    ----------
+    A : tuple of tuples
+        Coefficients of the block, k × k.
+    K : array of shape (members, channels, channels)
+    h : array of shape (members, 1, 1)
+    shared : bool, default=True
+        Whether the shared form may be taken.
+
+    Attributes
+    ----------
+    good_rate : float
+        An inverse that leaves less than this share of the residual is cheaper to use again than to
+        compute anew.
+    shared : bool
+        Whether it is in shared form.
+    computed : bool
+        Whether M⁻¹ has been computed.
+    """
+
+    def __init__(self, xp: Namespace, A: Matrix, K: Array, h: Array, shared: bool = True) -> None:
+        self._xp, self._A = xp, A
+        self._size = len(A) * K.shape[1]
+        self._minus_hK = -h * K
+        self._inverses: list[Array] = []
+        small = self._size <= SMALL
+        self.good_rate = (0.0 if self._size <= TINY else 0.01) if small else 0.3
+        self.shared = shared and not small
+        self._decoupled = len(A) > 1 and not small and modes(A) is not None
+
+    @property
+    def computed(self) -> bool:
+        return bool(self._inverses)
+
+    def improve(self) -> None:
+        """Take the full form from now on."""
+        self._decoupled = False
+
+    def compute(self, slope: Array) -> None:
+        """Compute M⁻¹ at the slopes σ′, (members, channels, k, samples)."""
+        xp = self._xp
+        self._computed_decoupled = self._decoupled and not self.shared
+        if self.shared:
+            self._inverses = [self._inverse(self._A, xp.mean(slope, axis=3, keepdims=True))]
+        elif self._computed_decoupled:
+            mean = xp.mean(slope, axis=2, keepdims=True)
+            self._inverses = [
+                self._inverse(((_scalar(xp, mode.value, like=mean),),), mean)
+                for mode in modes(self._A) or ()
+            ]
+        else:
+            self._inverses = [self._inverse(self._A, slope)]
+
+    def _inverse(self, A: Matrix, slope: Array) -> Array:
+        """The inverses of I - h (A ⊗ I) diag(J1, …, Jk), (members, size, size, samples)."""
+        xp = self._xp
+        if len(A) == 1:
+            E = (A[0][0] * self._minus_hK)[..., None] * slope[:, :, None, 0, :]
+        else:
+            A_ = xp.asarray(A, dtype=slope.dtype, device=device(slope))
+            # Rows are numbered by (channel, stage i), columns by (channel, stage j).
+            minus_hAK = A_[None, None, :, None, :] * self._minus_hK[:, :, None, :, None]
+            E = minus_hAK[..., None] * slope[:, :, None, None, :, :]
+            E = xp.reshape(E, (E.shape[0], self._size, self._size, E.shape[-1]))
+        for i in range(E.shape[1]):
+            E[:, i, i, :] += 1.0
+        return inverse(xp, E)
+
+    def solve(self, R: Array, transposed: bool = False) -> Array:
+        """M⁻¹ R, or M⁻ᵀ R, with R and the result of shape (members, channels, k, samples)."""
+        xp = self._xp
+        if not self._inverses:
+            return R
+        inverses = self._inverses
+        if transposed:
+            inverses = [xp.permute_dims(P, (0, 2, 1, 3)) for P in inverses]
+        if not self._computed_decoupled:
+            merged = xp.reshape(R, (R.shape[0], self._size, R.shape[3]))
+            return xp.reshape(product(xp, inverses[0], merged), R.shape)
+        total = xp.zeros_like(R)
+        for P, (_, left, right) in zip(inverses, modes(self._A) or (), strict=True):
+            if transposed:
+                left, right = right, left
+            x = [_scalar(xp, v, like=R) * R[:, :, j, :] for j, v in enumerate(left)]
+            x = product(xp, P, sum(x[1:], start=x[0]))
+            total = total + xp.stack([_real(xp, _scalar(xp, v, like=R) * x) for v in right], axis=2)
+        return total
 
 
 def inverse(xp: Namespace, M: Array) -> Array:
@@ -36,7 +135,7 @@ def inverse(xp: Namespace, M: Array) -> Array:
     """
     if M.shape[1] <= SMALL:
         X = _eliminate(xp, M)
-        if xp.all(xp.isfinite(X)):
+        if xp.isfinite(xp.sum(X)):
             return X
     # LAPACK searches for pivots, but gives up on all matrices when one of them is singular.
     try:
@@ -50,6 +149,10 @@ def _eliminate(xp: Namespace, M: Array) -> Array:
 
     A small pivot costs digits, which Newton's method and the refinement of the costates win back.
     """
+    if M.shape[1] == 2:
+        a, b, c, d = M[:, 0, 0, :], M[:, 0, 1, :], M[:, 1, 0, :], M[:, 1, 1, :]
+        X = xp.stack([d, -b, -c, a], axis=1) / (a * d - b * c)[:, None, :]
+        return xp.reshape(X, M.shape)
     X = xp.asarray(M, copy=True)
     for k in range(X.shape[1]):
         pivot = 1.0 / X[:, k, k, :]
@@ -64,7 +167,9 @@ def _eliminate(xp: Namespace, M: Array) -> Array:
 
 
 def product(xp: Namespace, P: Array, r: Array) -> Array:
-    """P r for every sample: P (members, size, size, samples), r (members, size, samples)."""
+    """P r for every sample: P (members, size, size, samples or 1), r (members, size, samples)."""
+    if P.shape[3] == 1:
+        return xp.matmul(P[..., 0], r)
     if P.shape[1] <= SMALL:
         return xp.sum(P * r[:, None, :, :], axis=2)
     x = xp.matmul(xp.permute_dims(P, (0, 3, 1, 2)), xp.permute_dims(r, (0, 2, 1))[..., None])
@@ -80,7 +185,7 @@ def spectral_norm(xp: Namespace, K: Array) -> Array:
 
 
 class _Mode(NamedTuple):
-    """An eigenvalue of A, with eλᵀ T⁻¹ and ωλ T eλ."""
+    """An eigenvalue λ of A, with eλᵀ T⁻¹ and ωλ T eλ."""
 
     value: complex
     left: tuple[complex, ...]
@@ -88,7 +193,7 @@ class _Mode(NamedTuple):
 
 
 @cache
-def modes(A: Coefficients) -> tuple[_Mode, ...] | None:
+def modes(A: Matrix) -> tuple[_Mode, ...] | None:
     """The eigenvalues of A with Im λ ≥ 0, or None where A has no well-conditioned eigenbasis."""
     values, T = host.linalg.eig(host.asarray(A, dtype=host.float64))
     if host.linalg.cond(T) > WORST_EIGENBASIS:
@@ -105,91 +210,12 @@ def modes(A: Coefficients) -> tuple[_Mode, ...] | None:
     )
 
 
-# An eigenbasis costs its condition number in digits of a direction that is corrected anyway.
-WORST_EIGENBASIS = 1e4
-
-
-class StageMatrix:
-    """M⁻¹ for one block of stages in one layer, as it was when last computed; at first, I.
-
-    Parameters
-    ----------
-    A : tuple of tuples
-        Coefficients of the block, k × k.
-    K : array of shape (members, channels, channels)
-    h : array of shape (members, 1, 1)
-    """
-
-    def __init__(self, xp: Namespace, A: Coefficients, K: Array, h: Array) -> None:
-        self._xp, self._A, self._K, self._h = xp, A, K, h
-        self.size = len(A) * K.shape[1]
-        self.decoupled = len(A) > 1 and self.size > SMALL and modes(A) is not None
-        self._inverses: list[Array] = []
-
-    @property
-    def computed(self) -> bool:
-        """Whether M⁻¹ is more than I."""
-        return bool(self._inverses)
-
-    @property
-    def cheap(self) -> bool:
-        """Whether computing the inverse costs little more than a step with it."""
-        return self.size <= SMALL
-
-    def compute(self, slope: Array, decoupled: bool) -> None:
-        """Compute M⁻¹ at the slopes σ′, (members, channels, k, samples)."""
-        self.decoupled = decoupled
-        if decoupled:
-            self._inverses = [self._mode_inverse(mode, slope) for mode in modes(self._A) or ()]
-        else:
-            self._inverses = [self._full_inverse(slope)]
-
-    def _full_inverse(self, slope: Array) -> Array:
-        xp, k = self._xp, len(self._A)
-        n, m = self._K.shape[1], slope.shape[3]
-        A = xp.asarray(self._A, dtype=self._K.dtype, device=device(self._K))
-        # Rows are numbered by (channel, stage i), columns by (channel, stage j).
-        minus_hAK = -self._h[..., None, None] * (
-            A[None, None, :, None, :] * self._K[:, :, None, :, None]
-        )
-        E = minus_hAK[..., None] * slope[:, :, None, None, :, :]
-        E = xp.reshape(E, (E.shape[0], n * k, n * k, m))
-        return inverse(xp, E + xp.eye(n * k, dtype=E.dtype, device=device(E))[None, :, :, None])
-
-    def _mode_inverse(self, mode: _Mode, slope: Array) -> Array:
-        xp = self._xp
-        mean = xp.mean(slope, axis=2)
-        minus_hK = self._scalar(mode.value) * (-self._h * self._K)
-        E = minus_hK[..., None] * mean[:, :, None, :]
-        n = self._K.shape[1]
-        return inverse(xp, E + xp.eye(n, dtype=E.dtype, device=device(E))[None, :, :, None])
-
-    def _scalar(self, x: complex) -> Array:
-        """x as an array without dimensions, real where it is."""
-        xp, like = self._xp, self._K
-        if isinstance(x, float) or x.imag == 0.0:
-            return xp.asarray(float(x.real), dtype=like.dtype, device=device(like))
-        dtype = xp.complex64 if like.dtype == xp.float32 else xp.complex128
-        return xp.asarray(x, dtype=dtype, device=device(like))
-
-    def solve(self, R: Array, transposed: bool = False) -> Array:
-        """M⁻¹ R, or M⁻ᵀ R, with R and the result of shape (members, channels, k, samples)."""
-        xp = self._xp
-        if not self._inverses:
-            return R
-        if not self.decoupled:
-            (P,) = self._inverses
-            P = xp.permute_dims(P, (0, 2, 1, 3)) if transposed else P
-            merged = xp.reshape(R, (R.shape[0], self.size, R.shape[3]))
-            return xp.reshape(product(xp, P, merged), R.shape)
-        total = xp.zeros_like(R)
-        for mode, inverse_ in zip(modes(self._A) or (), self._inverses, strict=True):
-            P, left, right = inverse_, mode.left, mode.right
-            if transposed:
-                P, left, right = xp.permute_dims(P, (0, 2, 1, 3)), right, left
-            x = product(xp, P, sum(self._scalar(v) * R[:, :, j, :] for j, v in enumerate(left)))
-            total = total + xp.stack([_real(xp, self._scalar(v) * x) for v in right], axis=2)
-        return total
+def _scalar(xp: Namespace, x: complex, like: Array) -> Array:
+    """x in the precision of `like`, as an array without dimensions; real where it is."""
+    if x.imag == 0.0:
+        return xp.asarray(x.real, dtype=like.dtype, device=device(like))
+    dtype = xp.complex64 if like.dtype == xp.float32 else xp.complex128
+    return xp.asarray(x, dtype=dtype, device=device(like))
 
 
 def _real(xp: Namespace, x: Array) -> Array:

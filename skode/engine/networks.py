@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .arrays import Array, Scratch, namespace
-from .controls import Controls
+from .controls import Controls, Layer
 from .fields import ACTIVATIONS, AffineField
 from .linear import spectral_norm
 from .schemes import TABLEAUX
@@ -55,23 +55,10 @@ class Network:
             How the stage equations of each layer were solved; empty for explicit schemes.
         """
         statuses: list[Status] = []
-        stiffness = None if self.tableau.explicit else _stiffness(U)
-        for layer in range(U.K.shape[1]):
+        for number, layer in enumerate(self._layers(U)):
             # Layers that are not kept need two sets of work arrays in turn.
-            slot = layer if steps is not None else layer % 2
-            K, b, h = U.K[:, layer, ...], U.b[:, layer, ...], U.h[:, layer, None, None]
-            y, done = step(
-                self.tableau,
-                self.field,
-                self.carry,
-                y,
-                K,
-                b,
-                h,
-                None if stiffness is None else stiffness[:, layer, None],
-                scratch,
-                slot,
-            )
+            slot = number if steps is not None else number % 2
+            y, done = step(self.tableau, self.field, self.carry, y, layer, scratch, slot)
             statuses += done.status
             if steps is not None:
                 steps.append(done)
@@ -96,18 +83,17 @@ class Network:
         gradients = []
         if costates is not None:
             costates.append(xp.asarray(p, copy=True))
-        for layer in reversed(range(len(steps))):
-            K, h = U.K[:, layer, ...], U.h[:, layer, None, None]
+        layers = self._layers(U)
+        for number in reversed(range(len(steps))):
             p, gradient = adjoint_step(
                 self.tableau,
                 self.field,
                 self.carry,
-                steps[layer],
+                steps[number],
                 p,
-                K,
-                h,
+                layers[number],
                 scratch,
-                layer % 2,
+                number % 2,
                 with_h,
             )
             gradients.append(gradient)
@@ -120,6 +106,20 @@ class Network:
             xp.stack(dh, axis=1) if with_h else xp.zeros_like(U.h),
         )
 
+    def _layers(self, U: Controls) -> list[Layer]:
+        """The controls layer by layer."""
+        xp = namespace(U.K)
+        stiffness = None if self.tableau.explicit else xp.abs(U.h) * spectral_norm(xp, U.K)
+        return [
+            Layer(
+                U.K[:, number, ...],
+                U.b[:, number, ...],
+                U.h[:, number, None, None],
+                None if stiffness is None else stiffness[:, number, None],
+            )
+            for number in range(U.K.shape[1])
+        ]
+
 
 def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
     """The ODE network y′ = σ(K y + b), discretised by a Runge-Kutta scheme."""
@@ -129,12 +129,6 @@ def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
 def feed_forward(activation: str = "tanh") -> Network:
     """The feed-forward baseline y⁺ = h σ(K y + b), which is no ODE."""
     return Network(TABLEAUX["euler"], AffineField(ACTIVATIONS[activation]), carry=0.0)
-
-
-def _stiffness(U: Controls) -> Array:
-    """|h| ‖K‖₂ of every layer, (members, n_layers)."""
-    xp = namespace(U.K)
-    return xp.abs(U.h) * spectral_norm(xp, U.K)
 
 
 def readout(U: Controls, y: Array) -> Array:

@@ -25,6 +25,7 @@ from operator import add
 from typing import NamedTuple
 
 from .arrays import Array, Namespace, Scratch
+from .controls import Layer
 from .fields import AffineField
 from .implicit import Solution, Status, merged, solve_costates, solve_stages, split, worse
 from .tableaux import ButcherTableau
@@ -67,10 +68,7 @@ def step(
     field: AffineField,
     carry: float,
     y: Array,
-    K: Array,
-    b: Array,
-    h: Array,
-    stiffness: Array | None,
+    layer: Layer,
     scratch: Scratch,
     slot: int,
 ) -> tuple[Array, Step]:
@@ -78,13 +76,10 @@ def step(
 
     Parameters
     ----------
-    h : array of shape (members, 1, 1)
-    stiffness : array of shape (members, 1), or None
-        |h| ‖K‖₂; explicit schemes do without.
     slot : int
         Numbers the work arrays, which must differ from those of `y`.
     """
-    xp = scratch.xp
+    xp, (K, b, h, _) = scratch.xp, layer
     shape = (*K.shape[:2], y.shape[2])
     part = scratch(shape, "part")
     Y: list[Array] = []
@@ -106,7 +101,7 @@ def step(
             solutions.append(None)
         else:
             B = xp.stack(xp.broadcast_arrays(*base), axis=2)
-            solution = solve_stages(block.A, field, B, K, b, h, stiffness, scratch, *name)
+            solution = solve_stages(block.A, field, B, layer, scratch, *name)
             Y.append(merged(xp, solution.Y))
             F.append(merged(xp, solution.F))
             slopes += [solution.F[:, :, j, :] for j in range(len(block.A))]
@@ -123,8 +118,7 @@ def adjoint_step(
     carry: float,
     step: Step,
     p: Array,
-    K: Array,
-    h: Array,
+    layer: Layer,
     scratch: Scratch,
     slot: int,
     with_h: bool,
@@ -135,7 +129,7 @@ def adjoint_step(
     result may be a work array of this step.  Where the costates of a sample cannot be found, they
     are NaN.
     """
-    xp = scratch.xp
+    xp, (K, _, h, _) = scratch.xp, layer
     part = scratch(p.shape, "part")
     V: dict[int, Array] = {}  # h Jiᵀ Γi
     dK, db, dh = [], [], []
@@ -153,7 +147,7 @@ def adjoint_step(
             (gamma,) = r
         else:
             R = xp.stack([xp.zeros_like(p) if ri is None else ri for ri in r], axis=2)
-            gamma, status = solve_costates(block.A, field, solution, R, K, h, scratch)
+            gamma, status = solve_costates(block.A, field, solution, R, layer, scratch)
             found = status.converged[:, None, None, :]
             gamma = merged(xp, xp.where(found, gamma, xp.asarray(xp.nan, dtype=gamma.dtype)))
         if with_h:
