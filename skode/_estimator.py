@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._verbose import audible, iteration_reporter, report_end
 from .engine.arrays import namespace, quiet
 from .engine.constraints import simplex_steps, unconstrained
-from .engine.controls import Controls, Layout
+from .engine.controls import Controls, Layout, refined
 from .engine.descent import SOLVERS
 from .engine.fields import ACTIVATIONS
 from .engine.line_search import LINE_SEARCHES
@@ -33,7 +33,7 @@ USER = 5  # frames from a warning up to the call of fit: _warn…, _train, fit a
 class NetworkEstimator(BaseEstimator):
     """An estimator whose model is a batch of networks, the members.
 
-    A subclass says with `_recipe` and `_network` which network it is.
+    A subclass says with `_recipe` and `_network` which network it is, and may add a `_constraint`.
     """
 
     _parameter_constraints: dict = {
@@ -58,8 +58,9 @@ class NetworkEstimator(BaseEstimator):
         n_channels = self._checked_n_channels(X.shape[1])
         recipe = self._recipe()
         layout = Layout(self.N, n_channels, targets.shape[1])
+        network = self._network(recipe)
         objective = Objective(
-            self._network(recipe),
+            network,
             layout,
             LOSSES[loss],
             X,
@@ -73,9 +74,7 @@ class NetworkEstimator(BaseEstimator):
             self._start(layout).astype(X.dtype),
             LINE_SEARCHES[self.line_search],
             solver=self.solver,
-            project=simplex_steps(layout, self.N * self.h)
-            if self.learn_step == "simplex"
-            else unconstrained,
+            project=self._constraint(layout, network),
             max_iter=self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
@@ -85,6 +84,12 @@ class NetworkEstimator(BaseEstimator):
         self._keep(recipe, layout, training, loss)
         self._warn_unless_converged()
         return self
+
+    def _constraint(self, layout, network):
+        """The projection that every trial point goes through."""
+        if self.learn_step == "simplex":
+            return simplex_steps(layout, self.N * self.h)
+        return unconstrained
 
     def _checked_n_channels(self, n_features):
         if self.n_channels is None:
@@ -165,10 +170,13 @@ class NetworkEstimator(BaseEstimator):
         check_is_fitted(self)
         return validate_data(self, X, dtype=self.K_.dtype, reset=False)
 
-    def _outputs(self, X):
-        """The outputs of every member, (n_members, n_outputs, n_samples)."""
+    def _outputs(self, X, refinement=1):
+        """The outputs of every member, (n_members, n_outputs, n_samples).
+
+        With a `refinement`, each step is taken as so many shorter ones with the same controls.
+        """
         X = self._validated(X)
-        z = outputs(self._fitted_network(), self._controls(), X)
+        z = outputs(self._fitted_network(), refined(self._controls(), refinement), X)
         if not np.isfinite(z).all():
             raise ValueError(
                 f"The network's output is not finite for {(~np.isfinite(z)).any((0, 1)).sum()} of "
@@ -230,12 +238,22 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                     "y must hold at least two classes with a positive sample_weight, in "
                     f"{X.dtype} and beside the largest weight; got one class, {present[0]}."
                 )
-            if len(self.classes_) == 2:
-                targets, log_loss = codes[:, None] == 1, "logistic"
-            else:
-                targets, log_loss = codes[:, None] == np.arange(len(self.classes_)), "softmax"
+            log_loss = "logistic" if len(self.classes_) == 2 else "softmax"
             loss = log_loss if self.loss == "log_loss" else "squared"
-            return self._train(X, targets, weights, loss)
+            return self._train(X, self._targets(codes), weights, loss)
+
+    def _targets(self, codes):
+        """One column of zeros and ones for two classes, else one such column per class."""
+        if len(self.classes_) == 2:
+            return codes[:, None] == 1
+        return codes[:, None] == np.arange(len(self.classes_))
+
+    def _codes(self, y):
+        """The places of the labels `y` in `classes_`."""
+        index = {label: k for k, label in enumerate(self.classes_)}
+        if not index.keys() >= set(y):
+            raise ValueError(f"y holds labels that are not among the classes {self.classes_}.")
+        return np.array([index[label] for label in y], dtype=int)
 
     def decision_function(self, X):
         """Log-odds of the second class, or log-probabilities of all.
@@ -259,7 +277,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             Before `fit`.
         ValueError
             If X has other features than in `fit`, or entries that are not finite, or lies so far
-            outside the training data that the network overflows.
+            outside the training data that the network overflows; or if the stage equations of an
+            implicit scheme could not be solved for a sample, with sample, layer and residual.
         """
         log_proba = self._log_proba(X)
         if len(self.classes_) == 2:
@@ -328,9 +347,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         most_likely = self._log_proba(X).argmax(axis=0)
         return self.classes_[most_likely]
 
-    def _log_proba(self, X):
+    def _log_proba(self, X, refinement=1):
         """Logarithm of the members' mean probabilities, (n_classes, n_samples)."""
-        z = self._outputs(X)
+        z = self._outputs(X, refinement)
         with quiet():
             log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
             total = np.logaddexp.reduce(log_proba, axis=0)

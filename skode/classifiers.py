@@ -5,6 +5,7 @@ from __future__ import annotations
 from sklearn.utils._param_validation import StrOptions
 
 from ._estimator import NetworkClassifier
+from .engine.constraints import solvable_stages
 from .engine.networks import feed_forward, ode_net
 from .engine.schemes import TABLEAUX, as_tableau
 from .engine.tableaux import ButcherTableau
@@ -23,9 +24,11 @@ class ODENetClassifier(NetworkClassifier):
     Parameters
     ----------
     scheme : str, ButcherTableau or tuple (A, b, c), default="euler"
-        The explicit Runge-Kutta scheme: "euler" (the residual network), "heun", "midpoint",
-        "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38", or a tableau of your own.
-        Higher order costs as many times more as there are stages.
+        The Runge-Kutta scheme.  Explicit: "euler" (the residual network), "heun", "midpoint",
+        "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38".  Implicit: "implicit_euler",
+        "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
+        "lobatto_iiia4", "lobatto_iiic4".  Or a tableau of your own.  An explicit scheme costs what
+        "euler" costs times the number of its stages, an implicit one several times more.
     N : int, default=3
         Number of layers, that is of steps of the scheme.
     h : float, default=1.0
@@ -33,6 +36,13 @@ class ODENetClassifier(NetworkClassifier):
     learn_step : bool or "simplex", default=False
         Whether each layer's step is trained: freely, in which case it may become negative, or on
         the simplex {hℓ ≥ 0, Σ hℓ = N·h}, which in deep networks makes many of them exactly zero.
+    stage_guard : {"auto", "reject", "bound"}, default="auto"
+        What implicit schemes do against stage equations without a solution; explicit ones have
+        none.  "reject": a trial step with one that cannot be solved is rejected, and a shorter one
+        is tried; training may end at the border of what can be solved.  "bound": besides, every
+        trial K is projected onto a set on which each stage equation has exactly one solution,
+        whatever the sample; needs ``learn_step=False``.  "auto": "bound" where steps are fixed,
+        "reject" where they are learned.
     n_channels : int, default=None
         Dimension of the state; features are padded with zeros.  None means n_features.  More
         channels let the flow do what is topologically impossible in fewer dimensions.
@@ -122,6 +132,7 @@ class ODENetClassifier(NetworkClassifier):
     _parameter_constraints: dict = {
         **NetworkClassifier._parameter_constraints,
         "scheme": [StrOptions(set(TABLEAUX)), ButcherTableau, tuple, list],
+        "stage_guard": [StrOptions({"auto", "reject", "bound"})],
     }
 
     def __init__(
@@ -131,6 +142,7 @@ class ODENetClassifier(NetworkClassifier):
         h=1.0,
         learn_step=False,
         *,
+        stage_guard="auto",
         n_channels=None,
         activation="tanh",
         loss="log_loss",
@@ -148,6 +160,7 @@ class ODENetClassifier(NetworkClassifier):
         self.N = N
         self.h = h
         self.learn_step = learn_step
+        self.stage_guard = stage_guard
         self.n_channels = n_channels
         self.activation = activation
         self.loss = loss
@@ -170,6 +183,16 @@ class ODENetClassifier(NetworkClassifier):
 
     def _network(self, recipe):
         return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
+
+    def _constraint(self, layout, network):
+        if self.stage_guard == "bound" and self.learn_step:
+            raise ValueError(
+                "stage_guard='bound' bounds K for given steps, so it needs learn_step=False; got "
+                f"learn_step={self.learn_step!r}. With learned steps, take stage_guard='reject'."
+            )
+        if self.stage_guard == "reject" or self.learn_step or network.tableau.explicit:
+            return super()._constraint(layout, network)
+        return solvable_stages(layout, network.tableau, self.h)
 
 
 class FeedForwardClassifier(NetworkClassifier):

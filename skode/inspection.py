@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ._estimator import NetworkEstimator
 from .engine import prediction
+from .engine.arrays import quiet
+from .engine.controls import Layout
+from .engine.losses import LOSSES
+from .engine.objective import Objective
 
-__all__ = ["trajectories"]
+__all__ = ["costates", "step_doubling_gap", "trajectories"]
 
 
 def trajectories(estimator, X):
@@ -35,7 +42,8 @@ def trajectories(estimator, X):
         If the estimator is none of skode.
     ValueError
         If X has other features than in `fit`, or entries that are not finite, or lies so far
-        outside the training data that a state overflows.
+        outside the training data that a state overflows, or that the stage equations of an implicit
+        scheme could not be solved.
 
     Examples
     --------
@@ -47,14 +55,148 @@ def trajectories(estimator, X):
     >>> trajectories(model, X).shape
     (1, 5, 100, 3)
     """
-    network = network_of(estimator)
-    if isinstance(estimator, Pipeline) and len(estimator) > 1:
-        X = estimator[:-1].transform(X)
+    network, X = _network_and_features(estimator, X)
     X = network._validated(X)
     states = prediction.trajectories(network._fitted_network(), network._controls(), X)
     if not np.isfinite(states).all():
         raise ValueError("The states overflow: X is too far from the data of the fit.")
     return np.ascontiguousarray(np.swapaxes(states, 2, 3))
+
+
+def costates(estimator, X, y):
+    """The costates: how the loss depends on the samples' states between the layers.
+
+    They are the derivatives pℓ = ∂J/∂yℓ of the mean loss J of the samples, without penalty, with
+    respect to the states that `trajectories` gives.
+
+    Parameters
+    ----------
+    estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
+        A fitted classifier, or a fitted pipeline that ends in one.
+    X : array-like of shape (n_samples, n_features)
+        Samples.
+    y : array-like of shape (n_samples,)
+        Their classes.
+
+    Returns
+    -------
+    ndarray of shape (n_members, N + 1, n_samples, n_channels)
+        ``[:, 0, :, :n_features]`` is the derivative with respect to the features, which a pipeline
+        has transformed; the samples that are ambiguous to the network have large entries.
+
+    Raises
+    ------
+    NotFittedError, TypeError
+        As `trajectories`.
+    ValueError
+        As `trajectories`, or if `y` has labels that are not classes of the estimator or another
+        length than X.
+
+    References
+    ----------
+    Benning, Celledoni, Ehrhardt, Owren, Schönlieb, "Deep learning as optimal control problems"
+    (2021), Proposition 1.
+
+    Examples
+    --------
+    >>> from skode import ODENetClassifier
+    >>> from skode.datasets import make_spirals
+    >>> from skode.inspection import costates
+    >>> X, y = make_spirals(100, random_state=0)
+    >>> model = ODENetClassifier("gauss4", N=2, tol=1e-2, random_state=0).fit(X, y)
+    >>> costates(model, X, y).shape
+    (1, 3, 100, 2)
+    """
+    network, X = _network_and_features(estimator, X)
+    y = column_or_1d(y)
+    check_consistent_length(X, y)
+    network._outputs(X)  # raises where the network cannot be evaluated
+    X = network._validated(X)
+    U = network._controls()
+    n_members, N, n_channels, _ = U.K.shape
+    layout = Layout(N, n_channels, network.n_outputs_)
+    objective = Objective(
+        network._fitted_network(),
+        layout,
+        LOSSES[network._fitted_loss],
+        X,
+        network._targets(network._codes(y)),
+        weights=np.full(len(X), 1 / len(X), dtype=X.dtype),
+        alpha=np.zeros(n_members, dtype=X.dtype),
+    )
+    p = objective.costates(layout.flatten(U))
+    if not np.isfinite(p).all():
+        raise ValueError("The costates are not finite: X is too far from the data of the fit.")
+    return np.ascontiguousarray(np.swapaxes(p, 2, 3))
+
+
+def step_doubling_gap(estimator, X, *, refinement=2):
+    """How much the predictions depend on the discretisation of the ODE.
+
+    Every step h of the scheme is taken as `refinement` steps h/`refinement` with the same controls.
+    Where the gap is small, the network is a flow that its scheme resolves; where it is large, it is
+    a composition of layers that happen to look like steps.
+
+    Parameters
+    ----------
+    estimator : ODENetClassifier or Pipeline
+        A fitted classifier, or a fitted pipeline that ends in one.
+    X : array-like of shape (n_samples, n_features)
+        Samples.
+    refinement : int, default=2
+        Number of steps in place of one.
+
+    Returns
+    -------
+    Bunch
+        ``gap`` : ndarray of shape (n_samples,), the largest change of a class probability;
+        ``mean_gap``, ``max_gap`` : float, its mean and maximum;
+        ``changed`` : float, the share of samples whose predicted class changes.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator has not been fitted.
+    TypeError
+        If the estimator is no ODE network of skode.
+    ValueError
+        If `refinement` is not an integer of at least 2, or X cannot be predicted.
+
+    Examples
+    --------
+    >>> from skode import ODENetClassifier
+    >>> from skode.datasets import make_spirals
+    >>> from skode.inspection import step_doubling_gap
+    >>> X, y = make_spirals(100, random_state=0)
+    >>> coarse, fine = (
+    ...     step_doubling_gap(ODENetClassifier(scheme, tol=1e-2, random_state=0).fit(X, y), X)
+    ...     for scheme in ("euler", "gauss4")
+    ... )
+    >>> bool(fine.max_gap < coarse.max_gap)
+    True
+    """
+    network, X = _network_and_features(estimator, X)
+    if network._fitted_network().carry == 0.0:
+        raise TypeError(f"A feed-forward network is no discretisation of an ODE; got {network!r}.")
+    if not isinstance(refinement, Integral) or isinstance(refinement, bool) or refinement < 2:
+        raise ValueError(f"refinement must be an integer of at least 2; got {refinement!r}.")
+    with quiet():
+        coarse, fine = (np.exp(network._log_proba(X, times)) for times in (1, refinement))
+    gap = np.abs(fine - coarse).max(axis=0)
+    return Bunch(
+        gap=gap,
+        mean_gap=float(gap.mean()),
+        max_gap=float(gap.max()),
+        changed=float((fine.argmax(axis=0) != coarse.argmax(axis=0)).mean()),
+    )
+
+
+def _network_and_features(estimator, X):
+    """The fitted network, and what the steps before it make of X."""
+    network = network_of(estimator)
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
+    return network, X
 
 
 def network_of(estimator):

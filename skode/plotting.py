@@ -96,12 +96,9 @@ class TrajectoryDisplay:
             )
         y = estimator.predict(X) if y is None else column_or_1d(y)
         check_consistent_length(states[0, 0], y)
-        index = {label: k for k, label in enumerate(network.classes_)}
-        if not index.keys() >= set(y):
-            raise ValueError(f"y holds labels that are not among the classes {network.classes_}.")
         display = cls(
             states=states[member],
-            labels=np.array([index[label] for label in y], dtype=int),
+            labels=network._codes(y),
             classes=network.classes_,
             W=network.W_[member],
             mu=network.mu_[member],

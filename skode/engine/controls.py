@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .arrays import Array, device, namespace
 
-__all__ = ["Controls", "Layer", "Layout"]
+__all__ = ["Controls", "Layer", "Layout", "refined"]
 
 
 class Controls(NamedTuple):
@@ -26,6 +26,13 @@ class Controls(NamedTuple):
     h: Array
     W: Array
     mu: Array
+
+
+def refined(U: Controls, times: int) -> Controls:
+    """The same controls in finer time: every layer as `times` layers with the step h/times."""
+    xp = namespace(U.K)
+    K, b, h = (xp.repeat(part, times, axis=1) for part in (U.K, U.b, U.h))
+    return U._replace(K=K, b=b, h=h / times)
 
 
 class Layer(NamedTuple):

@@ -18,7 +18,7 @@ Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -36,6 +36,7 @@ __all__ = ["Solution", "Status", "merged", "solve_costates", "solve_stages", "sp
 CONTRACTION, CONTRACTION_SMALL = 0.3, 0.01
 PATIENCE = 4  # iterations with a fresh inverse that do not help enough; then the full form is taken
 LIMIT = 50  # iterations; where Newton's method works, it needs three to six
+CONTINUATION = 8  # steps from h = 0 to h for samples that are not solved otherwise
 LIMIT_SHARED, FEW = 30, 0.05  # with one matrix for all samples; the rest, or few, get one each
 ROUNDINGS = 16.0  # a residual of this many roundings counts as zero
 
@@ -84,9 +85,10 @@ def solve_stages(
     xp = scratch.xp
     matrix = StageMatrix(xp, A, layer.K, layer.h)
     certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
+    equations = _StageEquations(A, field, layer, scratch, base, name)
     Y, F, status = _solve(
-        _StageEquations(A, field, layer, scratch, base, name),
-        xp.broadcast_to(base, (layer.K.shape[0], *base.shape[1:])),
+        equations,
+        equations.start(),
         matrix,
         contracting=bool(xp.all(_norm(A) * layer.stiffness <= certain)),
     )
@@ -145,6 +147,11 @@ class _StageEquations:
     name: tuple[object, ...]
     turn: Iterator[int] = field(default_factory=count)
     transposed = False
+
+    def start(self) -> Array:
+        """Y = B, the solution for h = 0."""
+        K, base = self.layer.K, self.base
+        return self.scratch.xp.broadcast_to(base, (K.shape[0], *base.shape[1:]))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
         xp, (K, b, h, _) = self.scratch.xp, self.layer
@@ -208,15 +215,43 @@ class _CostateEquations:
 def _solve(
     equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool
 ) -> tuple[Array, Array, Status]:
-    """x with R(x) = 0 up to rounding, its values, and how the iteration ended.
+    """x with R(x) = 0 up to rounding, its values, and how the iteration ended."""
+    found = _iterate(equations, x, matrix, contracting)
+    if matrix.shared and not contracting:
+        found = _mend(equations, found, _with_own_matrices)
+    if not equations.transposed:
+        found = _mend(equations, found, _by_continuation)
+    return found
 
-    Samples for which a shared matrix does not do get one each.
-    """
-    x, values, status = _iterate(equations, x, matrix, contracting)
+
+def _with_own_matrices(equations: _Equations, x: Array) -> tuple[Array, Array, Status]:
+    """Newton's method with a matrix for every sample."""
     xp, (K, _, h, _) = equations.scratch.xp, equations.layer
+    matrix = StageMatrix(xp, equations.A, K, h, shared=False)
+    return _iterate(equations, x, matrix, contracting=False, stale=True)
+
+
+def _by_continuation(equations: _Equations, x: Array) -> tuple[Array, Array, Status]:
+    """Newton's method along the branch of solutions that begins at the step zero."""
+    layer = equations.layer
+    x = equations.start()
+    for k in range(1, CONTINUATION + 1):
+        shorter = layer._replace(h=layer.h * (k / CONTINUATION))
+        x, values, status = _with_own_matrices(replace(equations, layer=shorter), x)
+    return x, values, status
+
+
+def _mend(
+    equations: _Equations,
+    found: tuple[Array, Array, Status],
+    attempt: Callable[[_Equations, Array], tuple[Array, Array, Status]],
+) -> tuple[Array, Array, Status]:
+    """What has been found, with the samples that have not converged attempted again."""
+    x, values, status = found
+    xp = equations.scratch.xp
     open_ = to_host(xp.any(~status.converged & xp.isfinite(status.residual), axis=0))
-    if contracting or not matrix.shared or not open_.any():
-        return x, values, status
+    if not open_.any():
+        return found
     samples = host.nonzero(open_)[0]
     position = host.zeros(len(open_), dtype=int)
     position[samples] = host.arange(len(samples))
@@ -225,20 +260,14 @@ def _solve(
     def put(part: Array, whole: Array) -> Array:
         return xp.where(open_, xp.take(part, position, axis=-1), whole)
 
-    x_rest, values_rest, rest = _iterate(
-        equations.on(samples),
-        xp.take(x, samples, axis=3),
-        StageMatrix(xp, equations.A, K, h, shared=False),
-        contracting=False,
-        stale=True,
-    )
+    x_open, values_open, again = attempt(equations.on(samples), xp.take(x, samples, axis=3))
     return (
-        put(x_rest, x),
-        put(values_rest, values),
+        put(x_open, x),
+        put(values_open, values),
         Status(
-            put(rest.converged, status.converged),
-            status.iterations + rest.iterations,
-            put(rest.residual, status.residual),
+            put(again.converged, status.converged),
+            status.iterations + again.iterations,
+            put(again.residual, status.residual),
         ),
     )
 

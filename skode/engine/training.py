@@ -126,8 +126,9 @@ class _Run:
             norm2 = to_host(_inner(self.g, self.g))
         if not host.all(host.isfinite(self.J) & host.isfinite(norm2)):
             raise ValueError(
-                "The objective or its gradient is not finite at the start of training: scale X, "
-                "for example with StandardScaler, or take a smaller h."
+                "The objective or its gradient is not finite at the start of training, or the "
+                "stage equations of an implicit scheme could not be solved: scale X, for example "
+                "with StandardScaler, or take a smaller h."
             )
 
         members = start.shape[0]

@@ -4,22 +4,34 @@ import re
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from skode.engine.schemes import TABLEAUX, as_tableau
 from skode.engine.tableaux import ButcherTableau
-from tests.reference import explicit_schemes
+from tests.reference import explicit_schemes, implicit_schemes
 
-ORDERS = {
-    "euler": 1,
-    "heun": 2,
-    "midpoint": 2,
-    "ralston2": 2,
-    "kutta3": 3,
-    "ralston3": 3,
-    "ssprk3": 3,
-    "rk4": 4,
-    "rk38": 4,
+FACTS = {  # order, kind, and the letters of A-stable, symplectic, stiffly accurate
+    "euler": (1, "explicit", ""),
+    "heun": (2, "explicit", ""),
+    "midpoint": (2, "explicit", ""),
+    "ralston2": (2, "explicit", ""),
+    "kutta3": (3, "explicit", ""),
+    "ralston3": (3, "explicit", ""),
+    "ssprk3": (3, "explicit", ""),
+    "rk4": (4, "explicit", ""),
+    "rk38": (4, "explicit", ""),
+    "implicit_euler": (1, "diagonally implicit", "A stiff"),
+    "implicit_midpoint": (2, "diagonally implicit", "A symplectic"),
+    "trapezoid": (2, "diagonally implicit", "A stiff"),
+    "sdirk2": (2, "diagonally implicit", "A stiff"),
+    "gauss4": (4, "fully implicit", "A symplectic"),
+    "gauss6": (6, "fully implicit", "A symplectic"),
+    "radau_iia3": (3, "fully implicit", "A stiff"),
+    "radau_iia5": (5, "fully implicit", "A stiff"),
+    "lobatto_iiia4": (4, "fully implicit", "A stiff"),
+    "lobatto_iiic4": (4, "fully implicit", "A stiff"),
 }
+ORDERS = {name: order for name, (order, *_) in FACTS.items()}
 
 
 def order_conditions(A, b):
@@ -46,29 +58,61 @@ def measured_order(tableau):
     def error(steps):
         y, h = 1.0, 1.0 / steps
         for k in range(steps):
-            F = []
-            for i in range(len(b)):
-                t = (k + c[i]) * h  # where c enters
-                Y = y + h * sum(A[i, j] * F[j] for j in range(i))
-                F.append((np.cos(t) - t / 2) * Y)
+            t = (k + c) * h  # where c enters
+            rate = np.diag(np.cos(t) - t / 2)
+            F = np.linalg.solve(np.eye(len(b)) - h * rate @ A, rate @ np.full(len(b), y))
             y += h * b @ F
         return abs(y - np.exp(np.sin(1.0) - 1 / 4))
 
-    steps = np.array([64, 128, 256])
+    # Schemes of high order reach rounding soon.
+    steps = np.array([64, 128, 256] if tableau.order < 5 else [4, 8, 16])
     return -np.polyfit(np.log(steps), np.log([error(n) for n in steps]), 1)[0]
 
 
 def test_the_table_has_exactly_the_documented_schemes():
-    assert {name: t.order for name, t in TABLEAUX.items()} == ORDERS
-    assert all(t.explicit and t.name == name for name, t in TABLEAUX.items())
+    assert TABLEAUX.keys() == FACTS.keys()
+    for name, tableau in TABLEAUX.items():
+        letters = ["A"] * tableau.a_stable + ["symplectic"] * tableau.symplectic
+        letters += ["stiff"] * tableau.stiffly_accurate
+        assert (tableau.order, tableau.kind, " ".join(letters)) == FACTS[name]
+        assert tableau.name == name
+        assert tableau.explicit == (tableau.kind == "explicit")
+
+
+def test_blocks_are_as_fine_as_can_be():
+    sizes = {name: [len(block.A) for block in t.blocks] for name, t in TABLEAUX.items()}
+    assert sizes["rk4"] == sizes["rk38"] == [1, 1, 1, 1]
+    assert sizes["sdirk2"] == sizes["trapezoid"] == [1, 1]
+    assert sizes["gauss6"] == [3]
+    assert sizes["lobatto_iiia4"] == [1, 2]  # its first stage is explicit
+    assert [block.explicit for block in TABLEAUX["lobatto_iiia4"].blocks] == [True, False]
+    # A stage that needs nothing and is needed by nothing before it stands alone.
+    own = ButcherTableau([[0, 0, 0.5], [0, 0, 0], [0.5, 0, 0]], [0.5, 0.25, 0.25], [0.5, 0, 0.5])
+    assert [block.stages for block in own.blocks] == [range(3)]
+    assert own.blocks[0].A == own.A
+
+
+@given(implicit_schemes())
+def test_blocks_cover_all_that_is_not_zero(scheme):
+    tableau = ButcherTableau(*scheme)
+    A = np.array(tableau.A)
+    rest = A.copy()
+    for block in tableau.blocks:
+        rows = slice(block.stages.start, block.stages.stop)
+        np.testing.assert_array_equal(A[rows, rows], block.A)
+        assert not A[rows, block.stages.stop :].any()
+        rest[rows, rows] = 0
+    assert not np.triu(rest).any()
+    assert [i for block in tableau.blocks for i in block.stages] == list(range(len(A)))
 
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_row_sums_and_order_conditions(name):
     tableau = TABLEAUX[name]
     np.testing.assert_allclose(np.sum(tableau.A, axis=1), tableau.c, atol=1e-15)
+    assert any(tableau.order_defects(ORDERS[name] + 1))
     conditions = order_conditions(tableau.A, tableau.b)
-    for p in range(1, ORDERS[name] + 1):
+    for p in range(1, min(ORDERS[name], 4) + 1):
         np.testing.assert_allclose(conditions[p], 0, atol=1e-15)
     if ORDERS[name] < 4:
         assert max(map(abs, conditions[ORDERS[name] + 1])) > 1e-3
@@ -96,23 +140,49 @@ def test_number_of_rooted_trees(order, trees):
     assert len(TABLEAUX["euler"].order_defects(order)) == trees
 
 
-def test_order_of_high_order_schemes():
-    # Gauss-Legendre with s stages has order 2s: the general trees beyond order four.
-    r = 3**0.5 / 6
-    gauss4 = [[1 / 4, 1 / 4 - r], [1 / 4 + r, 1 / 4]]
-    assert ButcherTableau(gauss4, [1 / 2, 1 / 2], np.sum(gauss4, axis=1)).order == 4
-    q = 15**0.5
-    gauss6 = [
-        [5 / 36, 2 / 9 - q / 15, 5 / 36 - q / 30],
-        [5 / 36 + q / 24, 2 / 9, 5 / 36 - q / 24],
-        [5 / 36 + q / 30, 2 / 9 + q / 15, 5 / 36],
-    ]
-    tableau = ButcherTableau(gauss6, [5 / 18, 4 / 9, 5 / 18], np.sum(gauss6, axis=1))
-    assert tableau.order == 6
-    assert not tableau.explicit
+def collocation(nodes):
+    """The tableau whose stages interpolate at the nodes: aij and bj are integrals of Lagrange's ℓj.
+
+    Hairer, Nørsett, Wanner I, theorem II.7.7.
+    """
+    powers = np.arange(len(nodes))
+    coefficients = np.linalg.inv(np.vander(nodes, increasing=True))  # of ℓj, in columns
+    A = (nodes[:, None] ** (powers + 1) / (powers + 1)) @ coefficients
+    return A, (1 / (powers + 1)) @ coefficients
 
 
-@given(explicit_schemes(zero_weights=False))
+LEGENDRE = {s: (np.polynomial.legendre.leggauss(s)[0] + 1) / 2 for s in (1, 2, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        ("implicit_euler", [1.0]),
+        ("implicit_midpoint", LEGENDRE[1]),
+        ("gauss4", LEGENDRE[2]),
+        ("gauss6", LEGENDRE[3]),
+        ("trapezoid", [0, 1]),
+        ("lobatto_iiia4", [0, 1 / 2, 1]),
+        ("radau_iia3", [1 / 3, 1]),
+        ("radau_iia5", [(4 - 6**0.5) / 10, (4 + 6**0.5) / 10, 1]),
+    ],
+)
+def test_collocation_schemes_from_their_nodes(name, nodes):
+    A, b = collocation(np.array(nodes, dtype=float))
+    np.testing.assert_allclose(TABLEAUX[name].A, A, atol=1e-15)
+    np.testing.assert_allclose(TABLEAUX[name].b, b, atol=1e-15)
+    np.testing.assert_allclose(TABLEAUX[name].c, nodes, atol=1e-15)
+
+
+def test_order_of_a_scheme_of_order_eight():
+    A, b = collocation(LEGENDRE[4])  # Gauss with s stages has order 2s
+    tableau = ButcherTableau(A, b, A.sum(axis=1))
+    assert tableau.order == 8
+    assert tableau.symplectic
+    assert tableau.a_stable
+
+
+@given(st.one_of(explicit_schemes(zero_weights=False), implicit_schemes(zero_weights=False)))
 def test_partner_identity(scheme):
     tableau = ButcherTableau(*scheme)
     A, b = np.array(tableau.A), np.array(tableau.b)
@@ -121,6 +191,16 @@ def test_partner_identity(scheme):
     np.testing.assert_array_equal(bt, b)
     identity = b[:, None] * At + bt[None, :] * A.T - np.outer(b, bt)
     np.testing.assert_allclose(identity, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, t in TABLEAUX.items() if all(t.b)])
+def test_partners_of_named_schemes(name):
+    tableau = TABLEAUX[name]
+    A, b, partner = np.array(tableau.A), np.array(tableau.b), tableau.partner()
+    identity = b[:, None] * np.array(partner.A) + b * A.T - np.outer(b, b)
+    np.testing.assert_allclose(identity, 0, atol=1e-15)
+    own = np.abs(np.array(partner.A) - A).max() < 1e-14
+    assert own == tableau.symplectic
 
 
 def test_a_zero_weight_has_no_partner():
@@ -163,6 +243,13 @@ def test_as_tableau():
 def test_a_tableau_is_a_value():
     tableau = TABLEAUX["rk4"]
     assert repr(tableau) == "ButcherTableau('rk4', 4 stages, order 4, explicit)"
+    assert repr(TABLEAUX["gauss4"]) == (
+        "ButcherTableau('gauss4', 2 stages, order 4, fully implicit, A-stable, symplectic)"
+    )
+    assert repr(TABLEAUX["radau_iia5"]) == (
+        "ButcherTableau('radau_iia5', 3 stages, order 5, fully implicit, A-stable, "
+        "stiffly accurate)"
+    )
     assert pickle.loads(pickle.dumps(tableau)) == tableau
     assert hash(tableau) == hash(ButcherTableau(tableau.A, tableau.b, tableau.c, name="rk4"))
     with pytest.raises(AttributeError):

@@ -1,0 +1,164 @@
+"""The implicit midpoint rule beside the residual network on four toy problems.
+
+Figure 2 of Benning, Celledoni, Ehrhardt, Owren, Schönlieb, "Deep learning as optimal control
+problems" (2021): N = 5 layers with step h = 0.1, 5000 iterations of gradient descent with
+backtracking.  K, b, W ~ N(0, 1), μ ~ U(0, 1), all trained; J = ½ Σ (logistic - label)², summed over
+1000 points.  Five random starts are five members of one batch; each is judged on a fresh test set
+of its own, and the first one is drawn.
+
+Training pushes (h/2) ‖K‖₂ beyond 1, where fixed-point iteration no longer solves the stage equation
+and where the equation may have no nearby solution at all.  Both guards against that are shown:
+such a trial step is rejected ("reject"), or K is kept by projection where every stage equation has
+exactly one solution ("bound").
+
+    python examples/plot_implicit_midpoint.py            # some half an hour on one core
+    python examples/plot_implicit_midpoint.py --quick    # a hundredth of the iterations
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skode import datasets
+from skode.engine.constraints import solvable_stages, unconstrained
+from skode.engine.controls import Controls, Layout
+from skode.engine.line_search import LINE_SEARCHES
+from skode.engine.losses import LOSSES
+from skode.engine.networks import ode_net
+from skode.engine.objective import Objective
+from skode.engine.prediction import outputs, trajectories
+from skode.engine.schemes import TABLEAUX
+from skode.engine.training import train
+from skode.plotting import TrajectoryDisplay
+
+PROBLEMS = {
+    "donut1d": datasets.make_donut1d,
+    "donut2d": datasets.make_donut2d,
+    "spirals": datasets.make_spirals,
+    "squares": datasets.make_squares,
+}
+NETWORKS = {  # name: (scheme, guard)
+    "ResNet": ("euler", None),
+    "midpoint, reject": ("implicit_midpoint", None),
+    "midpoint, bound": ("implicit_midpoint", "bound"),
+}
+SEEDS, N, H, POINTS, ITERATIONS = 5, 5, 0.1, 1000, 5000
+LAYOUT = Layout(N, n_channels=2, n_outputs=1)
+
+
+class Watched(Objective):
+    """The objective, with a record of unsolved trials and of trials in a row without progress."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.unsolved = np.zeros(SEEDS, dtype=int)
+        self.best = np.full(SEEDS, np.inf)
+        self.row, self.longest_row = np.zeros(SEEDS, dtype=int), np.zeros(SEEDS, dtype=int)
+
+    def value_and_gradient(self, flat, members=None):
+        J, gradient = super().value_and_gradient(flat, members)
+        rows = np.arange(SEEDS) if members is None else members
+        self.unsolved[rows] += np.isinf(J)
+        progress = self.best[rows] > J
+        self.row[rows] = np.where(progress, 0, self.row[rows] + 1)
+        self.longest_row = np.maximum(self.longest_row, self.row)
+        self.best[rows] = np.minimum(J, self.best[rows])
+        return J, gradient
+
+
+def fit(X, y, scheme, guard, max_iter):
+    rng = np.random.default_rng(0)
+    start = LAYOUT.flatten(
+        Controls(
+            K=rng.normal(size=(SEEDS, N, 2, 2)),
+            b=rng.normal(size=(SEEDS, N, 2)),
+            h=np.full((SEEDS, N), H),
+            W=rng.normal(size=(SEEDS, 1, 2)),
+            mu=rng.uniform(size=(SEEDS, 1)),
+        )
+    )
+    tableau = TABLEAUX[scheme]
+    objective = Watched(
+        ode_net(tableau),
+        LAYOUT,
+        LOSSES["squared"],
+        X,
+        y[:, None],
+        np.ones(len(X)),
+        np.zeros(SEEDS),
+        free=("K", "b", "W", "mu"),
+    )
+    project = solvable_stages(LAYOUT, tableau, H) if guard == "bound" else unconstrained
+    rule = LINE_SEARCHES["armijo"]
+    training = train(objective, start, rule, project=project, max_iter=max_iter, tol=0.0)
+    return ode_net(tableau), training, objective
+
+
+def test_accuracy(network, training, make):
+    """Share of right answers of every member, each on a fresh test set of its own."""
+    shares = []
+    for seed in range(SEEDS):
+        X, y = make(POINTS, random_state=1 + seed)
+        z = outputs(network, LAYOUT.views(training.flat[seed : seed + 1]), X)[0, 0]
+        shares.append(((z > 0) == y).mean())
+    return np.array(shares)
+
+
+def report(problem, name, network, training, objective):
+    test = test_accuracy(network, training, PROBLEMS[problem])
+    J, U = training.J, LAYOUT.views(training.flat)
+    stiffness = H / 2 * np.linalg.norm(U.K, ord=2, axis=(2, 3)).max(axis=1)
+    falls = all((np.diff(curve[~np.isnan(curve)]) <= 0).all() for curve in training.curve)
+    print(
+        f"{problem:8} {name:16} J {J.mean():6.2f} ({J.min():6.2f} … {J.max():6.2f})  "
+        f"test {test.mean():.3f} ({test.min():.3f} … {test.max():.3f})  "
+        f"(h/2)‖K‖₂ {stiffness.min():.2f} … {stiffness.max():.2f}  "
+        f"unsolved trials {' '.join(map(str, objective.unsolved))}  "
+        f"longest line search {objective.longest_row.max()}  "
+        f"iterations {training.n_iter.min()}  J falls {'always' if falls else 'NOT ALWAYS'}  "
+        f"ended by {', '.join(sorted(set(training.reason)))}",
+        flush=True,
+    )
+
+
+def draw(axes, X, y, network, training):
+    """What the layers of the first network do to the points, and the regions of its readout."""
+    U = Controls(*(part[:1] for part in LAYOUT.views(training.flat)))
+    states = np.swapaxes(trajectories(network, U, X), 2, 3)
+    display = TrajectoryDisplay(
+        states=states[0], labels=y, classes=np.unique(y), W=U.W[0], mu=U.mu[0]
+    )
+    display.plot(ax=axes)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the iterations")
+    parser.add_argument("--problems", nargs="*", default=list(PROBLEMS), choices=PROBLEMS)
+    options = parser.parse_args()
+    begin = time.perf_counter()
+    figure, axes = plt.subplots(
+        len(NETWORKS),
+        len(options.problems),
+        figsize=(4 * len(options.problems), 4 * len(NETWORKS)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for column, problem in zip(axes.T, options.problems, strict=True):
+        X, y = PROBLEMS[problem](POINTS, random_state=0)
+        for ax, (name, (scheme, guard)) in zip(column, NETWORKS.items(), strict=True):
+            max_iter = ITERATIONS // 100 if options.quick else ITERATIONS
+            network, training, objective = fit(X, y, scheme, guard, max_iter)
+            report(problem, name, network, training, objective)
+            draw(ax, X[::4], y[::4], network, training)
+            ax.set_title(f"{problem}: {name}, J = {training.J[0]:.2f}")
+    path = Path("skode-implicit-midpoint.png").resolve()
+    figure.savefig(path, dpi=100)
+    print(f"Figure: {path}\n{time.perf_counter() - begin:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

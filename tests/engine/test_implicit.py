@@ -1,0 +1,213 @@
+"""Stage equations: that they are solved, how the iteration ends, and what cannot be solved."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skode.engine import implicit
+from skode.engine.arrays import Scratch, quiet, to_host
+from skode.engine.controls import Controls, Layer
+from skode.engine.fields import ACTIVATIONS, AffineField
+from skode.engine.implicit import solve_costates, solve_stages
+from skode.engine.networks import ode_net
+from skode.engine.schemes import TABLEAUX, as_tableau
+from skode.engine.stages import Step
+from tests.reference import implicit_schemes
+
+TANH = AffineField(ACTIVATIONS["tanh"])
+IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
+FULL = {name: TABLEAUX[name].blocks[-1].A for name in IMPLICIT}
+
+
+def one_layer(K, b=None, h=0.1):
+    K = np.asarray(K, dtype=float)
+    members, n, _ = K.shape
+    stiffness = abs(h) * np.linalg.norm(K, ord=2, axis=(1, 2))[:, None]
+    b = np.zeros((members, n)) if b is None else b
+    return Layer(K, b, np.full((members, 1, 1), h), stiffness)
+
+
+def random_layer(n, size, h=0.1, members=2, seed=0):
+    rng = np.random.default_rng(seed)
+    K = size * rng.normal(size=(members, n, n)) / n**0.5
+    return one_layer(K, rng.normal(size=(members, n)), h)
+
+
+def solved(A, layer, B, field=TANH):
+    with quiet():
+        return solve_stages(A, field, B, layer, Scratch(layer.K), "F")
+
+
+def residual(A, layer, Y, B, sigma=np.tanh):
+    F = sigma(np.einsum("bcd,bdjm->bcjm", layer.K, Y) + layer.b[:, :, None, None])
+    return Y - B - layer.h[..., None] * np.einsum("ij,bcjm->bcim", A, F), F
+
+
+# Small and large, contracting, mildly stiff and stiff: every branch of the solver.
+@pytest.mark.parametrize(
+    ("n", "size"), list(itertools.product([1, 2, 3, 8, 24], [0.01, 1.0, 4.0, 12.0]))
+)
+@pytest.mark.parametrize("scheme", ["implicit_midpoint", "gauss4", "radau_iia5"])
+def test_stages_and_costates_solve_their_equations(scheme, n, size):
+    A = FULL[scheme]
+    k, m = len(A), 60
+    layer = random_layer(n, size)
+    rng = np.random.default_rng(1)
+    B = np.repeat(3 * rng.normal(size=(1, n, 1, m)), k, axis=2)
+    solution = solved(A, layer, B)
+    assert solution.status.converged.all()
+    R, F = residual(A, layer, solution.Y, B)
+    scale = (1 + np.abs(layer.h) * size) * np.abs(B).max()
+    np.testing.assert_allclose(R, 0, atol=1e-13 * scale.max())
+    np.testing.assert_allclose(solution.F, F, atol=1e-13 * scale.max())
+
+    r = rng.normal(size=solution.Y.shape)
+    gamma, status = solve_costates(A, TANH, solution, r, layer, Scratch(layer.K))
+    assert status.converged.all()
+    JtG = np.einsum("bdc,bdjm->bcjm", layer.K, (1 - F**2) * gamma)
+    expected = r + layer.h[..., None] * np.einsum("ji,bcjm->bcim", A, JtG)
+    np.testing.assert_allclose(gamma, expected, atol=1e-12 * np.abs(gamma).max())
+
+
+@pytest.mark.parametrize("scheme", IMPLICIT)
+def test_status_of_an_easy_and_of_an_impossible_problem(scheme):
+    A = FULL[scheme]
+    layer = one_layer([[[3.0]]], h=0.1)
+    B = np.ones((1, 1, len(A), 4))
+    status = solved(A, layer, B).status
+    assert status.converged.all()
+    assert 1 <= status.iterations <= 8
+    assert status.residual.shape == status.converged.shape == (1, 4)
+    # Y = B + h A softplus(K Y) has no solution for steep softplus and large B.
+    softplus = AffineField(ACTIVATIONS["softplus"])
+    layer = one_layer([[[30.0]]], h=1.0)
+    status = solved(A, layer, B, softplus).status
+    assert not status.converged.any()
+    assert status.iterations == implicit.LIMIT
+    assert (status.residual > 0.1).all()
+
+
+def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch):
+    computed = []
+    compute = implicit.StageMatrix.compute
+
+    def spy(self, slope):
+        computed.append(slope.shape)
+        compute(self, slope)
+
+    monkeypatch.setattr(implicit.StageMatrix, "compute", spy)
+    A, B = FULL["implicit_midpoint"], np.random.default_rng(0).normal(size=(1, 2, 1, 50))
+    for n, size, used in [(2, 0.05, False), (2, 1.0, True), (24, 1.0, False), (24, 5.0, True)]:
+        computed.clear()
+        B = np.random.default_rng(0).normal(size=(1, n, 1, 50))
+        solution = solved(A, random_layer(n, size), B)
+        assert solution.status.converged.all()
+        assert bool(computed) == used
+        assert solution.matrix.computed == used
+
+
+def test_samples_that_a_shared_matrix_does_not_suit_get_their_own(monkeypatch):
+    rest = []
+    on = implicit._StageEquations.on
+
+    def spy(self, samples):
+        rest.append(len(samples))
+        return on(self, samples)
+
+    monkeypatch.setattr(implicit._StageEquations, "on", spy)
+    A, n, m = FULL["gauss4"], 24, 100
+    rng = np.random.default_rng(0)
+    layer = random_layer(n, 8.0, members=1)
+    # Saturated samples, for which J is nearly zero, among others for which it is large.
+    B = np.repeat(0.1 * rng.normal(size=(1, n, 1, m)), 2, axis=2)
+    B[..., ::10] *= 300
+    solution = solved(A, layer, B)
+    assert rest
+    assert 0 < rest[0] < m
+    assert solution.status.converged.all()
+    R, _ = residual(A, layer, solution.Y, B)
+    np.testing.assert_allclose(R, 0, atol=1e-12 * np.abs(B).max())
+
+
+def test_what_is_not_finite_is_not_converged_and_spoils_nothing_else():
+    A = FULL["implicit_midpoint"]
+    B = np.random.default_rng(0).normal(size=(1, 2, 1, 5))
+    alone = solved(A, random_layer(2, 5.0), B)
+    B[0, 0, 0, 3] = np.inf
+    status = solved(A, random_layer(2, 5.0), B).status
+    np.testing.assert_array_equal(status.converged, np.arange(5)[None, :] != [[3], [3]])
+    assert alone.status.converged.all()
+
+
+@given(implicit_schemes(), st.integers(0, 100))
+def test_samples_do_not_depend_on_each_other(scheme, seed):
+    tableau = as_tableau(scheme)
+    rng = np.random.default_rng(seed)
+    for block in tableau.blocks:
+        if block.explicit:
+            continue
+        layer = random_layer(3, 2.0, h=0.2, seed=seed)
+        B = rng.normal(size=(2, 3, len(block.A), 6))
+        together = solved(block.A, layer, B)
+        alone = solved(block.A, layer, B[..., [4]])
+        np.testing.assert_allclose(together.Y[..., [4]], alone.Y, atol=1e-13)
+
+
+def test_float32_is_solved_to_its_own_rounding():
+    A = FULL["gauss4"]
+    layer = Layer(*(part.astype(np.float32) for part in random_layer(3, 5.0)))
+    B = np.random.default_rng(0).normal(size=(1, 3, 2, 40)).astype(np.float32)
+    solution = solved(A, layer, B)
+    assert solution.Y.dtype == solution.status.residual.dtype == np.float32
+    assert solution.status.converged.all()
+    assert solution.status.iterations <= 8
+    np.testing.assert_allclose(residual(A, layer, solution.Y, B)[0], 0, atol=1e-5)
+
+
+def test_every_namespace_solves_the_same(xp):
+    for scheme, n in [("implicit_midpoint", 2), ("gauss4", 16)]:
+        A, layer = FULL[scheme], random_layer(n, 4.0)
+        B = np.random.default_rng(0).normal(size=(1, n, len(A), 30))
+        expected = solved(A, layer, B)
+        found = solved(A, Layer(*map(xp.asarray, layer)), xp.asarray(B))
+        np.testing.assert_allclose(to_host(found.Y), expected.Y, atol=1e-13)
+        np.testing.assert_array_equal(to_host(found.status.converged), expected.status.converged)
+
+
+def rotation(n_layers, h, seed):
+    """A linear field with skew K: rotations, which conserve ‖y‖ and, for two solutions, ⟨y, z⟩."""
+    rng = np.random.default_rng(seed)
+    K = rng.normal(size=(1, n_layers, 4, 4))
+    K = K - np.swapaxes(K, 2, 3)
+    return Controls(
+        K,
+        np.zeros((1, n_layers, 4)),
+        np.full((1, n_layers), h),
+        np.zeros((1, 1, 4)),
+        np.zeros((1, 1)),
+    )
+
+
+@pytest.mark.parametrize("scheme", IMPLICIT)
+def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme):
+    U = rotation(n_layers=20, h=0.3, seed=0)
+    network = ode_net(TABLEAUX[scheme], "identity")
+    y = np.random.default_rng(1).normal(size=(1, 4, 10))
+    steps: list[Step] = []
+    scratch = Scratch(U.K)
+    end, _ = network.propagate(U, y, scratch, steps)
+    end = end.copy()
+    before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
+    drift = np.abs(after - before).max() / np.abs(before).max()
+    if TABLEAUX[scheme].symplectic:
+        assert drift < 1e-13
+        # So ⟨p, y⟩ is conserved too: state and costate together are the same rotation.
+        p = np.random.default_rng(2).normal(size=y.shape)
+        p0, _ = network.pull_back(U, steps, p.copy(), scratch, with_h=False)
+        np.testing.assert_allclose((p0 * y).sum(1), (p * end).sum(1), atol=1e-12)
+        np.testing.assert_allclose((p0**2).sum(1), (p**2).sum(1), rtol=1e-12)
+    elif scheme not in ("trapezoid", "lobatto_iiia4"):  # conjugate to symplectic ones while K stays
+        assert drift > 1e-6
