@@ -40,8 +40,14 @@ BAD_SCHEMES = [
     (3, r"'scheme' parameter .* Got 3"),
     (([[0]], [1]), r"triple \(A, b, c\)"),
     (([[0, 0], [1, 0]], [0.5, 0.5], [0, 0.5]), r"row 1 sums to 1.0, but c\[1\] is 0.5"),
-    (([[0.5]], [1.0], [0.5]), r"implicit.* strictly lower triangular"),
     (([[0]], [2.0], [0]), r"b must sum to 1"),
+    (([[0.5, 0.5]], [1.0], [1.0]), r"A must be square.*rows of \[2\] in A"),
+    (([[0.5], [0.5]], [1.0], [0.5]), r"A must be square.*rows of \[1, 1\] in A"),
+    (([[0.5]], [0.5, 0.5], [0.5]), r"A must be square.* 2 entries in b and 1 in c"),
+    (([[0.5]], [1.0], [0.5, 0.5]), r"A must be square.* 2 in c"),
+    (([[0.25, 0.25], [0.5, 0.5]], [0.5, 0.5], [0.5, 0.5]), r"row 1 sums to 1.0, but c\[1\] is 0.5"),
+    (([[np.inf]], [1.0], [np.inf]), "finite"),
+    ((None, [1.0], [0.5]), "A must be a square matrix"),
 ]
 BAD_DATA = [
     ((NAN, Y_GOOD), "NaN"),
@@ -85,6 +91,35 @@ def test_bad_parameters(cls, parameters, message):
 @pytest.mark.parametrize(("scheme", "message"), BAD_SCHEMES)
 def test_bad_schemes(scheme, message):
     assert_refused(short(ODENetClassifier, scheme=scheme), (X_GOOD, Y_GOOD), message)
+
+
+def test_bad_guards():
+    for guard, learn_step, message in [
+        ("bounds", False, r"'stage_guard' parameter .*'bound'.* Got 'bounds'"),
+        ("bound", True, "needs learn_step=False; got learn_step=True"),
+        ("bound", "simplex", "needs learn_step=False; got learn_step='simplex'"),
+    ]:
+        bad = short(
+            ODENetClassifier, scheme="gauss4", stage_guard=guard, learn_step=learn_step
+        )
+        assert_refused(bad, (X_GOOD, Y_GOOD), message)
+
+
+@pytest.mark.parametrize("A", [[[0.5, 0.5], [0.5, 0.5]], [[0, 0], [0.5, 0.5]], [[1, -1], [1, -1]]])
+def test_a_singular_matrix_of_coefficients_is_no_obstacle(A):
+    scheme = (A, [0.5, 0.5], np.sum(A, axis=1))
+    model = short(ODENetClassifier, scheme=scheme, h=0.5).fit(X_GOOD, Y_GOOD)
+    assert model.score(X_GOOD, Y_GOOD) > 0.8
+
+
+def test_a_scheme_without_a_solution_at_this_step_is_refused_at_the_start():
+    # y⁺ = y + h softplus(K y⁺ + b) has no solution for large h K.
+    hopeless = {"scheme": "implicit_euler", "activation": "softplus", "h": 1e3}
+    bad = short(ODENetClassifier, stage_guard="reject", **hopeless)
+    assert_refused(bad, (X_GOOD, Y_GOOD), "stage equations .* could not be solved.* smaller h")
+    # The guard that bounds K makes even this one solvable.
+    model = short(ODENetClassifier, stage_guard="bound", **hopeless).fit(X_GOOD, Y_GOOD)
+    assert np.isfinite(model.loss_).all()
 
 
 @pytest.mark.parametrize(("data", "message"), BAD_DATA)
@@ -141,3 +176,28 @@ def test_slow_progress_on_badly_scaled_data_is_no_convergence(learn_step):
         warnings.simplefilter("error")
         model = ODENetClassifier(learn_step=learn_step, max_iter=5000, random_state=0).fit(X, y)
     assert list(model.stop_reason_) == ["converged"]
+
+
+def spoiled(layer, **parameters):
+    """A fitted model with one layer that cannot be solved where the first feature is large."""
+    model = short(
+        ODENetClassifier, scheme="implicit_euler", activation="softplus", alpha=0.1, **parameters
+    ).fit(X_GOOD, Y_GOOD)
+    model.K_[-1, layer] = np.diag([30.0, 0.0, 0.0])
+    model.b_[-1, layer] = [-1000.0, 0.0, 0.0]
+    return model
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
+)
+def test_a_sample_whose_stages_fail_is_reported(method, n_members):
+    model = spoiled(layer=1, n_members=n_members)
+    assert len(getattr(model, method)(X_GOOD)) == len(X_GOOD)
+    X = X_GOOD.copy()
+    X[7, 0] = 1e3
+    with pytest.raises(
+        ValueError, match=r"for 1 samples: sample 7 at layer 1 \(residual .*stage_guard='bound'"
+    ):
+        getattr(model, method)(X)

@@ -111,6 +111,35 @@ def test_random_tableaux_with_zero_weights(scheme, seed):
     assert_exact(network, scheme, "tanh", 1.0, "softmax", "learned", N=2, seed=seed)
 
 
+@given(reference.implicit_schemes(), st.integers(0, 1000))
+def test_random_implicit_tableaux_with_zero_weights(scheme, seed):
+    network = ode_net(as_tableau(scheme), "tanh")
+    sizes = {"N": 2, "seed": seed, "spread": 0.3}
+    assert_exact(network, scheme, "tanh", 1.0, "softmax", "learned", 1e-11, **sizes)
+
+
+@pytest.mark.parametrize("scheme", ["implicit_midpoint", "gauss4", "lobatto_iiia4"])
+def test_gradient_with_shared_and_decoupled_matrices(scheme):
+    # 14 channels: not small any more.  The samples differ so much that some need their own matrix.
+    tableau = TABLEAUX[scheme]
+    network = ode_net(tableau, "tanh")
+    sizes = {"n_features": 14, "n_channels": 14, "N": 1, "members": 1}
+    layout, flat, X, targets, weights, alpha = problem("logistic", "fixed", **sizes)
+    X[::2] *= 10
+    objective = Objective(
+        network, layout, LOSSES["logistic"], X, targets, weights, alpha, FREE["fixed"]
+    )
+    _, gradient = objective.value_and_gradient(flat)
+    direction = np.random.default_rng(1).normal(size=flat.shape)
+    direction[:, layout.slices.h] = 0.0
+    moved = reference.member(layout, flat[0] + 1e-40j * direction[0])
+    scheme_ = reference.triple(tableau)
+    J = reference.objective(
+        scheme_, "tanh", 1.0, "logistic", moved, X, targets, weights, alpha[0]
+    )
+    np.testing.assert_allclose((gradient * direction).sum(), J.imag / 1e-40, rtol=1e-11)
+
+
 def costates(network, scheme, activation, seed):
     """p⁰, ∂K, ∂b by the engine and by Proposition 1, from the same random pᴺ."""
     spread = 0.2 if np.triu(scheme[0]).any() else 1.0
@@ -129,7 +158,13 @@ def costates(network, scheme, activation, seed):
     return (p0[0], dK[0], db[0]), expected
 
 
-@given(reference.explicit_schemes(zero_weights=False), st.integers(0, 1000))
+@given(
+    st.one_of(
+        reference.explicit_schemes(zero_weights=False),
+        reference.implicit_schemes(zero_weights=False),
+    ),
+    st.integers(0, 1000),
+)
 def test_division_free_form_agrees_with_proposition_1(scheme, seed):
     found, expected = costates(ode_net(as_tableau(scheme), "tanh"), scheme, "tanh", seed)
     for one, other in zip(found, expected, strict=True):

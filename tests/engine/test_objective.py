@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,10 +9,10 @@ from skode.engine.arrays import to_host
 from skode.engine.blocks import block_size, blocks
 from skode.engine.controls import Controls
 from skode.engine.losses import LOSSES
-from skode.engine.networks import Network, ode_net
+from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
-from skode.engine.prediction import outputs
-from skode.engine.schemes import TABLEAUX, as_tableau
+from skode.engine.prediction import UnsolvedStagesError, outputs, trajectories
+from skode.engine.schemes import TABLEAUX
 from tests import reference
 from tests.engine.test_gradient import FREE, problem
 
@@ -63,10 +65,10 @@ def test_the_same_evaluation_has_the_same_bits():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("scheme", ["euler", "rk4"])
+@pytest.mark.parametrize("scheme", ["euler", "rk4", "implicit_midpoint", "gauss4"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_namespace_computes_the_same(loss, scheme, xp, frozen):
-    layout, flat, X, targets, weights, alpha = problem(loss, "learned")
+    layout, flat, X, targets, weights, alpha = problem(loss, "learned", spread=0.2)
     network = ode_net(TABLEAUX[scheme], "softplus")
     make = frozen if xp is np else xp.asarray
     found = Objective(
@@ -125,10 +127,43 @@ def test_block_size_keeps_the_states_of_a_block_in_the_cache():
     assert block_size(100, 1000, double) == 128
 
 
-def test_an_implicit_scheme_is_refused():
-    implicit = as_tableau(([[0.5]], [1.0], [0.5]))
-    with pytest.raises(ValueError, match=r"implicit.*strictly lower triangular"):
-        Network(implicit, HEUN.field, 1.0)
+def test_unsolvable_stages_make_the_objective_infinite_for_their_member_alone():
+    layout, flat, X, targets, weights, alpha = problem("softmax", "fixed", members=3)
+    network = ode_net(TABLEAUX["implicit_euler"], "softplus")
+    U = layout.views(flat)
+    U.K[1] = 30 * np.eye(3)  # y⁺ = y + h softplus(30 y⁺) has no solution
+
+    def evaluate(rows):
+        objective = Objective(
+            network, layout, LOSSES["softmax"], X, targets, weights, alpha[rows], block_size=4
+        )
+        return objective.value_and_gradient(flat[rows])
+
+    J, gradient = evaluate([0, 1, 2])
+    np.testing.assert_array_equal(np.isposinf(J), [False, True, False])
+    for k in (0, 2):
+        J_alone, gradient_alone = evaluate([k])
+        np.testing.assert_allclose(J[[k]], J_alone, rtol=1e-12)
+        np.testing.assert_allclose(gradient[[k]], gradient_alone, rtol=1e-10, atol=1e-14)
+
+
+def test_outputs_and_states_of_unsolved_samples_are_refused_with_layer_and_residual():
+    layout, flat, X, *_ = problem("softmax", "fixed", members=2)
+    network = ode_net(TABLEAUX["implicit_euler"], "softplus")
+    U = layout.views(flat)
+    U.K[...] *= 0.1
+    assert np.isfinite(outputs(network, U, X)).all()
+    U.K[1, 2] = np.diag([30.0, 0, 0])
+    U.b[1, 2] = [-1000, 0, 0]  # no harm except where the first channel is large
+    X[[3, 5], 0] = 1e3
+    for function in (outputs, trajectories):
+        with pytest.raises(UnsolvedStagesError, match=r"for 2 samples: sample 3 at layer 2 \(") as e:
+            function(network, U, X, block=4)
+        assert e.value.samples == [3, 5]
+        assert e.value.layers == [2, 2]
+        assert min(e.value.residuals) > 1
+        again = pickle.loads(pickle.dumps(e.value))
+        assert (str(again), again.residuals) == (str(e.value), e.value.residuals)
 
 
 def test_forward_pass_of_the_plain_reference():
