@@ -11,7 +11,7 @@ and where the equation may have no nearby solution at all.  Both guards against 
 such a trial step is rejected ("reject"), or K is kept by projection where every stage equation has
 exactly one solution ("bound").
 
-    python examples/plot_implicit_midpoint.py            # some half an hour on one core
+    python examples/plot_implicit_midpoint.py            # some quarter of an hour on one core
     python examples/plot_implicit_midpoint.py --quick    # a hundredth of the iterations
 """
 
@@ -45,6 +45,7 @@ NETWORKS = {  # name: (scheme, guard)
     "midpoint, reject": ("implicit_midpoint", None),
     "midpoint, bound": ("implicit_midpoint", "bound"),
 }
+DRAWN = {"ResNet": "ResNet", "midpoint, bound": "implicit midpoint rule"}
 SEEDS, N, H, POINTS, ITERATIONS = 5, 5, 0.1, 1000, 5000
 LAYOUT = Layout(N, n_channels=2, n_outputs=1)
 
@@ -59,6 +60,7 @@ class Watched(Objective):
         self.row, self.longest_row = np.zeros(SEEDS, dtype=int), np.zeros(SEEDS, dtype=int)
 
     def value_and_gradient(self, flat, members=None):
+        """As the objective's, and recorded."""
         J, gradient = super().value_and_gradient(flat, members)
         rows = np.arange(SEEDS) if members is None else members
         self.unsolved[rows] += np.isinf(J)
@@ -124,39 +126,46 @@ def report(problem, name, network, training, objective):
     )
 
 
-def draw(axes, X, y, network, training):
-    """What the layers of the first network do to the points, and the regions of its readout."""
+def draw(on_features, on_flow, X, y, network, training):
+    """The first network: its classes in the plane of the features, and the flow of the points."""
     U = Controls(*(part[:1] for part in LAYOUT.views(training.flat)))
+    low, high = X.min(axis=0) - 0.2, X.max(axis=0) + 0.2
+    grid = np.meshgrid(*np.linspace(low, high, 200).T)
+    z = outputs(network, U, np.stack([g.ravel() for g in grid], axis=1))[0, 0]
+    colours = ["tab:blue", "tab:orange"]
+    on_features.contourf(
+        *grid, z.reshape(200, 200) > 0, levels=[-0.5, 0.5, 1.5], colors=colours, alpha=0.2
+    )
+    on_features.scatter(*X.T, s=6, c=np.array(colours)[y])
+    on_features.set(xlabel="feature 1", ylabel="feature 2")
+
     states = np.swapaxes(trajectories(network, U, X), 2, 3)
     display = TrajectoryDisplay(
         states=states[0], labels=y, classes=np.unique(y), W=U.W[0], mu=U.mu[0]
     )
-    display.plot(ax=axes)
+    display.plot(ax=on_flow)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a hundredth of the iterations")
-    parser.add_argument("--problems", nargs="*", default=list(PROBLEMS), choices=PROBLEMS)
-    options = parser.parse_args()
+    quick = parser.parse_args().quick
     begin = time.perf_counter()
-    figure, axes = plt.subplots(
-        len(NETWORKS),
-        len(options.problems),
-        figsize=(4 * len(options.problems), 4 * len(NETWORKS)),
-        layout="constrained",
-        squeeze=False,
-    )
-    for column, problem in zip(axes.T, options.problems, strict=True):
-        X, y = PROBLEMS[problem](POINTS, random_state=0)
-        for ax, (name, (scheme, guard)) in zip(column, NETWORKS.items(), strict=True):
-            max_iter = ITERATIONS // 100 if options.quick else ITERATIONS
+    figure, axes = plt.subplots(4, 4, figsize=(16, 16), layout="constrained")
+    for column, (problem, make) in zip(axes.T, PROBLEMS.items(), strict=True):
+        X, y = make(POINTS, random_state=0)
+        rows = iter(column)
+        for name, (scheme, guard) in NETWORKS.items():
+            max_iter = ITERATIONS // 100 if quick else ITERATIONS
             network, training, objective = fit(X, y, scheme, guard, max_iter)
             report(problem, name, network, training, objective)
-            draw(ax, X[::4], y[::4], network, training)
-            ax.set_title(f"{problem}: {name}, J = {training.J[0]:.2f}")
+            if name in DRAWN:
+                features, flow = next(rows), next(rows)
+                draw(features, flow, X[::4], y[::4], network, training)
+                features.set_title(f"{problem}: {DRAWN[name]}, J = {training.J[0]:.2f}")
+                flow.set_title(f"{problem}: flow of the {DRAWN[name]}")
     path = Path("skode-implicit-midpoint.png").resolve()
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=60)
     print(f"Figure: {path}\n{time.perf_counter() - begin:.0f} s")
 
 

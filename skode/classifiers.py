@@ -5,12 +5,14 @@ from __future__ import annotations
 from sklearn.utils._param_validation import StrOptions
 
 from ._estimator import NetworkClassifier
-from .engine.constraints import solvable_stages
+from .engine.constraints import both, bounded_steps, solvable_stages
 from .engine.networks import feed_forward, ode_net
 from .engine.schemes import TABLEAUX, as_tableau
 from .engine.tableaux import ButcherTableau
 
 __all__ = ["FeedForwardClassifier", "ODENetClassifier"]
+
+LONGEST_STEP = 2.0  # times h, for learned steps of implicit schemes whose controls are bounded
 
 
 class ODENetClassifier(NetworkClassifier):
@@ -36,13 +38,14 @@ class ODENetClassifier(NetworkClassifier):
     learn_step : bool or "simplex", default=False
         Whether each layer's step is trained: freely, in which case it may become negative, or on
         the simplex {hℓ ≥ 0, Σ hℓ = N·h}, which in deep networks makes many of them exactly zero.
-    stage_guard : {"auto", "reject", "bound"}, default="auto"
-        What implicit schemes do against stage equations without a solution; explicit ones have
-        none.  "reject": a trial step with one that cannot be solved is rejected, and a shorter one
-        is tried; training may end at the border of what can be solved.  "bound": besides, every
-        trial K is projected onto a set on which each stage equation has exactly one solution,
-        whatever the sample; needs ``learn_step=False``.  "auto": "bound" where steps are fixed,
-        "reject" where they are learned.
+    stage_guard : {"bound", "reject"}, default="bound"
+        What implicit schemes do against stage equations without a solution, which explicit ones do
+        not have.  "bound": every trial K is projected onto a set on which each stage equation has
+        exactly one solution, whatever the sample.  Learned steps are then kept within 2h, and since
+        the set is the smaller the longer a step may become, it is smaller than for fixed ones.
+        "reject": a trial with a stage equation that cannot be solved is only rejected, and a
+        shorter step tried.  Then training may end at the border of what can be solved, and
+        `predict` may meet a sample beyond it, which is an error.
     n_channels : int, default=None
         Dimension of the state; features are padded with zeros.  None means n_features.  More
         channels let the flow do what is topologically impossible in fewer dimensions.
@@ -132,7 +135,7 @@ class ODENetClassifier(NetworkClassifier):
     _parameter_constraints: dict = {
         **NetworkClassifier._parameter_constraints,
         "scheme": [StrOptions(set(TABLEAUX)), ButcherTableau, tuple, list],
-        "stage_guard": [StrOptions({"auto", "reject", "bound"})],
+        "stage_guard": [StrOptions({"bound", "reject"})],
     }
 
     def __init__(
@@ -142,7 +145,7 @@ class ODENetClassifier(NetworkClassifier):
         h=1.0,
         learn_step=False,
         *,
-        stage_guard="auto",
+        stage_guard="bound",
         n_channels=None,
         activation="tanh",
         loss="log_loss",
@@ -185,14 +188,17 @@ class ODENetClassifier(NetworkClassifier):
         return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
 
     def _constraint(self, layout, network):
-        if self.stage_guard == "bound" and self.learn_step:
-            raise ValueError(
-                "stage_guard='bound' bounds K for given steps, so it needs learn_step=False; got "
-                f"learn_step={self.learn_step!r}. With learned steps, take stage_guard='reject'."
-            )
-        if self.stage_guard == "reject" or self.learn_step or network.tableau.explicit:
-            return super()._constraint(layout, network)
-        return solvable_stages(layout, network.tableau, self.h)
+        steps = super()._constraint(layout, network)
+        if self.stage_guard == "reject" or network.tableau.explicit:
+            return steps
+        longest = self.h
+        if self.learn_step == "simplex":
+            longest *= self.N
+        elif self.learn_step:
+            longest *= LONGEST_STEP
+            steps = bounded_steps(layout, longest)
+        free = self.learn_step and self.learn_step != "simplex"
+        return both(steps, solvable_stages(layout, network.tableau, longest, either_sign=free))
 
 
 class FeedForwardClassifier(NetworkClassifier):

@@ -17,7 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, ODENetClassifier
-from skode.datasets import make_donut2d, make_squares
+from skode.datasets import make_donut2d, make_spirals, make_squares
+from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, blobs, short
 
@@ -33,10 +34,10 @@ def recomputed_decision(model, scheme, carry, X):
     y[:, : X.shape[1]] = X.T
     for layer in range(model.K_.shape[1]):
         K, bias = model.K_[:, layer], model.b_[:, layer, :, None]
-        h, F = model.h_[:, layer, None, None], []
-        for row in A:
-            F.append(np.tanh(K @ (y + h * sum(a * f for a, f in zip(row, F, strict=False))) + bias))
-        y = carry * y + h * sum(w * f for w, f in zip(b, F, strict=True))
+        h, F = model.h_[:, layer, None, None], np.zeros((len(b), *y.shape))
+        for _ in range(300):  # slow, but it solves the equations of implicit stages too
+            F = (F + np.tanh(K @ (y + h * np.tensordot(A, F, axes=1)) + bias)) / 2
+        y = carry * y + h * np.tensordot(b, F, axes=1)
     z = model.W_ @ y + model.mu_[:, :, None]
     if z.shape[1] == 1:
         p = (1 / (1 + np.exp(-z[:, 0]))).mean(0)
@@ -61,6 +62,55 @@ def test_decision_function_from_the_fitted_arrays(scheme, n_members, n_classes):
     tableau = TABLEAUX[scheme]
     expected = recomputed_decision(model, (tableau.A, tableau.b, tableau.c), 1.0, X)
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("learn_step", [False, True, "simplex"])
+@pytest.mark.parametrize("scheme", ["implicit_midpoint", "gauss4", "lobatto_iiia4"])
+def test_the_guard_keeps_every_stage_equation_solvable(scheme, learn_step):
+    X, y = make_spirals(100, random_state=0)
+    options = {"learn_step": learn_step, "alpha": 0.0, "max_iter": 60, "random_state": 2}
+    free = ODENetClassifier(scheme, stage_guard="reject", **options).fit(X, y)
+    model = ODENetClassifier(scheme, **options).fit(X, y)
+    longest = {False: 1.0, True: 2.0, "simplex": 3.0}[learn_step]
+    assert np.abs(model.h_).max() <= longest
+    # λmax of the symmetric part of h A ⊗ K, with A of the implicit block, is below 1.
+    A = np.array(TABLEAUX[scheme].blocks[-1].A)
+
+    def stiffest(model):
+        M = [h * np.kron(A, K) for h, K in zip(model.h_[0], model.K_[0], strict=True)]
+        return max(np.linalg.eigvalsh((E + E.T) / 2).max() for E in M)
+
+    assert stiffest(model) < 1
+    assert stiffest(free) > stiffest(model)
+    # Far-off samples too can be predicted.
+    assert np.isfinite(model.decision_function(100 * X)).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "parameters"),
+    [
+        (blobs(3), {"scheme": "implicit_euler", "activation": "softplus", "random_state": 1}),
+        (make_spirals(100, random_state=0), {"scheme": "implicit_midpoint", "random_state": 2}),
+    ],
+)
+def test_rejected_trials_do_not_end_the_descent(data, parameters, monkeypatch):
+    X, y = data
+    unsolved = []
+    evaluate = Objective.value_and_gradient
+
+    def spy(self, flat, members=None):
+        J, gradient = evaluate(self, flat, members)
+        unsolved.extend(np.isposinf(J))
+        return J, gradient
+
+    monkeypatch.setattr(Objective, "value_and_gradient", spy)
+    options = {"stage_guard": "reject", "alpha": 0.0, "tol": 0.0, "max_iter": 60}
+    model = ODENetClassifier(**options, **parameters).fit(X, y)
+    assert sum(unsolved) > 0
+    assert sum(unsolved) < model.n_evaluations_[0] - model.n_iter_[0]
+    assert model.n_iter_[0] == 60
+    assert (np.diff(model.loss_curve_[0]) < 0).all()
+    assert np.isfinite(model.predict_proba(X)).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

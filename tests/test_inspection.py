@@ -95,8 +95,8 @@ def test_costates_of_pipelines_and_bad_labels():
         costates(model, X, y + 1)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         costates(model, X, y[:-1])
+    relu = ODENetClassifier(activation="relu", max_iter=5, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="not finite"):
-        relu = ODENetClassifier(activation="relu", max_iter=5, random_state=0).fit(X, y)
         costates(relu, np.full((2, 2), 1.7e308), y[:2])
 
 

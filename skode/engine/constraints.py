@@ -36,7 +36,14 @@ from .controls import Layout
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 
-__all__ = ["project_onto_simplex", "simplex_steps", "solvable_stages", "unconstrained"]
+__all__ = [
+    "both",
+    "bounded_steps",
+    "project_onto_simplex",
+    "simplex_steps",
+    "solvable_stages",
+    "unconstrained",
+]
 
 MARGIN = 0.9  # θ
 ROUNDING = 1e-12  # what counts as zero among the coefficients
@@ -88,10 +95,38 @@ class Bounds(NamedTuple):
     skew: float
 
 
-def solvable_stages(layout: Layout, tableau: ButcherTableau, h: float) -> Callable[[Array], Array]:
-    """The projection of K onto where all stage equations have one solution, for steps h > 0."""
+def both(
+    one: Callable[[Array], Array], other: Callable[[Array], Array]
+) -> Callable[[Array], Array]:
+    """The projection onto two constraints on different parts of the controls."""
+    return lambda flat: other(one(flat))
+
+
+def bounded_steps(layout: Layout, longest: float) -> Callable[[Array], Array]:
+    """The projection onto |hℓ| ≤ longest."""
+    part = layout.slices.h
+
+    def project(flat: Array) -> Array:
+        xp = namespace(flat)
+        h = flat[:, part]
+        h = h - positive_part(xp, h - longest) + positive_part(xp, -longest - h)
+        return xp.concat([flat[:, : part.start], h, flat[:, part.stop :]], axis=1)
+
+    return project
+
+
+def solvable_stages(
+    layout: Layout, tableau: ButcherTableau, longest: float, either_sign: bool = False
+) -> Callable[[Array], Array]:
+    """The projection of K onto where every stage equation has one solution.
+
+    It has one for all steps 0 ≤ h ≤ longest, or with `either_sign` for |h| ≤ longest.
+    """
     part = layout.slices.K
-    bounds = solvable_bounds(tableau, h)
+    bounds = solvable_bounds(tableau, longest)
+    if either_sign:  # -h S is h (-S)
+        least = min(bounds.above, bounds.below)
+        bounds = Bounds(least, least, bounds.skew)
 
     def project(flat: Array) -> Array:
         xp = namespace(flat)
@@ -143,7 +178,9 @@ def project_parts(K: Array, bounds: Bounds) -> Array:
     # What is added is exactly zero where nothing is out of bounds.
     if min(bounds.above, bounds.below) < math.inf:
         values, V = xp.linalg.eigh(S)
-        excess = positive_part(xp, values - bounds.above) - positive_part(xp, -bounds.below - values)
+        excess = positive_part(xp, values - bounds.above) - positive_part(
+            xp, -bounds.below - values
+        )
         K = K - xp.matmul(V * excess[..., None, :], xp.matrix_transpose(V))
     if bounds.skew < math.inf:
         U, values, Vt = xp.linalg.svd(safe - S, full_matrices=False)

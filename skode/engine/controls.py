@@ -39,13 +39,13 @@ class Layer(NamedTuple):
     """The controls of one layer of every member, and how stiff it is.
 
     K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and |h| ‖K‖₂,
-    (members, 1), which only implicit schemes need.
+    (members, 1), which is None for explicit schemes.
     """
 
     K: Array
     b: Array
     h: Array
-    stiffness: Array | None
+    stiffness: Array
 
 
 @dataclass(frozen=True)

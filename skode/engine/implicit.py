@@ -18,15 +18,16 @@ Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), 
 
 from __future__ import annotations
 
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Self
 
 from .arrays import Array, Namespace, Scratch, device, host, namespace, to_host
 from .controls import Layer
 from .fields import AffineField
-from .linear import StageMatrix
+from .linear import GOOD_RATE, StageMatrix
 from .rooted_trees import Matrix
 
 __all__ = ["Solution", "Status", "merged", "solve_costates", "solve_stages", "split", "worse"]
@@ -85,14 +86,10 @@ def solve_stages(
     xp = scratch.xp
     matrix = StageMatrix(xp, A, layer.K, layer.h)
     certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
+    contracting = bool(xp.all(_norm(A) * layer.stiffness <= certain))
     equations = _StageEquations(A, field, layer, scratch, base, name)
-    Y, F, status = _solve(
-        equations,
-        equations.start(),
-        matrix,
-        contracting=bool(xp.all(_norm(A) * layer.stiffness <= certain)),
-    )
-    return Solution(Y, F, status, matrix)
+    found = _solve(equations, equations.start(), matrix, contracting)
+    return Solution(*_mend(equations, found, _by_continuation), matrix)
 
 
 def solve_costates(
@@ -110,43 +107,55 @@ def solve_costates(
     equations = _CostateEquations(A, field, layer, scratch, solution.F, r)
     matrix = solution.matrix
     V = matrix.solve(equations.pulled_back(r), transposed=True)
-    _, gamma, status = _solve(equations, V, matrix, contracting=not matrix.computed)
-    return gamma, status
+    found = _solve(equations, V, matrix, contracting=not matrix.computed)
+    return found.values, found.status
 
 
-class _Equations(Protocol):
+class _Found(NamedTuple):
+    """Where an iteration has ended."""
+
+    x: Array
+    values: Array
+    status: Status
+
+
+@dataclasses.dataclass(frozen=True)
+class _Equations(ABC):
     """R(x) = 0, with values that belong to x; all of shape (members, channels, k, samples)."""
-
-    A: Matrix
-    layer: Layer
-    scratch: Scratch
-    transposed: bool
-
-    def residual(self, x: Array) -> tuple[Array, Array]:
-        """R(x) and the values."""
-
-    def scale(self, R: Array, values: Array) -> Array:
-        """The size, (members, samples), whose rounding errors R has."""
-
-    def slope(self, values: Array) -> Array:
-        """σ′, from which Newton's matrix is computed."""
-
-    def on(self, samples: Array) -> _Equations:
-        """The equations of some of the samples."""
-
-
-@dataclass(frozen=True)
-class _StageEquations:
-    """x is Y, and the values are F = f(Y)."""
 
     A: Matrix
     field: AffineField
     layer: Layer
     scratch: Scratch
+
+    transposed: ClassVar[bool]  # whether R is linear with the transposed Newton's matrix
+
+    @abstractmethod
+    def residual(self, x: Array) -> tuple[Array, Array]:
+        """R(x) and the values."""
+
+    @abstractmethod
+    def scale(self, R: Array, values: Array) -> Array:
+        """The size, (members, samples), whose rounding errors R has; R and values of the start."""
+
+    @abstractmethod
+    def slope(self, values: Array) -> Array:
+        """σ′, from which Newton's matrix is computed."""
+
+    @abstractmethod
+    def on(self, samples: Array) -> Self:
+        """The equations of some of the samples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _StageEquations(_Equations):
+    """x is Y, and the values are F = f(Y)."""
+
     base: Array
     name: tuple[object, ...]
-    turn: Iterator[int] = field(default_factory=count)
-    transposed = False
+    turn: Iterator[int] = dataclasses.field(default_factory=count)
+
+    transposed: ClassVar[bool] = False
 
     def start(self) -> Array:
         """Y = B, the solution for h = 0."""
@@ -170,22 +179,19 @@ class _StageEquations:
     def slope(self, values: Array) -> Array:
         return self.field.slope(values, self.scratch)
 
-    def on(self, samples: Array) -> _StageEquations:
+    def on(self, samples: Array) -> Self:
         base = self.scratch.xp.take(self.base, samples, axis=3)
-        return replace(self, base=base, name=("rest", *self.name))
+        return dataclasses.replace(self, base=base, name=("rest", *self.name))
 
 
-@dataclass(frozen=True)
-class _CostateEquations:
+@dataclasses.dataclass(frozen=True)
+class _CostateEquations(_Equations):
     """x is V, and the values are Γ."""
 
-    A: Matrix
-    field: AffineField
-    layer: Layer
-    scratch: Scratch
     F: Array
     r: Array
-    transposed = True
+
+    transposed: ClassVar[bool] = True
 
     def pulled_back(self, gamma: Array) -> Array:
         """hJᵀΓ."""
@@ -205,47 +211,38 @@ class _CostateEquations:
     def slope(self, values: Array) -> Array:
         return self.field.slope(self.F, self.scratch)
 
-    def on(self, samples: Array) -> _CostateEquations:
-        xp = self.scratch.xp
-        return replace(
-            self, F=xp.take(self.F, samples, axis=3), r=xp.take(self.r, samples, axis=3)
-        )
+    def on(self, samples: Array) -> Self:
+        F, r = (self.scratch.xp.take(part, samples, axis=3) for part in (self.F, self.r))
+        return dataclasses.replace(self, F=F, r=r)
 
 
-def _solve(
-    equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool
-) -> tuple[Array, Array, Status]:
-    """x with R(x) = 0 up to rounding, its values, and how the iteration ended."""
+def _solve(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool) -> _Found:
+    """x with R(x) = 0 up to rounding, by `matrix`, or by a matrix of its own for each sample."""
     found = _iterate(equations, x, matrix, contracting)
     if matrix.shared and not contracting:
         found = _mend(equations, found, _with_own_matrices)
-    if not equations.transposed:
-        found = _mend(equations, found, _by_continuation)
     return found
 
 
-def _with_own_matrices(equations: _Equations, x: Array) -> tuple[Array, Array, Status]:
+def _with_own_matrices(equations: _Equations, x: Array) -> _Found:
     """Newton's method with a matrix for every sample."""
     xp, (K, _, h, _) = equations.scratch.xp, equations.layer
     matrix = StageMatrix(xp, equations.A, K, h, shared=False)
     return _iterate(equations, x, matrix, contracting=False, stale=True)
 
 
-def _by_continuation(equations: _Equations, x: Array) -> tuple[Array, Array, Status]:
+def _by_continuation(equations: _StageEquations, x: Array) -> _Found:
     """Newton's method along the branch of solutions that begins at the step zero."""
     layer = equations.layer
     x = equations.start()
     for k in range(1, CONTINUATION + 1):
         shorter = layer._replace(h=layer.h * (k / CONTINUATION))
-        x, values, status = _with_own_matrices(replace(equations, layer=shorter), x)
-    return x, values, status
+        found = _with_own_matrices(dataclasses.replace(equations, layer=shorter), x)
+        x = found.x
+    return found
 
 
-def _mend(
-    equations: _Equations,
-    found: tuple[Array, Array, Status],
-    attempt: Callable[[_Equations, Array], tuple[Array, Array, Status]],
-) -> tuple[Array, Array, Status]:
+def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], _Found]) -> _Found:
     """What has been found, with the samples that have not converged attempted again."""
     x, values, status = found
     xp = equations.scratch.xp
@@ -253,28 +250,28 @@ def _mend(
     if not open_.any():
         return found
     samples = host.nonzero(open_)[0]
-    position = host.zeros(len(open_), dtype=int)
-    position[samples] = host.arange(len(samples))
-    samples, position, open_ = (xp.asarray(a, device=device(x)) for a in (samples, position, open_))
+    place = host.zeros(len(open_), dtype=int)
+    place[samples] = host.arange(len(samples))
+    samples, place, open_ = (xp.asarray(a, device=device(x)) for a in (samples, place, open_))
 
     def put(part: Array, whole: Array) -> Array:
-        return xp.where(open_, xp.take(part, position, axis=-1), whole)
+        return xp.where(open_, xp.take(part, place, axis=-1), whole)
 
-    x_open, values_open, again = attempt(equations.on(samples), xp.take(x, samples, axis=3))
-    return (
-        put(x_open, x),
-        put(values_open, values),
+    again = attempt(equations.on(samples), xp.take(x, samples, axis=3))
+    return _Found(
+        put(again.x, x),
+        put(again.values, values),
         Status(
-            put(again.converged, status.converged),
-            status.iterations + again.iterations,
-            put(again.residual, status.residual),
+            put(again.status.converged, status.converged),
+            status.iterations + again.status.iterations,
+            put(again.status.residual, status.residual),
         ),
     )
 
 
 def _iterate(
     equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool, stale: bool = False
-) -> tuple[Array, Array, Status]:
+) -> _Found:
     """x ← x - t M⁻¹ R(x) until R(x) is zero up to rounding, or nothing helps.
 
     A step that does not shrink a sample's residual is taken back; if M was up to date, the sample
@@ -284,42 +281,42 @@ def _iterate(
     R, values = equations.residual(x)
     size = _size(xp, R)
     tolerance = ROUNDINGS * float(xp.finfo(x.dtype).eps) * equations.scale(R, values)
-    good_rate = max(matrix.good_rate, 0.3) if equations.transposed else matrix.good_rate
-    t, failures = None, 0
+
     shared = matrix.shared and not contracting
+    limit = LIMIT_SHARED if shared else LIMIT
     few = int(FEW * x.shape[3]) if shared else 0  # samples that may be left over
-    for iteration in range(LIMIT_SHARED if shared else LIMIT):
-        active = size > tolerance  # False for NaN, which no step would mend
-        if not _more_than(xp, few, active):
-            break
+    # Where R is linear, M would stay what it is, and is computed anew only where it is not good.
+    good_rate = GOOD_RATE if equations.transposed else matrix.good_rate
+    t, iterations, failures = None, 0, 0
+    # A residual that is NaN counts as small here: no step would mend it.
+    while iterations < limit and _more_than(xp, few, active := size > tolerance):
         if stale:
             matrix.compute(equations.slope(values))
         delta = matrix.solve(R, equations.transposed)
         trial = x - (delta if t is None else t[:, None, None, :] * delta)
         R_trial, values_trial = equations.residual(trial)
         size_trial = _size(xp, R_trial)
+        iterations += 1
 
         arrived = size_trial <= tolerance
-        accepted = arrived | (size_trial < size)  # False for NaN
         if not contracting:
             slow = active & ~arrived & ~(size_trial <= good_rate * size)
             poor = good_rate == 0.0 or _more_than(xp, few, slow)
             failures = failures + 1 if stale and poor else 0
+            if failures == PATIENCE:
+                matrix.improve()
+        accepted = arrived | (size_trial < size)  # False for NaN
         if xp.all(accepted):
             x, R, values, size, t = trial, R_trial, values_trial, size_trial, None
         else:
             keep = accepted[:, None, None, :]
             x, R = xp.where(keep, trial, x), xp.where(keep, R_trial, R)
-            values, size = xp.where(keep, values_trial, values), xp.where(accepted, size_trial, size)
+            values = xp.where(keep, values_trial, values)
+            size = xp.where(accepted, size_trial, size)
             t = xp.ones_like(size) if t is None else t
             t = xp.where(accepted, xp.ones_like(t), 0.5 * t if stale else t)
-        if not contracting:
-            if failures == PATIENCE:
-                matrix.improve()
-            stale = poor or not matrix.computed
-    else:
-        iteration += 1
-    return x, values, Status(size <= tolerance, iteration, size)
+        stale = not contracting and (poor or not matrix.computed)
+    return _Found(x, values, Status(size <= tolerance, iterations, size))
 
 
 def _norm(A: Matrix) -> float:

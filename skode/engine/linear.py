@@ -26,10 +26,12 @@ from typing import NamedTuple
 from .arrays import Array, Namespace, SingularMatrixError, device, host
 from .rooted_trees import Matrix
 
-__all__ = ["StageMatrix", "inverse", "product", "spectral_norm"]
+__all__ = ["GOOD_RATE", "StageMatrix", "inverse", "product", "spectral_norm"]
 
 # Up to this size, eliminating side by side for all samples beats one call of LAPACK per sample.
 SMALL = 12
+# An inverse that is not cheap is good while it leaves less than this of the residual.
+GOOD_RATE = 0.3
 # Up to this size, an inverse costs little more than a step with it.
 TINY = 4
 # The condition number of an eigenbasis of A, in which the decoupled form loses digits.
@@ -55,8 +57,6 @@ class StageMatrix:
         compute anew.
     shared : bool
         Whether it is in shared form.
-    computed : bool
-        Whether M⁻¹ has been computed.
     """
 
     def __init__(self, xp: Namespace, A: Matrix, K: Array, h: Array, shared: bool = True) -> None:
@@ -65,12 +65,13 @@ class StageMatrix:
         self._minus_hK = -h * K
         self._inverses: list[Array] = []
         small = self._size <= SMALL
-        self.good_rate = (0.0 if self._size <= TINY else 0.01) if small else 0.3
+        self.good_rate = (0.0 if self._size <= TINY else 0.01) if small else GOOD_RATE
         self.shared = shared and not small
         self._decoupled = len(A) > 1 and not small and modes(A) is not None
 
     @property
     def computed(self) -> bool:
+        """Whether M⁻¹ is more than I."""
         return bool(self._inverses)
 
     def improve(self) -> None:

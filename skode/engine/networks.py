@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from .arrays import Array, Scratch, namespace
 from .controls import Controls, Layer
 from .fields import ACTIVATIONS, AffineField
+from .implicit import Status
 from .linear import spectral_norm
 from .schemes import TABLEAUX
-from .implicit import Status
 from .stages import Step, adjoint_step, step
 from .tableaux import ButcherTableau
 

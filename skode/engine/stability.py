@@ -44,7 +44,7 @@ def _determinant(A: Array) -> Array:
 
 
 def _value(polynomial: Array, z: complex) -> complex:
-    return sum(c * z**k for k, c in enumerate(polynomial))
+    return complex(sum(c * z**k for k, c in enumerate(polynomial)))
 
 
 def _on_imaginary_axis(P: Array) -> Array:
@@ -68,4 +68,7 @@ def _nowhere_negative(E: Array) -> bool:
     slope = [k * c for k, c in enumerate(E)][1 : nonzero[-1] + 1]
     turning = host.roots(slope[::-1]) if len(slope) > 1 else []
     at = [0.0, *(x.real for x in turning if x.real > 0)]
-    return all(_value(E, x) >= -ROUNDING * math.fsum(abs(c) * x**k for k, c in enumerate(E)) for x in at)
+    return all(
+        math.fsum(terms) >= -ROUNDING * math.fsum(map(abs, terms))
+        for terms in ([c * x**k for k, c in enumerate(E)] for x in at)
+    )

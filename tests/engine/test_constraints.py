@@ -9,6 +9,8 @@ from skode.engine.arrays import to_host
 from skode.engine.constraints import (
     MARGIN,
     Bounds,
+    both,
+    bounded_steps,
     project_onto_simplex,
     project_parts,
     simplex_steps,
@@ -149,3 +151,19 @@ def test_only_k_is_projected_and_only_where_it_is_out_of_bounds(name, xp):
 def test_what_is_not_finite_stays_so():
     K = np.full((1, 2, 2), np.nan)
     assert np.isnan(project_parts(K, Bounds(1.0, 1.0, 1.0))).all()
+
+
+def test_learned_steps_stay_within_the_longest_one(xp):
+    layout = Layout(3, 2, 1)
+    flat = 3 * np.random.default_rng(0).normal(size=(4, layout.size))
+    U = layout.views(flat)
+    project = both(
+        bounded_steps(layout, 2.0),
+        solvable_stages(layout, TABLEAUX["implicit_midpoint"], 2.0, either_sign=True),
+    )
+    projected = layout.views(to_host(project(xp.asarray(flat))))
+    np.testing.assert_array_equal(projected.h, np.clip(U.h, -2, 2))
+    assert (projected.h < 0).any()
+    values, _ = parts(projected.K)
+    np.testing.assert_allclose(np.abs(values).max(), MARGIN, rtol=1e-12)
+    assert (np.abs(projected.h)[..., None] / 2 * np.abs(values)).max() < 1

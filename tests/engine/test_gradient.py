@@ -10,8 +10,8 @@ from skode.engine.controls import Controls, Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import Objective
-from skode.engine.stages import Step
 from skode.engine.schemes import TABLEAUX, as_tableau
+from skode.engine.stages import Step
 from tests import reference
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
@@ -23,7 +23,9 @@ FREE = {
 }
 
 
-def problem(loss, steps, n_features=2, n_channels=3, N=3, members=2, seed=0, dtype=float, spread=1.0):
+def problem(
+    loss, steps, n_features=2, n_channels=3, N=3, members=2, seed=0, dtype=float, spread=1.0
+):
     """A layout, random controls, data, targets, weights and penalties."""
     rng = np.random.default_rng(seed)
     q = 1 if loss == "logistic" else 3
@@ -134,9 +136,7 @@ def test_gradient_with_shared_and_decoupled_matrices(scheme):
     direction[:, layout.slices.h] = 0.0
     moved = reference.member(layout, flat[0] + 1e-40j * direction[0])
     scheme_ = reference.triple(tableau)
-    J = reference.objective(
-        scheme_, "tanh", 1.0, "logistic", moved, X, targets, weights, alpha[0]
-    )
+    J = reference.objective(scheme_, "tanh", 1.0, "logistic", moved, X, targets, weights, alpha[0])
     np.testing.assert_allclose((gradient * direction).sum(), J.imag / 1e-40, rtol=1e-11)
 
 

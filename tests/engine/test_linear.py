@@ -22,7 +22,9 @@ def test_inverse_and_product(size, xp):
     M = np.eye(size)[..., None] + rng.normal(size=(2, size, size, 5)) / (2 * size)
     r = rng.normal(size=(2, size, 5))
     X = inverse(xp, xp.asarray(M))
-    np.testing.assert_allclose(last(X) @ last(M), np.broadcast_to(np.eye(size), (2, 5, size, size)), atol=1e-13)
+    np.testing.assert_allclose(
+        last(X) @ last(M), np.broadcast_to(np.eye(size), (2, 5, size, size)), atol=1e-13
+    )
     x = to_host(product(xp, X, xp.asarray(r)))
     np.testing.assert_allclose(np.einsum("bijm,bjm->bim", M, x), r, atol=1e-13)
     shared = to_host(product(xp, X[..., :1], xp.asarray(r)))

@@ -157,7 +157,9 @@ def test_outputs_and_states_of_unsolved_samples_are_refused_with_layer_and_resid
     U.b[1, 2] = [-1000, 0, 0]  # no harm except where the first channel is large
     X[[3, 5], 0] = 1e3
     for function in (outputs, trajectories):
-        with pytest.raises(UnsolvedStagesError, match=r"for 2 samples: sample 3 at layer 2 \(") as e:
+        with pytest.raises(
+            UnsolvedStagesError, match=r"for 2 samples: sample 3 at layer 2 \("
+        ) as e:
             function(network, U, X, block=4)
         assert e.value.samples == [3, 5]
         assert e.value.layers == [2, 2]

@@ -45,7 +45,11 @@ def test_random_schemes(scheme):
     ("A", "b", "expected"),
     [
         ([[1.0]], [1.0], True),  # R = 1/(1 - z)
-        ([[-1.0]], [1.0], False),  # a pole at -1, although |R| ≤ 1 on the imaginary axis? no: 1 + 2z
+        (
+            [[-1.0]],
+            [1.0],
+            False,
+        ),  # a pole at -1, although |R| ≤ 1 on the imaginary axis? no: 1 + 2z
         ([[0.4]], [1.0], False),  # the θ method below 1/2
         ([[0.5]], [1.0], True),
         ([[0.6]], [1.0], True),
