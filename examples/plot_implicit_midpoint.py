@@ -45,7 +45,7 @@ NETWORKS = {  # name: (scheme, guard)
     "midpoint, reject": ("implicit_midpoint", None),
     "midpoint, bound": ("implicit_midpoint", "bound"),
 }
-DRAWN = {"ResNet": "ResNet", "midpoint, bound": "implicit midpoint rule"}
+DRAWN = {"ResNet": "ResNet", "midpoint, bound": "implicit midpoint"}
 SEEDS, N, H, POINTS, ITERATIONS = 5, 5, 0.1, 1000, 5000
 LAYOUT = Layout(N, n_channels=2, n_outputs=1)
 
@@ -163,7 +163,7 @@ def main():
                 features, flow = next(rows), next(rows)
                 draw(features, flow, X[::4], y[::4], network, training)
                 features.set_title(f"{problem}: {DRAWN[name]}, J = {training.J[0]:.2f}")
-                flow.set_title(f"{problem}: flow of the {DRAWN[name]}")
+                flow.set_title(f"{problem}: flow, {DRAWN[name]}")
     path = Path("skode-implicit-midpoint.png").resolve()
     figure.savefig(path, dpi=60)
     print(f"Figure: {path}\n{time.perf_counter() - begin:.0f} s")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -91,3 +92,8 @@ def test_no_import_cycles_in_the_engine():
         leaves = {name for name, needs in graph.items() if not needs & graph.keys()}
         assert leaves, f"a cycle among {sorted(graph)}"
         graph = {name: needs for name, needs in graph.items() if name not in leaves}
+
+
+def test_the_table_of_schemes_in_the_documentation_is_that_of_the_code():
+    page = runpy.run_path(str(ROOT / "docs" / "scheme_table.py"))["page"]
+    assert (ROOT / "docs" / "schemes.md").read_text() == page()

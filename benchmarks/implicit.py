@@ -1,0 +1,96 @@
+"""Time of one gradient with implicit schemes, as a multiple of that with the explicit midpoint rule.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/implicit.py
+
+All schemes of a row are timed in turn in the same run, so that ratios hold on a noisy machine.  K is
+normal with variance size²/n, so that ‖K‖₂ is about 2 · size for large n, and is projected onto the
+set on which all stage equations have one solution, as the estimators do by default.
+"""
+
+import platform
+import statistics
+import time
+
+import numpy as np
+
+import skode
+from skode.engine.constraints import project_parts, solvable_bounds
+from skode.engine.controls import Layout
+from skode.engine.losses import LOSSES
+from skode.engine.networks import ode_net
+from skode.engine.objective import Objective
+from skode.engine.schemes import TABLEAUX
+
+M, N = 1000, 5
+ROWS = [  # n, h, size
+    (2, 0.1, 1.0),
+    (2, 0.1, 10.0),
+    (2, 1.0, 1.0),
+    (8, 0.1, 1.0),
+    (8, 1.0, 1.0),
+    (30, 0.1, 1.0),
+    (30, 1.0, 1.0),
+    (64, 0.1, 1.0),
+    (64, 1.0, 1.0),
+]
+SCHEMES = (
+    "implicit_euler",
+    "implicit_midpoint",
+    "trapezoid",
+    "sdirk2",
+    "gauss4",
+    "gauss6",
+    "radau_iia3",
+    "radau_iia5",
+    "lobatto_iiia4",
+    "lobatto_iiic4",
+)
+
+
+def gradient(scheme, n, h, size):
+    """A call that evaluates J and its gradient once: tanh, log-loss, fixed steps."""
+    rng = np.random.default_rng(0)
+    layout = Layout(N, n, 1)
+    X = rng.normal(size=(M, n))
+    objective = Objective(
+        ode_net(TABLEAUX[scheme]),
+        layout,
+        LOSSES["logistic"],
+        X,
+        X[:, :1] > 0,
+        np.full(M, 1 / M),
+        np.zeros(1),
+    )
+    flat = rng.normal(size=(1, layout.size))
+    U = layout.views(flat)
+    U.K[...] *= size / n**0.5
+    U.K[...] = project_parts(U.K, solvable_bounds(TABLEAUX[scheme], h))
+    U.h[...] = h
+    assert np.isfinite(objective.value_and_gradient(flat)[0])
+    return lambda: objective.value_and_gradient(flat)
+
+
+def median_times(*calls, seconds=4.0):
+    """Median milliseconds of each call, timed A B A B."""
+    times = [[] for _ in calls]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[0]) < 5:
+        for record, call in zip(times, calls, strict=True):
+            start = time.perf_counter()
+            call()
+            record.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(record) for record in times]
+
+
+def main():
+    print(f"skode {skode.__version__}, NumPy {np.__version__}, {platform.machine()}; m={M}, N={N}")
+    print(f"{'n':>3} {'h':>4} {'size':>5} {'explicit':>11} " + " ".join(f"{s:>17}" for s in SCHEMES))
+    for n, h, size in ROWS:
+        calls = [gradient(scheme, n, h, size) for scheme in ("midpoint", *SCHEMES)]
+        explicit, *implicit = median_times(*calls)
+        ratios = " ".join(f"{t / explicit:17.1f}" for t in implicit)
+        print(f"{n:3d} {h:4} {size:5} {explicit:8.2f} ms {ratios}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
