@@ -1,10 +1,10 @@
-"""Time of one gradient with implicit schemes, as a multiple of that with the explicit midpoint rule.
+"""Time of one gradient with implicit schemes, as a multiple of the explicit midpoint rule's.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/implicit.py
 
-All schemes of a row are timed in turn in the same run, so that ratios hold on a noisy machine.  K is
-normal with variance size²/n, so that ‖K‖₂ is about 2 · size for large n, and is projected onto the
-set on which all stage equations have one solution, as the estimators do by default.
+All schemes of a row are timed in turn in the same run, so that ratios hold on a noisy machine.  K
+is normal with variance size²/n, so that ‖K‖₂ is about 2 · size for large n, and is projected onto
+the set on which all stage equations have one solution, as the estimators do by default.
 """
 
 import platform
@@ -14,12 +14,12 @@ import time
 import numpy as np
 
 import skode
-from skode.engine.constraints import project_parts, solvable_bounds
 from skode.engine.controls import Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX
+from skode.engine.solvability import project_parts, solvable_bounds
 
 M, N = 1000, 5
 ROWS = [  # n, h, size
@@ -84,7 +84,9 @@ def median_times(*calls, seconds=4.0):
 
 def main():
     print(f"skode {skode.__version__}, NumPy {np.__version__}, {platform.machine()}; m={M}, N={N}")
-    print(f"{'n':>3} {'h':>4} {'size':>5} {'explicit':>11} " + " ".join(f"{s:>17}" for s in SCHEMES))
+    print(
+        f"{'n':>3} {'h':>4} {'size':>5} {'explicit':>11} " + " ".join(f"{s:>17}" for s in SCHEMES)
+    )
     for n, h, size in ROWS:
         calls = [gradient(scheme, n, h, size) for scheme in ("midpoint", *SCHEMES)]
         explicit, *implicit = median_times(*calls)

@@ -1,6 +1,6 @@
 """The table of named schemes in docs/schemes.md, from the facts that the tableaux derive.
 
-    python docs/scheme_table.py            # writes it into docs/schemes.md
+python docs/scheme_table.py            # writes it into docs/schemes.md
 """
 
 from pathlib import Path
@@ -20,7 +20,9 @@ def table():
     for name, tableau in TABLEAUX.items():
         facts = (tableau.a_stable, tableau.symplectic, tableau.stiffly_accurate)
         yes = " | ".join("yes" if fact else "" for fact in facts)
-        rows.append(f'| `"{name}"` | {tableau.n_stages} | {tableau.order} | {tableau.kind} | {yes} |')
+        rows.append(
+            f'| `"{name}"` | {tableau.n_stages} | {tableau.order} | {tableau.kind} | {yes} |'
+        )
     return "\n".join(rows) + "\n"
 
 

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from skode import datasets
-from skode.engine.constraints import solvable_stages, unconstrained
+from skode.engine.constraints import unconstrained
 from skode.engine.controls import Controls, Layout
 from skode.engine.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
@@ -31,6 +31,7 @@ from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import outputs, trajectories
 from skode.engine.schemes import TABLEAUX
+from skode.engine.solvability import solvable_stages
 from skode.engine.training import train
 from skode.plotting import TrajectoryDisplay
 

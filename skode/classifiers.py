@@ -5,9 +5,10 @@ from __future__ import annotations
 from sklearn.utils._param_validation import StrOptions
 
 from ._estimator import NetworkClassifier
-from .engine.constraints import both, bounded_steps, solvable_stages
+from .engine.constraints import both, bounded_steps
 from .engine.networks import feed_forward, ode_net
 from .engine.schemes import TABLEAUX, as_tableau
+from .engine.solvability import solvable_stages
 from .engine.tableaux import ButcherTableau
 
 __all__ = ["FeedForwardClassifier", "ODENetClassifier"]

@@ -1,52 +1,13 @@
-"""Constraints on the controls, kept by projecting every trial point.
-
-*Steps on the simplex*, {hℓ ≥ 0, Σ hℓ = N·h}.
-
-*Solvable stages.*  In the values F = σ(Z) the stage equations of a block of k implicit stages are
-
-    Z = KB + b + h (A ⊗ K) F.
-
-All activations have 0 ≤ σ′ ≤ 1, so two solutions obey ⟨ΔF, (D ⊗ I) ΔZ⟩ ≥ ⟨ΔF, (D ⊗ I) ΔF⟩ for every
-positive diagonal D, while ΔZ = h (A ⊗ K) ΔF.  With à = D^½ A D^-½ and the symmetric and skew parts
-K = S + W there is therefore exactly one solution, for every sample, where
-
-    h λmax(sym(à ⊗ K)) ≤ h (max(α₊ λmax(S), α₋ λmin(S)) + ω ‖W‖₂) ≤ θ < 1
-
-α₋ and α₊ being the least and the largest eigenvalue of sym(Ã) and 0, ω the norm of its skew part.
-This bounds the logarithmic norm of h (A ⊗ I) diag(σ′)(I ⊗ K), in the norm that D diag(σ′)⁻¹
-weights, by θ, so that I - h (A ⊗ I) J is regular everywhere.  With one stage ω is zero, and only
-λmax(S) = μ₂(K), the logarithmic norm of K, is bounded: K may rotate and contract as it likes.
-
-The set {λmin(S) ≥ -ρ₋, λmax(S) ≤ ρ, ‖W‖₂ ≤ ρ} has a simple orthogonal projection, since S and W are
-orthogonal to each other: clip the eigenvalues of S and the singular values of W.
-
-References: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.14, for
-the one-sided condition; Bauschke, Combettes, "Convex Analysis and Monotone Operator Theory in
-Hilbert Spaces" (2017), for monotone operators that are inverse strongly monotone.
-"""
+"""Constraints on the controls, kept by projecting every trial point."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple
 
-from .arrays import Array, device, host, namespace, positive_part
+from .arrays import Array, device, namespace, positive_part
 from .controls import Layout
-from .rooted_trees import Matrix
-from .tableaux import ButcherTableau
 
-__all__ = [
-    "both",
-    "bounded_steps",
-    "project_onto_simplex",
-    "simplex_steps",
-    "solvable_stages",
-    "unconstrained",
-]
-
-MARGIN = 0.9  # θ
-ROUNDING = 1e-12  # what counts as zero among the coefficients
+__all__ = ["both", "bounded_steps", "project_onto_simplex", "simplex_steps", "unconstrained"]
 
 
 def unconstrained(flat: Array) -> Array:
@@ -87,14 +48,6 @@ def project_onto_simplex(v: Array, total: float) -> Array:
     return positive_part(xp, v - theta)
 
 
-class Bounds(NamedTuple):
-    """λmax(S) ≤ `above`, λmin(S) ≥ -`below`, ‖W‖₂ ≤ `skew`; infinite where there is no bound."""
-
-    above: float
-    below: float
-    skew: float
-
-
 def both(
     one: Callable[[Array], Array], other: Callable[[Array], Array]
 ) -> Callable[[Array], Array]:
@@ -103,7 +56,7 @@ def both(
 
 
 def bounded_steps(layout: Layout, longest: float) -> Callable[[Array], Array]:
-    """The projection onto |hℓ| ≤ longest."""
+    """The projection onto steps of at most `longest`, of either sign."""
     part = layout.slices.h
 
     def project(flat: Array) -> Array:
@@ -113,76 +66,3 @@ def bounded_steps(layout: Layout, longest: float) -> Callable[[Array], Array]:
         return xp.concat([flat[:, : part.start], h, flat[:, part.stop :]], axis=1)
 
     return project
-
-
-def solvable_stages(
-    layout: Layout, tableau: ButcherTableau, longest: float, either_sign: bool = False
-) -> Callable[[Array], Array]:
-    """The projection of K onto where every stage equation has one solution.
-
-    It has one for all steps 0 ≤ h ≤ longest, or with `either_sign` for |h| ≤ longest.
-    """
-    part = layout.slices.K
-    bounds = solvable_bounds(tableau, longest)
-    if either_sign:  # -h S is h (-S)
-        least = min(bounds.above, bounds.below)
-        bounds = Bounds(least, least, bounds.skew)
-
-    def project(flat: Array) -> Array:
-        xp = namespace(flat)
-        K = project_parts(layout.views(flat).K, bounds)
-        K = xp.reshape(K, (flat.shape[0], -1))
-        return xp.concat([flat[:, : part.start], K, flat[:, part.stop :]], axis=1)
-
-    return project
-
-
-def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:
-    """The bounds that all implicit blocks of the scheme need together."""
-    every = [
-        max(_block_bounds(block.A, D, h) for D in _weights(tableau, block.stages))
-        for block in tableau.blocks
-        if not block.explicit
-    ]
-    return Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
-
-
-def _weights(tableau: ButcherTableau, stages: range) -> list[list[float]]:
-    """What to try as D: ones, and b where it is positive, which suits algebraic stability."""
-    b = [tableau.b[i] for i in stages]
-    return [[1.0] * len(b), b] if min(b) > 0 else [[1.0] * len(b)]
-
-
-def _block_bounds(A: Matrix, D: list[float], h: float) -> Bounds:
-    """ρ = θ/(h (α₊ + ω)), and the ρ₋ with h (-α₋ ρ₋ + ω ρ) = θ."""
-    root = host.sqrt(host.asarray(D))
-    A_ = root[:, None] * host.asarray(A) / root[None, :]
-    alpha = host.linalg.eigvalsh((A_ + A_.T) / 2)
-    parts = float(alpha[-1]), -float(alpha[0]), float(host.linalg.norm((A_ - A_.T) / 2, 2))
-    above, below, skew = (part if part > ROUNDING else 0.0 for part in parts)
-    rho = MARGIN / (h * (above + skew)) if above + skew else math.inf
-    left = MARGIN - h * skew * rho if skew else MARGIN
-    return Bounds(
-        rho if above else math.inf,
-        left / (h * below) if below else math.inf,
-        rho if skew else math.inf,
-    )
-
-
-def project_parts(K: Array, bounds: Bounds) -> Array:
-    """The nearest matrices to K, (…, n, n), whose symmetric and skew parts keep the bounds."""
-    xp = namespace(K)
-    finite = xp.all(xp.isfinite(K), axis=(-2, -1))[..., None, None]
-    safe = xp.where(finite, K, xp.zeros_like(K))
-    S = (safe + xp.matrix_transpose(safe)) / 2
-    # What is added is exactly zero where nothing is out of bounds.
-    if min(bounds.above, bounds.below) < math.inf:
-        values, V = xp.linalg.eigh(S)
-        excess = positive_part(xp, values - bounds.above) - positive_part(
-            xp, -bounds.below - values
-        )
-        K = K - xp.matmul(V * excess[..., None, :], xp.matrix_transpose(V))
-    if bounds.skew < math.inf:
-        U, values, Vt = xp.linalg.svd(safe - S, full_matrices=False)
-        K = K - xp.matmul(U * positive_part(xp, values - bounds.skew)[..., None, :], Vt)
-    return K

@@ -38,8 +38,8 @@ def refined(U: Controls, times: int) -> Controls:
 class Layer(NamedTuple):
     """The controls of one layer of every member, and how stiff it is.
 
-    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and |h| ‖K‖₂,
-    (members, 1), which is None for explicit schemes.
+    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and
+    the stiffness ``|h| ‖K‖₂``, (members, 1), which is None for explicit schemes.
     """
 
     K: Array
