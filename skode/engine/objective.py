@@ -23,7 +23,8 @@ __all__ = ["Objective"]
 class Objective:
     """J and its gradient by the costate equation, exact to rounding.
 
-    Where the stage equations of an implicit scheme cannot be solved for every sample, J is +inf.
+    Where the stage equations of an implicit scheme cannot be solved for every sample that has a
+    weight, J is +inf.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ class Objective:
 
         dz = w[:, None, :] * slope
         for status in statuses:
-            unsolved = ~xp.all(status.converged, axis=1)
+            unsolved = xp.any(~status.converged & (w > 0), axis=1)
             J = xp.where(unsolved, xp.inf, J)
             # Its gradient is of no use; costates of zero cost nothing.
             dz = xp.where(unsolved[:, None, None], xp.zeros_like(dz), dz)

@@ -147,6 +147,26 @@ def test_unsolvable_stages_make_the_objective_infinite_for_their_member_alone():
         np.testing.assert_allclose(gradient[[k]], gradient_alone, rtol=1e-10, atol=1e-14)
 
 
+def test_unsolvable_stages_of_a_sample_without_weight_do_not_count():
+    layout, flat, X, targets, weights, alpha = problem("softmax", "fixed")
+    network = ode_net(TABLEAUX["implicit_euler"], "softplus")
+    layout.views(flat).K[...] *= 0.1
+    layout.views(flat).K[:, 0] = np.diag([30.0, 0, 0])
+    layout.views(flat).b[:, 0] = [-1000.0, 0, 0]
+    X[3, 0], weights[3] = 1e3, 0.0
+    rest = np.arange(len(X)) != 3
+
+    def evaluate(*data):
+        return Objective(network, layout, LOSSES["softmax"], *data, alpha).value_and_gradient(flat)
+
+    J, gradient = evaluate(X, targets, weights)
+    J_rest, gradient_rest = evaluate(X[rest], targets[rest], weights[rest])
+    np.testing.assert_allclose(J, J_rest, rtol=1e-12)
+    np.testing.assert_allclose(gradient, gradient_rest, rtol=1e-9, atol=1e-12)
+    weights[3] = 1e-9
+    assert np.isposinf(evaluate(X, targets, weights)[0]).all()
+
+
 def test_outputs_and_states_of_unsolved_samples_are_refused_with_layer_and_residual():
     layout, flat, X, *_ = problem("softmax", "fixed", members=2)
     network = ode_net(TABLEAUX["implicit_euler"], "softplus")
