@@ -154,10 +154,15 @@ class NetworkEstimator(BaseEstimator):
                 warnings.warn(
                     f"Training ended after {self.n_iter_[early].min()} iterations ({reason}): "
                     "the objective is steep and yet only tiny steps lower it. Scale X, for example "
-                    "with StandardScaler, or take a smaller h, or a smooth activation.",
+                    "with StandardScaler, or take a smaller h, or a smooth activation"
+                    f"{self._more_advice()}.",
                     ConvergenceWarning,
                     stacklevel=USER,
                 )
+
+    def _more_advice(self):
+        """What else may be tried where training has ended early."""
+        return ""
 
     def _controls(self):
         return Controls(self.K_, self.b_, self.h_, self.W_, self.mu_)

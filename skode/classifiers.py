@@ -188,6 +188,11 @@ class ODENetClassifier(NetworkClassifier):
     def _network(self, recipe):
         return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
 
+    def _more_advice(self):
+        if self.stage_guard == "bound" or self._fitted_network().tableau.explicit:
+            return ""
+        return ", or stage_guard='bound', as stage equations may be about to lose their solution"
+
     def _constraint(self, layout, network):
         steps = super()._constraint(layout, network)
         if self.stage_guard == "reject" or network.tableau.explicit:

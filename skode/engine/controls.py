@@ -38,14 +38,16 @@ def refined(U: Controls, times: int) -> Controls:
 class Layer(NamedTuple):
     """The controls of one layer of every member, and how stiff it is.
 
-    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and
-    the stiffness ``|h| ‖K‖₂``, (members, 1), which is None for explicit schemes.
+    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and for
+    implicit schemes the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the stage equations of
+    all members are known to have one solution only.
     """
 
     K: Array
     b: Array
     h: Array
-    stiffness: Array
+    stiffness: Array = None
+    unique: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ that is older, or not quite Newton's, it is the chord method.  The costates V = 
 and the very inverse that the stage equations ended with solves this too, transposed; the same
 iteration, with the residual V - hJᵀ(r + Aᵀ V), makes the result exact.
 
+Where the equations are known to have one solution, whatever converges fastest is right.  Elsewhere
+every sample goes its own way, by Newton's method, so that its solution is a function of the sample.
+
 Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.8.
 """
 
@@ -84,7 +87,7 @@ def solve_stages(
         Name the work arrays that hold F.
     """
     xp = scratch.xp
-    matrix = StageMatrix(xp, A, layer.K, layer.h)
+    matrix = StageMatrix(xp, A, layer.K, layer.h, exact=not layer.unique)
     certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
     contracting = bool(xp.all(_norm(A) * layer.stiffness <= certain))
     equations = _StageEquations(A, field, layer, scratch, base, name)
@@ -163,7 +166,7 @@ class _StageEquations(_Equations):
         return self.scratch.xp.broadcast_to(base, (K.shape[0], *base.shape[1:]))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
-        xp, (K, b, h, _) = self.scratch.xp, self.layer
+        xp, (K, b, h, *_) = self.scratch.xp, self.layer
         # In two work arrays by turns, since a trial must not overwrite the values before it.
         turn = next(self.turn) % 2
         F = self.field.value(merged(xp, x), K, b, self.scratch, *self.name, turn)
@@ -226,8 +229,8 @@ def _solve(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bo
 
 def _with_own_matrices(equations: _Equations, x: Array) -> _Found:
     """Newton's method with a matrix for every sample."""
-    xp, (K, _, h, _) = equations.scratch.xp, equations.layer
-    matrix = StageMatrix(xp, equations.A, K, h, shared=False)
+    K, _, h, _, unique = equations.layer
+    matrix = StageMatrix(equations.scratch.xp, equations.A, K, h, shared=False, exact=not unique)
     return _iterate(equations, x, matrix, contracting=False, stale=True)
 
 
@@ -246,16 +249,18 @@ def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], 
     """What has been found, with the samples that have not converged attempted again."""
     x, values, status = found
     xp = equations.scratch.xp
-    open_ = to_host(xp.any(~status.converged & xp.isfinite(status.residual), axis=0))
-    if not open_.any():
+    open_ = ~status.converged & xp.isfinite(status.residual)
+    somewhere = to_host(xp.any(open_, axis=0))
+    if not somewhere.any():
         return found
-    samples = host.nonzero(open_)[0]
-    place = host.zeros(len(open_), dtype=int)
+    samples = host.nonzero(somewhere)[0]
+    place = host.zeros(len(somewhere), dtype=int)
     place[samples] = host.arange(len(samples))
-    samples, place, open_ = (xp.asarray(a, device=device(x)) for a in (samples, place, open_))
+    samples, place = (xp.asarray(a, device=device(x)) for a in (samples, place))
 
     def put(part: Array, whole: Array) -> Array:
-        return xp.where(open_, xp.take(part, place, axis=-1), whole)
+        mask = open_ if whole.ndim == 2 else open_[:, None, None, :]
+        return xp.where(mask, xp.take(part, place, axis=-1), whole)
 
     again = attempt(equations.on(samples), xp.take(x, samples, axis=3))
     return _Found(

@@ -49,6 +49,9 @@ class StageMatrix:
     h : array of shape (members, 1, 1)
     shared : bool, default=True
         Whether the shared form may be taken.
+    exact : bool, default=False
+        Whether it has to be Newton's matrix of the sample, in full form and computed at every step,
+        so that what becomes of a sample does not depend on the others.
 
     Attributes
     ----------
@@ -59,15 +62,25 @@ class StageMatrix:
         Whether it is in shared form.
     """
 
-    def __init__(self, xp: Namespace, A: Matrix, K: Array, h: Array, shared: bool = True) -> None:
+    def __init__(
+        self,
+        xp: Namespace,
+        A: Matrix,
+        K: Array,
+        h: Array,
+        shared: bool = True,
+        exact: bool = False,
+    ) -> None:
         self._xp, self._A = xp, A
         self._size = len(A) * K.shape[1]
         self._minus_hK = -h * K
         self._inverses: list[Array] = []
         small = self._size <= SMALL
-        self.good_rate = (0.0 if self._size <= TINY else 0.01) if small else GOOD_RATE
-        self.shared = shared and not small
-        self._decoupled = len(A) > 1 and not small and modes(A) is not None
+        self.good_rate = 0.01 if small else GOOD_RATE
+        if exact or self._size <= TINY:
+            self.good_rate = 0.0
+        self.shared = shared and not small and not exact
+        self._decoupled = len(A) > 1 and not small and not exact and modes(A) is not None
 
     @property
     def computed(self) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrays import Array, Scratch, namespace
+from .arrays import Array, Scratch, namespace, to_host
 from .controls import Controls, Layer
 from .fields import ACTIVATIONS, AffineField
 from .implicit import Status
 from .linear import spectral_norm
 from .schemes import TABLEAUX
+from .solvability import uniquely_solvable
 from .stages import Step, adjoint_step, step
 from .tableaux import ButcherTableau
 
@@ -108,16 +109,18 @@ class Network:
 
     def _layers(self, U: Controls) -> list[Layer]:
         """The controls layer by layer."""
-        xp = namespace(U.K)
-        stiffness = None if self.tableau.explicit else xp.abs(U.h) * spectral_norm(xp, U.K)
-        return [
-            Layer(
-                U.K[:, number, ...],
-                U.b[:, number, ...],
-                U.h[:, number, None, None],
-                None if stiffness is None else stiffness[:, number, None],
-            )
+        layers = [
+            Layer(U.K[:, number, ...], U.b[:, number, ...], U.h[:, number, None, None])
             for number in range(U.K.shape[1])
+        ]
+        if self.tableau.explicit:
+            return layers
+        xp = namespace(U.K)
+        stiffness = xp.abs(U.h) * spectral_norm(xp, U.K)
+        unique = to_host(xp.all(uniquely_solvable(self.tableau, U.K, U.h), axis=0))
+        return [
+            layer._replace(stiffness=stiffness[:, number, None], unique=bool(unique[number]))
+            for number, layer in enumerate(layers)
         ]
 
 

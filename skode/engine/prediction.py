@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,8 @@ class UnsolvedStagesError(ValueError):
     def __init__(self, samples: list[int], layers: list[int], residuals: list[float]) -> None:
         self.samples, self.layers, self.residuals = samples, layers, residuals
         shown = ", ".join(
-            f"sample {i} at layer {layer} (residual {residual:.1e})"
+            f"sample {i} at layer {layer} "
+            f"({f'residual {residual:.1e}' if math.isfinite(residual) else 'overflow'})"
             for i, layer, residual in list(zip(samples, layers, residuals, strict=True))[:5]
         )
         super().__init__(

@@ -27,21 +27,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from .arrays import Array, host, namespace, positive_part
 from .controls import Layout
+from .linear import spectral_norm
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 
-__all__ = ["Bounds", "project_parts", "solvable_bounds", "solvable_stages"]
+__all__ = ["Bounds", "project_parts", "solvable_bounds", "solvable_stages", "uniquely_solvable"]
 
-MARGIN = 0.9  # θ
+MARGIN = 0.9  # θ that the projection keeps
+CERTAIN = 0.95  # θ up to which one solution is taken for granted
 ROUNDING = 1e-12  # what counts as zero among the coefficients
 
 
 class Bounds(NamedTuple):
-    """λmax(S) ≤ `above`, λmin(S) ≥ -`below`, ‖W‖₂ ≤ `skew`; infinite where there is no bound."""
+    """λmax(S) ≤ `above`, λmin(S) ≥ -`below`, ‖W‖₂ ≤ `skew`; infinite where there is no bound.
+
+    Also the coefficients (α₊, -α₋, ω) that these parts of K are multiplied by.
+    """
 
     above: float
     below: float
@@ -72,27 +78,61 @@ def solvable_stages(
 
 def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:
     """The bounds that all implicit blocks of the scheme need together."""
-    every = [
-        max(_block_bounds(block.A, D, h) for D in _weights(tableau, block.stages))
-        for block in tableau.blocks
-        if not block.explicit
-    ]
+    every = [max(_block_bounds(parts, h) for parts in candidates) for candidates in _parts(tableau)]
     return Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
 
 
-def _weights(tableau: ButcherTableau, stages: range) -> list[list[float]]:
-    """What to try as D: ones, and b where it is positive, which suits algebraic stability."""
-    b = [tableau.b[i] for i in stages]
-    return [[1.0] * len(b), b] if min(b) > 0 else [[1.0] * len(b)]
+def uniquely_solvable(tableau: ButcherTableau, K: Array, h: Array) -> Array:
+    """Where the bound of the stage equations is met, and they have one solution: boolean, like `h`.
+
+    K is (…, n, n) and h is (…).
+    """
+    xp = namespace(K)
+    finite = xp.all(xp.isfinite(K), axis=(-2, -1)) & xp.isfinite(h)
+    hK = xp.where(finite[..., None, None], h[..., None, None] * K, xp.zeros_like(K))
+    S = (hK + xp.matrix_transpose(hK)) / 2
+    values = xp.linalg.eigvalsh(S)
+    highest, lowest = values[..., -1], values[..., 0]
+    skew = xp.zeros_like(h)
+    if any(parts.skew for candidates in _parts(tableau) for parts in candidates):
+        skew = spectral_norm(xp, hK - S)
+    unique = finite
+    for candidates in _parts(tableau):
+        bound = xp.zeros_like(finite)
+        for above, below, omega in candidates:
+            symmetric = xp.maximum(above * highest, -below * lowest)
+            bound = bound | (positive_part(xp, symmetric) + omega * skew <= CERTAIN)
+        unique = unique & bound
+    return unique
 
 
-def _block_bounds(A: Matrix, D: list[float], h: float) -> Bounds:
-    """ρ = θ/(h (α₊ + ω)), or with -α₋ where α₊ = 0, and the ρ₋ with h (-α₋ ρ₋ + ω ρ) = θ."""
+@cache
+def _parts(tableau: ButcherTableau) -> tuple[tuple[Bounds, ...], ...]:
+    """(α₊, -α₋, ω) of every implicit block, for all that is tried as D: ones, and b.
+
+    b is tried where it is positive, which suits algebraically stable schemes.
+    """
+    parts = []
+    for block in tableau.blocks:
+        if not block.explicit:
+            b = [tableau.b[i] for i in block.stages]
+            weights = [[1.0] * len(b), b] if min(b) > 0 else [[1.0] * len(b)]
+            parts.append(tuple(_coefficient_parts(block.A, D) for D in weights))
+    return tuple(parts)
+
+
+def _coefficient_parts(A: Matrix, D: list[float]) -> Bounds:
+    """(α₊, -α₋, ω) of Ã."""
     root = host.sqrt(host.asarray(D))
     A_ = root[:, None] * host.asarray(A) / root[None, :]
     alpha = host.linalg.eigvalsh((A_ + A_.T) / 2)
     parts = float(alpha[-1]), -float(alpha[0]), float(host.linalg.norm((A_ - A_.T) / 2, 2))
-    above, below, skew = (part if part > ROUNDING else 0.0 for part in parts)
+    return Bounds(*(part if part > ROUNDING else 0.0 for part in parts))
+
+
+def _block_bounds(parts: Bounds, h: float) -> Bounds:
+    """ρ = θ/(h (α₊ + ω)), or with -α₋ where α₊ = 0, and the ρ₋ with h (-α₋ ρ₋ + ω ρ) = θ."""
+    above, below, skew = parts
     symmetric = above or below
     rho = MARGIN / (h * (symmetric + skew)) if symmetric + skew else math.inf
     return Bounds(

@@ -79,7 +79,7 @@ def step(
     slot : int
         Numbers the work arrays, which must differ from those of `y`.
     """
-    xp, (K, b, h, _) = scratch.xp, layer
+    xp, (K, b, h, *_) = scratch.xp, layer
     shape = (*K.shape[:2], y.shape[2])
     part = scratch(shape, "part")
     Y: list[Array] = []
@@ -129,7 +129,7 @@ def adjoint_step(
     result may be a work array of this step.  Where the costates of a sample cannot be found, they
     are NaN.
     """
-    xp, (K, _, h, _) = scratch.xp, layer
+    xp, (K, _, h, *_) = scratch.xp, layer
     part = scratch(p.shape, "part")
     V: dict[int, Array] = {}  # h Jiᵀ Γi
     dK, db, dh = [], [], []

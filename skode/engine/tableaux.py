@@ -140,7 +140,8 @@ class ButcherTableau:
     def symplectic(self) -> bool:
         """Whether bi aij + bj aji = bi bj: quadratic invariants are conserved.
 
-        The scheme is then its own partner, and the costates follow the scheme itself.
+        Without weights of zero the scheme is then its own partner: the costates follow the scheme
+        itself.
         """
         A, b = self.A, self.b
         return all(
@@ -199,7 +200,8 @@ class ButcherTableau:
 
     def __repr__(self) -> str:
         stages = f"{self.n_stages} stage{'s' if self.n_stages > 1 else ''}"
-        facts = [stages, f"order {self.order}", self.kind]
+        more = " or more" * (self.order == HIGHEST_ORDER_CHECKED)
+        facts = [stages, f"order {self.order}{more}", self.kind]
         facts += ["A-stable"] * self.a_stable + ["symplectic"] * self.symplectic
         facts += ["stiffly accurate"] * (self.stiffly_accurate and not self.explicit)
         return f"ButcherTableau({self.name!r}, {', '.join(facts)})"

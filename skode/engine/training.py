@@ -128,7 +128,7 @@ class _Run:
             raise ValueError(
                 "The objective or its gradient is not finite at the start of training, or the "
                 "stage equations of an implicit scheme could not be solved: scale X, for example "
-                "with StandardScaler, or take a smaller h."
+                "with StandardScaler, or take a smaller h, or stage_guard='bound'."
             )
 
         members = start.shape[0]

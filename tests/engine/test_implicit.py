@@ -26,8 +26,9 @@ def one_layer(K, b=None, h=0.1):
     K = np.asarray(K, dtype=float)
     members, n, _ = K.shape
     stiffness = abs(h) * np.linalg.norm(K, ord=2, axis=(1, 2))[:, None]
+    # One solution is known of, so that the solver may take what is fastest.
     b = np.zeros((members, n)) if b is None else b
-    return Layer(K, b, np.full((members, 1, 1), h), stiffness)
+    return Layer(K, b, np.full((members, 1, 1), h), stiffness, unique=True)
 
 
 def random_layer(n, size, h=0.1, members=2, seed=0):
@@ -173,9 +174,45 @@ def test_samples_do_not_depend_on_each_other(scheme, seed):
         np.testing.assert_allclose(together.Y[..., [4]], alone.Y, atol=1e-13)
 
 
+@pytest.mark.parametrize("n", [3, 8, 16])
+@pytest.mark.parametrize("scheme", ["implicit_euler", "gauss4"])
+def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutions(scheme, n):
+    # Far beyond what can be solved uniquely.  The network finds out by itself that it is.
+    rng = np.random.default_rng(0)
+    U = Controls(
+        4 * rng.normal(size=(3, 2, n, n)) / n**0.5,
+        rng.normal(size=(3, 2, n)),
+        np.full((3, 2), 0.7),
+        np.zeros((3, 1, n)),
+        np.zeros((3, 1)),
+    )
+    network = ode_net(TABLEAUX[scheme])
+    y = rng.normal(size=(1, n, 60))
+
+    def propagate(U, y):
+        with quiet():
+            end, statuses = network.propagate(U, y, Scratch(U.K))
+        return end.copy(), np.all([status.converged for status in statuses], axis=0)
+
+    together, solved_together = propagate(U, y)
+    assert 0 < solved_together.sum() < solved_together.size or scheme == "gauss4"
+    for k in range(3):
+        one = Controls(*(part[[k]] for part in U))
+        alone, solved_alone = propagate(one, y)
+        np.testing.assert_array_equal(solved_alone[0], solved_together[k])
+        # Near a fold of the solutions roundings are amplified.
+        found = solved_together[k]
+        np.testing.assert_allclose(alone[0][:, found], together[k][:, found], atol=1e-6)
+        for i in range(0, 60, 7):
+            sample, solved_sample = propagate(one, y[..., [i]])
+            assert solved_sample[0, 0] == solved_together[k, i]
+            if found[i]:
+                np.testing.assert_allclose(sample[0, :, 0], together[k, :, i], atol=1e-6)
+
+
 def test_float32_is_solved_to_its_own_rounding():
     A = FULL["gauss4"]
-    layer = Layer(*(part.astype(np.float32) for part in random_layer(3, 5.0)))
+    layer = Layer(*(part.astype(np.float32) for part in random_layer(3, 5.0)[:4]), unique=True)
     B = np.random.default_rng(0).normal(size=(1, 3, 2, 40)).astype(np.float32)
     solution = solved(A, layer, B)
     assert solution.Y.dtype == solution.status.residual.dtype == np.float32
@@ -189,7 +226,7 @@ def test_every_namespace_solves_the_same(xp):
         A, layer = FULL[scheme], random_layer(n, 4.0)
         B = np.random.default_rng(0).normal(size=(1, n, len(A), 30))
         expected = solved(A, layer, B)
-        found = solved(A, Layer(*map(xp.asarray, layer)), xp.asarray(B))
+        found = solved(A, Layer(*map(xp.asarray, layer[:4]), unique=True), xp.asarray(B))
         np.testing.assert_allclose(to_host(found.Y), expected.Y, atol=1e-13)
         np.testing.assert_array_equal(to_host(found.status.converged), expected.status.converged)
 

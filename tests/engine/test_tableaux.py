@@ -178,6 +178,7 @@ def test_order_of_a_scheme_of_order_eight():
     A, b = collocation(LEGENDRE[4])  # Gauss with s stages has order 2s
     tableau = ButcherTableau(A, b, A.sum(axis=1))
     assert tableau.order == 8
+    assert "4 stages, order 8 or more, fully implicit" in repr(tableau)
     assert tableau.symplectic
     assert tableau.a_stable
 
