@@ -26,7 +26,7 @@ from typing import NamedTuple
 from .arrays import Array, Namespace, SingularMatrixError, device, host
 from .rooted_trees import Matrix
 
-__all__ = ["GOOD_RATE", "StageMatrix", "inverse", "product", "spectral_norm"]
+__all__ = ["GOOD_RATE", "TINY", "StageMatrix", "inverse", "product", "spectral_norm"]
 
 # Up to this size, eliminating side by side for all samples beats one call of LAPACK per sample.
 SMALL = 12

@@ -8,7 +8,7 @@ from .arrays import Array, Scratch, namespace, to_host
 from .controls import Controls, Layer
 from .fields import ACTIVATIONS, AffineField
 from .implicit import Status
-from .linear import spectral_norm
+from .linear import TINY, spectral_norm
 from .schemes import TABLEAUX
 from .solvability import uniquely_solvable
 from .stages import Step, adjoint_step, step
@@ -117,9 +117,12 @@ class Network:
             return layers
         xp = namespace(U.K)
         stiffness = xp.abs(U.h) * spectral_norm(xp, U.K)
-        unique = to_host(xp.all(uniquely_solvable(self.tableau, U.K, U.h), axis=0))
+        unique = [False] * len(layers)
+        # Tiny matrices are Newton's anyway.
+        if U.K.shape[2] * max(len(block.A) for block in self.tableau.blocks) > TINY:
+            unique = to_host(xp.all(uniquely_solvable(self.tableau, U.K, U.h), axis=0)).tolist()
         return [
-            layer._replace(stiffness=stiffness[:, number, None], unique=bool(unique[number]))
+            layer._replace(stiffness=stiffness[:, number, None], unique=unique[number])
             for number, layer in enumerate(layers)
         ]
 
