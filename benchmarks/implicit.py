@@ -8,10 +8,9 @@ the set on which all stage equations have one solution, as the estimators do by 
 """
 
 import platform
-import statistics
-import time
 
 import numpy as np
+from gradient import median_times
 
 import skode
 from skode.engine.controls import Layout
@@ -68,18 +67,6 @@ def gradient(scheme, n, h, size):
     U.h[...] = h
     assert np.isfinite(objective.value_and_gradient(flat)[0])
     return lambda: objective.value_and_gradient(flat)
-
-
-def median_times(*calls, seconds=4.0):
-    """Median milliseconds of each call, timed A B A B."""
-    times = [[] for _ in calls]
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[0]) < 5:
-        for record, call in zip(times, calls, strict=True):
-            start = time.perf_counter()
-            call()
-            record.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(record) for record in times]
 
 
 def main():

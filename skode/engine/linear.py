@@ -26,7 +26,15 @@ from typing import NamedTuple
 from .arrays import Array, Namespace, SingularMatrixError, device, host
 from .rooted_trees import Matrix
 
-__all__ = ["GOOD_RATE", "TINY", "StageMatrix", "inverse", "product", "spectral_norm"]
+__all__ = [
+    "GOOD_RATE",
+    "TINY",
+    "StageMatrix",
+    "finite_matrices",
+    "inverse",
+    "product",
+    "spectral_norm",
+]
 
 # Up to this size, eliminating side by side for all samples beats one call of LAPACK per sample.
 SMALL = 12
@@ -190,10 +198,15 @@ def product(xp: Namespace, P: Array, r: Array) -> Array:
     return xp.permute_dims(x[..., 0], (0, 2, 1))
 
 
+def finite_matrices(xp: Namespace, K: Array) -> tuple[Array, Array]:
+    """K, (…, n, n), with zero in place of matrices that LAPACK would refuse, and where it is K."""
+    finite = xp.all(xp.isfinite(K), axis=(-2, -1))
+    return xp.where(finite[..., None, None], K, xp.zeros_like(K)), finite
+
+
 def spectral_norm(xp: Namespace, K: Array) -> Array:
     """‖K‖₂ of a stack of matrices; infinite where an entry is not finite."""
-    finite = xp.all(xp.isfinite(K), axis=(-2, -1))
-    safe = xp.where(finite[..., None, None], K, xp.zeros_like(K))
+    safe, finite = finite_matrices(xp, K)
     norm = xp.max(xp.linalg.svdvals(safe), axis=-1)
     return xp.where(finite, norm, xp.asarray(xp.inf, dtype=K.dtype, device=device(K)))
 

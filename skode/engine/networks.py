@@ -36,13 +36,14 @@ class Network:
     carry: float
 
     def propagate(
-        self, U: Controls, y: Array, scratch: Scratch, steps: list[Step] | None = None
+        self, layers: list[Layer], y: Array, scratch: Scratch, steps: list[Step] | None = None
     ) -> tuple[Array, list[Status]]:
         """The state yᴺ of every member from the state y⁰ of a block.
 
         Parameters
         ----------
-        U : Controls
+        layers : list of Layer
+            What `layers` makes of the controls, once for all blocks.
         y : array of shape (members or 1, n_channels, samples)
         scratch : Scratch
             The result lies in it, until it is used again.
@@ -56,7 +57,7 @@ class Network:
             How the stage equations of each layer were solved; empty for explicit schemes.
         """
         statuses: list[Status] = []
-        for number, layer in enumerate(self._layers(U)):
+        for number, layer in enumerate(layers):
             # Layers that are not kept need two sets of work arrays in turn.
             slot = number if steps is not None else number % 2
             y, done = step(self.tableau, self.field, self.carry, y, layer, scratch, slot)
@@ -84,7 +85,6 @@ class Network:
         gradients = []
         if costates is not None:
             costates.append(xp.asarray(p, copy=True))
-        layers = self._layers(U)
         for number in reversed(range(len(steps))):
             p, gradient = adjoint_step(
                 self.tableau,
@@ -92,7 +92,6 @@ class Network:
                 self.carry,
                 steps[number],
                 p,
-                layers[number],
                 scratch,
                 number % 2,
                 with_h,
@@ -107,8 +106,8 @@ class Network:
             xp.stack(dh, axis=1) if with_h else xp.zeros_like(U.h),
         )
 
-    def _layers(self, U: Controls) -> list[Layer]:
-        """The controls layer by layer."""
+    def layers(self, U: Controls) -> list[Layer]:
+        """The controls layer by layer, with what implicit schemes have to know of them."""
         layers = [
             Layer(U.K[:, number, ...], U.b[:, number, ...], U.h[:, number, None, None])
             for number in range(U.K.shape[1])

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 from .arrays import Array, Scratch, namespace, quiet
 from .blocks import block_size, block_state, blocks
-from .controls import Controls, Layout
+from .controls import Controls, Layer, Layout
 from .losses import Loss
 from .networks import Network, readout
 from .penalties import l2
@@ -80,10 +80,11 @@ class Objective:
         alpha = self.alpha if members is None else xp.take(self.alpha, members, axis=0)
         U = self.layout.views(flat)
         with quiet():
+            layers = self.network.layers(U)
             J, dU = l2(U, alpha)
             gradient = self.layout.flatten(dU)
             for rows, scratch in self._blocks(flat):
-                J_block, dU = self._block(U, rows, scratch)
+                J_block, dU = self._block(U, layers, rows, scratch)
                 J = J + J_block
                 gradient = gradient + self.layout.flatten(dU)
             return J, xp.where(self._mask, gradient, xp.zeros_like(gradient))
@@ -94,9 +95,10 @@ class Objective:
         U = self.layout.views(flat)
         blocks = []
         with quiet():
+            layers = self.network.layers(U)
             for rows, scratch in self._blocks(flat):
                 costates: list[Array] = []
-                self._block(U, rows, scratch, costates)
+                self._block(U, layers, rows, scratch, costates)
                 blocks.append(xp.stack(costates[::-1], axis=1))
         return xp.concat(blocks, axis=3)
 
@@ -113,7 +115,12 @@ class Objective:
             yield rows, self._scratch[shape]
 
     def _block(
-        self, U: Controls, rows: slice, scratch: Scratch, costates: list[Array] | None = None
+        self,
+        U: Controls,
+        layers: list[Layer],
+        rows: slice,
+        scratch: Scratch,
+        costates: list[Array] | None = None,
     ) -> tuple[Array, Controls]:
         """The share of one block in the data loss and in its gradient; pᴺ … p⁰ to `costates`."""
         xp = scratch.xp
@@ -122,7 +129,7 @@ class Objective:
         w = xp.astype(self.weights[rows], y.dtype, copy=False)[None, :]
 
         steps: list[Step] = []
-        y, statuses = self.network.propagate(U, y, scratch, steps)
+        y, statuses = self.network.propagate(layers, y, scratch, steps)
         z = readout(U, y)
         value, slope = self.loss.value_and_slope(xp, z, c)
         J = xp.sum(w * value, axis=1, dtype=xp.float64)

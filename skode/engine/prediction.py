@@ -68,8 +68,9 @@ def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -
     """
     z, statuses = [], []
     with quiet():
+        layers = network.layers(U)
         for y, scratch in _inputs(U, X, block):
-            y, status = network.propagate(U, y, scratch)
+            y, status = network.propagate(layers, y, scratch)
             z.append(readout(U, y))
             statuses.append(status)
     _refuse_unsolved(statuses)
@@ -86,9 +87,10 @@ def trajectories(network: Network, U: Controls, X: Array, block: int | None = No
     xp = namespace(U.K)
     all_states, statuses = [], []
     with quiet():
+        layers = network.layers(U)
         for y, scratch in _inputs(U, X, block):
             steps: list[Step] = []
-            y, status = network.propagate(U, y, scratch, steps)
+            y, status = network.propagate(layers, y, scratch, steps)
             states = [step.y for step in steps] + [y]
             all_states.append(xp.stack([xp.broadcast_to(s, y.shape) for s in states], axis=1))
             statuses.append(status)

@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from .arrays import Array, host, namespace, positive_part
 from .controls import Layout
-from .linear import spectral_norm
+from .linear import finite_matrices, spectral_norm
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 
@@ -88,8 +88,7 @@ def uniquely_solvable(tableau: ButcherTableau, K: Array, h: Array) -> Array:
     K is (…, n, n) and h is (…).
     """
     xp = namespace(K)
-    finite = xp.all(xp.isfinite(K), axis=(-2, -1)) & xp.isfinite(h)
-    hK = xp.where(finite[..., None, None], h[..., None, None] * K, xp.zeros_like(K))
+    hK, finite = finite_matrices(xp, h[..., None, None] * K)
     S = (hK + xp.matrix_transpose(hK)) / 2
     values = xp.linalg.eigvalsh(S)
     highest, lowest = values[..., -1], values[..., 0]
@@ -145,8 +144,7 @@ def _block_bounds(parts: Bounds, h: float) -> Bounds:
 def project_parts(K: Array, bounds: Bounds) -> Array:
     """The nearest matrices to K, (…, n, n), whose symmetric and skew parts keep the bounds."""
     xp = namespace(K)
-    finite = xp.all(xp.isfinite(K), axis=(-2, -1))[..., None, None]
-    safe = xp.where(finite, K, xp.zeros_like(K))
+    safe, _ = finite_matrices(xp, K)
     S = (safe + xp.matrix_transpose(safe)) / 2
     # What is added is exactly zero where nothing is out of bounds.
     if min(bounds.above, bounds.below) < math.inf:

@@ -34,11 +34,12 @@ __all__ = ["Step", "StepGradient", "adjoint_step", "step"]
 
 
 class Step(NamedTuple):
-    """What the adjoint of a step needs: its state, and Yi and Fi = f(Yi, U) block by block.
+    """What the adjoint of a step needs: layer and state, and Yi and Fi = f(Yi, U) block by block.
 
     `solutions` has an entry per block, None where the block is explicit.
     """
 
+    layer: Layer
     y: Array
     Y: list[Array]
     F: list[Array]
@@ -109,7 +110,7 @@ def step(
     terms = [(h * bi, Fi) for bi, Fi in zip(tableau.b, slopes, strict=True) if bi]
     terms = [(carry, y), *terms] if carry else terms
     y_next = _combination(xp, terms, scratch(shape, "y", slot), part)
-    return y_next, Step(y, Y, F, solutions)
+    return y_next, Step(layer, y, Y, F, solutions)
 
 
 def adjoint_step(
@@ -118,7 +119,6 @@ def adjoint_step(
     carry: float,
     step: Step,
     p: Array,
-    layer: Layer,
     scratch: Scratch,
     slot: int,
     with_h: bool,
@@ -129,7 +129,7 @@ def adjoint_step(
     result may be a work array of this step.  Where the costates of a sample cannot be found, they
     are NaN.
     """
-    xp, (K, _, h, *_) = scratch.xp, layer
+    xp, (K, _, h, *_) = scratch.xp, step.layer
     part = scratch(p.shape, "part")
     V: dict[int, Array] = {}  # h Jiᵀ Γi
     dK, db, dh = [], [], []
@@ -147,7 +147,7 @@ def adjoint_step(
             (gamma,) = r
         else:
             R = xp.stack([xp.zeros_like(p) if ri is None else ri for ri in r], axis=2)
-            gamma, status = solve_costates(block.A, field, solution, R, layer, scratch)
+            gamma, status = solve_costates(block.A, field, solution, R, step.layer, scratch)
             found = status.converged[:, None, None, :]
             gamma = merged(xp, xp.where(found, gamma, xp.asarray(xp.nan, dtype=gamma.dtype)))
         if with_h:

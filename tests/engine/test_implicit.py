@@ -191,7 +191,7 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
 
     def propagate(U, y):
         with quiet():
-            end, statuses = network.propagate(U, y, Scratch(U.K))
+            end, statuses = network.propagate(network.layers(U), y, Scratch(U.K))
         return end.copy(), np.all([status.converged for status in statuses], axis=0)
 
     together, solved_together = propagate(U, y)
@@ -252,7 +252,7 @@ def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme):
     y = np.random.default_rng(1).normal(size=(1, 4, 10))
     steps: list[Step] = []
     scratch = Scratch(U.K)
-    end, _ = network.propagate(U, y, scratch, steps)
+    end, _ = network.propagate(network.layers(U), y, scratch, steps)
     end = end.copy()
     before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
     drift = np.abs(after - before).max() / np.abs(before).max()
