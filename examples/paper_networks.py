@@ -55,7 +55,7 @@ def test_accuracy(network, layout, training, make, n_samples):
 
 def fit(network, layout, X, y, start, weights, rule, max_iter, free, project=unconstrained):
     objective = Objective(
-        network, layout, LOSSES["squared"], X, y[:, None], weights, np.zeros(SEEDS), free
+        network, layout, LOSSES["logistic_squared"], X, y[:, None], weights, np.zeros(SEEDS), free
     )
     return train(objective, start, LINE_SEARCHES[rule], project=project, max_iter=max_iter, tol=0.0)
 

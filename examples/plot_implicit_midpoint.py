@@ -87,7 +87,7 @@ def fit(X, y, scheme, guard, max_iter):
     objective = Watched(
         ode_net(tableau),
         LAYOUT,
-        LOSSES["squared"],
+        LOSSES["logistic_squared"],
         X,
         y[:, None],
         np.ones(len(X)),

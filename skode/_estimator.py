@@ -1,33 +1,46 @@
-"""What the estimators share: validate, encode, train, keep, predict."""
+"""What the estimators share: train the candidates, choose among them, keep what predicts."""
 
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._verbose import audible, iteration_reporter, report_end
-from .engine.arrays import namespace, quiet
+from ._folds import choose_splits, validation_split
+from ._verbose import iteration_reporter, report_end
+from .engine.adam import Adam, Schedule
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout, refined
-from .engine.descent import SOLVERS
 from .engine.fields import ACTIVATIONS
 from .engine.line_search import LINE_SEARCHES
 from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
-from .engine.training import INTERRUPTED, MAX_ITER, SLOW, STALLED, train
+from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED, Record, Stopping
+from .engine.tournament import Tournament
+from .engine.training import SOLVERS, train
 
-FLOATS = (np.float64, np.float32)
-USER = 5  # frames from a warning up to the call of fit: _warn…, _train, fit and its decorator
+USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
+
+ALPHAS = (1e-4, 1e-3, 3e-3, 1e-2)  # the candidates of alpha="auto"
+ALPHA = 1e-3  # what "auto" is where nothing is held out to choose by
+CHANNELS = 24  # of n_channels="auto", at least
+BATCH = 200  # of batch_size="auto", at most
+
+
+def trained_by_adam(estimator):
+    """Whether `partial_fit` is there."""
+    if estimator.solver == "adam":
+        return True
+    raise AttributeError(
+        f"partial_fit is available with solver='adam' alone, not with {estimator.solver!r}."
+    )
 
 
 class NetworkEstimator(BaseEstimator):
@@ -40,50 +53,158 @@ class NetworkEstimator(BaseEstimator):
         "N": [Interval(Integral, 1, None, closed="left")],
         "h": [Interval(Real, 0, None, closed="neither")],
         "learn_step": ["boolean", StrOptions({"simplex"})],
-        "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+        "n_channels": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "lift": [StrOptions({"pad", "linear"})],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
+        "smoothness": [Interval(Real, 0, None, closed="left")],
+        "cv": [StrOptions({"auto"}), "cv_object"],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions(set(SOLVERS))],
         "line_search": [StrOptions(set(LINE_SEARCHES))],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_decay": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
-    def _train(self, X, targets, weights, loss):
-        """Fit the members to the targets, (n_samples, n_outputs), and keep what came out."""
-        n_channels = self._checked_n_channels(X.shape[1])
-        recipe = self._recipe()
-        layout = Layout(self.N, n_channels, targets.shape[1])
-        network = self._network(recipe)
-        objective = Objective(
-            network,
-            layout,
-            LOSSES[loss],
-            X,
-            targets,
-            weights,
-            np.full(self.n_members, self.alpha, dtype=X.dtype),
-            free=[part for part in Controls._fields if part != "h" or self.learn_step],
-        )
+    def _fit(self, data, validation, groups, loss):
+        """Fit the candidates to the data, keep the best, and what it says of held-out samples."""
+        if not (self.warm_start and hasattr(self, "_seed")):
+            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        if validation is not None:
+            splits = validation_split(len(data.X), len(validation.X))
+            data = data + validation
+        else:
+            splits = choose_splits(self, data.weights, data.codes, groups, self._seed)
+        if splits is not None:
+            splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
+        self._train(data, splits, loss)
+        self._forget("oof_")
+        if splits is not None:
+            self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
+
+    def _train(self, data, splits, loss):
+        alphas = self._alphas(splits)
+        shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
+        layout = self._layout(data.X.shape[1], data.targets.shape[1])
+        objective = self._objective(layout, data, alphas, shape, splits, loss)
         training = train(
             objective,
-            self._start(layout).astype(X.dtype),
-            LINE_SEARCHES[self.line_search],
-            solver=self.solver,
-            project=self._constraint(layout, network),
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
+            self._start(layout, shape).astype(data.X.dtype),
+            self.solver,
+            line_search=self.line_search,
+            schedule=self._schedule(len(data.X)),
+            project=self._constraint(layout, objective.network),
+            stopping=Stopping(self.max_iter, self.tol, self.n_iter_no_change),
+            tournament=_tournament(shape),
             on_iteration=iteration_reporter(self),
         )
         report_end(self, training)
-        self._keep(recipe, layout, training, loss)
+        self._keep(layout, training, self._choose(training, alphas, shape, splits), loss)
         self._warn_unless_converged()
-        return self
+
+    def _continue(self, data, loss):
+        """One more epoch of Adam on these samples alone."""
+        self._forget("oof_", "validation_", "alphas_")
+        if first := not hasattr(self, "K_"):
+            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+            self.alpha_ = self._alphas(None)[0]
+            self._fitted_loss, self._fitted_recipe = loss, self._recipe()
+        layout = self._layout(data.X.shape[1], data.targets.shape[1])
+        n_networks = self.n_members if first else len(self.K_)
+        start = self._random_controls(layout, n_networks) if first else self._controls()
+        objective = self._objective(layout, data, [self.alpha_], (1, 1, n_networks), None, loss)
+        flat = layout.flatten(start).astype(data.X.dtype)
+        record = Record(objective, flat, self._constraint(layout, objective.network))
+        adam = Adam(record, self._schedule(len(data.X)), getattr(self, "_adam", None))
+        adam.round(self.tol)
+        self._adam = adam.state
+        self._keep_controls(layout, record.u)
+        history = [] if first else [self.loss_curve_]
+        self.loss_ = record.J
+        self.loss_curve_ = np.concatenate([*history, record.J[:, None]], axis=1)
+        self.n_iter_ = record.n_iter + (0 if first else self.n_iter_)
+        self.n_evaluations_ = record.n_evaluations + (0 if first else self.n_evaluations_)
+        self.stop_reason_ = record.reason
+
+    def _forget(self, *prefixes):
+        """Remove what an earlier fit has left."""
+        for name in list(vars(self)):
+            if name.startswith(prefixes):
+                delattr(self, name)
+
+    def _alphas(self, splits):
+        """The candidates for the penalty."""
+        if isinstance(self.alpha, str):
+            return [ALPHA] if splits is None else list(ALPHAS)
+        if isinstance(self.alpha, Real):
+            return [self.alpha]
+        alphas = np.asarray(self.alpha, dtype=float)
+        if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas) & (alphas >= 0)).all():
+            raise ValueError(
+                f"alpha={self.alpha!r} must be a number, 'auto', or a sequence of at least one "
+                "number; each of them finite and not negative."
+            )
+        if splits is None and len(alphas) > 1:
+            raise ValueError(
+                f"alpha={self.alpha!r} is a choice, but no samples are held out to choose by. "
+                "Give one number, or a cv, or early_stopping=True, or X_val and y_val."
+            )
+        return alphas.tolist()
+
+    def _layout(self, n_features, n_outputs):
+        n_channels = self.n_channels
+        if self.lift == "linear":
+            n_channels = CHANNELS if n_channels == "auto" else n_channels
+            return Layout(self.N, n_channels, n_outputs, lifted=n_features)
+        if n_channels == "auto":
+            n_channels = max(CHANNELS, n_features)
+        if n_channels < n_features:
+            raise ValueError(
+                f"n_channels={n_channels} is less than the number of features, {n_features}: "
+                "the state has to hold them. Take at least as many, or 'auto', or lift='linear'."
+            )
+        return Layout(self.N, n_channels, n_outputs)
+
+    def _objective(self, layout, data, alphas, shape, splits, loss):
+        """The objective of alphas × splits × restarts."""
+        n_alphas, n_splits, n_members = shape
+        X, weights = data.X, data.weights
+        if splits is None:
+            weights, shares = (weights / weights.sum()).astype(X.dtype), None
+        else:
+            shares = splits.shares(weights, X.dtype, n_alphas, n_members)
+            weights = weights.astype(X.dtype)
+        return Objective(
+            self._network(self._recipe()),
+            layout,
+            LOSSES[loss],
+            X,
+            data.targets,
+            weights,
+            np.repeat(np.array(alphas, dtype=X.dtype), n_splits * n_members),
+            free=[part for part in Controls._fields if part != "h" or self.learn_step],
+            shares=shares,
+            smooth=(self.smoothness, self.h),
+        )
+
+    def _schedule(self, n_samples):
+        batch = min(BATCH, n_samples) if self.batch_size == "auto" else self.batch_size
+        if batch > n_samples:
+            raise ValueError(
+                f"batch_size={batch} is more than the number of samples, {n_samples}. "
+                "Take at most as many, or 'auto'."
+            )
+        rng = np.random.RandomState(self._seed)
+        return Schedule(batch, self.learning_rate_init, self.learning_rate_decay, rng)
 
     def _constraint(self, layout, network):
         """The projection that every trial point goes through."""
@@ -91,50 +212,87 @@ class NetworkEstimator(BaseEstimator):
             return simplex_steps(layout, self.N * self.h)
         return unconstrained
 
-    def _checked_n_channels(self, n_features):
-        if self.n_channels is None:
-            return n_features
-        if self.n_channels < n_features:
-            raise ValueError(
-                f"n_channels={self.n_channels} is less than the number of features, {n_features}: "
-                "the state has to hold them. Allowed is any number from there on, or None for as "
-                "many channels as features."
-            )
-        return self.n_channels
+    def _start(self, layout, shape):
+        """The flat controls that training starts from, the same for every alpha."""
+        n_alphas, n_splits, n_members = shape
+        if self.warm_start and hasattr(self, "K_"):
+            start = self._last_controls(layout, n_splits * n_members)
+        else:
+            start = self._random_controls(layout, n_splits * n_members)
+        return np.tile(layout.flatten(start), (n_alphas, 1))
 
-    def _start(self, layout):
-        """Random K and b of order one, readout zero.
+    def _last_controls(self, layout, n_networks):
+        """Those of the fit before."""
+        start = self._controls()
+        shapes = [None if shape is None else (n_networks, *shape) for shape in layout.shapes]
+        if [None if part is None else part.shape for part in start] != shapes:
+            raise ValueError(
+                f"warm_start=True goes on from {len(self.K_)} networks with N={self.K_.shape[1]}, "
+                f"n_channels={self.K_.shape[2]} and {self.n_outputs_} outputs; now it would be "
+                f"{n_networks} with N={layout.n_layers}, n_channels={layout.n_channels} and "
+                f"{layout.n_outputs} outputs, or another lift. Set warm_start=False to start afresh."
+            )
+        return start if self.learn_step else start._replace(h=np.full_like(start.h, self.h))
+
+    def _random_controls(self, layout, n_networks):
+        """Random K and b, readout zero.
 
         Without b the network of an odd activation would be an odd function, and training on a task
         that is symmetric about the origin would start from a saddle.  Because W and μ are zero, no
         class is favoured: renaming the classes, in whatever order, leaves the fit alone.
         """
-        rng = check_random_state(self.random_state)
-        M, N, n, q = self.n_members, layout.n_layers, layout.n_channels, layout.n_outputs
-        return layout.flatten(
-            Controls(
-                K=rng.normal(scale=n**-0.5, size=(M, N, n, n)),
-                b=rng.normal(scale=n**-0.5, size=(M, N, n)),
-                h=np.full((M, N), float(self.h)),
-                W=np.zeros((M, q, n)),
-                mu=np.zeros((M, q)),
-            )
+        rng = np.random.RandomState(self._seed)
+        M, N, n, q = n_networks, layout.n_layers, layout.n_channels, layout.n_outputs
+        start = Controls(
+            K=rng.normal(scale=n**-0.5, size=(M, N, n, n)),
+            b=rng.normal(scale=n**-0.5, size=(M, N, n)),
+            h=np.full((M, N), float(self.h)),
+            W=np.zeros((M, q, n)),
+            mu=np.zeros((M, q)),
         )
+        if d := layout.lifted:
+            V = rng.normal(scale=d**-0.5, size=(M, n, d))
+            start = start._replace(V=V, nu=np.zeros((M, n)))
+        return start
 
-    def _keep(self, recipe, layout, training, loss):
-        U = layout.views(training.flat)
-        self.K_, self.b_, self.h_, self.W_, self.mu_ = map(np.ascontiguousarray, U)
-        self.n_outputs_ = layout.n_outputs
-        self.loss_ = training.J
-        self.loss_curve_ = training.curve
-        self.n_iter_ = training.n_iter
-        self.n_evaluations_ = training.n_evaluations
-        self.stop_reason_ = training.reason
+    def _choose(self, training, alphas, shape, splits):
+        """The place of the alpha with the lowest mean held-out loss, whose members are kept."""
+        self._forget("validation_", "alphas_")
+        best = 0
+        if splits is not None:
+            self.alphas_ = np.array(alphas, dtype=float)
+            self.validation_loss_ = training.held_out.reshape(shape)
+            self.validation_curve_ = training.held_out_curve.reshape(*shape, -1)
+            best = int(np.argmin(self.validation_loss_.mean(axis=(1, 2))))
+        self.alpha_ = float(alphas[best])
+        n_kept = shape[1] * shape[2]
+        return slice(best * n_kept, (best + 1) * n_kept)
+
+    def _keep(self, layout, training, kept, loss):
+        """What the members `kept` have come to, and what prediction has to know."""
+        self._keep_controls(layout, training.flat[kept])
+        self.n_iter_ = training.n_iter[kept]
+        self.loss_ = training.J[kept]
+        self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1]
+        self.n_evaluations_ = training.n_evaluations[kept]
+        self.stop_reason_ = training.reason[kept]
         # Prediction follows what was fitted, not parameters that were set since.
-        self._fitted_recipe = recipe
-        self._fitted_loss = loss
+        self._fitted_recipe, self._fitted_loss = self._recipe(), loss
+        self._forget("_adam")
+
+    def _keep_controls(self, layout, flat):
+        self._forget("V_", "nu_")
+        self.n_outputs_ = layout.n_outputs
+        for name, part in layout.views(flat)._asdict().items():
+            if part is not None:
+                setattr(self, f"{name}_", np.ascontiguousarray(part))
 
     def _warn_unless_converged(self):
+        """Warn of reasons to worry that half of the members or more share."""
+
+        def common(reason):
+            return 2 * np.sum(self.stop_reason_ == reason) >= len(self.stop_reason_)
+
         if np.any(self.stop_reason_ == INTERRUPTED):
             warnings.warn(
                 "Training interrupted: the best iterate so far is kept.",
@@ -142,7 +300,7 @@ class NetworkEstimator(BaseEstimator):
                 stacklevel=USER,
             )
             return
-        if np.any(self.stop_reason_ == MAX_ITER):
+        if common(MAX_ITER):
             warnings.warn(
                 f"Training ended at max_iter={self.max_iter} before the objective settled "
                 f"(tol={self.tol}). Increase max_iter or tol, or scale the data.",
@@ -150,9 +308,10 @@ class NetworkEstimator(BaseEstimator):
                 stacklevel=USER,
             )
         for reason in (SLOW, STALLED):
-            if np.any(early := self.stop_reason_ == reason):
+            if common(reason):
+                least = self.n_iter_[self.stop_reason_ == reason].min()
                 warnings.warn(
-                    f"Training ended after {self.n_iter_[early].min()} iterations ({reason}): "
+                    f"Training ended after {least} iterations ({reason}): "
                     "the objective is steep and yet only tiny steps lower it. Scale X, for example "
                     "with StandardScaler, or take a smaller h, or a smooth activation"
                     f"{self._more_advice()}.",
@@ -164,8 +323,10 @@ class NetworkEstimator(BaseEstimator):
         """What else may be tried where training has ended early."""
         return ""
 
-    def _controls(self):
-        return Controls(self.K_, self.b_, self.h_, self.W_, self.mu_)
+    def _controls(self, members=slice(None)):
+        """The fitted controls of some members."""
+        parts = (getattr(self, f"{name}_", None) for name in Controls._fields)
+        return Controls(*(part if part is None else part[members] for part in parts))
 
     def _fitted_network(self):
         return self._network(self._fitted_recipe)
@@ -180,8 +341,10 @@ class NetworkEstimator(BaseEstimator):
 
         With a `refinement`, each step is taken as so many shorter ones with the same controls.
         """
-        X = self._validated(X)
-        z = outputs(self._fitted_network(), refined(self._controls(), refinement), X)
+        return self._members_outputs(refined(self._controls(), refinement), self._validated(X))
+
+    def _members_outputs(self, U, X):
+        z = outputs(self._fitted_network(), U, X)
         if not np.isfinite(z).all():
             raise ValueError(
                 f"The network's output is not finite for {(~np.isfinite(z)).any((0, 1)).sum()} of "
@@ -190,205 +353,17 @@ class NetworkEstimator(BaseEstimator):
             )
         return z
 
-
-class NetworkClassifier(ClassifierMixin, NetworkEstimator):
-    """The part of the classifiers that knows about classes."""
-
-    _parameter_constraints: dict = {
-        **NetworkEstimator._parameter_constraints,
-        "loss": [StrOptions({"log_loss", "squared_error"})],
-    }
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Fit the network to training data.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data, best scaled to unit variance.  float32 is kept, everything else becomes
-            float64.
-        y : array-like of shape (n_samples,)
-            Class labels: numbers, booleans or strings.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; the data loss is the weighted mean.  None means equal weights.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is not as described, if there is only one class, or if the
-            objective is not finite at the start; the estimator is then left as it was.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If training ended at `max_iter`, or where the objective is steep and yet only tiny steps
-            lower it, or none.
-        UserWarning
-            If training was interrupted with Ctrl-C; the best iterate is kept.
-        """
-        with _unchanged_on_error(self), audible(self.verbose):
-            X, y = validate_data(self, X, y, dtype=FLOATS)
-            check_classification_targets(y)
-            weights = _normalised_weights(sample_weight, X)
-            self.classes_, codes = np.unique(y, return_inverse=True)
-            present = self.classes_[np.unique(codes[weights > 0])]
-            if len(present) < 2:
-                raise ValueError(
-                    "y must hold at least two classes with a positive sample_weight, in "
-                    f"{X.dtype} and beside the largest weight; got one class, {present[0]}."
-                )
-            log_loss = "logistic" if len(self.classes_) == 2 else "softmax"
-            loss = log_loss if self.loss == "log_loss" else "squared"
-            return self._train(X, self._targets(codes), weights, loss)
-
-    def _targets(self, codes):
-        """One column of zeros and ones for two classes, else one such column per class."""
-        if len(self.classes_) == 2:
-            return codes[:, None] == 1
-        return codes[:, None] == np.arange(len(self.classes_))
-
-    def _codes(self, y):
-        """The places of the labels `y` in `classes_`."""
-        index = {label: k for k, label in enumerate(self.classes_)}
-        if not index.keys() >= set(y):
-            raise ValueError(f"y holds labels that are not among the classes {self.classes_}.")
-        return np.array([index[label] for label in y], dtype=int)
-
-    def decision_function(self, X):
-        """Log-odds of the second class, or log-probabilities of all.
-
-        They are those of the averaged probabilities of the members, so for two classes and one
-        member the network's output itself.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, log(p / (1 - p)) of ``classes_[1]``; else log p of every class.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X has other features than in `fit`, or entries that are not finite, or lies so far
-            outside the training data that the network overflows; or if the stage equations of an
-            implicit scheme could not be solved for a sample, with sample, layer and residual.
-        """
-        log_proba = self._log_proba(X)
-        if len(self.classes_) == 2:
-            return log_proba[1] - log_proba[0]
-        return np.ascontiguousarray(log_proba.T)
-
-    def predict_proba(self, X):
-        """Class probabilities, averaged over the members.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of `classes_`.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As `decision_function`.
-        """
-        with quiet():
-            return np.ascontiguousarray(np.exp(self._log_proba(X)).T)
-
-    def predict_log_proba(self, X):
-        """Logarithms of the class probabilities, exact also where those underflow.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Log-probabilities, in the order of `classes_`.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As `decision_function`.
-        """
-        return np.ascontiguousarray(self._log_proba(X).T)
-
-    def predict(self, X):
-        """The class of the highest probability.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels out of `classes_`.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As `decision_function`.
-        """
-        most_likely = self._log_proba(X).argmax(axis=0)
-        return self.classes_[most_likely]
-
-    def _log_proba(self, X, refinement=1):
-        """Logarithm of the members' mean probabilities, (n_classes, n_samples)."""
-        z = self._outputs(X, refinement)
-        with quiet():
-            log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
-            total = np.logaddexp.reduce(log_proba, axis=0)
-            return total - np.log(len(log_proba), dtype=log_proba.dtype)
+    def _out_of_fold_outputs(self, splits, X):
+        """Split by split, the held-out samples and what the split's members say of them."""
+        for s in range(len(splits)):
+            rows = splits.rows(s)
+            members = slice(s * self.n_members, (s + 1) * self.n_members)
+            yield rows, self._members_outputs(self._controls(members), X[rows])
 
 
-def _normalised_weights(sample_weight, X):
-    """The weights in the dtype of X, (n_samples,), with sum one."""
-    if sample_weight is None or isinstance(sample_weight, Real):
-        sample_weight = np.full(len(X), 1.0 if sample_weight is None else sample_weight)
-    weights = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    if weights.shape != (len(X),):
-        raise ValueError(f"sample_weight.shape == {weights.shape}, expected {(len(X),)}.")
-    if np.any(weights < 0):
-        raise ValueError(
-            f"sample_weight must not be negative; its least entry is {weights.min()}. "
-            "Leave samples out with a weight of 0."
-        )
-    if not np.any(weights > 0):
-        raise ValueError("sample_weight is zero for all samples; at least one must be positive.")
-    with quiet():  # weights may vanish beside others
-        weights = weights / weights.max()  # first, so that the sum cannot overflow
-        return (weights / weights.sum()).astype(X.dtype)
-
-
-@contextmanager
-def _unchanged_on_error(estimator):
-    """Give the estimator back as it was when the block raises."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+def _tournament(shape):
+    """The tournament of alphas × splits × restarts, or None where there is only one candidate."""
+    n_alphas, n_splits, n_members = shape
+    if n_alphas == 1:
+        return None
+    return Tournament(np.repeat(np.arange(n_alphas), n_splits * n_members))

@@ -2,106 +2,150 @@
 
 from __future__ import annotations
 
-from sklearn.utils._param_validation import StrOptions
-
-from ._estimator import NetworkClassifier
-from .engine.constraints import both, bounded_steps
-from .engine.networks import feed_forward, ode_net
-from .engine.schemes import TABLEAUX, as_tableau
-from .engine.solvability import solvable_stages
-from .engine.tableaux import ButcherTableau
+from ._classification import NetworkClassifier
+from ._networks import FeedForward, ODENet
 
 __all__ = ["FeedForwardClassifier", "ODENetClassifier"]
 
-LONGEST_STEP = 2.0  # times h, for learned steps of implicit schemes whose controls are bounded
 
+class ODENetClassifier(ODENet, NetworkClassifier):
+    """Neural ODE classifier: residual networks as Runge-Kutta discretisations.
 
-class ODENetClassifier(NetworkClassifier):
-    """Neural ODE classifier: a residual network as a Runge-Kutta discretisation.
+    The features, lifted to n_channels dimensions, are the initial value of the ODE y′ = σ(K(t) y +
+    b(t)). They are carried to time N·h by N steps of a Runge-Kutta scheme, and an affine readout of
+    the final state gives the logits. All of it is trained, the steps h if wished; the gradient is
+    the discrete costate (adjoint) equation of the scheme, exact to rounding.
 
-    The features are the initial value of the ODE y′ = tanh(K(t) y + b(t)).  They are carried to
-    time N·h by N steps of a Runge-Kutta scheme, and an affine readout of the final state gives the
-    logits.  K, b, the readout and, if wished, the steps h are trained; the gradient is the discrete
-    costate (adjoint) equation of the scheme, exact to rounding.
+    By default the model is an average over folds: each network is trained on all folds but one and
+    stopped by the loss on that one, which also chooses the penalty alpha.
 
     Parameters
     ----------
     scheme : str, ButcherTableau or tuple (A, b, c), default="euler"
-        The Runge-Kutta scheme.  Explicit: "euler" (the residual network), "heun", "midpoint",
-        "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38".  Implicit: "implicit_euler",
+        The Runge-Kutta scheme. Explicit: "euler" (the residual network), "heun", "midpoint",
+        "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
-        "lobatto_iiia4", "lobatto_iiic4".  Or a tableau of your own.  An explicit scheme costs what
+        "lobatto_iiia4", "lobatto_iiic4". Or a tableau of your own. An explicit scheme costs what
         "euler" costs times the number of its stages, an implicit one several times more.
     N : int, default=3
         Number of layers, that is of steps of the scheme.
-    h : float, default=1.0
+    h : float, default=0.5
         Length of a step, in units of time; the start value where the steps are learned.
     learn_step : bool or "simplex", default=False
         Whether each layer's step is trained: freely, in which case it may become negative, or on
         the simplex {hℓ ≥ 0, Σ hℓ = N·h}, which in deep networks makes many of them exactly zero.
     stage_guard : {"bound", "reject"}, default="bound"
         What implicit schemes do against stage equations without a solution, which explicit ones do
-        not have.  "bound": every trial K is projected onto a set on which each stage equation has
-        exactly one solution, whatever the sample.  Learned steps are then kept within 2h, and since
+        not have. "bound": every trial K is projected onto a set on which each stage equation has
+        exactly one solution, whatever the sample. Learned steps are then kept within 2h, and since
         the set is the smaller the longer a step may become, it is smaller than for fixed ones.
         "reject": a trial with a stage equation that cannot be solved is only rejected, and a
-        shorter step tried.  Then training may end at the border of what can be solved, and
-        `predict` may meet a sample beyond it, which is an error.
-    n_channels : int, default=None
-        Dimension of the state; features are padded with zeros.  None means n_features.  More
+        shorter step tried. Then training may end at the border of what can be solved, and `predict`
+        may meet a sample beyond it, which is an error.
+    n_channels : int or "auto", default="auto"
+        Dimension of the state. "auto" means 24; with ``lift="pad"`` at least n_features. More
         channels let the flow do what is topologically impossible in fewer dimensions.
+    lift : {"pad", "linear"}, default="linear"
+        How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
+        for which n_channels has to be at least n_features.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
         The function σ of the vector field σ(K y + b).
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
-    alpha : float, default=3e-3
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖²).
-    solver : {"gd"}, default="gd"
-        Gradient descent with backtracking, as published.
+    alpha : float, sequence of float or "auto", default="auto"
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
+        the lowest mean held-out loss is taken, see `cv`; "auto" stands for (1e-4, 1e-3, 3e-3,
+        1e-2), and for 1e-3 where nothing is held out.
+    smoothness : float, default=0.0
+        Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
+        to layer.
+    cv : "auto", int, splitter, iterable or None, default="auto"
+        Which samples are held out.
+    n_members : int, default=1
+        Number of networks trained from different random starts, in every fold. All are averaged.
+    solver : {"lbfgs", "gd", "adam", "adam+lbfgs"}, default="lbfgs"
+        "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
+        "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
+        then L-BFGS from the best point.
     line_search : {"armijo", "lipschitz"}, default="armijo"
-        How steps of gradient descent are found: "armijo" tries twice the last step and halves it
-        until the objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz
-        constant.  Both are of the published experiments.
-    max_iter : int, default=500
-        Largest number of iterations.
+        How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
+        objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
+        Both are of the published experiments.
+    batch_size : int or "auto", default="auto"
+        Samples per mini-batch of Adam; "auto" means min(200, n_samples). With n_samples, Adam goes
+        by the full gradient.
+    learning_rate_init : float, default=0.01
+        Learning rate of Adam in its first epoch.
+    learning_rate_decay : float, default=0.0
+        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e).
+    max_iter : int, default=200
+        Largest number of iterations; of epochs, with Adam.
     tol : float, default=1e-4
-        Training ends once the objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations; see `stop_reason_`.
+        A network's training ends once the objective has fallen by less than `tol` over the last
+        `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
+        many; see `stop_reason_`.
     n_iter_no_change : int, default=10
         See `tol`.
-    n_members : int, default=1
-        Number of networks, trained side by side from different random starts; their predicted
-        probabilities are averaged.
+    early_stopping : bool, default=False
+        With ``cv=None``, whether a share of the samples is held out for early stopping, and never
+        trained on.
+    validation_fraction : float, default=0.1
+        The share of the samples that is held out by early stopping, and by ``cv="auto"`` where it
+        makes a single split.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply those of the samples, in the training and in the
+        held-out losses. "balanced" gives every class the same total weight.
+    warm_start : bool, default=False
+        Whether `fit` starts from what the last one has come to, instead of at random. The random
+        splits are then the same again.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO.  Where the application has not configured logging, the lines appear
-        on stderr.
+        "skode" at level INFO. Where the application has not configured logging, the lines appear on
+        stderr.
     random_state : int, RandomState instance or None, default=None
-        Determines the random start of K and b.
+        Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
+        batches.
 
     Attributes
     ----------
-    K_ : ndarray of shape (n_members, N, n_channels, n_channels)
-        Weights of the layers.
-    b_ : ndarray of shape (n_members, N, n_channels)
+    K_ : ndarray of shape (n_networks, N, n_channels, n_channels)
+        Weights of the layers. The networks are those of all folds and restarts, fold by fold.
+    b_ : ndarray of shape (n_networks, N, n_channels)
         Biases of the layers.
-    h_ : ndarray of shape (n_members, N)
+    h_ : ndarray of shape (n_networks, N)
         Steps of the layers.
-    W_ : ndarray of shape (n_members, n_outputs, n_channels)
+    W_ : ndarray of shape (n_networks, n_outputs, n_channels)
         Weights of the readout.
-    mu_ : ndarray of shape (n_members, n_outputs)
+    mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
-    loss_ : ndarray of shape (n_members,)
-        Final objective, penalty included.
-    loss_curve_ : ndarray of shape (n_members, n_iterations + 1)
-        Objective at the start and after each iteration; NaN after a member has ended.
-    n_iter_ : ndarray of shape (n_members,)
+    V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
+        The lift of the features, with ``lift="linear"``.
+    alpha_ : float
+        The penalty that was chosen.
+    alphas_ : ndarray of shape (n_alphas,)
+        The candidates. This and the next ones are there where samples are held out.
+    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_members)
+        The lowest held-out loss of every network; that of a candidate that was clearly behind, as
+        far as it came.
+    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_members, n_iterations + 1)
+        Held-out loss at the start and after each iteration; NaN after a network has ended.
+    oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        What `decision_function` would say of each sample by the networks that were not trained on
+        it; NaN for samples that are never held out.
+    oof_score_ : float
+        Accuracy of the same, weighted with `sample_weight`.
+    loss_ : ndarray of shape (n_networks,)
+        Objective of the networks, penalty included.
+    loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
+        Objective at the start and after each iteration; NaN after a network has ended.
+    n_iter_ : ndarray of shape (n_networks,)
         Iterations of this fit.
-    n_evaluations_ : ndarray of shape (n_members,)
-        Evaluations of the objective.
-    stop_reason_ : ndarray of str of shape (n_members,)
-        "converged", "max_iter", "slow progress" (the gradient is steep and yet only tiny steps
-        lower the objective: scale X), "no acceptable step" or "interrupted".
+    n_evaluations_ : ndarray of shape (n_networks,)
+        Evaluations of the objective on all samples.
+    stop_reason_ : ndarray of str of shape (n_networks,)
+        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter", "slow
+        progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
+        acceptable step" or "interrupted".
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     n_outputs_ : int
@@ -113,7 +157,7 @@ class ODENetClassifier(NetworkClassifier):
 
     See Also
     --------
-    FeedForwardClassifier : The same network without the ODE.
+    FeedForwardClassifier : The same networks without the ODE.
 
     References
     ----------
@@ -127,36 +171,44 @@ class ODENetClassifier(NetworkClassifier):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skode import ODENetClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> network = ODENetClassifier(scheme="heun", tol=1e-3, random_state=0)
-    >>> model = make_pipeline(StandardScaler(), network).fit(X, y)
-    >>> bool(model.score(X, y) > 0.9)
+    >>> model = make_pipeline(StandardScaler(), ODENetClassifier(random_state=0)).fit(X, y)
+    >>> bool(model[-1].oof_score_ > 0.9)
     True
     """
 
     _parameter_constraints: dict = {
         **NetworkClassifier._parameter_constraints,
-        "scheme": [StrOptions(set(TABLEAUX)), ButcherTableau, tuple, list],
-        "stage_guard": [StrOptions({"bound", "reject"})],
+        **ODENet._parameter_constraints,
     }
 
     def __init__(
         self,
         scheme="euler",
         N=3,
-        h=1.0,
+        h=0.5,
         learn_step=False,
         *,
         stage_guard="bound",
-        n_channels=None,
+        n_channels="auto",
+        lift="linear",
         activation="tanh",
         loss="log_loss",
-        alpha=3e-3,
-        solver="gd",
+        alpha="auto",
+        smoothness=0.0,
+        cv="auto",
+        n_members=1,
+        solver="lbfgs",
         line_search="armijo",
-        max_iter=500,
+        batch_size="auto",
+        learning_rate_init=0.01,
+        learning_rate_decay=0.0,
+        max_iter=200,
         tol=1e-4,
         n_iter_no_change=10,
-        n_members=1,
+        early_stopping=False,
+        validation_fraction=0.1,
+        class_weight=None,
+        warm_start=False,
         verbose=0,
         random_state=None,
     ):
@@ -166,53 +218,35 @@ class ODENetClassifier(NetworkClassifier):
         self.learn_step = learn_step
         self.stage_guard = stage_guard
         self.n_channels = n_channels
+        self.lift = lift
         self.activation = activation
         self.loss = loss
         self.alpha = alpha
+        self.smoothness = smoothness
+        self.cv = cv
+        self.n_members = n_members
         self.solver = solver
         self.line_search = line_search
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate_decay = learning_rate_decay
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
-        self.n_members = n_members
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
 
-    def _recipe(self):
-        scheme = self.scheme
-        if not isinstance(scheme, str):
-            tableau = as_tableau(scheme)
-            scheme = (tableau.A, tableau.b, tableau.c)
-        return {"scheme": scheme, "activation": self.activation, "h": float(self.h)}
 
-    def _network(self, recipe):
-        return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
+class FeedForwardClassifier(FeedForward, NetworkClassifier):
+    """Feed-forward baseline: the networks of `ODENetClassifier` without the ODE.
 
-    def _more_advice(self):
-        if self.stage_guard == "bound" or self._fitted_network().tableau.explicit:
-            return ""
-        return ", or stage_guard='bound', as stage equations may be about to lose their solution"
-
-    def _constraint(self, layout, network):
-        steps = super()._constraint(layout, network)
-        if self.stage_guard == "reject" or network.tableau.explicit:
-            return steps
-        longest = self.h
-        if self.learn_step == "simplex":
-            longest *= self.N
-        elif self.learn_step:
-            longest *= LONGEST_STEP
-            steps = bounded_steps(layout, longest)
-        free = self.learn_step and self.learn_step != "simplex"
-        return both(steps, solvable_stages(layout, network.tableau, longest, either_sign=free))
-
-
-class FeedForwardClassifier(NetworkClassifier):
-    """Feed-forward baseline: the network of `ODENetClassifier` without the ODE.
-
-    Its layers are y⁺ = h σ(K y + b) instead of y⁺ = y + h σ(K y + b).  Everything else but the
-    default of N, from the start to the training and the readout, is the same, so that with equal
-    parameters a difference between the two is due to the ODE.
+    The layers are y⁺ = h σ(K y + b) instead of y⁺ = y + h σ(K y + b). Everything else but the
+    defaults of N and h is the same, so that with equal parameters a difference between the two is
+    due to the ODE.
 
     Parameters
     ----------
@@ -221,50 +255,112 @@ class FeedForwardClassifier(NetworkClassifier):
     h : float, default=1.0
         Factor of a layer; the start value where it is learned.
     learn_step : bool or "simplex", default=False
-        Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}.  A
+        Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
-    n_channels : int, default=None
-        Width of the layers; features are padded with zeros.  None means n_features.
+    n_channels : int or "auto", default="auto"
+        Width of the layers. "auto" means 24; with ``lift="pad"`` at least n_features. More channels
+        let the flow do what is topologically impossible in fewer dimensions.
+    lift : {"pad", "linear"}, default="linear"
+        How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
+        for which n_channels has to be at least n_features.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
         The function σ of the layers.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs.
-    alpha : float, default=3e-3
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖²).
-    solver : {"gd"}, default="gd"
-        Gradient descent with backtracking.
+    alpha : float, sequence of float or "auto", default="auto"
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
+        the lowest mean held-out loss is taken, see `cv`; "auto" stands for (1e-4, 1e-3, 3e-3,
+        1e-2), and for 1e-3 where nothing is held out.
+    smoothness : float, default=0.0
+        Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
+        to layer.
+    cv : "auto", int, splitter, iterable or None, default="auto"
+        Which samples are held out.
+    n_members : int, default=1
+        Number of networks trained from different random starts, in every fold. All are averaged.
+    solver : {"lbfgs", "gd", "adam", "adam+lbfgs"}, default="lbfgs"
+        "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
+        "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
+        then L-BFGS from the best point.
     line_search : {"armijo", "lipschitz"}, default="armijo"
-        How steps of gradient descent are found; see `ODENetClassifier`.
-    max_iter : int, default=500
-        Largest number of iterations.
+        How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
+        objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
+        Both are of the published experiments.
+    batch_size : int or "auto", default="auto"
+        Samples per mini-batch of Adam; "auto" means min(200, n_samples). With n_samples, Adam goes
+        by the full gradient.
+    learning_rate_init : float, default=0.01
+        Learning rate of Adam in its first epoch.
+    learning_rate_decay : float, default=0.0
+        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e).
+    max_iter : int, default=200
+        Largest number of iterations; of epochs, with Adam.
     tol : float, default=1e-4
-        Training ends once the objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations; see `stop_reason_`.
+        A network's training ends once the objective has fallen by less than `tol` over the last
+        `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
+        many; see `stop_reason_`.
     n_iter_no_change : int, default=10
         See `tol`.
-    n_members : int, default=1
-        Number of networks, trained side by side from different random starts; their predicted
-        probabilities are averaged.
+    early_stopping : bool, default=False
+        With ``cv=None``, whether a share of the samples is held out for early stopping, and never
+        trained on.
+    validation_fraction : float, default=0.1
+        The share of the samples that is held out by early stopping, and by ``cv="auto"`` where it
+        makes a single split.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply those of the samples, in the training and in the
+        held-out losses. "balanced" gives every class the same total weight.
+    warm_start : bool, default=False
+        Whether `fit` starts from what the last one has come to, instead of at random. The random
+        splits are then the same again.
     verbose : int, default=0
-        1 logs every tenth of `max_iter` and how training ended, 2 every iteration; see
-        `ODENetClassifier`.
+        1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
+        "skode" at level INFO. Where the application has not configured logging, the lines appear on
+        stderr.
     random_state : int, RandomState instance or None, default=None
-        Determines the random start of K and b.
+        Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
+        batches.
 
     Attributes
     ----------
-    K_ : ndarray of shape (n_members, N, n_channels, n_channels)
-        Weights of the layers.
-    b_ : ndarray of shape (n_members, N, n_channels)
+    K_ : ndarray of shape (n_networks, N, n_channels, n_channels)
+        Weights of the layers. The networks are those of all folds and restarts, fold by fold.
+    b_ : ndarray of shape (n_networks, N, n_channels)
         Biases of the layers.
-    h_ : ndarray of shape (n_members, N)
+    h_ : ndarray of shape (n_networks, N)
         Factors of the layers.
-    W_ : ndarray of shape (n_members, n_outputs, n_channels)
+    W_ : ndarray of shape (n_networks, n_outputs, n_channels)
         Weights of the readout.
-    mu_ : ndarray of shape (n_members, n_outputs)
+    mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
-    loss_, loss_curve_, n_iter_, n_evaluations_, stop_reason_ : ndarrays
-        How training went; see `ODENetClassifier`.
+    V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
+        The lift of the features, with ``lift="linear"``.
+    alpha_ : float
+        The penalty that was chosen.
+    alphas_ : ndarray of shape (n_alphas,)
+        The candidates. This and the next ones are there where samples are held out.
+    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_members)
+        The lowest held-out loss of every network; that of a candidate that was clearly behind, as
+        far as it came.
+    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_members, n_iterations + 1)
+        Held-out loss at the start and after each iteration; NaN after a network has ended.
+    oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        What `decision_function` would say of each sample by the networks that were not trained on
+        it; NaN for samples that are never held out.
+    oof_score_ : float
+        Accuracy of the same, weighted with `sample_weight`.
+    loss_ : ndarray of shape (n_networks,)
+        Objective of the networks, penalty included.
+    loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
+        Objective at the start and after each iteration; NaN after a network has ended.
+    n_iter_ : ndarray of shape (n_networks,)
+        Iterations of this fit.
+    n_evaluations_ : ndarray of shape (n_networks,)
+        Evaluations of the objective on all samples.
+    stop_reason_ : ndarray of str of shape (n_networks,)
+        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter", "slow
+        progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
+        acceptable step" or "interrupted".
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     n_outputs_ : int
@@ -285,9 +381,8 @@ class FeedForwardClassifier(NetworkClassifier):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skode import FeedForwardClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> network = FeedForwardClassifier(tol=1e-3, random_state=0)
-    >>> model = make_pipeline(StandardScaler(), network).fit(X, y)
-    >>> bool(model.score(X, y) > 0.9)
+    >>> model = make_pipeline(StandardScaler(), FeedForwardClassifier(random_state=0)).fit(X, y)
+    >>> bool(model[-1].oof_score_ > 0.9)
     True
     """
 
@@ -297,16 +392,26 @@ class FeedForwardClassifier(NetworkClassifier):
         h=1.0,
         learn_step=False,
         *,
-        n_channels=None,
+        n_channels="auto",
+        lift="linear",
         activation="tanh",
         loss="log_loss",
-        alpha=3e-3,
-        solver="gd",
+        alpha="auto",
+        smoothness=0.0,
+        cv="auto",
+        n_members=1,
+        solver="lbfgs",
         line_search="armijo",
-        max_iter=500,
+        batch_size="auto",
+        learning_rate_init=0.01,
+        learning_rate_decay=0.0,
+        max_iter=200,
         tol=1e-4,
         n_iter_no_change=10,
-        n_members=1,
+        early_stopping=False,
+        validation_fraction=0.1,
+        class_weight=None,
+        warm_start=False,
         verbose=0,
         random_state=None,
     ):
@@ -314,20 +419,24 @@ class FeedForwardClassifier(NetworkClassifier):
         self.h = h
         self.learn_step = learn_step
         self.n_channels = n_channels
+        self.lift = lift
         self.activation = activation
         self.loss = loss
         self.alpha = alpha
+        self.smoothness = smoothness
+        self.cv = cv
+        self.n_members = n_members
         self.solver = solver
         self.line_search = line_search
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate_decay = learning_rate_decay
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
-        self.n_members = n_members
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
-
-    def _recipe(self):
-        return {"activation": self.activation, "h": float(self.h)}
-
-    def _network(self, recipe):
-        return feed_forward(recipe["activation"])

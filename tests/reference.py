@@ -23,7 +23,7 @@ def logistic(z):
 
 # Sums over the outputs of (outputs, samples); c holds zeros and ones.
 LOSSES = {
-    "squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(0),
+    "logistic_squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(0),
     "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z)[0],
     "softmax": lambda z, c: np.log(np.exp(z).sum(0)) - (c * z).sum(0),
 }

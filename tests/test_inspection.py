@@ -53,7 +53,7 @@ def mean_loss(model, k, states, labels, classes):
     z = model.W_[k] @ states.T + model.mu_[k][:, None]
     c = (labels == 1)[None, :] if classes == 2 else labels == np.arange(classes)[:, None]
     if model.loss == "squared_error":
-        return reference.LOSSES["squared"](z, c).mean()
+        return reference.LOSSES["logistic_squared"](z, c).mean()
     return reference.LOSSES["logistic" if classes == 2 else "softmax"](z, c).mean()
 
 

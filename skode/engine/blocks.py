@@ -1,4 +1,4 @@
-"""Blocks of samples: how many fit the cache, and their channel-major states.
+"""Blocks of samples: how many fit the cache, and their channel-major features.
 
 Whatever the engine computes over samples is a sum, or a sequence, over blocks.  That bounds its
 memory whatever the number of samples is, and fixes the order of summation by the shapes alone.
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .arrays import Array, Scratch, device, namespace
+from .controls import Controls
 
-__all__ = ["block_size", "block_state", "blocks"]
+__all__ = ["block_size", "blocks", "features"]
 
 STATE_BYTES = 256 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
 FEWEST_SAMPLES = 128  # below this the calls themselves cost more than what they compute
@@ -28,18 +29,20 @@ def blocks(n_samples: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_samples))
 
 
-def block_state(X: Array, rows: slice, n_channels: int, like: Array, scratch: Scratch) -> Array:
-    """y⁰ of the samples `rows` of `X`, (1, n_channels, samples), padded with zeros.
+def features(X: Array, rows: slice, n_channels: int, U: Controls, scratch: Scratch) -> Array:
+    """The features of the samples `rows` of `X`, channel-major, (1, features, samples).
 
-    The block alone is brought to the dtype of the controls, `like`, and to channel-major order, so
-    that `X` may be a read-only memory map.
+    Where no map of the network's own lifts them to the channels, they are padded with zeros, so that
+    they are the state y⁰.  The block alone is brought to the dtype of the controls and to
+    channel-major order, so that `X` may be a read-only memory map.
     """
     xp = scratch.xp
-    block = xp.astype(xp.permute_dims(X[rows, :], (1, 0)), like.dtype, copy=False)
+    block = xp.astype(xp.permute_dims(X[rows, :], (1, 0)), U.K.dtype, copy=False)
     n_features, size = block.shape
-    y = scratch((1, n_channels, size), "input")
+    height = n_channels if U.V is None else n_features
+    y = scratch((1, height, size), "input")
     if y is None:
-        padding = xp.zeros((n_channels - n_features, size), dtype=block.dtype, device=device(X))
+        padding = xp.zeros((height - n_features, size), dtype=block.dtype, device=device(X))
         return xp.concat([block, padding], axis=0)[None, ...]
     y[0, :n_features, :] = block
     y[0, n_features:, :] = 0.0

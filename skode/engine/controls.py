@@ -18,7 +18,9 @@ class Controls(NamedTuple):
     """The controls of every member, or a gradient with respect to them.
 
     Shapes, with the leading axis of the members left out: K (n_layers, n_channels, n_channels),
-    b (n_layers, n_channels), h (n_layers,), W (n_outputs, n_channels), mu (n_outputs,).
+    b (n_layers, n_channels), h (n_layers,), W (n_outputs, n_channels), mu (n_outputs,), and for
+    networks that lift the features by a map of their own V (n_channels, n_features) and
+    nu (n_channels,), which elsewhere are None.
     """
 
     K: Array
@@ -26,6 +28,8 @@ class Controls(NamedTuple):
     h: Array
     W: Array
     mu: Array
+    V: Array = None
+    nu: Array = None
 
 
 def refined(U: Controls, times: int) -> Controls:
@@ -52,28 +56,35 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each named part of the controls lies in the flat row of a member."""
+    """Where each named part of the controls lies in the flat row of a member.
+
+    `lifted` is the number of features that a learned map lifts to the channels; 0 where the
+    features are padded with zeros.
+    """
 
     n_layers: int
     n_channels: int
     n_outputs: int
+    lifted: int = 0
 
     @cached_property
     def shapes(self) -> Controls:
         """The shape of every part, for one member."""
-        N, n, q = self.n_layers, self.n_channels, self.n_outputs
-        return Controls(K=(N, n, n), b=(N, n), h=(N,), W=(q, n), mu=(q,))
+        N, n, q, d = self.n_layers, self.n_channels, self.n_outputs, self.lifted
+        lift = {"V": (n, d), "nu": (n,)} if d else {}
+        return Controls(K=(N, n, n), b=(N, n), h=(N,), W=(q, n), mu=(q,), **lift)
 
     @cached_property
     def slices(self) -> Controls:
         """The place of every part in the flat row."""
-        ends = list(accumulate(math.prod(shape) for shape in self.shapes))
+        shapes = [shape for shape in self.shapes if shape is not None]
+        ends = list(accumulate(map(math.prod, shapes)))
         return Controls(*map(slice, [0, *ends], ends))
 
     @property
     def size(self) -> int:
         """Number of controls of one member."""
-        return int(self.slices.mu.stop)
+        return max(int(part.stop) for part in self.slices if part is not None)
 
     def views(self, flat: Array) -> Controls:
         """The named parts of `flat`, of shape (members, size)."""
@@ -82,13 +93,15 @@ class Layout:
             *(
                 xp.reshape(flat[:, part], (flat.shape[0], *shape))
                 for part, shape in zip(self.slices, self.shapes, strict=True)
+                if part is not None
             )
         )
 
     def flatten(self, controls: Controls) -> Array:
         """The flat rows, (members, size), of named parts."""
-        xp = namespace(*controls)
-        return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in controls], axis=1)
+        parts = [part for part in controls if part is not None]
+        xp = namespace(*parts)
+        return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in parts], axis=1)
 
     def mask(self, free: Collection[str], like: Array) -> Array:
         """A flat row, True on the parts named in `free` and False on the parts held fixed.
@@ -96,7 +109,7 @@ class Layout:
         Raises
         ------
         ValueError
-            If a name is not one of K, b, h, W, mu.
+            If a name is not that of a part.
         """
         if unknown := set(free) - set(Controls._fields):
             raise ValueError(
@@ -108,5 +121,6 @@ class Layout:
             [
                 xp.full(math.prod(shape), name in free, dtype=xp.bool, device=device(like))
                 for name, shape in zip(Controls._fields, self.shapes, strict=True)
+                if shape is not None
             ]
         )

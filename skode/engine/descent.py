@@ -1,17 +1,81 @@
-"""Descent directions."""
+"""Descent with backtracking, every member at its own pace.
+
+Every round evaluates one trial point per running member, all in one batch.  A member whose trial is
+accepted moves there; the others take a shorter step in the next round.  No member waits for the line
+search of another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from .arrays import Array, device, host, quiet, to_host
+from .directions import Direction
+from .line_search import LineSearch
+from .record import Record, inner
 
-from .arrays import Array
-
-__all__ = ["SOLVERS"]
-
-
-def steepest(g: Array) -> Array:
-    """Gradient descent: d = -g."""
-    return -g
+__all__ = ["Backtracking"]
 
 
-SOLVERS: dict[str, Callable[[Array], Array]] = {"gd": steepest}
+class Backtracking:
+    """Rounds of trial points along a direction.
+
+    Parameters
+    ----------
+    record : Record
+        The members, where they are.
+    direction : Direction
+    line_search : LineSearch
+    """
+
+    def __init__(self, record: Record, direction: Direction, line_search: LineSearch) -> None:
+        self.record, self.direction, self.line_search = record, direction, line_search
+        self.t = host.full(record.running.shape, line_search.first_step)
+        nobody = host.zeros(record.running.shape, dtype=bool)
+        with quiet():
+            self.d = direction(record, nobody, None)
+
+    def round(self, tol: float) -> Array:
+        """One trial point for every running member: move there, or shorten the step.
+
+        Returns a mask of the members whose trial rounding cannot tell from their present point.
+        """
+        record, t = self.record, self.t
+        xp, u, g = record.xp, record.u, record.g
+        J = record.J[record.running]
+        step = xp.asarray(t, dtype=u.dtype, device=device(u))[:, None]
+        with quiet():
+            trial = record.project(u + step * self.d)
+            found = record.evaluate(trial)
+            move = trial - u
+            products = [
+                inner(g, move),
+                inner(move, move),
+                inner(u, u),
+                inner(found.gradient, found.gradient),
+            ]
+            held_out = found.J if found.held_out is None else found.held_out
+            # One transfer to the host for all that the decisions need.
+            J_trial, held_out, slope, distance2, size2, norm2 = to_host(
+                xp.stack([found.J, held_out, *products])
+            )
+            standing = distance2 <= xp.finfo(u.dtype).eps ** 2 * size2
+            accepted = (
+                self.line_search.accepts(J, J_trial, slope, distance2, t)
+                & (slope <= 0)
+                & host.isfinite(norm2)
+                & ~standing
+            )
+            record.n_evaluations[record.running] += 1
+            self.t = self.line_search.next_step(t, accepted, J, J_trial, slope)
+            record.move(accepted, trial, found.gradient, J_trial, held_out, tol)
+            # A direction that leads nowhere may be due to what it remembers.
+            renewed = self.direction.forget((standing | ~(slope <= 0)) & ~accepted)
+            self.t[renewed] = self.line_search.first_step
+            mask = xp.asarray(accepted | renewed, device=device(u))[:, None]
+            self.d = xp.where(mask, self.direction(record, accepted, move), self.d)
+        return standing & ~renewed
+
+    def keep(self, staying: Array) -> None:
+        """Members have left the batch: go on with the rows `staying`."""
+        self.d = self.record.xp.take(self.d, staying, axis=0)
+        self.t = self.t[to_host(staying)]
+        self.direction.keep(staying)

@@ -6,16 +6,19 @@ trial point ũ = project(u + t d) is accepted where
     J(ũ) ≤ J + θ ⟨g, ũ - u⟩ + (κ / 2t) ‖ũ - u‖².
 
 *Lipschitz* is θ = 1, κ = 1 with t = 1/L.  *Armijo* is κ = 0; for ũ = u - t g it reads
-J(ũ) ≤ J - θ t ‖g‖².
+J(ũ) ≤ J - θ t ‖g‖².  Along a quasi-Newton direction, whose natural step is 1, *interpolation* asks
+for little and goes to the minimum of the parabola through J, its slope and J(ũ) after a rejected trial.
+Reference: Nocedal, Wright, "Numerical Optimization" (2006), section 3.5.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .arrays import Array, host
 
-__all__ = ["LINE_SEARCHES", "LineSearch"]
+__all__ = ["INTERPOLATION", "LINE_SEARCHES", "LineSearch"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class LineSearch:
         The first trial step of all, and a bound on the later ones.
     growth, reduction : float
         Factors of the step after an accepted and after a rejected trial.
+    least_reduction : float, optional
+        Where it is given, a rejected step is reduced to the minimum of the parabola, but not below
+        this share of it, nor above `reduction`.
     """
 
     decrease: float
@@ -40,6 +46,7 @@ class LineSearch:
     largest_step: float
     growth: float
     reduction: float
+    least_reduction: float | None = None
 
     def accepts(self, J: Array, J_trial: Array, slope: Array, distance2: Array, t: Array) -> Array:
         """Which trials are good enough; one that is not a number is not.
@@ -50,11 +57,14 @@ class LineSearch:
         bound = J + self.decrease * slope + self.curvature / (2 * t) * distance2
         return J_trial <= bound  # False where J_trial is NaN or +inf
 
-    def next_step(self, t: Array, accepted: Array) -> Array:
-        """The step of the next trial."""
-        return host.where(
-            accepted, host.minimum(t * self.growth, self.largest_step), t * self.reduction
-        )
+    def next_step(self, t: Array, accepted: Array, J: Array, J_trial: Array, slope: Array) -> Array:
+        """The step of the next trial; the arguments are those of `accepts`."""
+        shorter = host.full_like(t, self.reduction)
+        if self.least_reduction is not None:
+            minimum = -slope / (2 * (J_trial - J - slope))  # as a share of t
+            minimum = host.where(host.isfinite(minimum), minimum, self.reduction)
+            shorter = host.clip(minimum, self.least_reduction, self.reduction)
+        return host.where(accepted, host.minimum(t * self.growth, self.largest_step), t * shorter)
 
 
 LINE_SEARCHES: dict[str, LineSearch] = {
@@ -73,3 +83,13 @@ LINE_SEARCHES: dict[str, LineSearch] = {
         decrease=0.4, curvature=0.0, first_step=1.0, largest_step=10.0, growth=2.0, reduction=0.5
     ),
 }
+
+INTERPOLATION = LineSearch(
+    decrease=1e-4,
+    curvature=0.0,
+    first_step=1.0,
+    largest_step=1.0,
+    growth=math.inf,  # each iteration begins with the natural step
+    reduction=0.5,
+    least_reduction=0.1,
+)

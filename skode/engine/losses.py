@@ -23,12 +23,12 @@ class Loss:
     ----------
     value_and_slope : callable (xp, z, c) -> (array, array)
         ℓ(z, c), of shape (members, samples), and ∂ℓ/∂z, of the shape of z.
-    log_proba : callable (xp, z) -> array of shape (members, classes, samples)
-        Logarithms of the class probabilities.
+    log_proba : callable (xp, z) -> array of shape (members, classes, samples), optional
+        Logarithms of the class probabilities, where the targets are classes.
     """
 
     value_and_slope: Callable[[Namespace, Array, Array], tuple[Array, Array]]
-    log_proba: Callable[[Namespace, Array], Array]
+    log_proba: Callable[[Namespace, Array], Array] | None = None
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:
@@ -53,13 +53,13 @@ def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
 # --- squared error of the logistic outputs: ½ |C(z) - c|², Benning et al. (2021)
 
 
-def _squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+def _logistic_squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
     C = _logistic(xp, z)
     miss = C - c
     return 0.5 * xp.sum(miss * miss, axis=1), miss * C * (1.0 - C)
 
 
-def _squared_log_proba(xp: Namespace, z: Array) -> Array:
+def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
     if z.shape[1] == 1:
         return _binary_log_proba(xp, z)
     return _normalised_log_proba(xp, -softplus(xp, -z))  # logistic outputs, made to sum to one
@@ -80,8 +80,17 @@ def _softmax_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
     return total[:, 0, :] - xp.sum(c * z, axis=1), xp.exp(z - total) - c
 
 
+# --- regression: half the squared error, averaged over the outputs
+
+
+def _squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+    miss = z - c
+    return 0.5 * xp.mean(miss * miss, axis=1), miss / z.shape[1]
+
+
 LOSSES: dict[str, Loss] = {
-    "squared": Loss(_squared, _squared_log_proba),
+    "logistic_squared": Loss(_logistic_squared, _logistic_squared_log_proba),
     "logistic": Loss(_binary_log_loss, _binary_log_proba),
     "softmax": Loss(_softmax_log_loss, _normalised_log_proba),
+    "squared": Loss(_squared),
 }

@@ -14,7 +14,7 @@ from .solvability import uniquely_solvable
 from .stages import Step, adjoint_step, step
 from .tableaux import ButcherTableau
 
-__all__ = ["Network", "feed_forward", "ode_net", "readout"]
+__all__ = ["Network", "feed_forward", "lift", "ode_net", "readout"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,15 @@ def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
 def feed_forward(activation: str = "tanh") -> Network:
     """The feed-forward baseline y⁺ = h σ(K y + b), which is no ODE."""
     return Network(TABLEAUX["euler"], AffineField(ACTIVATIONS[activation]), carry=0.0)
+
+
+def lift(U: Controls, x: Array, scratch: Scratch) -> Array:
+    """The state y⁰ = V x + ν of the features x, or x itself where there is no such map."""
+    if U.V is None:
+        return x
+    xp = scratch.xp
+    y = xp.matmul(U.V, x, out=scratch((*U.nu.shape, x.shape[2]), "lift"))
+    return xp.add(y, U.nu[:, :, None], out=y)
 
 
 def readout(U: Controls, y: Array) -> Array:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from .arrays import Array, Scratch, host, namespace, quiet, to_host
-from .blocks import block_size, block_state, blocks
+from .blocks import block_size, blocks, features
 from .controls import Controls
 from .implicit import Status
-from .networks import Network, readout
+from .networks import Network, lift, readout
 from .stages import Step
 
 __all__ = ["UnsolvedStagesError", "outputs", "trajectories"]
@@ -120,4 +120,4 @@ def _inputs(U: Controls, X: Array, block: int | None) -> Iterator[tuple[Array, S
     members, _, n_channels, _ = U.K.shape
     scratch = Scratch(U.K)
     for rows in blocks(X.shape[0], block or block_size(members, n_channels, U.K)):
-        yield block_state(X, rows, n_channels, U.K, scratch), scratch
+        yield lift(U, features(X, rows, n_channels, U, scratch), scratch), scratch

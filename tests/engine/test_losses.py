@@ -34,7 +34,8 @@ def test_value_against_the_textbook_and_slope_against_complex_steps(loss, xp):
 
 
 @pytest.mark.parametrize(
-    ("loss", "q"), [("squared", 1), ("squared", 3), ("logistic", 1), ("softmax", 3)]
+    ("loss", "q"),
+    [("logistic_squared", 1), ("logistic_squared", 3), ("logistic", 1), ("softmax", 3)],
 )
 @given(data=st.data())
 def test_probabilities_sum_to_one_far_out_too(loss, q, data):

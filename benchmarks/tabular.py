@@ -1,0 +1,107 @@
+"""The classifiers beside scikit-learn's on tabular data: accuracy, log-loss and time.
+
+    python benchmarks/tabular.py [--data FOLDER] [--sets iris wine] [--json FILE]
+
+Every *.csv of FOLDER is a data set: a header, the classes in the last column, `target`; columns
+that are not numbers are categories.  Without FOLDER the sets are those that come with scikit-learn.
+Every model has its default parameters, but for max_iter=500 of MLPClassifier, and one thread.
+"""
+
+import csv
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from comparison import DataSet, Metric, argument_parser, compare, parse
+from sklearn import datasets
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+
+from skode import FeedForwardClassifier, ODENetClassifier
+
+MODELS = {
+    "ODENet": ODENetClassifier,
+    "FeedForward": FeedForwardClassifier,
+    "MLP": partial(MLPClassifier, max_iter=500),
+    "SVC": SVC,
+    "HistGB": HistGradientBoostingClassifier,
+    "Logistic": LogisticRegression,
+}
+METRICS = [Metric("accuracy", "accuracy/%", 1e-2, 2), Metric("log_loss", "log-loss", digits=4)]
+
+
+def numbers_or_categories(column):
+    try:
+        return np.array(column, dtype=float)
+    except ValueError:
+        return np.array(column, dtype=object)
+
+
+def data_set(columns, y):
+    """Numbers are standardised and categories one-hot encoded, fold by fold."""
+    kinds = {"numbers": [], "categories": []}
+    for j, column in enumerate(columns):
+        kinds["categories" if column.dtype == object else "numbers"].append(j)
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    prepare = ColumnTransformer(
+        [("numbers", StandardScaler(), kinds["numbers"]), ("one_hot", one_hot, kinds["categories"])]
+    )
+    about = (
+        f"{len(y)} samples, {len(kinds['numbers'])} numbers, {len(kinds['categories'])} categories,"
+        f" {len(np.unique(y))} classes"
+    )
+    return DataSet(np.column_stack(columns), y, prepare, about)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        header, *rows = filter(None, csv.reader(file))
+    if header[-1] != "target":
+        raise ValueError(f"{path}: the last column is {header[-1]!r} and should be 'target'")
+    *columns, target = zip(*rows, strict=True)
+    return data_set([numbers_or_categories(column) for column in columns], np.array(target))
+
+
+def bundled(load):
+    X, y = load(return_X_y=True)
+    return data_set(list(X.T), y)
+
+
+def loaders(folder):
+    """Calls that load the data sets, by name."""
+    if folder is None:
+        names = ("iris", "wine", "breast_cancer", "digits")
+        return {name: partial(bundled, getattr(datasets, f"load_{name}")) for name in names}
+    return {path.stem: partial(read, path) for path in sorted(folder.glob("*.csv"))}
+
+
+def score(model, data, test, predicted):
+    scores = {"accuracy": accuracy_score(data.y[test], predicted), "log_loss": None}
+    if hasattr(model, "predict_proba"):
+        # A class with few members may be absent from the training folds: its probability is zero,
+        # which log_loss takes as the smallest positive one.
+        classes = np.unique(data.y)
+        P = np.zeros((len(test), len(classes)))
+        P[:, np.searchsorted(classes, model.classes_)] = model.predict_proba(data.X[test])
+        scores["log_loss"] = log_loss(data.y[test], P, labels=classes)
+    return scores
+
+
+def main():
+    parser = argument_parser(__doc__, MODELS)
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a folder of CSV files")
+    args = parse(parser)
+    sets = loaders(args.data)
+    if not sets:
+        parser.error(f"no *.csv in {args.data}")
+    compare(args, sets, MODELS, StratifiedKFold, score, METRICS)
+
+
+if __name__ == "__main__":
+    main()

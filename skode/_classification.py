@@ -1,0 +1,321 @@
+"""The part of the classifiers that knows about classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from ._estimator import NetworkEstimator, trained_by_adam
+from ._inputs import (
+    FLOATS,
+    Data,
+    checked_weights,
+    class_factors,
+    unchanged_on_error,
+    validation_data,
+)
+from ._verbose import audible
+from .engine.arrays import namespace, quiet
+from .engine.losses import LOSSES
+
+
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):
+    """The part of the classifiers that knows about classes."""
+
+    _parameter_constraints: dict = {
+        **NetworkEstimator._parameter_constraints,
+        "loss": [StrOptions({"log_loss", "squared_error"})],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    # Folds by group need no request of their own under metadata routing.
+    __metadata_request__fit = {"groups": True}
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        groups=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Fit the networks to training data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, best scaled to unit variance.  float32 is kept, everything else becomes
+            float64.
+        y : array-like of shape (n_samples,)
+            Class labels: numbers, booleans or strings.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; training and held-out losses are weighted means.  None means equal
+            weights.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of samples for the splitter `cv`.
+        X_val, y_val : array-likes of shapes (n_val, n_features) and (n_val,), default=None
+            Samples to judge by, in place of those that `cv` holds out.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not as described, if there is only one class, if a split of
+            `cv` leaves a class out of training, or if the objective is not finite at the start; the
+            estimator is then left as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If half of the networks ended at `max_iter`, or where the objective is steep and yet only
+            tiny steps lower it, or none.
+        UserWarning
+            If training was interrupted with Ctrl-C; the best iterates are kept.
+        """
+        with unchanged_on_error(self), audible(self.verbose):
+            X, y = validate_data(self, X, y, dtype=FLOATS)
+            check_classification_targets(y)
+            weights = checked_weights(sample_weight, X)
+            self.classes_, codes = np.unique(y, return_inverse=True)
+            data = self._data(X, codes, weights)
+            self._require_classes(data)
+            validation = None
+            if X_val is not None or y_val is not None:
+                X_val, y_val = validation_data(self, X_val, y_val)
+                weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
+                validation = self._data(X_val, self._codes(y_val, "y_val"), weights_val)
+            self._fit(data, validation, groups, self._loss_name())
+            return self
+
+    @available_if(trained_by_adam)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """One more epoch, on these samples.
+
+        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that goes
+        with it have no part in it, and `n_members` networks are trained; after `fit`, those that it
+        has kept.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Their classes.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever be seen; needed in the first call, and may be left out later.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing in the first call, or other than then; if `y` has labels that are
+            not among them; or if ``class_weight="balanced"``, which takes all data.
+        """
+        with unchanged_on_error(self), audible(self.verbose):
+            first = not hasattr(self, "classes_")
+            if first and classes is None:
+                raise ValueError(
+                    "classes must be given in the first call of partial_fit: all that will ever be "
+                    "seen."
+                )
+            if classes is not None:
+                classes = np.unique(classes)
+                if not first and not np.array_equal(classes, self.classes_):
+                    raise ValueError(
+                        f"classes={classes} are not those of the first call of partial_fit or of "
+                        f"fit, {self.classes_}. Leave them out, or start with a new estimator."
+                    )
+            if self.class_weight == "balanced":
+                raise ValueError(
+                    "class_weight='balanced' takes all data at once, which partial_fit does not "
+                    "see. Give a dict of weights."
+                )
+            X, y = validate_data(self, X, y, dtype=FLOATS, reset=first)
+            check_classification_targets(y)
+            if first:
+                self.classes_ = classes
+            weights = checked_weights(sample_weight, X)
+            self._continue(self._data(X, self._codes(y), weights), self._loss_name())
+            return self
+
+    def _loss_name(self):
+        if self.loss == "squared_error":
+            return "logistic_squared"
+        return "logistic" if len(self.classes_) == 2 else "softmax"
+
+    def _data(self, X, codes, weights):
+        """The samples, with the class weights in their weights."""
+        factors = class_factors(self.class_weight, self.classes_, codes, weights)
+        return Data(X, self._targets(codes), weights * factors[codes], weights, codes)
+
+    def _require_classes(self, data):
+        """Raise unless there are two classes that count in the precision of X."""
+        weights = (data.weights / data.weights.sum()).astype(data.X.dtype)
+        present = self.classes_[np.unique(data.codes[weights > 0])]
+        if len(present) < 2:
+            raise ValueError(
+                "y must hold at least two classes with a positive sample_weight, in "
+                f"{data.X.dtype} and beside the largest weight; got one class, {present[0]}."
+            )
+
+    def _targets(self, codes):
+        """One column of zeros and ones for two classes, else one such column per class."""
+        if len(self.classes_) == 2:
+            return codes[:, None] == 1
+        return codes[:, None] == np.arange(len(self.classes_))
+
+    def _codes(self, y, name="y"):
+        """The places of the labels `y` in `classes_`."""
+        index = {label: k for k, label in enumerate(self.classes_)}
+        if new := set(y) - index.keys():
+            raise ValueError(
+                f"{name} holds labels that are not among the classes {self.classes_}: "
+                f"{sorted(map(str, new))[:5]}."
+            )
+        return np.array([index[label] for label in y], dtype=int)
+
+    def decision_function(self, X):
+        """Log-odds of the second class, or log-probabilities of all.
+
+        They are those of the averaged probabilities of the members, so for two classes and one
+        member the network's output itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes, log(p / (1 - p)) of ``classes_[1]``; else log p of every class.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X has other features than in `fit`, or entries that are not finite, or lies so far
+            outside the training data that the network overflows; or if the stage equations of an
+            implicit scheme could not be solved for a sample, with sample, layer and residual.
+        """
+        return self._decision(self._log_proba(X))
+
+    def _decision(self, log_proba):
+        """What `decision_function` gives, from (n_classes, n_samples)."""
+        if len(self.classes_) == 2:
+            return log_proba[1] - log_proba[0]
+        return np.ascontiguousarray(log_proba.T)
+
+    def predict_proba(self, X):
+        """Class probabilities, averaged over the members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of `classes_`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `decision_function`.
+        """
+        with quiet():
+            return np.ascontiguousarray(np.exp(self._log_proba(X)).T)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the class probabilities, exact also where those underflow.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, in the order of `classes_`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `decision_function`.
+        """
+        return np.ascontiguousarray(self._log_proba(X).T)
+
+    def predict(self, X):
+        """The class of the highest probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels out of `classes_`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `decision_function`.
+        """
+        most_likely = self._log_proba(X).argmax(axis=0)
+        return self.classes_[most_likely]
+
+    def _log_proba(self, X, refinement=1):
+        """Logarithm of the members' mean probabilities, (n_classes, n_samples)."""
+        return self._mean_log_proba(self._outputs(X, refinement))
+
+    def _mean_log_proba(self, z):
+        """The same from the members' outputs, (n_members, n_outputs, n_samples)."""
+        with quiet():
+            log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
+            total = np.logaddexp.reduce(log_proba, axis=0)
+            return total - np.log(len(log_proba), dtype=log_proba.dtype)
+
+    def _keep_out_of_fold(self, parts, data):
+        """Decision and accuracy on held-out samples; averaged where one is held out repeatedly."""
+        total = np.full((len(self.classes_), len(data.X)), -np.inf, dtype=data.X.dtype)
+        times = np.zeros(len(data.X), dtype=data.X.dtype)
+        with quiet():
+            for rows, z in parts:
+                total[:, rows] = np.logaddexp(total[:, rows], self._mean_log_proba(z))
+                times[rows] += 1
+            decision = self._decision(total - np.log(times))
+        decision[times == 0] = np.nan
+        held_out = np.flatnonzero((times > 0) & (data.given_weights > 0))
+        self.oof_decision_function_ = decision
+        self.oof_score_ = accuracy_score(
+            data.codes[held_out],
+            total[:, held_out].argmax(axis=0),
+            sample_weight=data.given_weights[held_out],
+        )

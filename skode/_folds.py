@@ -1,0 +1,151 @@
+"""Which samples are trained on and which are held out, split by split, from `cv` and its kin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from sklearn.model_selection import (
+    KFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+    check_cv,
+)
+
+from .engine.shares import Shares
+
+__all__ = ["Splits", "choose_splits", "validation_split"]
+
+FOLDS = 8
+FEWEST_OF_A_CLASS = 3  # the samples of a smaller class are trained on in every fold
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The splits of the samples, as groups of samples that always play the same part.
+
+    Parameters
+    ----------
+    group : ndarray of shape (n_samples,)
+        Number of the group of each sample.
+    train, held_out : ndarrays of shape (n_splits, n_groups)
+        How often the samples of a group occur on either side of each split.
+    """
+
+    group: np.ndarray
+    train: np.ndarray
+    held_out: np.ndarray
+
+    @classmethod
+    def from_indices(cls, splits, n_samples):
+        """From pairs of index arrays."""
+        splits = list(splits)
+        group = np.zeros(n_samples, dtype=np.intp)
+        for pair in splits:
+            counts = (np.bincount(side, minlength=n_samples) for side in pair)
+            for count in counts:
+                _, group = np.unique(group * (count.max() + 1) + count, return_inverse=True)
+        tables = np.zeros((2, len(splits), group.max() + 1))
+        for s, pair in enumerate(splits):
+            for table, side in zip(tables, pair, strict=True):
+                table[s, group] = np.bincount(side, minlength=n_samples)
+        return cls(group, *tables)
+
+    def __len__(self):
+        return len(self.train)
+
+    def rows(self, split):
+        """The samples that the split holds out."""
+        return np.flatnonzero(self.held_out[split, self.group])
+
+    def check(self, weights, codes, classes):
+        """Raise unless every split has weight on both sides, and every class in training.
+
+        `codes` are the classes of the samples as numbers, or None for regression.
+        """
+        present = None if codes is None else np.bincount(codes, weights, len(classes)) > 0
+        for s in range(len(self)):
+            trained = weights * self.train[s, self.group]
+            held_out = weights * self.held_out[s, self.group]
+            for share, side in ((trained, "trains on"), (held_out, "holds out")):
+                if not share.sum() > 0:
+                    raise ValueError(
+                        f"Split {s} of cv {side} no sample with a positive sample_weight. "
+                        "Take fewer folds, or other splits."
+                    )
+            if codes is not None:
+                missing = present & ~(np.bincount(codes, trained, len(classes)) > 0)
+                if missing.any():
+                    raise ValueError(
+                        f"Split {s} of cv leaves class {classes[missing][0]!r} out of training. "
+                        "Take splits that are stratified, such as cv=5 or StratifiedKFold."
+                    )
+
+    def shares(self, weights, dtype, n_alphas, n_members):
+        """The shares of alphas × splits × restarts, each side of a split with total weight one."""
+        tables = []
+        for table in (self.train, self.held_out):
+            of_group = np.bincount(self.group, weights, table.shape[1])
+            table = table / (table @ of_group)[:, None]
+            tables.append(np.tile(np.repeat(table, n_members, axis=0), (n_alphas, 1)).astype(dtype))
+        return Shares(self.group, *tables)
+
+
+def choose_splits(estimator, weights, codes, groups, seed):
+    """The splits of the estimator's `cv`, or None where nothing is held out.
+
+    `codes` are the classes of the samples as numbers, or None for regression.
+    """
+    cv, n_samples = estimator.cv, len(weights)
+    if cv is None and not estimator.early_stopping:
+        return None
+    if not (cv is None or cv == "auto" or isinstance(cv, Integral)):
+        y = np.zeros(n_samples) if codes is None else codes
+        splitter = check_cv(cv, y, classifier=codes is not None)
+        return Splits.from_indices(splitter.split(np.zeros((n_samples, 1)), y, groups), n_samples)
+    used = np.flatnonzero(weights > 0)  # so that a weight of 0 is like leaving a sample out
+    rare = np.zeros(len(used), dtype=bool)
+    if codes is not None:
+        codes = codes[used]
+        rare = np.bincount(codes)[codes] < FEWEST_OF_A_CLASS
+        codes = codes[~rare]
+    always, others = used[rare], used[~rare]
+    splitter = _splitter(estimator, len(others), codes, seed)
+    if splitter is None:
+        return None
+    splits = splitter.split(np.zeros((len(others), 1)), codes)
+    return Splits.from_indices(
+        [(np.append(others[train], always), others[test]) for train, test in splits], n_samples
+    )
+
+
+def _splitter(estimator, m, codes, seed):
+    """The splitter of m samples, or None where they are too few to hold some out."""
+    smallest = m if codes is None else np.bincount(codes)[np.unique(codes)].min(initial=m)
+    if smallest < 2:
+        return None
+    stratified = codes is not None
+    n_folds = {None: 1, "auto": n_default_folds(m)}.get(estimator.cv, estimator.cv)
+    if n_folds > 1:
+        n_folds = min(n_folds, smallest)
+        shuffle = {"shuffle": True, "random_state": seed} if estimator.cv == "auto" else {}
+        return (StratifiedKFold if stratified else KFold)(n_folds, **shuffle)
+    n_held_out = int(np.ceil(estimator.validation_fraction * m))
+    if stratified:  # each class has to be on either side
+        n_held_out = max(n_held_out, len(np.unique(codes)))
+    return (StratifiedShuffleSplit if stratified else ShuffleSplit)(
+        1, test_size=n_held_out, random_state=seed
+    )
+
+
+def n_default_folds(n_samples):
+    """The number of folds of ``cv="auto"``; 1 stands for one split."""
+    return FOLDS
+
+
+def validation_split(n_samples, n_validation):
+    """One split, whose held-out samples are those that come last."""
+    train, held_out = np.arange(n_samples), n_samples + np.arange(n_validation)
+    return Splits.from_indices([(train, held_out)], n_samples + n_validation)

@@ -1,0 +1,101 @@
+"""Checks of what `fit` is given beside X and y."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_class_weight
+
+FLOATS = (np.float64, np.float32)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples to train on or to judge by.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    targets : ndarray of shape (n_samples, n_outputs)
+        What the network's outputs are compared with.
+    weights : ndarray of shape (n_samples,)
+        Weights of the samples in the losses, class weights included.
+    given_weights : ndarray of shape (n_samples,)
+        Weights of the samples as they were given.
+    codes : ndarray of shape (n_samples,) or None
+        Classes as numbers; None for regression.
+    """
+
+    X: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    given_weights: np.ndarray
+    codes: np.ndarray | None = None
+
+    def __add__(self, other):
+        """These samples, and then the others."""
+        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        return Data(*(None if one is None else np.concatenate([one, two]) for one, two in pairs))
+
+
+def validation_data(estimator, X_val, y_val):
+    """`X_val` and `y_val`, checked as X and y are."""
+    if X_val is None or y_val is None:
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {missing}; validation takes both.")
+    X_val = check_array(X_val, dtype=FLOATS, input_name="X_val")
+    if X_val.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X_val has {X_val.shape[1]} features, but X has {estimator.n_features_in_}."
+        )
+    y_val = np.asarray(y_val)
+    if len(y_val) != len(X_val):
+        raise ValueError(f"X_val has {len(X_val)} samples, but y_val has {len(y_val)}.")
+    return X_val, y_val
+
+
+def checked_weights(sample_weight, X, name="sample_weight"):
+    """The weights as float64, (n_samples,), the largest of them 1."""
+    if sample_weight is None or isinstance(sample_weight, Real):
+        sample_weight = np.full(len(X), 1.0 if sample_weight is None else sample_weight)
+    weights = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name=name)
+    if weights.shape != (len(X),):
+        raise ValueError(f"{name}.shape == {weights.shape}, expected {(len(X),)}.")
+    if np.any(weights < 0):
+        raise ValueError(
+            f"{name} must not be negative; its least entry is {weights.min()}. "
+            "Leave samples out with a weight of 0."
+        )
+    if not np.any(weights > 0):
+        raise ValueError(f"{name} is zero for all samples; at least one must be positive.")
+    return weights / weights.max()  # so that no sum can overflow
+
+
+def class_factors(class_weight, classes, codes, weights):
+    """The factor of each class, (n_classes,).
+
+    "balanced" is w / (K w_c) with the total weight w of all samples, that of the class w_c, and
+    the number of classes K, so that a weight of 2 is like two samples.
+    """
+    if class_weight == "balanced":
+        of_class = np.bincount(codes, weights, len(classes))
+        with np.errstate(divide="ignore"):
+            factors = weights.sum() / ((of_class > 0).sum() * of_class)
+        return np.where(of_class > 0, factors, 0.0)
+    return compute_class_weight(class_weight, classes=classes, y=classes[codes])
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give the estimator back as it was when the block raises."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,0 +1,62 @@
+"""Which network an estimator trains: a discretised ODE, or layers without one."""
+
+from __future__ import annotations
+
+from sklearn.utils._param_validation import StrOptions
+
+from .engine.constraints import both, bounded_steps
+from .engine.networks import feed_forward, ode_net
+from .engine.schemes import TABLEAUX, as_tableau
+from .engine.solvability import solvable_stages
+from .engine.tableaux import ButcherTableau
+
+__all__ = ["FeedForward", "ODENet"]
+
+LONGEST_STEP = 2.0  # times h, for learned steps of implicit schemes whose controls are bounded
+
+
+class ODENet:
+    """Residual networks as Runge-Kutta discretisations of an ODE."""
+
+    _parameter_constraints: dict = {
+        "scheme": [StrOptions(set(TABLEAUX)), ButcherTableau, tuple, list],
+        "stage_guard": [StrOptions({"bound", "reject"})],
+    }
+
+    def _recipe(self):
+        scheme = self.scheme
+        if not isinstance(scheme, str):
+            tableau = as_tableau(scheme)
+            scheme = (tableau.A, tableau.b, tableau.c)
+        return {"scheme": scheme, "activation": self.activation, "h": float(self.h)}
+
+    def _network(self, recipe):
+        return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
+
+    def _more_advice(self):
+        if self.stage_guard == "bound" or self._fitted_network().tableau.explicit:
+            return ""
+        return ", or stage_guard='bound', as stage equations may be about to lose their solution"
+
+    def _constraint(self, layout, network):
+        steps = super()._constraint(layout, network)
+        if self.stage_guard == "reject" or network.tableau.explicit:
+            return steps
+        longest = self.h
+        if self.learn_step == "simplex":
+            longest *= self.N
+        elif self.learn_step:
+            longest *= LONGEST_STEP
+            steps = bounded_steps(layout, longest)
+        free = self.learn_step and self.learn_step != "simplex"
+        return both(steps, solvable_stages(layout, network.tableau, longest, either_sign=free))
+
+
+class FeedForward:
+    """Layers y⁺ = h σ(K y + b)."""
+
+    def _recipe(self):
+        return {"activation": self.activation, "h": float(self.h)}
+
+    def _network(self, recipe):
+        return feed_forward(recipe["activation"])

@@ -1,0 +1,189 @@
+"""The part of the regressors that knows about targets."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, validate_data
+
+from ._estimator import NetworkEstimator, trained_by_adam
+from ._inputs import FLOATS, Data, checked_weights, unchanged_on_error, validation_data
+from ._verbose import audible
+
+
+class NetworkRegressor(RegressorMixin, NetworkEstimator):
+    """Networks whose outputs are the standardised targets."""
+
+    # Folds by group need no request of their own under metadata routing.
+    __metadata_request__fit = {"groups": True}
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        groups=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Fit the networks to training data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, best scaled to unit variance.  float32 is kept, everything else becomes
+            float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets, in any units.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; training and held-out losses are weighted means.  None means equal
+            weights.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of samples for the splitter `cv`.
+        X_val, y_val : array-likes of shapes (n_val, n_features) and like y, default=None
+            Samples to judge by, in place of those that `cv` holds out.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not as described, or if the objective is not finite at the
+            start; the estimator is then left as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If half of the networks ended at `max_iter`, or where the objective is steep and yet only
+            tiny steps lower it, or none.
+        UserWarning
+            If training was interrupted with Ctrl-C; the best iterates are kept.
+        """
+        with unchanged_on_error(self), audible(self.verbose):
+            X, y = self._validated_pair(X, y)
+            weights = checked_weights(sample_weight, X)
+            self._set_scale(y, weights)
+            validation = None
+            if X_val is not None or y_val is not None:
+                X_val, y_val = validation_data(self, X_val, y_val)
+                y_val = check_array(y_val, ensure_2d=False, dtype=X.dtype, input_name="y_val")
+                if y_val.shape[1:] != y.shape[1:]:
+                    raise ValueError(f"y_val has the shape {y_val.shape}, but y has {y.shape}.")
+                weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
+                validation = self._data(X_val, y_val, weights_val)
+            self._fit(self._data(X, y, weights), validation, groups, "squared")
+            return self
+
+    @available_if(trained_by_adam)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """One more epoch, on these samples.
+
+        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that goes
+        with it have no part in it, and `n_members` networks are trained; after `fit`, those that it
+        has kept.  The targets are standardised by mean and deviation of the first call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data is not as described, or y has another number of targets than before.
+        """
+        with unchanged_on_error(self), audible(self.verbose):
+            first = not hasattr(self, "K_")
+            X, y = self._validated_pair(X, y, reset=first)
+            weights = checked_weights(sample_weight, X)
+            if first:
+                self._set_scale(y, weights)
+            if y.shape[1:] != self._mean.shape:
+                raise ValueError(
+                    f"y has the shape {y.shape}, but before it had {self.n_outputs_} target(s)."
+                )
+            self._continue(self._data(X, y, weights), "squared")
+            return self
+
+    def _validated_pair(self, X, y, reset=True):
+        X, y = validate_data(
+            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
+        )
+        return X, y.astype(X.dtype, copy=False)
+
+    def _set_scale(self, y, weights):
+        """Mean and standard deviation of the targets, of one where they are constant."""
+        self._mean = np.average(y, axis=0, weights=weights)
+        deviation = np.sqrt(np.average((y - self._mean) ** 2, axis=0, weights=weights))
+        smallest = 10 * np.finfo(y.dtype).eps * np.abs(self._mean)
+        self._scale = np.where(deviation > smallest, deviation, 1.0)
+
+    def _data(self, X, y, weights):
+        targets = ((y - self._mean) / self._scale).reshape(len(y), -1).astype(X.dtype)
+        return Data(X, targets, weights, weights)
+
+    def predict(self, X):
+        """The targets, averaged over the networks.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, in the units of y.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X has other features than in `fit`, or entries that are not finite, or lies so far
+            outside the training data that the network overflows; or if the stage equations of an
+            implicit scheme could not be solved for a sample, with sample, layer and residual.
+        """
+        return self._mean_prediction(self._outputs(X))
+
+    def _mean_prediction(self, z):
+        """Predictions in the units of y from the networks' outputs."""
+        mean = z.mean(axis=0).T.reshape(-1, *self._mean.shape)
+        return (self._mean + self._scale * mean).astype(z.dtype, copy=False)
+
+    def _keep_out_of_fold(self, parts, data):
+        """Prediction and R² on held-out samples; averaged where one is held out repeatedly."""
+        total = np.zeros((len(data.X), *self._mean.shape), dtype=data.X.dtype)
+        times = np.zeros(len(data.X))
+        for rows, z in parts:
+            total[rows] += self._mean_prediction(z)
+            times[rows] += 1
+        held_out = np.flatnonzero((times > 0) & (data.given_weights > 0))
+        total[times == 0] = np.nan
+        with np.errstate(invalid="ignore"):
+            prediction = (total.T / np.maximum(times, 1)).T.astype(data.X.dtype)
+        self.oof_prediction_ = prediction
+        truth = self._mean + self._scale * data.targets.reshape(total.shape)
+        self.oof_score_ = r2_score(
+            truth[held_out], prediction[held_out], sample_weight=data.given_weights[held_out]
+        )
