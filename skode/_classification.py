@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from ._estimator import NetworkEstimator, trained_by_adam
 from ._inputs import (
@@ -75,15 +75,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the data is not as described, if there is only one class, if a split of
-            `cv` leaves a class out of training, or if the objective is not finite at the start; the
-            estimator is then left as it was.
+            If a parameter or the data is not as described, if there is only one class, if a split
+            of `cv` leaves a class out of training, or if the objective is not finite at the start;
+            the estimator is then left as it was.
 
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter`, or where the objective is steep and yet only
-            tiny steps lower it, or none.
+            If half of the networks ended at `max_iter`, or where the objective is steep and yet
+            only tiny steps lower it, or none.
         UserWarning
             If training was interrupted with Ctrl-C; the best iterates are kept.
         """
@@ -91,14 +91,20 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             X, y = validate_data(self, X, y, dtype=FLOATS)
             check_classification_targets(y)
             weights = checked_weights(sample_weight, X)
+            known = getattr(self, "classes_", None)
             self.classes_, codes = np.unique(y, return_inverse=True)
+            if self.warm_start and known is not None and not np.array_equal(known, self.classes_):
+                raise ValueError(
+                    f"warm_start=True goes on with the classes {known}, but y holds "
+                    f"{self.classes_}. Set warm_start=False to start afresh."
+                )
             data = self._data(X, codes, weights)
             self._require_classes(data)
             validation = None
-            if X_val is not None or y_val is not None:
+            if any(part is not None for part in (X_val, y_val, sample_weight_val)):
                 X_val, y_val = validation_data(self, X_val, y_val)
                 weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
-                validation = self._data(X_val, self._codes(y_val, "y_val"), weights_val)
+                validation = self._data(X_val, self._codes(column_or_1d(y_val), "y_val"), weights_val)
             self._fit(data, validation, groups, self._loss_name())
             return self
 
@@ -107,9 +113,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One more epoch, on these samples.
 
-        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that goes
-        with it have no part in it, and `n_members` networks are trained; after `fit`, those that it
-        has kept.
+        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
+        goes with it have no part in it, and `n_members` networks are trained; after `fit`, those
+        that it has kept.
 
         Parameters
         ----------
@@ -130,8 +136,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If `classes` is missing in the first call, or other than then; if `y` has labels that are
-            not among them; or if ``class_weight="balanced"``, which takes all data.
+            If `classes` is missing in the first call, or other than then; if `y` has labels that
+            are not among them; or if ``class_weight="balanced"``, which takes all data.
         """
         with unchanged_on_error(self), audible(self.verbose):
             first = not hasattr(self, "classes_")
@@ -147,6 +153,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                         f"classes={classes} are not those of the first call of partial_fit or of "
                         f"fit, {self.classes_}. Leave them out, or start with a new estimator."
                     )
+                if len(classes) < 2:
+                    raise ValueError(f"classes must hold at least two classes; got {classes}.")
             if self.class_weight == "balanced":
                 raise ValueError(
                     "class_weight='balanced' takes all data at once, which partial_fit does not "
@@ -172,12 +180,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _require_classes(self, data):
         """Raise unless there are two classes that count in the precision of X."""
-        weights = (data.weights / data.weights.sum()).astype(data.X.dtype)
+        weights = (data.weights / (data.weights.sum() or 1.0)).astype(data.X.dtype)
         present = self.classes_[np.unique(data.codes[weights > 0])]
         if len(present) < 2:
             raise ValueError(
-                "y must hold at least two classes with a positive sample_weight, in "
-                f"{data.X.dtype} and beside the largest weight; got one class, {present[0]}."
+                "y must hold at least two classes with a positive sample_weight and class_weight, "
+                f"in {data.X.dtype} and beside the largest weight; got "
+                f"{f'one class, {present[0]}' if len(present) else 'no class'}."
             )
 
     def _targets(self, codes):

@@ -28,10 +28,22 @@ from .engine.training import SOLVERS, train
 
 USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
 
-ALPHAS = (1e-4, 1e-3, 3e-3, 1e-2)  # the candidates of alpha="auto"
-ALPHA = 1e-3  # what "auto" is where nothing is held out to choose by
-CHANNELS = 24  # of n_channels="auto", at least
+# The candidates of alpha="auto", times the number of samples: a penalty is worth less the more data
+# there are.  The last but one is "auto" where nothing is held out to choose by.
+ALPHAS = (0.1, 0.5, 2.0, 8.0)
+CHANNELS = 24  # of n_channels="auto"
+START = 0.5  # K and b have the variance START²/n_channels at the start
 BATCH = 200  # of batch_size="auto", at most
+
+# Fitted attributes that are there only where samples are held out.
+HELD_OUT_RESULTS = (
+    "alphas_",
+    "validation_loss_",
+    "validation_curve_",
+    "oof_decision_function_",
+    "oof_prediction_",
+    "oof_score_",
+)
 
 
 def trained_by_adam(estimator):
@@ -54,7 +66,7 @@ class NetworkEstimator(BaseEstimator):
         "h": [Interval(Real, 0, None, closed="neither")],
         "learn_step": ["boolean", StrOptions({"simplex"})],
         "n_channels": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "lift": [StrOptions({"pad", "linear"})],
+        "lift": [StrOptions({"auto", "pad", "linear"})],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "smoothness": [Interval(Real, 0, None, closed="left")],
@@ -87,12 +99,11 @@ class NetworkEstimator(BaseEstimator):
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
         self._train(data, splits, loss)
-        self._forget("oof_")
         if splits is not None:
             self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
 
     def _train(self, data, splits, loss):
-        alphas = self._alphas(splits)
+        alphas = self._alphas(splits, np.sum(data.weights > 0))
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
         layout = self._layout(data.X.shape[1], data.targets.shape[1])
         objective = self._objective(layout, data, alphas, shape, splits, loss)
@@ -113,41 +124,47 @@ class NetworkEstimator(BaseEstimator):
 
     def _continue(self, data, loss):
         """One more epoch of Adam on these samples alone."""
-        self._forget("oof_", "validation_", "alphas_")
+        self._forget(*HELD_OUT_RESULTS)
         if first := not hasattr(self, "K_"):
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self.alpha_ = self._alphas(None)[0]
-            self._fitted_loss, self._fitted_recipe = loss, self._recipe()
+            self.alpha_ = self._alphas(None, len(data.X))[0]
         layout = self._layout(data.X.shape[1], data.targets.shape[1])
         n_networks = self.n_members if first else len(self.K_)
-        start = self._random_controls(layout, n_networks) if first else self._controls()
+        if first:
+            start, epochs = self._random_controls(layout, n_networks), 0
+        else:
+            start = self._last_controls(layout, n_networks, "Set them as they were")
+            epochs = int(self.n_iter_.max())
         objective = self._objective(layout, data, [self.alpha_], (1, 1, n_networks), None, loss)
         flat = layout.flatten(start).astype(data.X.dtype)
         record = Record(objective, flat, self._constraint(layout, objective.network))
-        adam = Adam(record, self._schedule(len(data.X)), getattr(self, "_adam", None))
+        adam = Adam(record, self._schedule(len(data.X), epochs), getattr(self, "_adam", None))
         adam.round(self.tol)
         self._adam = adam.state
         self._keep_controls(layout, record.u)
-        history = [] if first else [self.loss_curve_]
+        self._fitted_loss, self._fitted_recipe = loss, self._recipe()
+        history = record.curve[:, :1] if first else self.loss_curve_
         self.loss_ = record.J
-        self.loss_curve_ = np.concatenate([*history, record.J[:, None]], axis=1)
+        self.loss_curve_ = np.concatenate([history, record.J[:, None]], axis=1)
         self.n_iter_ = record.n_iter + (0 if first else self.n_iter_)
         self.n_evaluations_ = record.n_evaluations + (0 if first else self.n_evaluations_)
         self.stop_reason_ = record.reason
 
-    def _forget(self, *prefixes):
+    def _forget(self, *names):
         """Remove what an earlier fit has left."""
-        for name in list(vars(self)):
-            if name.startswith(prefixes):
-                delattr(self, name)
+        for name in names:
+            vars(self).pop(name, None)
 
-    def _alphas(self, splits):
+    def _alphas(self, splits, n_samples):
         """The candidates for the penalty."""
         if isinstance(self.alpha, str):
-            return [ALPHA] if splits is None else list(ALPHAS)
+            return [c / n_samples for c in (ALPHAS[-2:-1] if splits is None else ALPHAS)]
         if isinstance(self.alpha, Real):
             return [self.alpha]
-        alphas = np.asarray(self.alpha, dtype=float)
+        try:
+            alphas = np.asarray(self.alpha, dtype=float)
+        except (TypeError, ValueError):
+            alphas = np.empty(0)
         if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas) & (alphas >= 0)).all():
             raise ValueError(
                 f"alpha={self.alpha!r} must be a number, 'auto', or a sequence of at least one "
@@ -162,15 +179,14 @@ class NetworkEstimator(BaseEstimator):
 
     def _layout(self, n_features, n_outputs):
         n_channels = self.n_channels
-        if self.lift == "linear":
-            n_channels = CHANNELS if n_channels == "auto" else n_channels
-            return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels == "auto":
-            n_channels = max(CHANNELS, n_features)
+            n_channels = max(CHANNELS, n_features) if self.lift == "pad" else CHANNELS
+        if self.lift == "linear" or (self.lift == "auto" and n_channels < n_features):
+            return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels < n_features:
             raise ValueError(
                 f"n_channels={n_channels} is less than the number of features, {n_features}: "
-                "the state has to hold them. Take at least as many, or 'auto', or lift='linear'."
+                "the state has to hold them. Take at least as many, or 'auto', or another lift."
             )
         return Layout(self.N, n_channels, n_outputs)
 
@@ -196,15 +212,17 @@ class NetworkEstimator(BaseEstimator):
             smooth=(self.smoothness, self.h),
         )
 
-    def _schedule(self, n_samples):
+    def _schedule(self, n_samples, epochs=0):
+        """How Adam goes after so many epochs of earlier calls."""
         batch = min(BATCH, n_samples) if self.batch_size == "auto" else self.batch_size
         if batch > n_samples:
             raise ValueError(
                 f"batch_size={batch} is more than the number of samples, {n_samples}. "
                 "Take at most as many, or 'auto'."
             )
-        rng = np.random.RandomState(self._seed)
-        return Schedule(batch, self.learning_rate_init, self.learning_rate_decay, rng)
+        rng = np.random.RandomState([self._seed, epochs])
+        rate = self.learning_rate_init / (1 + self.learning_rate_decay * epochs)
+        return Schedule(batch, rate, self.learning_rate_decay, rng)
 
     def _constraint(self, layout, network):
         """The projection that every trial point goes through."""
@@ -216,21 +234,22 @@ class NetworkEstimator(BaseEstimator):
         """The flat controls that training starts from, the same for every alpha."""
         n_alphas, n_splits, n_members = shape
         if self.warm_start and hasattr(self, "K_"):
-            start = self._last_controls(layout, n_splits * n_members)
+            remedy = "Set warm_start=False to start afresh"
+            start = self._last_controls(layout, n_splits * n_members, remedy)
         else:
             start = self._random_controls(layout, n_splits * n_members)
         return np.tile(layout.flatten(start), (n_alphas, 1))
 
-    def _last_controls(self, layout, n_networks):
-        """Those of the fit before."""
+    def _last_controls(self, layout, n_networks, remedy):
+        """Those of the call before."""
         start = self._controls()
         shapes = [None if shape is None else (n_networks, *shape) for shape in layout.shapes]
         if [None if part is None else part.shape for part in start] != shapes:
             raise ValueError(
-                f"warm_start=True goes on from {len(self.K_)} networks with N={self.K_.shape[1]}, "
+                f"Training goes on from {len(self.K_)} networks with N={self.K_.shape[1]}, "
                 f"n_channels={self.K_.shape[2]} and {self.n_outputs_} outputs; now it would be "
                 f"{n_networks} with N={layout.n_layers}, n_channels={layout.n_channels} and "
-                f"{layout.n_outputs} outputs, or another lift. Set warm_start=False to start afresh."
+                f"{layout.n_outputs} outputs, or another lift. Set warm_start=False to start anew."
             )
         return start if self.learn_step else start._replace(h=np.full_like(start.h, self.h))
 
@@ -244,8 +263,8 @@ class NetworkEstimator(BaseEstimator):
         rng = np.random.RandomState(self._seed)
         M, N, n, q = n_networks, layout.n_layers, layout.n_channels, layout.n_outputs
         start = Controls(
-            K=rng.normal(scale=n**-0.5, size=(M, N, n, n)),
-            b=rng.normal(scale=n**-0.5, size=(M, N, n)),
+            K=rng.normal(scale=START * n**-0.5, size=(M, N, n, n)),
+            b=rng.normal(scale=START * n**-0.5, size=(M, N, n)),
             h=np.full((M, N), float(self.h)),
             W=np.zeros((M, q, n)),
             mu=np.zeros((M, q)),
@@ -257,7 +276,7 @@ class NetworkEstimator(BaseEstimator):
 
     def _choose(self, training, alphas, shape, splits):
         """The place of the alpha with the lowest mean held-out loss, whose members are kept."""
-        self._forget("validation_", "alphas_")
+        self._forget(*HELD_OUT_RESULTS)
         best = 0
         if splits is not None:
             self.alphas_ = np.array(alphas, dtype=float)
@@ -341,7 +360,8 @@ class NetworkEstimator(BaseEstimator):
 
         With a `refinement`, each step is taken as so many shorter ones with the same controls.
         """
-        return self._members_outputs(refined(self._controls(), refinement), self._validated(X))
+        X = self._validated(X)
+        return self._members_outputs(refined(self._controls(), refinement), X)
 
     def _members_outputs(self, U, X):
         z = outputs(self._fitted_network(), U, X)

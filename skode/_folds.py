@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Integral
 
 import numpy as np
@@ -18,7 +19,8 @@ from .engine.shares import Shares
 
 __all__ = ["Splits", "choose_splits", "validation_split"]
 
-FOLDS = 8
+FOLDS = 8  # of the default
+SAMPLES = 16_000  # of all its splits together, unless that is less than one split
 FEWEST_OF_A_CLASS = 3  # the samples of a smaller class are trained on in every fold
 
 
@@ -40,8 +42,10 @@ class Splits:
 
     @classmethod
     def from_indices(cls, splits, n_samples):
-        """From pairs of index arrays."""
-        splits = list(splits)
+        """From pairs of index arrays, or of masks."""
+        splits = [_as_indices(s, pair, n_samples) for s, pair in enumerate(splits)]
+        if not splits:
+            raise ValueError("cv gives no splits; note that an iterator gives them only once.")
         group = np.zeros(n_samples, dtype=np.intp)
         for pair in splits:
             counts = (np.bincount(side, minlength=n_samples) for side in pair)
@@ -79,7 +83,7 @@ class Splits:
                 missing = present & ~(np.bincount(codes, trained, len(classes)) > 0)
                 if missing.any():
                     raise ValueError(
-                        f"Split {s} of cv leaves class {classes[missing][0]!r} out of training. "
+                        f"Split {s} of cv leaves class {classes[missing].tolist()[0]!r} out of training. "
                         "Take splits that are stratified, such as cv=5 or StratifiedKFold."
                     )
 
@@ -91,6 +95,29 @@ class Splits:
             table = table / (table @ of_group)[:, None]
             tables.append(np.tile(np.repeat(table, n_members, axis=0), (n_alphas, 1)).astype(dtype))
         return Shares(self.group, *tables)
+
+
+def _as_indices(number, pair, n_samples):
+    """Both sides of a split as arrays of indices."""
+    message = f"Split {number} of cv must be a pair of arrays of indices or masks"
+    try:
+        sides = [np.asarray(side) for side in pair]
+    except TypeError:
+        raise ValueError(f"{message}; got {pair!r}.") from None
+    for k, side in enumerate(sides):
+        if side.dtype == bool and side.shape == (n_samples,):
+            sides[k] = np.flatnonzero(side)
+        elif not side.size:
+            sides[k] = np.zeros(0, dtype=np.intp)
+    if len(sides) != 2 or any(side.ndim != 1 or side.dtype.kind not in "iu" for side in sides):
+        raise ValueError(f"{message}; got {pair!r}.")
+    for side in sides:
+        if (wrong := side[(side < 0) | (side >= n_samples)]).size:
+            raise ValueError(
+                f"Split {number} of cv names sample {wrong[0]}, but the {n_samples} samples are "
+                f"numbered from 0 to {n_samples - 1}."
+            )
+    return sides
 
 
 def choose_splits(estimator, weights, codes, groups, seed):
@@ -116,6 +143,8 @@ def choose_splits(estimator, weights, codes, groups, seed):
     if splitter is None:
         return None
     splits = splitter.split(np.zeros((len(others), 1)), codes)
+    if cv == "auto":
+        splits = islice(splits, n_default_splits(len(used)))
     return Splits.from_indices(
         [(np.append(others[train], always), others[test]) for train, test in splits], n_samples
     )
@@ -127,10 +156,11 @@ def _splitter(estimator, m, codes, seed):
     if smallest < 2:
         return None
     stratified = codes is not None
-    n_folds = {None: 1, "auto": n_default_folds(m)}.get(estimator.cv, estimator.cv)
-    if n_folds > 1:
-        n_folds = min(n_folds, smallest)
-        shuffle = {"shuffle": True, "random_state": seed} if estimator.cv == "auto" else {}
+    if estimator.cv is not None:
+        shuffle = {}  # as scikit-learn has it for a number of folds
+        if estimator.cv == "auto":
+            shuffle = {"shuffle": True, "random_state": seed}
+        n_folds = min(FOLDS if estimator.cv == "auto" else estimator.cv, smallest)
         return (StratifiedKFold if stratified else KFold)(n_folds, **shuffle)
     n_held_out = int(np.ceil(estimator.validation_fraction * m))
     if stratified:  # each class has to be on either side
@@ -140,9 +170,9 @@ def _splitter(estimator, m, codes, seed):
     )
 
 
-def n_default_folds(n_samples):
-    """The number of folds of ``cv="auto"``; 1 stands for one split."""
-    return FOLDS
+def n_default_splits(n_samples):
+    """How many of the eight splits of ``cv="auto"`` are made, by the number of samples."""
+    return min(FOLDS, max(1, SAMPLES // n_samples))
 
 
 def validation_split(n_samples, n_validation):

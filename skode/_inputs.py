@@ -44,6 +44,8 @@ class Data:
 
 def validation_data(estimator, X_val, y_val):
     """`X_val` and `y_val`, checked as X and y are."""
+    if X_val is None and y_val is None:
+        raise ValueError("sample_weight_val was given without X_val and y_val.")
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}; validation takes both.")
@@ -86,7 +88,13 @@ def class_factors(class_weight, classes, codes, weights):
         with np.errstate(divide="ignore"):
             factors = weights.sum() / ((of_class > 0).sum() * of_class)
         return np.where(of_class > 0, factors, 0.0)
-    return compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    if not (np.isfinite(factors) & (factors >= 0)).all():
+        raise ValueError(
+            f"class_weight={class_weight!r} must hold finite weights that are not negative. "
+            "Leave a class out with a weight of 0."
+        )
+    return factors
 
 
 @contextmanager

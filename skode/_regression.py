@@ -64,8 +64,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter`, or where the objective is steep and yet only
-            tiny steps lower it, or none.
+            If half of the networks ended at `max_iter`, or where the objective is steep and yet
+            only tiny steps lower it, or none.
         UserWarning
             If training was interrupted with Ctrl-C; the best iterates are kept.
         """
@@ -74,7 +74,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             weights = checked_weights(sample_weight, X)
             self._set_scale(y, weights)
             validation = None
-            if X_val is not None or y_val is not None:
+            if any(part is not None for part in (X_val, y_val, sample_weight_val)):
                 X_val, y_val = validation_data(self, X_val, y_val)
                 y_val = check_array(y_val, ensure_2d=False, dtype=X.dtype, input_name="y_val")
                 if y_val.shape[1:] != y.shape[1:]:
@@ -89,9 +89,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     def partial_fit(self, X, y, sample_weight=None):
         """One more epoch, on these samples.
 
-        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that goes
-        with it have no part in it, and `n_members` networks are trained; after `fit`, those that it
-        has kept.  The targets are standardised by mean and deviation of the first call.
+        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
+        goes with it have no part in it, and `n_members` networks are trained; after `fit`, those
+        that it has kept.  The targets are standardised by mean and deviation of the first call.
 
         Parameters
         ----------
@@ -124,6 +124,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
                 )
             self._continue(self._data(X, y, weights), "squared")
             return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def _validated_pair(self, X, y, reset=True):
         X, y = validate_data(

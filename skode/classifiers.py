@@ -45,7 +45,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     n_channels : int or "auto", default="auto"
         Dimension of the state. "auto" means 24; with ``lift="pad"`` at least n_features. More
         channels let the flow do what is topologically impossible in fewer dimensions.
-    lift : {"pad", "linear"}, default="linear"
+    lift : {"auto", "pad", "linear"}, default="auto"
         How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
         for which n_channels has to be at least n_features.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
@@ -84,7 +84,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         A network's training ends once the objective has fallen by less than `tol` over the last
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=20
         See `tol`.
     early_stopping : bool, default=False
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
@@ -190,7 +190,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         *,
         stage_guard="bound",
         n_channels="auto",
-        lift="linear",
+        lift="auto",
         activation="tanh",
         loss="log_loss",
         alpha="auto",
@@ -204,7 +204,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         early_stopping=False,
         validation_fraction=0.1,
         class_weight=None,
@@ -260,7 +260,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     n_channels : int or "auto", default="auto"
         Width of the layers. "auto" means 24; with ``lift="pad"`` at least n_features. More channels
         let the flow do what is topologically impossible in fewer dimensions.
-    lift : {"pad", "linear"}, default="linear"
+    lift : {"auto", "pad", "linear"}, default="auto"
         How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
         for which n_channels has to be at least n_features.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
@@ -299,7 +299,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         A network's training ends once the objective has fallen by less than `tol` over the last
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=20
         See `tol`.
     early_stopping : bool, default=False
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
@@ -393,7 +393,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         learn_step=False,
         *,
         n_channels="auto",
-        lift="linear",
+        lift="auto",
         activation="tanh",
         loss="log_loss",
         alpha="auto",
@@ -407,7 +407,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         early_stopping=False,
         validation_fraction=0.1,
         class_weight=None,

@@ -46,7 +46,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     n_channels : int or "auto", default="auto"
         Dimension of the state. "auto" means 24; with ``lift="pad"`` at least n_features. More
         channels let the flow do what is topologically impossible in fewer dimensions.
-    lift : {"pad", "linear"}, default="linear"
+    lift : {"auto", "pad", "linear"}, default="auto"
         How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
         for which n_channels has to be at least n_features.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
@@ -83,7 +83,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         A network's training ends once the objective has fallen by less than `tol` over the last
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=20
         See `tol`.
     early_stopping : bool, default=False
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
@@ -184,7 +184,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         *,
         stage_guard="bound",
         n_channels="auto",
-        lift="linear",
+        lift="auto",
         activation="tanh",
         alpha="auto",
         smoothness=0.0,
@@ -197,7 +197,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         early_stopping=False,
         validation_fraction=0.1,
         warm_start=False,
@@ -250,7 +250,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     n_channels : int or "auto", default="auto"
         Width of the layers. "auto" means 24; with ``lift="pad"`` at least n_features. More channels
         let the flow do what is topologically impossible in fewer dimensions.
-    lift : {"pad", "linear"}, default="linear"
+    lift : {"auto", "pad", "linear"}, default="auto"
         How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
         for which n_channels has to be at least n_features.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
@@ -287,7 +287,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         A network's training ends once the objective has fallen by less than `tol` over the last
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=20
         See `tol`.
     early_stopping : bool, default=False
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
@@ -376,7 +376,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         learn_step=False,
         *,
         n_channels="auto",
-        lift="linear",
+        lift="auto",
         activation="tanh",
         alpha="auto",
         smoothness=0.0,
@@ -389,7 +389,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         early_stopping=False,
         validation_fraction=0.1,
         warm_start=False,

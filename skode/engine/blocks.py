@@ -32,8 +32,8 @@ def blocks(n_samples: int, size: int) -> Iterator[slice]:
 def features(X: Array, rows: slice, n_channels: int, U: Controls, scratch: Scratch) -> Array:
     """The features of the samples `rows` of `X`, channel-major, (1, features, samples).
 
-    Where no map of the network's own lifts them to the channels, they are padded with zeros, so that
-    they are the state y⁰.  The block alone is brought to the dtype of the controls and to
+    Where no map of the network's own lifts them to the channels, they are padded with zeros, so
+    that they are the state y⁰.  The block alone is brought to the dtype of the controls and to
     channel-major order, so that `X` may be a read-only memory map.
     """
     xp = scratch.xp

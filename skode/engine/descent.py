@@ -1,8 +1,8 @@
 """Descent with backtracking, every member at its own pace.
 
 Every round evaluates one trial point per running member, all in one batch.  A member whose trial is
-accepted moves there; the others take a shorter step in the next round.  No member waits for the line
-search of another.
+accepted moves there; the others take a shorter step in the next round.  No member waits for the
+line search of another.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class Steepest:
 class LBFGS:
     """The limited-memory BFGS direction d = -H g in its compact form.
 
-    With the last pairs s = ũ - u, y = g̃ - g as columns of S and Y, R the upper triangle of SᵀY, D its
-    diagonal and γ = ⟨s, y⟩/⟨y, y⟩ of the last pair,
+    With the last pairs s = ũ - u, y = g̃ - g as columns of S and Y, R the upper triangle of SᵀY, D
+    its diagonal and γ = ⟨s, y⟩/⟨y, y⟩ of the last pair,
 
         H g = γ g + S R⁻ᵀ ((D + γ YᵀY) R⁻¹ Sᵀg - γ Yᵀg) - γ Y R⁻¹ Sᵀg.
 

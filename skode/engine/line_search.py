@@ -7,8 +7,8 @@ trial point ũ = project(u + t d) is accepted where
 
 *Lipschitz* is θ = 1, κ = 1 with t = 1/L.  *Armijo* is κ = 0; for ũ = u - t g it reads
 J(ũ) ≤ J - θ t ‖g‖².  Along a quasi-Newton direction, whose natural step is 1, *interpolation* asks
-for little and goes to the minimum of the parabola through J, its slope and J(ũ) after a rejected trial.
-Reference: Nocedal, Wright, "Numerical Optimization" (2006), section 3.5.
+for little and goes to the minimum of the parabola through J, its slope and J(ũ) after a rejected
+trial. Reference: Nocedal, Wright, "Numerical Optimization" (2006), section 3.5.
 """
 
 from __future__ import annotations

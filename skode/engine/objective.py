@@ -2,8 +2,8 @@
 
     J(U) = Σi wi ℓ(W yᴺi + μ, ci) + ½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σℓ ‖Uℓ⁺¹ - Uℓ‖²/h
 
-for every member of the batch at once, and from the same forward pass the held-out loss, which is the
-first sum with other weights.
+for every member of the batch at once, and from the same forward pass the held-out loss, which is
+the first sum with other weights.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ def l2(U: Controls, alpha: Array) -> tuple[Array, Controls]:
 def smoothness(U: Controls, beta: float, h: float) -> tuple[Array, tuple[Array, Array]]:
     """½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h over the layers, with U = (K, b), and its gradient (∂K, ∂b).
 
-    It is ½ β ∫ ‖dU/dt‖² dt of controls that are interpolated in time.  Steps that are learned do not
-    enter: h is the nominal one.
+    It is ½ β ∫ ‖dU/dt‖² dt of controls that are interpolated in time.  Steps that are learned do
+    not enter: h is the nominal one.
     """
     xp = namespace(U.K)
     value, gradient = 0.0, []

@@ -1,8 +1,8 @@
 """Candidates that are clearly behind leave early.
 
-Candidates differ in their penalty; each has one member per fold and restart.  What counts is the mean of the
-members' held-out losses, and the same folds are the same samples, so that differences between two
-candidates are taken fold by fold.
+Candidates differ in their penalty; each has one member per fold and restart.  What counts is the
+mean of the members' held-out losses, and the same folds are the same samples, so that differences
+between two candidates are taken fold by fold.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Tournament:
         self._next = FIRST
 
     def behind(self, record: Record) -> Array:
-        """The running members whose candidate is clearly behind, as a mask; notes down why they end.
+        """The running members whose candidate is clearly behind, as a mask; notes down why they
+        end.
 
         A candidate is clearly behind when the best held-out losses of its members exceed those of
         the leader by more than two standard errors, and by more than what the last iterations have

@@ -19,6 +19,7 @@ from .tournament import Tournament
 
 __all__ = ["SOLVERS", "train"]
 
+DEFAULT = Stopping()
 ADAM_SHARE = 0.6  # of the iterations, before L-BFGS takes over
 
 
@@ -53,7 +54,7 @@ def train(
     line_search: str = "armijo",
     schedule: Schedule | None = None,
     project: Callable[[Array], Array] = unconstrained,
-    stopping: Stopping = Stopping(),
+    stopping: Stopping = DEFAULT,
     tournament: Tournament | None = None,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> Training:
@@ -62,8 +63,8 @@ def train(
     Parameters
     ----------
     solver : {"gd", "lbfgs", "adam", "adam+lbfgs"}
-        Gradient descent and L-BFGS with backtracking, Adam on mini-batches, or Adam for the first 60
-        percent of the iterations, from whose best point L-BFGS goes on.
+        Gradient descent and L-BFGS with backtracking, Adam on mini-batches, or Adam for the first
+        60 percent of the iterations, from whose best point L-BFGS goes on.
     line_search : {"armijo", "lipschitz"}
         The rule of gradient descent.
     schedule : Schedule, optional
@@ -71,12 +72,12 @@ def train(
     project : callable
         Projection of flat controls onto the constraints, applied to every trial point.
     stopping : Stopping
-        A member ends after `max_iter` iterations; or once its objective has fallen by less than `tol`
-        over the last `n_iter_no_change` of them, which with ``tol=0`` never happens; or once its trial
-        point is its present one up to rounding.  It has then converged, unless the gradient is still
-        steep: ‖project(u - g) - u‖² > 100 `tol`, or 100 roundings of J where those are more.  And it
-        ends, where there is a held-out loss, once that has not fallen by `tol` for
-        `n_iter_no_change` iterations.
+        A member ends after `max_iter` iterations; or once its objective has fallen by less than
+        `tol` over the last `n_iter_no_change` of them, which with ``tol=0`` never happens; or once
+        its trial point is its present one up to rounding.  It has then converged, unless the
+        gradient is still steep: ‖project(u - g) - u‖² > 100 `tol`, or 100 roundings of J where
+        those are more.  And it ends, where there is a held-out loss, once that has not fallen by
+        `tol` for `n_iter_no_change` iterations.
     tournament : Tournament, optional
         Ends members that have no chance any more to be chosen.
     on_iteration : callable (n_iter, J), optional
