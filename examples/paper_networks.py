@@ -22,11 +22,11 @@ import numpy as np
 from skode import datasets
 from skode.engine.constraints import simplex_steps, unconstrained
 from skode.engine.controls import Controls, Layout
-from skode.engine.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import outputs
+from skode.engine.record import Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training import train
 
@@ -57,7 +57,8 @@ def fit(network, layout, X, y, start, weights, rule, max_iter, free, project=unc
     objective = Objective(
         network, layout, LOSSES["logistic_squared"], X, y[:, None], weights, np.zeros(SEEDS), free
     )
-    return train(objective, start, LINE_SEARCHES[rule], project=project, max_iter=max_iter, tol=0.0)
+    stopping = Stopping(max_iter, tol=0.0)
+    return train(objective, start, "gd", line_search=rule, project=project, stopping=stopping)
 
 
 def four_networks(problem, quick):

@@ -25,11 +25,11 @@ import numpy as np
 from skode import datasets
 from skode.engine.constraints import unconstrained
 from skode.engine.controls import Controls, Layout
-from skode.engine.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import outputs, trajectories
+from skode.engine.record import Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.solvability import solvable_stages
 from skode.engine.training import train
@@ -60,16 +60,17 @@ class Watched(Objective):
         self.best = np.full(SEEDS, np.inf)
         self.row, self.longest_row = np.zeros(SEEDS, dtype=int), np.zeros(SEEDS, dtype=int)
 
-    def value_and_gradient(self, flat, members=None):
+    def evaluate(self, flat, members=None, with_gradient=True):
         """As the objective's, and recorded."""
-        J, gradient = super().value_and_gradient(flat, members)
+        evaluation = super().evaluate(flat, members, with_gradient)
+        J = evaluation.J
         rows = np.arange(SEEDS) if members is None else members
         self.unsolved[rows] += np.isinf(J)
         progress = self.best[rows] > J
         self.row[rows] = np.where(progress, 0, self.row[rows] + 1)
         self.longest_row = np.maximum(self.longest_row, self.row)
         self.best[rows] = np.minimum(J, self.best[rows])
-        return J, gradient
+        return evaluation
 
 
 def fit(X, y, scheme, guard, max_iter):
@@ -95,8 +96,7 @@ def fit(X, y, scheme, guard, max_iter):
         free=("K", "b", "W", "mu"),
     )
     project = solvable_stages(LAYOUT, tableau, H) if guard == "bound" else unconstrained
-    rule = LINE_SEARCHES["armijo"]
-    training = train(objective, start, rule, project=project, max_iter=max_iter, tol=0.0)
+    training = train(objective, start, "gd", project=project, stopping=Stopping(max_iter, tol=0.0))
     return ode_net(tableau), training, objective
 
 
@@ -129,7 +129,7 @@ def report(problem, name, network, training, objective):
 
 def draw(on_features, on_flow, X, y, network, training):
     """The first network: its classes in the plane of the features, and the flow of the points."""
-    U = Controls(*(part[:1] for part in LAYOUT.views(training.flat)))
+    U = LAYOUT.views(training.flat[:1])
     low, high = X.min(axis=0) - 0.2, X.max(axis=0) + 0.2
     grid = np.meshgrid(*np.linspace(low, high, 200).T)
     z = outputs(network, U, np.stack([g.ravel() for g in grid], axis=1))[0, 0]

@@ -52,12 +52,11 @@ def compare(X, y):
 
 
 def search(X, y):
-    """The best scheme, number of layers and kind of steps."""
-    pipeline = make_pipeline(StandardScaler(), ODENetClassifier(max_iter=100, random_state=0))
+    """The best scheme and number of layers."""
+    pipeline = make_pipeline(StandardScaler(), ODENetClassifier(random_state=0))
     grid = {
         "odenetclassifier__scheme": ["euler", "heun"],
         "odenetclassifier__N": [2, 4],
-        "odenetclassifier__learn_step": [False, True, "simplex"],
     }
     result = GridSearchCV(pipeline, grid, cv=FOLDS, n_jobs=2).fit(X, y)
     best = {key.split("__")[1]: value for key, value in result.best_params_.items()}
@@ -73,8 +72,9 @@ def draw(path):
     from skode.plotting import TrajectoryDisplay
 
     X, y = make_spirals(300, random_state=0)
+    # One network in the plane, so that there is a flow to look at.
     model = ODENetClassifier(
-        scheme="heun", N=12, h=0.25, alpha=1e-4, max_iter=1500, random_state=0
+        "heun", N=12, h=0.25, n_channels=2, alpha=1e-4, cv=None, max_iter=500, random_state=0
     ).fit(X, y)
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained")

@@ -104,7 +104,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             if any(part is not None for part in (X_val, y_val, sample_weight_val)):
                 X_val, y_val = validation_data(self, X_val, y_val)
                 weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
-                validation = self._data(X_val, self._codes(column_or_1d(y_val), "y_val"), weights_val)
+                codes_val = self._codes(column_or_1d(y_val), "y_val")
+                validation = self._data(X_val, codes_val, weights_val)
             self._fit(data, validation, groups, self._loss_name())
             return self
 
@@ -160,7 +161,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                     "class_weight='balanced' takes all data at once, which partial_fit does not "
                     "see. Give a dict of weights."
                 )
-            X, y = validate_data(self, X, y, dtype=FLOATS, reset=first)
+            dtype = FLOATS if first else self.K_.dtype
+            X, y = validate_data(self, X, y, dtype=dtype, reset=first)
             check_classification_targets(y)
             if first:
                 self.classes_ = classes
@@ -194,6 +196,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if len(self.classes_) == 2:
             return codes[:, None] == 1
         return codes[:, None] == np.arange(len(self.classes_))
+
+    def _checked_targets(self, y):
+        """What the outputs are compared with, from labels."""
+        return self._targets(self._codes(column_or_1d(y)))
 
     def _codes(self, y, name="y"):
         """The places of the labels `y` in `classes_`."""

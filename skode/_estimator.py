@@ -28,10 +28,13 @@ from .engine.training import SOLVERS, train
 
 USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
 
-# The candidates of alpha="auto", times the number of samples: a penalty is worth less the more data
-# there are.  The last but one is "auto" where nothing is held out to choose by.
-ALPHAS = (0.1, 0.5, 2.0, 8.0)
-CHANNELS = 24  # of n_channels="auto"
+MANY = (
+    10_000  # samples; for more, the defaults are Adam, more channels, one candidate and one split
+)
+# The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
+# worth less the more data there are.  The last is also that where no samples are held out.
+ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0)), (np.inf, (1.0,)))
+CHANNELS, MANY_CHANNELS = 24, 48  # of n_channels="auto"
 START = 0.5  # K and b have the variance START²/n_channels at the start
 BATCH = 200  # of batch_size="auto", at most
 
@@ -72,7 +75,7 @@ class NetworkEstimator(BaseEstimator):
         "smoothness": [Interval(Real, 0, None, closed="left")],
         "cv": [StrOptions({"auto"}), "cv_object"],
         "n_members": [Interval(Integral, 1, None, closed="left")],
-        "solver": [StrOptions(set(SOLVERS))],
+        "solver": [StrOptions({"auto", *SOLVERS})],
         "line_search": [StrOptions(set(LINE_SEARCHES))],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -101,16 +104,19 @@ class NetworkEstimator(BaseEstimator):
         self._train(data, splits, loss)
         if splits is not None:
             self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
+        if validation is not None:  # the samples of X were all trained on
+            for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
+                vars(self)[name] = vars(self)[name][: -len(validation.X)]
 
     def _train(self, data, splits, loss):
         alphas = self._alphas(splits, np.sum(data.weights > 0))
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
-        layout = self._layout(data.X.shape[1], data.targets.shape[1])
+        layout = self._layout(data, goes_on=self.warm_start and hasattr(self, "K_"))
         objective = self._objective(layout, data, alphas, shape, splits, loss)
         training = train(
             objective,
             self._start(layout, shape).astype(data.X.dtype),
-            self.solver,
+            self._solver(len(data.X)),
             line_search=self.line_search,
             schedule=self._schedule(len(data.X)),
             project=self._constraint(layout, objective.network),
@@ -128,7 +134,7 @@ class NetworkEstimator(BaseEstimator):
         if first := not hasattr(self, "K_"):
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
             self.alpha_ = self._alphas(None, len(data.X))[0]
-        layout = self._layout(data.X.shape[1], data.targets.shape[1])
+        layout = self._layout(data, goes_on=not first)
         n_networks = self.n_members if first else len(self.K_)
         if first:
             start, epochs = self._random_controls(layout, n_networks), 0
@@ -155,10 +161,18 @@ class NetworkEstimator(BaseEstimator):
         for name in names:
             vars(self).pop(name, None)
 
+    def _solver(self, n_samples):
+        if self.solver == "auto":
+            return "adam" if n_samples > MANY else "lbfgs"
+        return self.solver
+
     def _alphas(self, splits, n_samples):
         """The candidates for the penalty."""
         if isinstance(self.alpha, str):
-            return [c / n_samples for c in (ALPHAS[-2:-1] if splits is None else ALPHAS)]
+            if splits is None:
+                return [ALPHAS[-1][1][0] / n_samples]
+            candidates = next(numbers for limit, numbers in ALPHAS if n_samples <= limit)
+            return [number / n_samples for number in candidates]
         if isinstance(self.alpha, Real):
             return [self.alpha]
         try:
@@ -177,10 +191,16 @@ class NetworkEstimator(BaseEstimator):
             )
         return alphas.tolist()
 
-    def _layout(self, n_features, n_outputs):
+    def _layout(self, data, goes_on):
+        """The layout of the networks; those that training goes on with keep their channels."""
+        n_features, n_outputs = data.X.shape[1], data.targets.shape[1]
         n_channels = self.n_channels
-        if n_channels == "auto":
-            n_channels = max(CHANNELS, n_features) if self.lift == "pad" else CHANNELS
+        if n_channels == "auto" and goes_on:
+            n_channels = self.K_.shape[2]
+        elif n_channels == "auto":
+            n_channels = MANY_CHANNELS if len(data.X) > MANY else CHANNELS
+            if self.lift == "pad":
+                n_channels = max(n_channels, n_features)
         if self.lift == "linear" or (self.lift == "auto" and n_channels < n_features):
             return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels < n_features:
@@ -195,7 +215,7 @@ class NetworkEstimator(BaseEstimator):
         n_alphas, n_splits, n_members = shape
         X, weights = data.X, data.weights
         if splits is None:
-            weights, shares = (weights / weights.sum()).astype(X.dtype), None
+            weights, shares = (weights / (weights.sum() or 1.0)).astype(X.dtype), None
         else:
             shares = splits.shares(weights, X.dtype, n_alphas, n_members)
             weights = weights.astype(X.dtype)
@@ -234,7 +254,7 @@ class NetworkEstimator(BaseEstimator):
         """The flat controls that training starts from, the same for every alpha."""
         n_alphas, n_splits, n_members = shape
         if self.warm_start and hasattr(self, "K_"):
-            remedy = "Set warm_start=False to start afresh"
+            remedy = "Set warm_start=False to start anew"
             start = self._last_controls(layout, n_splits * n_members, remedy)
         else:
             start = self._random_controls(layout, n_splits * n_members)
@@ -249,7 +269,7 @@ class NetworkEstimator(BaseEstimator):
                 f"Training goes on from {len(self.K_)} networks with N={self.K_.shape[1]}, "
                 f"n_channels={self.K_.shape[2]} and {self.n_outputs_} outputs; now it would be "
                 f"{n_networks} with N={layout.n_layers}, n_channels={layout.n_channels} and "
-                f"{layout.n_outputs} outputs, or another lift. Set warm_start=False to start anew."
+                f"{layout.n_outputs} outputs, or another lift. {remedy}."
             )
         return start if self.learn_step else start._replace(h=np.full_like(start.h, self.h))
 

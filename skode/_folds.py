@@ -12,7 +12,6 @@ from sklearn.model_selection import (
     ShuffleSplit,
     StratifiedKFold,
     StratifiedShuffleSplit,
-    check_cv,
 )
 
 from .engine.shares import Shares
@@ -82,8 +81,9 @@ class Splits:
             if codes is not None:
                 missing = present & ~(np.bincount(codes, trained, len(classes)) > 0)
                 if missing.any():
+                    left_out = classes[missing].tolist()[0]
                     raise ValueError(
-                        f"Split {s} of cv leaves class {classes[missing].tolist()[0]!r} out of training. "
+                        f"Split {s} of cv leaves class {left_out!r} out of training. "
                         "Take splits that are stratified, such as cv=5 or StratifiedKFold."
                     )
 
@@ -128,10 +128,11 @@ def choose_splits(estimator, weights, codes, groups, seed):
     cv, n_samples = estimator.cv, len(weights)
     if cv is None and not estimator.early_stopping:
         return None
-    if not (cv is None or cv == "auto" or isinstance(cv, Integral)):
-        y = np.zeros(n_samples) if codes is None else codes
-        splitter = check_cv(cv, y, classifier=codes is not None)
-        return Splits.from_indices(splitter.split(np.zeros((n_samples, 1)), y, groups), n_samples)
+    if not (cv is None or isinstance(cv, str | Integral)):
+        if hasattr(cv, "split"):
+            y = np.zeros(n_samples) if codes is None else codes
+            cv = cv.split(np.zeros((n_samples, 1)), y, groups)
+        return Splits.from_indices(cv, n_samples)
     used = np.flatnonzero(weights > 0)  # so that a weight of 0 is like leaving a sample out
     rare = np.zeros(len(used), dtype=bool)
     if codes is not None:

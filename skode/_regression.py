@@ -76,7 +76,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             validation = None
             if any(part is not None for part in (X_val, y_val, sample_weight_val)):
                 X_val, y_val = validation_data(self, X_val, y_val)
-                y_val = check_array(y_val, ensure_2d=False, dtype=X.dtype, input_name="y_val")
+                y_val = check_array(y_val, ensure_2d=False, dtype=np.float64, input_name="y_val")
                 if y_val.shape[1:] != y.shape[1:]:
                     raise ValueError(f"y_val has the shape {y_val.shape}, but y has {y.shape}.")
                 weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
@@ -131,21 +131,38 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return tags
 
     def _validated_pair(self, X, y, reset=True):
+        dtype = FLOATS if reset else self.K_.dtype
         X, y = validate_data(
-            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
+            self, X, y, dtype=dtype, multi_output=True, y_numeric=True, reset=reset
         )
-        return X, y.astype(X.dtype, copy=False)
+        return X, y.astype(np.float64, copy=False)
 
     def _set_scale(self, y, weights):
         """Mean and standard deviation of the targets, of one where they are constant."""
-        self._mean = np.average(y, axis=0, weights=weights)
-        deviation = np.sqrt(np.average((y - self._mean) ** 2, axis=0, weights=weights))
-        smallest = 10 * np.finfo(y.dtype).eps * np.abs(self._mean)
-        self._scale = np.where(deviation > smallest, deviation, 1.0)
+        mean = np.average(y, axis=0, weights=weights)
+        used = y[weights > 0]
+        largest = np.abs(used - mean).max(axis=0)
+        unit = np.where(largest > 0, largest, 1.0)  # so that no square is beyond the numbers
+        deviation = unit * np.average(((used - mean) / unit) ** 2, 0, weights[weights > 0]) ** 0.5
+        constant = deviation <= 10 * np.finfo(y.dtype).eps * np.abs(mean)
+        self._scale = np.where(constant, 1.0, deviation)
+        # The mean of equal numbers is none of them, by a rounding that training would enlarge.
+        self._mean = np.where(constant, used[0], mean)
 
     def _data(self, X, y, weights):
-        targets = ((y - self._mean) / self._scale).reshape(len(y), -1).astype(X.dtype)
-        return Data(X, targets, weights, weights)
+        return Data(X, self._standardised(y).astype(X.dtype), weights, weights)
+
+    def _standardised(self, y):
+        return ((y - self._mean) / self._scale).reshape(len(y), -1)
+
+    def _checked_targets(self, y):
+        """What the outputs are compared with, from targets in their units."""
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if y.shape[1:] != self._mean.shape:
+            raise ValueError(
+                f"y has the shape {y.shape}, but in fit it had {self.n_outputs_} target(s)."
+            )
+        return self._standardised(y)
 
     def predict(self, X):
         """The targets, averaged over the networks.
@@ -189,6 +206,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             prediction = (total.T / np.maximum(times, 1)).T.astype(data.X.dtype)
         self.oof_prediction_ = prediction
         truth = self._mean + self._scale * data.targets.reshape(total.shape)
-        self.oof_score_ = r2_score(
-            truth[held_out], prediction[held_out], sample_weight=data.given_weights[held_out]
-        )
+        self.oof_score_ = np.nan  # as R² of a single sample is
+        if len(held_out) > 1:
+            weights = data.given_weights[held_out]
+            self.oof_score_ = r2_score(truth[held_out], prediction[held_out], sample_weight=weights)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._estimator import NetworkEstimator
 from .engine import prediction
@@ -24,15 +25,16 @@ def trajectories(estimator, X):
 
     Parameters
     ----------
-    estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
-        A fitted estimator, or a fitted pipeline that ends in one.
+    estimator : estimator of skode or Pipeline
+        A fitted classifier or regressor, or a fitted pipeline that ends in one.
     X : array-like of shape (n_samples, n_features)
         Samples.
 
     Returns
     -------
-    ndarray of shape (n_members, N + 1, n_samples, n_channels)
-        ``[:, 0]`` are the features, padded with zeros, and ``[:, N]`` what the readout sees.
+    ndarray of shape (n_networks, N + 1, n_samples, n_channels)
+        ``[:, 0]`` are the lifted features, V x + ν or x padded with zeros, and ``[:, N]`` what the
+        readout sees.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def trajectories(estimator, X):
     >>> from skode.datasets import make_spirals
     >>> from skode.inspection import trajectories
     >>> X, y = make_spirals(100, random_state=0)
-    >>> model = ODENetClassifier(N=4, n_channels=3, tol=1e-2, random_state=0).fit(X, y)
+    >>> model = ODENetClassifier(N=4, n_channels=3, cv=None, random_state=0).fit(X, y)
     >>> trajectories(model, X).shape
     (1, 5, 100, 3)
     """
@@ -71,26 +73,28 @@ def costates(estimator, X, y):
 
     Parameters
     ----------
-    estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
-        A fitted classifier, or a fitted pipeline that ends in one.
+    estimator : estimator of skode or Pipeline
+        A fitted classifier or regressor, or a fitted pipeline that ends in one.
     X : array-like of shape (n_samples, n_features)
         Samples.
-    y : array-like of shape (n_samples,)
-        Their classes.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Their classes; or their targets, of which J is the loss in standardised units.
 
     Returns
     -------
-    ndarray of shape (n_members, N + 1, n_samples, n_channels)
-        ``[:, 0, :, :n_features]`` is the derivative with respect to the features, which a pipeline
-        has transformed; the samples that are ambiguous to the network have large entries.
+    ndarray of shape (n_networks, N + 1, n_samples, n_channels)
+        ``[:, 0]`` is the derivative p⁰ with respect to the lifted features.  That with respect to
+        the features, which a pipeline has transformed, is ``p0[..., :n_features]`` where they are
+        padded, and ``p0 @ V_`` where the lift is linear.  The samples that are ambiguous to the
+        network have large entries.
 
     Raises
     ------
     NotFittedError, TypeError
         As `trajectories`.
     ValueError
-        As `trajectories`, or if `y` has labels that are not classes of the estimator or another
-        length than X.
+        As `trajectories`, or if `y` has labels that are not classes of the estimator, or another
+        number of targets than in `fit`, or another length than X.
 
     References
     ----------
@@ -103,26 +107,27 @@ def costates(estimator, X, y):
     >>> from skode.datasets import make_spirals
     >>> from skode.inspection import costates
     >>> X, y = make_spirals(100, random_state=0)
-    >>> model = ODENetClassifier("gauss4", N=2, tol=1e-2, random_state=0).fit(X, y)
+    >>> model = ODENetClassifier("gauss4", N=2, n_channels=2, cv=None, random_state=0).fit(X, y)
     >>> costates(model, X, y).shape
     (1, 3, 100, 2)
     """
     network, X = _network_and_features(estimator, X)
-    y = column_or_1d(y)
-    check_consistent_length(X, y)
+    targets = network._checked_targets(y)
+    check_consistent_length(X, targets)
     network._outputs(X)  # raises where the network cannot be evaluated
     X = network._validated(X)
     U = network._controls()
-    n_members, N, n_channels, _ = U.K.shape
-    layout = Layout(N, n_channels, network.n_outputs_)
+    n_networks, N, n_channels, _ = U.K.shape
+    lifted = 0 if U.V is None else X.shape[1]
+    layout = Layout(N, n_channels, network.n_outputs_, lifted)
     objective = Objective(
         network._fitted_network(),
         layout,
         LOSSES[network._fitted_loss],
         X,
-        network._targets(network._codes(y)),
+        targets.astype(X.dtype),
         weights=np.full(len(X), 1 / len(X), dtype=X.dtype),
-        alpha=np.zeros(n_members, dtype=X.dtype),
+        alpha=np.zeros(n_networks, dtype=X.dtype),
     )
     p = objective.costates(layout.flatten(U))
     if not np.isfinite(p).all():
@@ -139,8 +144,8 @@ def step_doubling_gap(estimator, X, *, refinement=2):
 
     Parameters
     ----------
-    estimator : ODENetClassifier or Pipeline
-        A fitted classifier, or a fitted pipeline that ends in one.
+    estimator : ODENetClassifier, ODENetRegressor or Pipeline
+        A fitted estimator, or a fitted pipeline that ends in one.
     X : array-like of shape (n_samples, n_features)
         Samples.
     refinement : int, default=2
@@ -149,9 +154,10 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     Returns
     -------
     Bunch
-        ``gap`` : ndarray of shape (n_samples,), the largest change of a class probability;
+        ``gap`` : ndarray of shape (n_samples,), the largest change of a class probability, or of a
+        predicted target in units of the standard deviation of the training targets;
         ``mean_gap``, ``max_gap`` : float, its mean and maximum;
-        ``changed`` : float, the share of samples whose predicted class changes.
+        ``changed`` : float, for classifiers, the share of samples whose predicted class changes.
 
     Raises
     ------
@@ -169,7 +175,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     >>> from skode.inspection import step_doubling_gap
     >>> X, y = make_spirals(100, random_state=0)
     >>> coarse, fine = (
-    ...     step_doubling_gap(ODENetClassifier(scheme, tol=1e-2, random_state=0).fit(X, y), X)
+    ...     step_doubling_gap(ODENetClassifier(scheme, cv=None, random_state=0).fit(X, y), X)
     ...     for scheme in ("euler", "gauss4")
     ... )
     >>> bool(fine.max_gap < coarse.max_gap)
@@ -181,14 +187,15 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     if not isinstance(refinement, Integral) or isinstance(refinement, bool) or refinement < 2:
         raise ValueError(f"refinement must be an integer of at least 2; got {refinement!r}.")
     with quiet():
-        coarse, fine = (np.exp(network._log_proba(X, times)) for times in (1, refinement))
+        if is_classifier(network):
+            coarse, fine = (np.exp(network._log_proba(X, times)) for times in (1, refinement))
+        else:
+            coarse, fine = (network._outputs(X, times).mean(axis=0) for times in (1, refinement))
     gap = np.abs(fine - coarse).max(axis=0)
-    return Bunch(
-        gap=gap,
-        mean_gap=float(gap.mean()),
-        max_gap=float(gap.max()),
-        changed=float((fine.argmax(axis=0) != coarse.argmax(axis=0)).mean()),
-    )
+    found = Bunch(gap=gap, mean_gap=float(gap.mean()), max_gap=float(gap.max()))
+    if is_classifier(network):
+        found.changed = float((fine.argmax(axis=0) != coarse.argmax(axis=0)).mean())
+    return found
 
 
 def _network_and_features(estimator, X):
@@ -204,7 +211,7 @@ def network_of(estimator):
     network = estimator[-1] if isinstance(estimator, Pipeline) and len(estimator) else estimator
     if not isinstance(network, NetworkEstimator):
         raise TypeError(
-            "estimator must be a classifier of skode, or a pipeline whose last step is one (of a "
+            "estimator must be one of skode, or a pipeline whose last step is one (of a "
             f"search, its best_estimator_); got {network!r}."
         )
     check_is_fitted(network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
@@ -12,24 +13,26 @@ __all__ = ["LossCurveDisplay", "StepSizeDisplay", "TrajectoryDisplay"]
 
 
 class TrajectoryDisplay:
-    """The features on their way through the layers, with the decision regions of the readout.
+    """The features on their way through the layers, with what the readout makes of the states.
+
+    That are the decision regions of a classifier, or the predictions of a regressor.
 
     States of two channels are drawn as they are.  Of more, their first two principal components
-    are drawn, and the axes say so; the decision regions are then those in the plane through the
-    mean final state that the two components span.
+    are drawn, and the axes say so; the regions are then those in the plane through the mean final
+    state that the two components span.
 
     Use `from_estimator` to make one.
 
     Parameters
     ----------
     states : ndarray of shape (N + 1, n_samples, n_channels)
-        The states of one member.
+        The states of one network.
     labels : ndarray of shape (n_samples,)
-        Index into `classes` of each sample.
-    classes : ndarray of shape (n_classes,)
-        Class labels.
+        Index into `classes` of each sample; without classes, its target.
+    classes : ndarray of shape (n_classes,) or None
+        Class labels; None for regression.
     W : ndarray of shape (n_outputs, n_channels)
-        Weights of the readout.
+        Weights of the readout; those of a regressor in units of the target.
     mu : ndarray of shape (n_outputs,)
         Biases of the readout.
 
@@ -38,11 +41,13 @@ class TrajectoryDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     paths_ : list of LineCollection
-        The samples' ways, one collection per class.
+        The samples' ways, one collection per class; one in all for a regressor.
     points_ : list of PathCollection
-        The final states, one collection per class.
+        The final states, likewise.
     surface_ : QuadContourSet
-        The decision regions.
+        The decision regions, or the predictions.
+    colorbar_ : Colorbar
+        The scale of the targets; for regressors only.
 
     References
     ----------
@@ -58,19 +63,21 @@ class TrajectoryDisplay:
         self.mu = mu
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, member=0, ax=None, **plot_options):
+    def from_estimator(cls, estimator, X, y=None, *, member=0, target=0, ax=None, **plot_options):
         """Draw the trajectories of the samples X.
 
         Parameters
         ----------
-        estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
-            A fitted classifier, or a fitted pipeline that ends in one.
+        estimator : estimator of skode or Pipeline
+            A fitted classifier or regressor, or a fitted pipeline that ends in one.
         X : array-like of shape (n_samples, n_features)
             Samples; a few hundred make a legible figure.
-        y : array-like of shape (n_samples,), default=None
-            Their classes, which give the colours.  None means the predicted ones.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Their classes or targets, which give the colours.  None means the predicted ones.
         member : int, default=0
-            Which network to draw.
+            Which network to draw, out of those of all folds and restarts.
+        target : int, default=0
+            Which target of a regressor with several ones.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default new ones.
         **plot_options : dict
@@ -83,8 +90,8 @@ class TrajectoryDisplay:
         Raises
         ------
         ValueError
-            If `y` has labels that are not classes of the estimator or another length than X, or
-            there is no such member.
+            If `y` has labels that are not classes of the estimator, or another number of targets
+            than in `fit`, or another length than X, or there is no such member or target.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         network = network_of(estimator)
@@ -94,15 +101,22 @@ class TrajectoryDisplay:
                 f"member={member!r} does not exist: the estimator has the members 0 to "
                 f"{len(states) - 1}."
             )
-        y = estimator.predict(X) if y is None else column_or_1d(y)
+        y = estimator.predict(X) if y is None else y
         check_consistent_length(states[0, 0], y)
-        display = cls(
-            states=states[member],
-            labels=network._codes(y),
-            classes=network.classes_,
-            W=network.W_[member],
-            mu=network.mu_[member],
-        )
+        if is_classifier(network):
+            labels, classes = network._codes(column_or_1d(y)), network.classes_
+            W, mu = network.W_[member], network.mu_[member]
+        else:
+            if target not in range(network.n_outputs_) or isinstance(target, bool):
+                raise ValueError(
+                    f"target={target!r} does not exist: the estimator has the targets 0 to "
+                    f"{network.n_outputs_ - 1}."
+                )
+            mean, scale = np.ravel(network._mean)[target], np.ravel(network._scale)[target]
+            labels, classes = mean + scale * network._checked_targets(y)[:, target], None
+            W = scale * network.W_[member, [target]]
+            mu = mean + scale * network.mu_[member, [target]]
+        display = cls(states=states[member], labels=labels, classes=classes, W=W, mu=mu)
         return display.plot(ax=ax, **plot_options)
 
     def plot(self, ax=None, *, grid_resolution=200, alpha=0.35):
@@ -124,32 +138,34 @@ class TrajectoryDisplay:
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
-        from matplotlib.collections import LineCollection
 
         self.ax_ = _axes(ax)
         self.figure_ = self.ax_.figure
         origin, axes, labels = self._plane()
         paths = (self.states - origin) @ axes.T
+        self.ax_.set(xlabel=labels[0], ylabel=labels[1])
+        if self.classes is None:
+            self._draw_targets(paths, origin, axes, grid_resolution, alpha)
+            return self
         few = len(self.classes) <= 10
         colours = plt.colormaps["tab10" if few else "hsv"](
             np.arange(len(self.classes)) if few else np.linspace(0, 0.95, len(self.classes))
         )
 
-        self._draw_regions(paths, origin, axes, colours, grid_resolution)
+        grid, z = self._readout(paths, origin, axes, grid_resolution)
+        region = (z[..., 0] > 0).astype(int) if z.shape[-1] == 1 else z.argmax(axis=-1)
+        self.surface_ = self.ax_.contourf(
+            *grid,
+            region,
+            levels=np.arange(len(self.classes) + 1) - 0.5,
+            colors=colours,
+            alpha=0.15,
+            zorder=0,
+        )
         self.paths_, self.points_ = [], []
         for k, (name, colour) in enumerate(zip(self.classes, colours, strict=True)):
             mine = paths[:, self.labels == k]
-            lines = LineCollection(
-                np.swapaxes(mine, 0, 1), colors=[colour], linewidths=0.6, alpha=alpha
-            )
-            self.paths_.append(self.ax_.add_collection(lines))
-            self.ax_.scatter(*mine[0].T, s=3, color=colour, alpha=alpha)
-            self.points_.append(
-                self.ax_.scatter(
-                    *mine[-1].T, s=14, color=colour, edgecolors="white", linewidths=0.4, label=name
-                )
-            )
-        self.ax_.set(xlabel=labels[0], ylabel=labels[1])
+            self._draw_paths(mine, alpha, {"color": colour}, {"colors": [colour]}, label=name)
         self.ax_.legend(
             self.points_,
             map(str, self.classes),
@@ -179,40 +195,55 @@ class TrajectoryDisplay:
             ),
         )
 
-    def _draw_regions(self, paths, origin, axes, colours, resolution):
-        """The class that the readout gives to each point of the plane."""
+    def _draw_paths(self, paths, alpha, points, lines, **options):
+        """The ways of some samples, with the options of their points and of their lines."""
+        from matplotlib.collections import LineCollection
+
+        ways = LineCollection(np.swapaxes(paths, 0, 1), linewidths=0.6, alpha=alpha, **lines)
+        self.paths_.append(self.ax_.add_collection(ways))
+        self.ax_.scatter(*paths[0].T, s=3, alpha=alpha, **points)
+        final = {"s": 14, "edgecolors": "white", "linewidths": 0.4, **points, **options}
+        self.points_.append(self.ax_.scatter(*paths[-1].T, **final))
+
+    def _draw_targets(self, paths, origin, axes, resolution, alpha):
+        """Everything in the colours of the targets: the ways, and what the readout predicts."""
+        from matplotlib.colors import Normalize
+
+        grid, z = self._readout(paths, origin, axes, resolution)
+        scale = {"cmap": "viridis", "norm": Normalize(self.labels.min(), self.labels.max())}
+        self.surface_ = self.ax_.contourf(
+            *grid, z[..., 0], levels=20, alpha=0.3, zorder=0, extend="both", **scale
+        )
+        self.paths_, self.points_ = [], []
+        lines = {"array": self.labels, **scale}
+        self._draw_paths(paths, alpha, {"c": self.labels, **scale}, lines)
+        self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label="y (dots: yᴺ)")
+
+    def _readout(self, paths, origin, axes, resolution):
+        """A grid over the drawing, and the outputs of the readout on it."""
         low, high = paths.min(axis=(0, 1)), paths.max(axis=(0, 1))
         margin = 0.05 * (high - low) + 1e-3
         grid = np.meshgrid(*np.linspace(low - margin, high + margin, resolution).T)
         plane = origin + np.stack(grid, axis=-1) @ axes
-        z = plane @ self.W.T + self.mu
-        region = (z[..., 0] > 0).astype(int) if z.shape[-1] == 1 else z.argmax(axis=-1)
-        self.surface_ = self.ax_.contourf(
-            *grid,
-            region,
-            levels=np.arange(len(self.classes) + 1) - 0.5,
-            colors=colours,
-            alpha=0.15,
-            zorder=0,
-        )
+        return grid, plane @ self.W.T + self.mu
 
 
 class LossCurveDisplay:
-    """The objective after every iteration, one line per member.
+    """The objective after every iteration, one line per network.
 
     Use `from_estimator` to make one.
 
     Parameters
     ----------
-    loss_curve : ndarray of shape (n_members, n_iterations + 1)
-        Objectives; NaN after a member has ended.
+    loss_curve : ndarray of shape (n_networks, n_iterations + 1)
+        Objectives; NaN after a network has ended.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     lines_ : list of Line2D
-        One per member.
+        One per network.
     """
 
     def __init__(self, *, loss_curve):
@@ -224,8 +255,8 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
-            A fitted classifier, or a fitted pipeline that ends in one.
+        estimator : estimator of skode or Pipeline
+            A fitted classifier or regressor, or a fitted pipeline that ends in one.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default new ones.
         **line_options : dict
@@ -258,7 +289,7 @@ class LossCurveDisplay:
         self.figure_ = self.ax_.figure
         self.lines_ = []
         for k, curve in enumerate(self.loss_curve):
-            self.lines_ += self.ax_.plot(curve, **_line_options(line_options, label=f"member {k}"))
+            self.lines_ += self.ax_.plot(curve, **_line_options(line_options, label=f"network {k}"))
         self.ax_.set(xlabel="iteration", ylabel="objective J", yscale="log")
         if len(self.loss_curve) > 1:
             self.ax_.legend(fontsize="small")
@@ -266,13 +297,13 @@ class LossCurveDisplay:
 
 
 class StepSizeDisplay:
-    """The steps h of the layers, one line of markers per member.
+    """The steps h of the layers, one line of markers per network.
 
     Use `from_estimator` to make one.
 
     Parameters
     ----------
-    h : ndarray of shape (n_members, N)
+    h : ndarray of shape (n_networks, N)
         Steps.
     start : float
         The step that training began with.
@@ -282,7 +313,7 @@ class StepSizeDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     lines_ : list of Line2D
-        One per member.
+        One per network.
     start_line_ : Line2D
         The start value.
     """
@@ -297,8 +328,8 @@ class StepSizeDisplay:
 
         Parameters
         ----------
-        estimator : ODENetClassifier, FeedForwardClassifier or Pipeline
-            A fitted classifier, or a fitted pipeline that ends in one.
+        estimator : estimator of skode or Pipeline
+            A fitted classifier or regressor, or a fitted pipeline that ends in one.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default new ones.
         **line_options : dict
@@ -336,7 +367,7 @@ class StepSizeDisplay:
         self.lines_ = []
         for k, h in enumerate(self.h):
             options = _line_options(
-                line_options, marker="o", linestyle="--", linewidth=0.6, label=f"member {k}"
+                line_options, marker="o", linestyle="--", linewidth=0.6, label=f"network {k}"
             )
             self.lines_ += self.ax_.plot(layers, h, **options)
         self.start_line_ = self.ax_.axhline(

@@ -44,28 +44,39 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         shorter step tried. Then training may end at the border of what can be solved, and `predict`
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 24; with ``lift="pad"`` at least n_features. More
-        channels let the flow do what is topologically impossible in fewer dimensions.
+        Dimension of the state. "auto" means 24, above 10 000 samples 48; with ``lift="pad"`` at
+        least n_features. More channels let the flow do what is topologically impossible in fewer
+        dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"
-        How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
-        for which n_channels has to be at least n_features.
+        How features become the state. "pad": they are padded with zeros, for which n_channels has
+        to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
+        features cheap. "auto": padded where n_channels is enough for that.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
         The function σ of the vector field σ(K y + b).
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
-        the lowest mean held-out loss is taken, see `cv`; "auto" stands for (1e-4, 1e-3, 3e-3,
-        1e-2), and for 1e-3 where nothing is held out.
+        the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
+        above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
+        for 1 / n_samples.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
-        Which samples are held out.
+        Which samples are held out. Each network is trained on the training side of one split, and
+        what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
+        the networks of all splits are averaged. An int is a number of folds, stratified by class;
+        fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
+        splits only as many are made as have 16 000 samples together, so two with 8000 samples and
+        one above. Samples of a class with fewer than three are trained on in every fold of "auto"
+        or an int. A splitter may take `groups`, see `fit`. None: nothing is held out, unless by
+        `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
-    solver : {"lbfgs", "gd", "adam", "adam+lbfgs"}, default="lbfgs"
+    solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
         "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
-        then L-BFGS from the best point.
+        then L-BFGS from the best point; with ``batch_size=n_samples`` for problems where L-BFGS
+        alone gets stuck. "auto": "lbfgs", above 10 000 samples "adam".
     line_search : {"armijo", "lipschitz"}, default="armijo"
         How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
@@ -73,9 +84,9 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     batch_size : int or "auto", default="auto"
         Samples per mini-batch of Adam; "auto" means min(200, n_samples). With n_samples, Adam goes
         by the full gradient.
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.005
         Learning rate of Adam in its first epoch.
-    learning_rate_decay : float, default=0.0
+    learning_rate_decay : float, default=0.2
         In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e).
     max_iter : int, default=200
         Largest number of iterations; of epochs, with Adam.
@@ -89,8 +100,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
         trained on.
     validation_fraction : float, default=0.1
-        The share of the samples that is held out by early stopping, and by ``cv="auto"`` where it
-        makes a single split.
+        The share of the samples that `early_stopping` holds out.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again.
@@ -190,11 +200,11 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         smoothness=0.0,
         cv="auto",
         n_members=1,
-        solver="lbfgs",
+        solver="auto",
         line_search="armijo",
         batch_size="auto",
-        learning_rate_init=0.01,
-        learning_rate_decay=0.0,
+        learning_rate_init=0.005,
+        learning_rate_decay=0.2,
         max_iter=200,
         tol=1e-4,
         n_iter_no_change=20,
@@ -248,28 +258,39 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 24; with ``lift="pad"`` at least n_features. More channels
-        let the flow do what is topologically impossible in fewer dimensions.
+        Width of the layers. "auto" means 24, above 10 000 samples 48; with ``lift="pad"`` at least
+        n_features. More channels let the flow do what is topologically impossible in fewer
+        dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"
-        How features become the state: by a learned affine map, y⁰ = V x + ν, or padded with zeros,
-        for which n_channels has to be at least n_features.
+        How features become the state. "pad": they are padded with zeros, for which n_channels has
+        to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
+        features cheap. "auto": padded where n_channels is enough for that.
     activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
         The function σ of the layers.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
-        the lowest mean held-out loss is taken, see `cv`; "auto" stands for (1e-4, 1e-3, 3e-3,
-        1e-2), and for 1e-3 where nothing is held out.
+        the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
+        above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
+        for 1 / n_samples.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
-        Which samples are held out.
+        Which samples are held out. Each network is trained on the training side of one split, and
+        what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
+        the networks of all splits are averaged. An int is a number of folds, stratified by class;
+        fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
+        splits only as many are made as have 16 000 samples together, so two with 8000 samples and
+        one above. Samples of a class with fewer than three are trained on in every fold of "auto"
+        or an int. A splitter may take `groups`, see `fit`. None: nothing is held out, unless by
+        `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
-    solver : {"lbfgs", "gd", "adam", "adam+lbfgs"}, default="lbfgs"
+    solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
         "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
-        then L-BFGS from the best point.
+        then L-BFGS from the best point; with ``batch_size=n_samples`` for problems where L-BFGS
+        alone gets stuck. "auto": "lbfgs", above 10 000 samples "adam".
     line_search : {"armijo", "lipschitz"}, default="armijo"
         How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
@@ -277,9 +298,9 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     batch_size : int or "auto", default="auto"
         Samples per mini-batch of Adam; "auto" means min(200, n_samples). With n_samples, Adam goes
         by the full gradient.
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.005
         Learning rate of Adam in its first epoch.
-    learning_rate_decay : float, default=0.0
+    learning_rate_decay : float, default=0.2
         In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e).
     max_iter : int, default=200
         Largest number of iterations; of epochs, with Adam.
@@ -293,8 +314,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
         trained on.
     validation_fraction : float, default=0.1
-        The share of the samples that is held out by early stopping, and by ``cv="auto"`` where it
-        makes a single split.
+        The share of the samples that `early_stopping` holds out.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again.
@@ -382,11 +402,11 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         smoothness=0.0,
         cv="auto",
         n_members=1,
-        solver="lbfgs",
+        solver="auto",
         line_search="armijo",
         batch_size="auto",
-        learning_rate_init=0.01,
-        learning_rate_decay=0.0,
+        learning_rate_init=0.005,
+        learning_rate_decay=0.2,
         max_iter=200,
         tol=1e-4,
         n_iter_no_change=20,

@@ -19,6 +19,12 @@ def xp(request):
 
 
 @pytest.fixture
+def wide_start(monkeypatch):
+    """Training starts from larger K and b, whatever the present width: farther from a saddle."""
+    monkeypatch.setattr("skode._estimator.START", 1.0)
+
+
+@pytest.fixture
 def frozen():
     """Makes read-only arrays, so that code which writes into its input fails."""
 

@@ -1,11 +1,33 @@
 """What the tests of the estimators share: small data and short fits."""
 
+import numpy as np
 from sklearn.datasets import make_blobs
 from sklearn.preprocessing import StandardScaler
 
-from skode import FeedForwardClassifier, ODENetClassifier
+from skode import (
+    FeedForwardClassifier,
+    FeedForwardRegressor,
+    ODENetClassifier,
+    ODENetRegressor,
+)
 
 BOTH = [ODENetClassifier, FeedForwardClassifier]
+REGRESSORS = [ODENetRegressor, FeedForwardRegressor]
+
+# One network, of which everything is said: no test depends on a default that it does not set.
+PLAIN = {
+    "N": 3,
+    "h": 1.0,
+    "n_channels": 4,
+    "lift": "pad",
+    "alpha": 3e-3,
+    "cv": None,
+    "solver": "gd",
+    "max_iter": 30,
+    "tol": 1e-4,
+    "n_iter_no_change": 10,
+    "random_state": 0,
+}
 
 
 def blobs(n_classes=2, n_samples=60, n_features=3, seed=0):
@@ -13,5 +35,47 @@ def blobs(n_classes=2, n_samples=60, n_features=3, seed=0):
     return StandardScaler().fit_transform(X), y
 
 
+def curve(n_samples=60, n_features=3, n_targets=None, seed=0):
+    """Samples of smooth functions with a little noise, one of them or `n_targets`."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, n_features))
+    phases = np.arange(n_targets or 1)
+    y = np.sin(X[:, :1] + phases) + 0.5 * X[:, 1:2] * X[:, -1:]
+    y += 0.05 * rng.normal(size=(n_samples, 1))
+    return X, y[:, 0] if n_targets is None else y
+
+
 def short(cls, **parameters):
-    return cls(**{"max_iter": 30, "random_state": 0, **parameters})
+    return cls(**{**PLAIN, **parameters})
+
+
+def recomputed_outputs(model, scheme, carry, X):
+    """The outputs of every network in ten lines of NumPy, from the fitted arrays alone.
+
+    (n_networks, n_outputs, n_samples)
+    """
+    A, b, _ = scheme
+    y = np.zeros((len(model.K_), model.K_.shape[-1], len(X)))
+    if hasattr(model, "V_"):
+        y[:] = model.V_ @ X.T + model.nu_[:, :, None]
+    else:
+        y[:, : X.shape[1]] = X.T
+    for layer in range(model.K_.shape[1]):
+        K, bias = model.K_[:, layer], model.b_[:, layer, :, None]
+        h, F = model.h_[:, layer, None, None], np.zeros((len(b), *y.shape))
+        for _ in range(300):  # slow, but it solves the equations of implicit stages too
+            new = (F + np.tanh(K @ (y + h * np.tensordot(A, F, axes=1)) + bias)) / 2
+            if np.array_equal(new, F):
+                break
+            F = new
+        y = carry * y + h * np.tensordot(b, F, axes=1)
+    return model.W_ @ y + model.mu_[:, :, None]
+
+
+def decision_of(z):
+    """`decision_function` from the outputs of the networks that are averaged."""
+    if z.shape[1] == 1:
+        p = (1 / (1 + np.exp(-z[:, 0]))).mean(0)
+        return np.log(p / (1 - p))
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    return np.log(p.mean(0)).T

@@ -21,11 +21,13 @@ def logistic(z):
     return 1 / (1 + np.exp(-z))
 
 
-# Sums over the outputs of (outputs, samples); c holds zeros and ones.
+# Sums over the outputs of (outputs, samples), the mean for "squared"; c holds zeros and ones, for
+# "squared" any numbers.
 LOSSES = {
     "logistic_squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(0),
     "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z)[0],
     "softmax": lambda z, c: np.log(np.exp(z).sum(0)) - (c * z).sum(0),
+    "squared": lambda z, c: 0.5 * ((z - c) ** 2).mean(0),
 }
 
 
@@ -63,8 +65,11 @@ def solved_stages(A, activation, y, K, b, h):
 def forward(scheme, activation, carry, controls, X):
     """The states y⁰ … yᴺ, (n_channels, samples) each, of one member."""
     N, n, _ = controls.K.shape
-    y = np.zeros((n, len(X)), dtype=controls.K.dtype)
-    y[: X.shape[1]] = X.T
+    if controls.V is None:
+        y = np.zeros((n, len(X)), dtype=controls.K.dtype)
+        y[: X.shape[1]] = X.T
+    else:
+        y = controls.V @ X.T + controls.nu[:, None]
     states = [y]
     for layer in range(N):
         K, b, h = controls.K[layer], controls.b[layer], controls.h[layer]
@@ -74,11 +79,35 @@ def forward(scheme, activation, carry, controls, X):
     return states
 
 
-def objective(scheme, activation, carry, loss, controls, X, targets, weights, alpha):
+def data_loss(scheme, activation, carry, loss, controls, X, targets, weights):
+    """Σi wi ℓi, which is the held-out loss if the weights are those of the samples held out."""
     y = forward(scheme, activation, carry, controls, X)[-1]
     z = controls.W @ y + controls.mu[:, None]
+    return (weights * LOSSES[loss](z, targets.T)).sum()
+
+
+def penalties(controls, alpha, smooth=(0.0, 1.0)):
+    """½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h, with smooth = (β, h)."""
+    beta, h = smooth
     penalty = 0.5 * alpha * ((controls.K**2).sum() + (controls.W**2).sum())
-    return (weights * LOSSES[loss](z, targets.T)).sum() + penalty
+    if controls.V is not None:
+        penalty = penalty + 0.5 * alpha * (controls.V**2).sum()
+    for part in (controls.K, controls.b):
+        for layer in range(len(part) - 1):
+            penalty = penalty + 0.5 * beta * ((part[layer + 1] - part[layer]) ** 2).sum() / h
+    return penalty
+
+
+def objective(
+    scheme, activation, carry, loss, controls, X, targets, weights, alpha, smooth=(0.0, 1.0)
+):
+    data = data_loss(scheme, activation, carry, loss, controls, X, targets, weights)
+    return data + penalties(controls, alpha, smooth)
+
+
+def share_of(weights, group, row):
+    """The weights of the samples for one member, sample by sample; `row` is its row of a table."""
+    return np.array([w * row[g] for w, g in zip(weights, group, strict=True)])
 
 
 def complex_step_gradient(function, layout, row):
@@ -94,7 +123,11 @@ def complex_step_gradient(function, layout, row):
 def member(layout, row):
     """The named parts of one flat row."""
     return Controls(
-        *(row[s].reshape(shape) for s, shape in zip(layout.slices, layout.shapes, strict=True))
+        *(
+            row[s].reshape(shape)
+            for s, shape in zip(layout.slices, layout.shapes, strict=True)
+            if shape is not None
+        )
     )
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit
 
 from skode import ODENetClassifier
-from tests.estimators import BOTH, blobs, short
+from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -26,13 +27,57 @@ BAD_PARAMETERS = [
     ({"activation": "tan"}, r"'activation' parameter .*'tanh'.* Got 'tan'"),
     ({"loss": "hinge"}, r"'loss' parameter .*'log_loss'.* Got 'hinge'"),
     ({"solver": "sgd"}, r"'solver' parameter .*'gd'.* Got 'sgd'"),
+    ({"solver": None}, r"'solver' parameter .*'lbfgs'.* Got None"),
     ({"line_search": "wolfe"}, r"'line_search' parameter .*'armijo'.* Got 'wolfe'"),
     ({"alpha": -1}, r"'alpha' parameter .* Got -1"),
+    ({"alpha": np.nan}, r"'alpha' parameter .* Got nan"),
+    ({"alpha": np.inf}, r"'alpha' parameter .* Got inf"),
+    ({"alpha": "small"}, r"'alpha' parameter .*'auto'.* Got 'small'"),
+    ({"alpha": None}, r"'alpha' parameter .* Got None"),
+    ({"alpha": (1e-3, -1e-3), "cv": 3}, r"alpha=\(0.001, -0.001\) must be .* not negative"),
+    ({"alpha": (1e-3, np.nan), "cv": 3}, r"alpha=\(0.001, nan\) must be .* finite"),
+    ({"alpha": [], "cv": 3}, r"alpha=\[\] must be .* at least one number"),
+    ({"alpha": [[1e-3, 1e-2]], "cv": 3}, r"alpha=\[\[0.001, 0.01\]\] must be a number, 'auto'"),
+    ({"alpha": ["a", "b"], "cv": 3}, r"alpha=\['a', 'b'\] must be a number, 'auto'"),
+    ({"alpha": (1e-3, 1e-2)}, r"alpha=\(0.001, 0.01\) is a choice, but no samples are held out"),
+    ({"smoothness": -1}, r"'smoothness' parameter .* Got -1"),
+    ({"smoothness": np.inf}, r"'smoothness' parameter .* Got inf"),
+    ({"cv": 1}, r"'cv' parameter .* int in the range \[2, inf\).* Got 1 instead"),
+    ({"cv": 0}, r"'cv' parameter .* int in the range \[2, inf\).* Got 0 instead"),
+    ({"cv": -3}, r"'cv' parameter .* int in the range \[2, inf\).* Got -3 instead"),
+    ({"cv": True}, r"'?cv'?.* True"),
+    ({"cv": "atuo"}, r"'cv' parameter .*'auto'.* Got 'atuo'"),
+    ({"cv": 2.5}, r"'cv' parameter .* Got 2.5"),
+    ({"cv": GroupKFold(3)}, r"groups"),
+    ({"cv": []}, "cv gives no splits"),
+    ({"cv": [1, 2]}, r"Split 0 of cv must be a pair of arrays .*; got 1"),
+    ({"cv": [(np.arange(60),)]}, r"Split 0 of cv must be a pair of arrays"),
+    ({"cv": [(np.arange(60.0), np.arange(60.0))]}, r"Split 0 of cv must be a pair of arrays"),
+    ({"cv": [(np.ones(59, bool), np.ones(59, bool))]}, r"Split 0 of cv must be a pair of arrays"),
+    ({"cv": [(np.arange(60), np.arange(0))]}, r"Split 0 of cv holds out no sample .* splits"),
+    ({"cv": [(np.arange(0), np.arange(60))]}, r"Split 0 of cv trains on no sample .* splits"),
+    (
+        {"cv": [(np.arange(60), np.arange(60, 70))]},
+        "Split 0 of cv names sample 60, .* 0 to 59",
+    ),
+    ({"cv": [(np.arange(60), np.array([-1]))]}, "Split 0 of cv names sample -1, .* from 0 to 59"),
+    ({"batch_size": 61, "solver": "adam"}, r"batch_size=61 is more than .* samples, 60.* 'auto'"),
+    ({"batch_size": 0}, r"'batch_size' parameter .* Got 0"),
+    ({"batch_size": "all"}, r"'batch_size' parameter .*'auto'.* Got 'all'"),
+    ({"learning_rate_init": 0}, r"'learning_rate_init' parameter .* Got 0"),
+    ({"learning_rate_decay": -1}, r"'learning_rate_decay' parameter .* Got -1"),
+    ({"early_stopping": "yes"}, r"'early_stopping' parameter .* Got 'yes'"),
+    ({"early_stopping": True, "validation_fraction": 1}, r"'validation_fraction' .* Got 1"),
+    ({"early_stopping": True, "validation_fraction": 0}, r"'validation_fraction' .* Got 0"),
+    ({"lift": "lineer"}, r"'lift' parameter .*'linear'.* Got 'lineer'"),
+    ({"warm_start": "yes"}, r"'warm_start' parameter .* Got 'yes'"),
     ({"tol": -1e-3}, r"'tol' parameter .* Got -0.001"),
     ({"max_iter": 0}, r"'max_iter' parameter .* Got 0"),
     ({"n_iter_no_change": 0}, r"'n_iter_no_change' parameter .* Got 0"),
     ({"n_members": 0}, r"'n_members' parameter .* Got 0"),
-    ({"n_channels": 2}, r"n_channels=2 is less than the number of features, 3"),
+    ({"n_members": 2.0}, r"'n_members' parameter .* Got 2.0"),
+    ({"n_channels": 2}, r"n_channels=2 is less than .* features, 3.* 'auto', or another lift"),
+    ({"n_channels": None}, r"'n_channels' parameter .*'auto'.* Got None"),
     ({"n_channels": 0}, r"'n_channels' parameter .* Got 0"),
 ]
 BAD_SCHEMES = [
@@ -64,20 +109,25 @@ BAD_DATA = [
 ]
 
 
-def assert_refused(bad, data, message):
-    """`bad` refuses the data, and a model fitted before is as it was."""
-    fitted = short(type(bad)).fit(X_GOOD, Y_GOOD)
-    decision = fitted.decision_function(X_GOOD)
-    fitted.set_params(**bad.get_params())
-    before = {name: value for name, value in vars(fitted).items() if name.endswith("_")}
-    with pytest.raises(ValueError, match=message):
-        fitted.fit(*data)
-    after = {name: value for name, value in vars(fitted).items() if name.endswith("_")}
+def assert_untouched(estimator, before):
+    after = vars(estimator)
     assert before.keys() == after.keys()
     assert all(before[name] is after[name] for name in before)
-    np.testing.assert_array_equal(fitted.decision_function(X_GOOD), decision)
+
+
+def assert_refused(bad, data, message, **more):
+    """`bad` refuses the data, and a model fitted before is as it was."""
+    fitted = short(type(bad)).fit(X_GOOD, Y_GOOD)
+    output = getattr(fitted, "decision_function", fitted.predict)
+    decision = output(X_GOOD)
+    fitted.set_params(**bad.get_params())
+    before = vars(fitted).copy()
     with pytest.raises(ValueError, match=message):
-        bad.fit(*data)
+        fitted.fit(*data, **more)
+    assert_untouched(fitted, before)
+    np.testing.assert_array_equal(output(X_GOOD), decision)
+    with pytest.raises(ValueError, match=message):
+        bad.fit(*data, **more)
     with pytest.raises(NotFittedError):
         bad.predict(X_GOOD)
 
@@ -151,7 +201,7 @@ def test_data_out_of_all_scale_is_refused_with_the_cure():
     )
 
 
-def test_unscaled_data_trains_and_hopeless_data_warns():
+def test_unscaled_data_trains_and_hopeless_data_warns(wide_start):
     model = short(ODENetClassifier, max_iter=100).fit(X_GOOD * 1e4, Y_GOOD)
     assert model.score(X_GOOD * 1e4, Y_GOOD) > 0.8
     with pytest.warns(ConvergenceWarning, match=r"after 0 .*no acceptable step.*Scale X"):
@@ -162,21 +212,22 @@ def test_unscaled_data_trains_and_hopeless_data_warns():
 @pytest.mark.parametrize("learn_step", [False, "simplex"])
 def test_slow_progress_on_badly_scaled_data_is_no_convergence(learn_step):
     X, y = blobs(3)
+    options = {"n_channels": 3, "max_iter": 500}
     with pytest.warns(ConvergenceWarning, match=r"slow progress.*Scale X") as caught:
-        model = ODENetClassifier(learn_step=learn_step, random_state=0).fit(X + 1e3, y)
+        model = short(ODENetClassifier, learn_step=learn_step, **options).fit(X + 1e3, y)
     assert list(model.stop_reason_) == ["slow progress"]
     assert caught[0].filename == __file__  # the warning points at the user's line
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = ODENetClassifier(learn_step=learn_step, max_iter=5000, random_state=0).fit(X, y)
+        options["max_iter"] = 5000
+        model = short(ODENetClassifier, learn_step=learn_step, **options).fit(X, y)
     assert list(model.stop_reason_) == ["converged"]
 
 
 def spoiled(layer, **parameters):
     """A fitted model with one layer that cannot be solved where the first feature is large."""
-    model = short(
-        ODENetClassifier, scheme="implicit_euler", activation="softplus", alpha=0.1, **parameters
-    ).fit(X_GOOD, Y_GOOD)
+    options = {"scheme": "implicit_euler", "activation": "softplus", "alpha": 0.1, "n_channels": 3}
+    model = short(ODENetClassifier, **options, **parameters).fit(X_GOOD, Y_GOOD)
     model.K_[-1, layer] = np.diag([30.0, 0.0, 0.0])
     model.b_[-1, layer] = [-1000.0, 0.0, 0.0]
     return model
@@ -195,3 +246,215 @@ def test_a_sample_whose_stages_fail_is_reported(method, n_members):
         ValueError, match=r"for 1 samples: sample 7 at layer 1 \(residual .*stage_guard='bound'"
     ):
         getattr(model, method)(X)
+
+
+# --- held-out samples, class weights, warm starts
+
+HALF = np.arange(30)
+NO_ZERO = np.flatnonzero(Y_GOOD != 0)
+BAD_VALIDATION = [
+    ({"X_val": X_GOOD}, "X_val was given without y_val"),
+    ({"y_val": Y_GOOD}, "y_val was given without X_val"),
+    ({"X_val": X_GOOD[:, :2], "y_val": Y_GOOD}, "X_val has 2 features, but X has 3"),
+    ({"X_val": X_GOOD, "y_val": Y_GOOD[:-1]}, "X_val has 60 samples, but y_val has 59"),
+    ({"X_val": X_GOOD[0], "y_val": Y_GOOD[:1]}, "Expected 2D array"),
+    ({"X_val": NAN, "y_val": Y_GOOD}, "X_val contains NaN"),
+    (
+        {"X_val": X_GOOD, "y_val": Y_GOOD, "sample_weight_val": np.ones(3)},
+        r"sample_weight_val.shape == \(3,\), expected \(60,\)",
+    ),
+    (
+        {"X_val": X_GOOD, "y_val": Y_GOOD, "sample_weight_val": np.zeros(60)},
+        "sample_weight_val is zero for all",
+    ),
+    (
+        {"X_val": X_GOOD, "y_val": Y_GOOD, "sample_weight_val": -np.ones(60)},
+        "sample_weight_val must not be negative",
+    ),
+    ({"sample_weight_val": np.ones(60)}, "sample_weight_val was given without X_val and y_val"),
+]
+BAD_CLASSES_TO_JUDGE_BY = [
+    (Y_GOOD + 1, r"y_val holds labels .* not among the classes \[0 1\]: \['2'\]"),
+    (np.array(["a", "b"])[Y_GOOD], r"y_val holds labels .* the classes \[0 1\]: \['a', 'b'\]"),
+    (Y_GOOD[:, None] + [0, 1], r"1d array, got an array of shape \(60, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("validation", "message"), BAD_VALIDATION)
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_bad_samples_to_judge_by(cls, validation, message):
+    assert_refused(short(cls), (X_GOOD, Y_GOOD), message, **validation)
+
+
+@pytest.mark.parametrize(("y_val", "message"), BAD_CLASSES_TO_JUDGE_BY)
+def test_bad_classes_to_judge_by(y_val, message):
+    bad = short(ODENetClassifier)
+    assert_refused(bad, (X_GOOD, Y_GOOD), message, X_val=X_GOOD, y_val=y_val)
+
+
+def test_samples_to_judge_by_and_early_stopping_leave_no_class_out():
+    # Two samples of a class cannot be on three sides: they are trained on.
+    y = Y_GOOD.copy()
+    y[:2] = 2
+    model = short(ODENetClassifier, early_stopping=True).fit(X_GOOD, y)
+    assert np.isnan(model.oof_decision_function_[:2]).all()
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        ([(NO_ZERO, HALF)], r"Split 0 of cv leaves class 0 out of training.* stratified"),
+        (KFold(2), r"Split 0 of cv leaves class 'ant' out of training.* stratified"),
+        (TimeSeriesSplit(3), r"Split 0 of cv leaves class 'bee' out of training"),
+    ],
+)
+def test_splits_that_leave_a_class_out_of_training(cv, message):
+    order = np.argsort(Y_GOOD, kind="stable")
+    y = Y_GOOD if isinstance(cv, list) else np.array(["ant", "bee"])[Y_GOOD[order]]
+    assert_refused(short(ODENetClassifier, cv=cv), (X_GOOD, y), message)
+
+
+def test_weights_that_leave_a_class_out_of_training():
+    weights = np.ones(60)
+    weights[HALF[Y_GOOD[:30] == 1]] = 0
+    cv = [(HALF, np.arange(30, 60))]
+    message = "Split 0 of cv leaves class 1 out of training"
+    assert_refused(short(ODENetClassifier, cv=cv), (X_GOOD, Y_GOOD, weights), message)
+    held_out = np.where(np.arange(60) < 30, 1.0, 0.0)
+    message = "Split 0 of cv holds out no sample with a positive sample_weight"
+    assert_refused(short(ODENetClassifier, cv=cv), (X_GOOD, Y_GOOD, held_out), message)
+
+
+def test_groups_of_another_length():
+    message = "inconsistent numbers of samples"
+    bad = short(ODENetClassifier, cv=GroupKFold(3))
+    assert_refused(bad, (X_GOOD, Y_GOOD), message, groups=np.arange(59))
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ("balnced", r"'class_weight' parameter .*'balanced'.* Got 'balnced'"),
+        ([1, 2], r"'class_weight' parameter .* Got \[1, 2\]"),
+        ({0: 1.0, 2: 3.0}, r"classes, \[1\], are not in class_weight"),
+        ({0: -1.0}, r"class_weight=.* -1.0"),
+        ({0: np.nan}, r"class_weight=.* nan"),
+        ({0: 0.0}, r"at least two classes .* class_weight.*got one class, 1"),
+        ({0: 0.0, 1: 0.0}, r"at least two classes .* class_weight.*got no class"),
+    ],
+)
+def test_bad_class_weights(class_weight, message):
+    bad = short(ODENetClassifier, class_weight=class_weight)
+    assert_refused(bad, (X_GOOD, Y_GOOD), message)
+
+
+@pytest.mark.parametrize(
+    ("changed", "was", "now"),
+    [
+        ({"N": 4}, "1 networks with N=3", "1 with N=4"),
+        ({"n_channels": 5}, "n_channels=4", "n_channels=5"),
+        ({"n_members": 2}, "1 networks", "2 with"),
+        ({"cv": 3}, "1 networks", "3 with"),
+        ({"lift": "linear"}, "n_channels=4", "another lift"),
+    ],
+)
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_a_warm_start_of_other_networks(cls, changed, was, now):
+    model = short(cls, warm_start=True).fit(X_GOOD, Y_GOOD)
+    before = vars(model.set_params(**changed)).copy()
+    with pytest.raises(ValueError, match=f"{was}.*{now}.*warm_start=False"):
+        model.fit(X_GOOD, Y_GOOD)
+    assert_untouched(model, before)
+
+
+@pytest.mark.parametrize("y", [blobs(3)[1], np.array(["ant", "bee"])[Y_GOOD]])
+def test_a_warm_start_with_other_classes(y):
+    model = short(ODENetClassifier, warm_start=True).fit(X_GOOD, Y_GOOD)
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match=r"warm_start=True .*classes.* warm_start=False"):
+        model.fit(X_GOOD, y)
+    assert_untouched(model, before)
+
+
+# --- partial_fit
+
+
+def stream(cls, **parameters):
+    return short(cls, solver="adam", **parameters)
+
+
+def refuses_part(model, message, *args, **more):
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(*args, **more)
+    assert_untouched(model, before)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_bad_classes_of_a_stream(cls):
+    refuses_part(stream(cls), "classes must be given in the first call", X_GOOD, Y_GOOD)
+    refuses_part(stream(cls), "at least two classes.*got", X_GOOD, Y_GOOD * 0, [0])
+    message = r"labels .* not among the classes \[0 2\]: \['1'\]"
+    refuses_part(stream(cls), message, X_GOOD, Y_GOOD, [0, 2])
+    model = stream(cls).partial_fit(X_GOOD, Y_GOOD, [0, 1])
+    refuses_part(model, r"labels .* not among the classes \[0 1\]: \['2'\]", X_GOOD, Y_GOOD + 1)
+    refuses_part(model, r"classes=\[0 1 2\] are not those .* \[0 1\]", X_GOOD, Y_GOOD, [0, 1, 2])
+    fitted = stream(cls).fit(X_GOOD, Y_GOOD)
+    refuses_part(fitted, r"classes=\[0 2\] are not those .* \[0 1\]", X_GOOD, Y_GOOD, [0, 2])
+    model = stream(cls, class_weight="balanced")
+    refuses_part(model, "class_weight='balanced' takes all data.* dict", X_GOOD, Y_GOOD, [0, 1])
+
+
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_bad_parts_of_a_stream(cls):
+    model = stream(cls).fit(X_GOOD, Y_GOOD)
+    refuses_part(model, "X has 2 features, but .* expecting 3", X_GOOD[:, :2], Y_GOOD)
+    refuses_part(model, "NaN", NAN, Y_GOOD)
+    refuses_part(model, "inconsistent numbers of samples", X_GOOD, Y_GOOD[:-1])
+    weights = -np.ones(60)
+    refuses_part(model, "must not be negative", X_GOOD, Y_GOOD, sample_weight=weights)
+    model.set_params(batch_size=61)
+    refuses_part(model, "batch_size=61 is more than .* samples, 60", X_GOOD, Y_GOOD)
+    for changed in ({"N": 4}, {"n_channels": 5}, {"lift": "linear"}):
+        model = stream(cls).fit(X_GOOD, Y_GOOD).set_params(**changed)
+        refuses_part(model, "N=3, n_channels=4 .* or another lift", X_GOOD, Y_GOOD)
+
+
+def test_a_stream_with_several_penalties():
+    bad = stream(ODENetClassifier, alpha=(1e-3, 1e-2))
+    refuses_part(bad, r"alpha=\(0.001, 0.01\) is a choice", X_GOOD, Y_GOOD, [0, 1])
+
+
+# --- targets
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_bad_targets(cls):
+    X, y = curve()
+    for target, message in (
+        (np.where(y > 0, np.nan, y), "y contains NaN"),
+        (np.where(y > 0, np.inf, y), "y contains infinity"),
+        (y[:-1], "inconsistent numbers of samples"),
+        (y[:, None, None], r"dim 3"),
+        (np.array(["a", "b"])[(y > 0).astype(int)], "could not convert string|y.*numeric"),
+    ):
+        assert_refused(short(cls), (X, target), message)
+    for y_val, message in (
+        (y[:, None], r"y_val has the shape \(60, 1\), but y has \(60,\)"),
+        (np.full(60, np.nan), "y_val contains NaN"),
+    ):
+        assert_refused(short(cls), (X, y), message, X_val=X, y_val=y_val)
+    X, y = curve(n_targets=2)
+    model = stream(cls).fit(X, y)
+    refuses_part(model, r"y has the shape \(60, 3\), but .* 2 target", X, np.c_[y, y[:, 0]])
+    refuses_part(model, r"y has the shape \(60,\), but .* 2 target", X, y[:, 0])
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_targets_of_any_size(cls):
+    X, y = curve()
+    plain = short(cls).fit(X, y).predict(X)
+    for factor in (1e-250, 1e250):
+        np.testing.assert_allclose(
+            short(cls).fit(X, factor * y).predict(X), factor * plain, rtol=1e-6
+        )

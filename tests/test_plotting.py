@@ -7,9 +7,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skode import FeedForwardClassifier, ODENetClassifier
+from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
 from skode.inspection import trajectories
 from skode.plotting import LossCurveDisplay, StepSizeDisplay, TrajectoryDisplay
+from tests.estimators import curve, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -24,8 +25,8 @@ def fitted(n_features=2, n_classes=2, **parameters):
     X, y = make_blobs(50, n_features, centers=n_classes, random_state=0)
     X /= X.std()
     labels = np.array(["a", "b", "c"])[y]
-    options = {"N": 3, "max_iter": 20, "random_state": 0, "learn_step": True, **parameters}
-    return ODENetClassifier(**options).fit(X, labels), X, labels
+    options = {"n_channels": n_features, "max_iter": 20, "learn_step": True, **parameters}
+    return short(ODENetClassifier, **options).fit(X, labels), X, labels
 
 
 def test_two_channels_are_drawn_as_they_are():
@@ -101,7 +102,7 @@ def test_trajectories_of_what_does_not_exist():
 
 def test_pipelines_are_drawn_by_the_network_that_they_end_in():
     _, X, y = fitted()
-    network = ODENetClassifier(N=2, max_iter=10, random_state=0)
+    network = short(ODENetClassifier, N=2, n_channels=2, max_iter=10)
     pipeline = make_pipeline(StandardScaler(), network).fit(100 * X, y)
     display = TrajectoryDisplay.from_estimator(pipeline, 100 * X, y)
     starts = np.concatenate([lines.get_segments() for lines in display.paths_])[:, 0]
@@ -111,13 +112,13 @@ def test_pipelines_are_drawn_by_the_network_that_they_end_in():
     alone = make_pipeline(network).fit(X, y)
     np.testing.assert_array_equal(trajectories(alone, X), trajectories(alone[-1], X))
     for other in (StandardScaler(), Pipeline([])):
-        with pytest.raises(TypeError, match=r"a classifier of skode, or a pipeline.*got"):
+        with pytest.raises(TypeError, match=r"one of skode, or a pipeline.*got"):
             LossCurveDisplay.from_estimator(other)
 
 
 def test_labels_in_a_column_and_more_classes_than_colours():
     X, y = make_blobs(120, 2, centers=12, random_state=0)
-    model = ODENetClassifier(max_iter=5, random_state=0).fit(X / X.std(), y)
+    model = short(ODENetClassifier, max_iter=5).fit(X / X.std(), y)
     display = TrajectoryDisplay.from_estimator(model, X / X.std(), y[:, None])
     np.testing.assert_array_equal(display.labels, y)
     with pytest.raises(ValueError, match="not among the classes"):
@@ -126,12 +127,63 @@ def test_labels_in_a_column_and_more_classes_than_colours():
     assert len(colours) == 12
 
 
+@pytest.mark.parametrize("options", [{"lift": "linear", "n_channels": 2}, {"cv": 3}])
+def test_any_network_of_folds_and_with_a_lift_can_be_drawn(options):
+    model, X, y = fitted(n_members=2, **options)
+    last = len(model.K_) - 1
+    display = TrajectoryDisplay.from_estimator(model, X, y, member=last)
+    states = trajectories(model, X)[last]
+    starts = np.concatenate([lines.get_segments() for lines in display.paths_])[:, 0]
+    np.testing.assert_allclose(np.sort(starts, 0), np.sort(states[0], 0))
+    with pytest.raises(ValueError, match=f"the members 0 to {last}"):
+        TrajectoryDisplay.from_estimator(model, X, y, member=last + 1)
+    assert len(LossCurveDisplay.from_estimator(model).lines_) == last + 1
+    assert len(StepSizeDisplay.from_estimator(model).lines_) == last + 1
+
+
+@pytest.mark.parametrize("n_targets", [None, 3])
+@pytest.mark.parametrize("lift", ["pad", "linear"])
+def test_regressors_are_drawn_in_the_colours_of_their_targets(lift, n_targets):
+    X, y = curve(40, n_features=2, n_targets=n_targets)
+    y = 100 + 10 * y
+    target = 0 if n_targets is None else 2
+    model = short(ODENetRegressor, n_channels=2, lift=lift, max_iter=40).fit(X, y)
+    display = TrajectoryDisplay.from_estimator(model, X, y, target=target)
+    (points,), (paths,) = display.points_, display.paths_
+    values = y if n_targets is None else y[:, 2]
+    np.testing.assert_allclose(points.get_array(), values)
+    np.testing.assert_allclose(paths.get_array(), values)
+    states = trajectories(model, X)[0]
+    np.testing.assert_allclose(points.get_offsets(), states[-1])
+    np.testing.assert_allclose(np.array(paths.get_segments()), np.swapaxes(states, 0, 1))
+    assert display.colorbar_.ax.get_ylabel() == "y (dots: yᴺ)"
+    assert display.colorbar_.vmin == pytest.approx(values.min())
+    # The readout is in the units of y, and so are the levels of the surface.
+    predicted = model.predict(X) if n_targets is None else model.predict(X)[:, 2]
+    np.testing.assert_allclose((states[-1] @ display.W.T + display.mu)[:, 0], predicted)
+    levels = display.surface_.levels
+    assert levels.min() - np.diff(levels)[0] < predicted.min()
+    assert levels.max() + np.diff(levels)[0] > predicted.max()
+    # The predicted targets by default.
+    display = TrajectoryDisplay.from_estimator(model, X, target=target)
+    np.testing.assert_allclose(display.points_[0].get_array(), predicted)
+    last = model.n_outputs_ - 1
+    for wrong in (last + 1, -1, True, 0.5, None):
+        with pytest.raises(ValueError, match=f"does not exist: .* the targets 0 to {last}"):
+            TrajectoryDisplay.from_estimator(model, X, y, target=wrong)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        TrajectoryDisplay.from_estimator(model, X, y[:-1])
+    assert len(LossCurveDisplay.from_estimator(model).lines_) == 1
+    assert len(StepSizeDisplay.from_estimator(model).lines_) == 1
+
+
 def test_loss_curves():
     model, *_ = fitted(n_members=2)
     display = LossCurveDisplay.from_estimator(model, linewidth=2)
+    assert [line.get_label() for line in display.lines_] == ["network 0", "network 1"]
     assert len(display.lines_) == 2
-    for line, curve in zip(display.lines_, model.loss_curve_, strict=True):
-        np.testing.assert_array_equal(line.get_ydata(), curve)
+    for line, losses in zip(display.lines_, model.loss_curve_, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), losses)
         assert line.get_linewidth() == 2
     assert display.ax_.get_xlabel() == "iteration"
     assert display.ax_.get_ylabel() == "objective J"
@@ -139,7 +191,7 @@ def test_loss_curves():
 
 
 def test_step_sizes():
-    model = FeedForwardClassifier(N=3, h=0.8, learn_step=True, max_iter=20, random_state=0)
+    model = short(FeedForwardClassifier, h=0.8, learn_step=True, max_iter=20)
     model.fit(*fitted()[1:])
     display = StepSizeDisplay.from_estimator(model)
     np.testing.assert_array_equal(display.lines_[0].get_xdata(), [1, 2, 3])

@@ -53,7 +53,14 @@ def test_the_version_stands_in_one_place():
 
 
 def test_the_public_names():
-    assert set(skode.__all__) == {"ButcherTableau", "FeedForwardClassifier", "ODENetClassifier"}
+    assert set(skode.__all__) == {
+        "ButcherTableau",
+        "FeedForwardClassifier",
+        "FeedForwardRegressor",
+        "ODENetClassifier",
+        "ODENetRegressor",
+    }
+    assert all(getattr(skode, name).__name__ == name for name in skode.__all__)
     assert (ROOT / "skode" / "py.typed").exists()
 
 

@@ -89,13 +89,14 @@ class AffineField:
         xp = scratch.xp
         return self.activation.transposed(xp, F, xp.ones_like(F), None)
 
-    def transposed(
-        self, F: Array, K: Array, gamma: Array, scratch: Scratch, *name: object
-    ) -> tuple[Array, Array]:
-        """JᵀΓ = KᵀG, kept in the work array `name`, and G = σ′∘Γ, where F = f(y, U), J = ∂f/∂y."""
+    def scaled(self, F: Array, gamma: Array, scratch: Scratch) -> Array:
+        """G = σ′∘Γ, where F = f(y, U)."""
+        return self.activation.transposed(scratch.xp, F, gamma, scratch(F.shape, "G"))
+
+    def transposed(self, K: Array, G: Array, scratch: Scratch, *name: object) -> Array:
+        """JᵀΓ = KᵀG, kept in the work array `name`, with J = ∂f/∂y and G = σ′∘Γ."""
         xp = scratch.xp
-        G = self.activation.transposed(xp, F, gamma, scratch(F.shape, "G"))
-        return xp.matmul(xp.matrix_transpose(K), G, out=scratch(F.shape, "JtG", *name)), G
+        return xp.matmul(xp.matrix_transpose(K), G, out=scratch(G.shape, "JtG", *name))
 
     def gradient(self, y: Array, G: Array, scratch: Scratch) -> tuple[Array, Array]:
         """(∂f/∂K)ᵀΓ = G yᵀ and (∂f/∂b)ᵀΓ, the row sums of G."""

@@ -200,7 +200,8 @@ class _CostateEquations(_Equations):
         """hJᵀΓ."""
         xp = self.scratch.xp
         F = merged(xp, self.F)
-        JtG, _ = self.field.transposed(F, self.layer.K, merged(xp, gamma), self.scratch, "trial")
+        G = self.field.scaled(F, merged(xp, gamma), self.scratch)
+        JtG = self.field.transposed(self.layer.K, G, self.scratch, "trial")
         return split(xp, self.layer.h * JtG, len(self.A))
 
     def residual(self, x: Array) -> tuple[Array, Array]:

@@ -73,9 +73,12 @@ class Network:
         p: Array,
         scratch: Scratch,
         with_h: bool,
+        with_p: bool = True,
         costates: list[Array] | None = None,
-    ) -> tuple[Array, tuple[Array, Array, Array]]:
+    ) -> tuple[Array | None, tuple[Array, Array, Array]]:
         """The costate p⁰ = ∂J/∂y⁰ from pᴺ, and the gradient with respect to K, b and h.
+
+        p⁰ is None unless `with_p`; where nothing depends on it, that saves a matrix product.
 
         The work array of `p` is overwritten.  The gradient with respect to h is zero unless
         `with_h`, which saves a pass over every stage where the steps are fixed.  Copies of
@@ -95,9 +98,10 @@ class Network:
                 scratch,
                 number % 2,
                 with_h,
+                with_p=number > 0 or with_p,
             )
             gradients.append(gradient)
-            if costates is not None:
+            if costates is not None and p is not None:
                 costates.append(xp.asarray(p, copy=True))
         dK, db, dh = zip(*reversed(gradients), strict=True)
         return p, (

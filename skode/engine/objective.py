@@ -208,7 +208,13 @@ class Objective:
         p = xp.matmul(xp.matrix_transpose(U.W), dz, out=scratch(y.shape, "p"))
         dW, dmu = xp.matmul(dz, xp.matrix_transpose(y)), xp.sum(dz, axis=2)
         p, (dK, db, dh) = self.network.pull_back(
-            U, steps, p, scratch, with_h="h" in self.free, costates=costates
+            U,
+            steps,
+            p,
+            scratch,
+            with_h="h" in self.free,
+            with_p=U.V is not None or costates is not None,
+            costates=costates,
         )
         dU = Controls(dK, db, dh, dW, dmu)
         if U.V is not None:

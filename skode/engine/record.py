@@ -115,6 +115,8 @@ class Record:
         self.n_evaluations = host.ones(members, dtype=int)
         self.reason = host.full(members, MAX_ITER, dtype="<U20")
         self.curve, self.held_out_curve = self.J[:, None], self.held_out[:, None]
+        # The lowest objective so far, since Adam's goes up and down; begun anew at a hand-over.
+        self.lowest_curve, self.begin = self.curve.copy(), host.zeros(members, dtype=int)
         self.best_J, self.best_held_out = self.J, self.held_out
         self.best_iter = host.zeros(members, dtype=int)
         # The last iteration that made the held-out loss better by more than `tol`, and that loss.
@@ -137,7 +139,7 @@ class Record:
         who = running[moved]
         n_iter = _changed(self.n_iter, who, self.n_iter[who] + 1)
         J = _changed(self.J, who, J[moved])
-        held_out = _changed(self.held_out, who, held_out[moved])
+        held_out = _changed(self.held_out, who, held_out[moved]) if self.judged else self.held_out
         self._write(who, n_iter, J, held_out)
 
         better = held_out < self.best_held_out if self.judged else self.best_J > J
@@ -162,11 +164,13 @@ class Record:
 
     def _write(self, who: Array, n_iter: Array, J: Array, held_out: Array) -> None:
         if who.size and host.max(n_iter) == self.curve.shape[1]:  # full: make it twice as long
-            self.curve, self.held_out_curve = (
+            self.curve, self.held_out_curve, self.lowest_curve = (
                 host.pad(curve, ((0, 0), (0, curve.shape[1])), constant_values=host.nan)
-                for curve in (self.curve, self.held_out_curve)
+                for curve in (self.curve, self.held_out_curve, self.lowest_curve)
             )
         self.curve[who, n_iter[who]] = J[who]
+        lowest = host.minimum(self.lowest_curve[who, n_iter[who] - 1], J[who])
+        self.lowest_curve[who, n_iter[who]] = lowest
         self.held_out_curve[who, n_iter[who]] = held_out[who]
 
     def ending(self, standing: Array, stopping: Stopping) -> Array:
@@ -175,9 +179,10 @@ class Record:
         Notes down why they end.
         """
         running, now = self.running, self.n_iter[self.running]
-        before = self.curve[running, host.maximum(now - stopping.n_iter_no_change, 0)]
-        fallen = before - self.J[running]
-        resting = (now >= stopping.n_iter_no_change) & (fallen < stopping.tol)
+        before = now - stopping.n_iter_no_change
+        lowest = self.lowest_curve[running, host.maximum(before, 0)]
+        fallen = lowest - self.lowest_curve[running, now]
+        resting = (before >= self.begin[running]) & (fallen < stopping.tol)
         if self.judged:
             self.reason[running[now - self.gain_iter[running] >= stopping.n_iter_no_change]] = EARLY
         self.reason[running[resting | standing]] = CONVERGED
@@ -185,7 +190,8 @@ class Record:
             rounding = self.xp.finfo(self.u.dtype).eps * host.abs(self.J[running])
             steep = self._steepness() > STEEP * host.maximum(stopping.tol, rounding)
             self.reason[running[resting & steep]] = SLOW
-            self.reason[running[standing & steep]] = STALLED
+            # Without a gradient on all samples: a rate that has become nothing is no minimum.
+            self.reason[running[standing & (steep | (self.g is None))]] = STALLED
         return (self.reason[running] != MAX_ITER) | (now >= stopping.max_iter)
 
     def residual(self) -> Array:
@@ -206,7 +212,10 @@ class Record:
         found = self.evaluate(self.best)
         self.n_evaluations[self.running] += 1
         J = _changed(self.J, self.running, to_host(found.J))
-        self.u, self.g, self.J = self.best, found.gradient, J
+        held_out = _changed(self.held_out, self.running, self.best_held_out[self.running])
+        self.u, self.g, self.J, self.held_out = self.best, found.gradient, J, held_out
+        self.begin = _changed(self.begin, self.running, self.n_iter[self.running])
+        self.lowest_curve[self.running, self.begin[self.running]] = J[self.running]
 
     def interrupt(self) -> None:
         """End all members as they are."""

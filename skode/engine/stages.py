@@ -122,8 +122,9 @@ def adjoint_step(
     scratch: Scratch,
     slot: int,
     with_h: bool,
-) -> tuple[Array, StepGradient]:
-    """p from p⁺, and the gradient of this layer's controls, from the last block to the first.
+    with_p: bool = True,
+) -> tuple[Array | None, StepGradient]:
+    """p from p⁺, unless it is not wanted, and the gradient of this layer's controls, from the last block to the first.
 
     The work array of `p` is overwritten.  `slot` alternates from step to step, because the
     result may be a work array of this step.  Where the costates of a sample cannot be found, they
@@ -152,15 +153,21 @@ def adjoint_step(
             gamma = merged(xp, xp.where(found, gamma, xp.asarray(xp.nan, dtype=gamma.dtype)))
         if with_h:
             dh.append(xp.sum(xp.vecdot(F, gamma), axis=1))
-        JtG, G = field.transposed(F, K, gamma, scratch, slot, block.stages.start)
+        G = field.scaled(F, gamma, scratch)
         dKi, dbi = field.gradient(Y, G, scratch)
         dK.append(dKi)
         db.append(dbi)
+        first = block.stages.start
+        if not (with_p or any(tableau.A[j][i] for j in block.stages for i in range(first))):
+            continue  # nothing depends on what comes next
+        JtG = field.transposed(K, G, scratch, slot, first)
         hJtG = split(xp, xp.multiply(h, JtG, out=JtG), len(block.A))
         V.update({i: hJtG[:, :, j, :] for j, i in enumerate(block.stages)})
+    gradient = StepGradient(reduce(add, dK), reduce(add, db), reduce(add, dh) if with_h else None)
+    if not with_p:
+        return None, gradient
     terms = [(1.0, Vi) for Vi in V.values()]
-    p = _combination(xp, [(carry, p), *terms] if carry else terms, p, part)
-    return p, StepGradient(reduce(add, dK), reduce(add, db), reduce(add, dh) if with_h else None)
+    return _combination(xp, [(carry, p), *terms] if carry else terms, p, part), gradient
 
 
 def _combination(

@@ -7,14 +7,14 @@ between two candidates are taken fold by fold.
 
 from __future__ import annotations
 
-from .arrays import Array, host
+from .arrays import Array, host, quiet
 from .record import BEHIND, Record
 
 __all__ = ["Tournament"]
 
 EVERY = 5  # iterations between two looks
-FIRST = 15  # the iteration of the first one
-ERRORS = 2.0  # standard errors of the difference that make it clear
+FIRST = 10  # the iteration of the first one
+ERRORS = 1.0  # standard errors of the difference that make it clear
 
 
 class Tournament:
@@ -36,7 +36,7 @@ class Tournament:
         end.
 
         A candidate is clearly behind when the best held-out losses of its members exceed those of
-        the leader by more than two standard errors, and by more than what the last iterations have
+        the leader by more than a standard error, and by more than what the last iterations have
         brought it.
         """
         running = record.running
@@ -46,15 +46,16 @@ class Tournament:
         self._next = int(host.min(record.n_iter[running])) + EVERY
         n_candidates = int(self.candidate.max()) + 1
         best = record.best_held_out.reshape(n_candidates, -1)
-        leader = best[host.argmin(host.mean(best, axis=1))]
-        gap = best - leader
-        mean, folds = host.mean(gap, axis=1), gap.shape[1]
-        error = host.std(gap, axis=1) / max(folds - 1, 1) ** 0.5
         before = host.take_along_axis(
             record.held_out_curve, host.maximum(record.n_iter - EVERY, 0)[:, None], axis=1
         )[:, 0]
-        progress = host.mean((before - record.held_out).reshape(n_candidates, -1), axis=1)
-        out = (folds > 1) & (mean > ERRORS * error) & (mean > progress)
+        with quiet():  # where a held-out loss is infinite nothing is clear, and nobody leaves
+            leader = best[host.argmin(host.mean(best, axis=1))]
+            gap = best - leader
+            mean, folds = host.mean(gap, axis=1), gap.shape[1]
+            error = host.std(gap, axis=1) / max(folds - 1, 1) ** 0.5
+            progress = host.mean((before - record.held_out).reshape(n_candidates, -1), axis=1)
+            out = (folds > 1) & (mean > ERRORS * error) & (mean > progress)
         mask = out[self.candidate[running]]
         record.reason[running[mask]] = BEHIND
         return mask

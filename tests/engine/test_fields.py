@@ -43,7 +43,8 @@ def test_field_and_its_transposed_derivatives(xp):
     scratch = Scratch(K_)
     F = field.value(y_, K_, b_, scratch, "F")
     np.testing.assert_allclose(to_host(F), np.tanh(K @ y + b[:, :, None]), atol=1e-15)
-    JtG, G_ = field.transposed(F, K_, gamma_, scratch, 0)
+    G_ = field.scaled(F, gamma_, scratch)
+    JtG = field.transposed(K_, G_, scratch, 0)
     dK, db = field.gradient(y_, G_, scratch)
     slope = field.slope(F, scratch)
     for k in range(2):

@@ -6,66 +6,52 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skode.engine.arrays import Scratch
-from skode.engine.controls import Controls, Layout
+from skode.engine.controls import Controls
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX, as_tableau
 from skode.engine.stages import Step
 from tests import reference
+from tests.engine.problems import FREE, problem, shares_of
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
-FREE = {
-    "fixed": ("K", "b", "W", "mu"),
-    "learned": ("K", "b", "h", "W", "mu"),
-    "simplex": ("K", "b", "h", "W", "mu"),
-}
 
 
-def problem(
-    loss, steps, n_features=2, n_channels=3, N=3, members=2, seed=0, dtype=float, spread=1.0
+def assert_exact(
+    network,
+    scheme,
+    activation,
+    carry,
+    loss,
+    steps,
+    tolerance=1e-12,
+    smooth=(0.0, 1.0),
+    shares=None,
+    **sizes,
 ):
-    """A layout, random controls, data, targets, weights and penalties."""
-    rng = np.random.default_rng(seed)
-    q = 1 if loss == "logistic" else 3
-    layout = Layout(N, n_channels, q)
-    h = {
-        "fixed": np.full((members, N), 0.3),
-        "learned": spread * rng.normal(size=(members, N)),  # some are negative
-        "simplex": rng.dirichlet(np.ones(N), size=members),
-    }[steps]
-    if steps == "simplex":
-        h[:, 0], h[:, -1] = 0.0, h[:, -1] + h[:, 0]  # and some are zero
-    flat = layout.flatten(
-        Controls(
-            K=rng.normal(size=(members, N, n_channels, n_channels)),
-            b=rng.normal(size=(members, N, n_channels)),
-            h=h,
-            W=rng.normal(size=(members, q, n_channels)),
-            mu=rng.normal(size=(members, q)),
-        )
-    )
-    m = 7
-    X = rng.normal(size=(m, n_features))
-    label = rng.integers(0, 2 if q == 1 else q, m)
-    targets = (label[:, None] == 1) if q == 1 else (label[:, None] == np.arange(q))
-    weights = rng.uniform(size=m) / m
-    alpha = rng.uniform(size=members)
-    return layout, *(a.astype(dtype) for a in (flat, X, targets, weights, alpha))
-
-
-def assert_exact(network, scheme, activation, carry, loss, steps, tolerance=1e-12, **sizes):
     layout, flat, X, targets, weights, alpha = problem(loss, steps, **sizes)
     free = FREE[steps]
-    J, gradient = Objective(
-        network, layout, LOSSES[loss], X, targets, weights, alpha, free
-    ).value_and_gradient(flat)
+    data = (X, targets, weights, alpha)
+    J, gradient, held_out = Objective(
+        network, layout, LOSSES[loss], *data, free, shares=shares, smooth=smooth
+    ).evaluate(flat)
+    assert (held_out is None) == (shares is None)
     for k, row in enumerate(flat):
+        w = weights
+        if shares is not None:
+            w, judges = (
+                reference.share_of(weights, shares.group, table[k])
+                for table in (shares.train, shares.held_out)
+            )
+            net = (scheme, activation, carry, loss, reference.member(layout, row))
+            expected = reference.data_loss(*net, X, targets, judges)
+            np.testing.assert_allclose(held_out[k], expected, rtol=1e-13)
 
-        def J_of(controls, k=k):
+        def J_of(controls, k=k, w=w):
             return reference.objective(
-                scheme, activation, carry, loss, controls, X, targets, weights, alpha[k]
+                scheme, activation, carry, loss, controls, X, targets, w, alpha[k], smooth
             )
 
         expected = reference.complex_step_gradient(J_of, layout, row)
@@ -105,6 +91,50 @@ def test_implicit_schemes_against_complex_steps(scheme, loss, activation, steps)
 def test_feed_forward_against_complex_steps(loss, activation, steps):
     euler = reference.triple(TABLEAUX["euler"])
     assert_exact(feed_forward(activation), euler, activation, 0.0, loss, steps)
+
+
+@pytest.mark.parametrize("features", [2, 5])
+@pytest.mark.parametrize("scheme", [*EXPLICIT, "implicit_midpoint"])
+def test_learned_lift_against_complex_steps(scheme, features):
+    # From two features up to three channels, and from five down to three.
+    tableau = TABLEAUX[scheme]
+    sizes = {"lifted": True, "n_features": features, "N": 2, "spread": 0.5}
+    triple = reference.triple(tableau)
+    assert_exact(ode_net(tableau), triple, "tanh", 1.0, "softmax", "learned", **sizes)
+
+
+@pytest.mark.parametrize("features", [2, 5])
+def test_feed_forward_with_a_learned_lift_against_complex_steps(features):
+    euler = reference.triple(TABLEAUX["euler"])
+    sizes = {"lifted": True, "n_features": features}
+    assert_exact(feed_forward(), euler, "tanh", 0.0, "logistic", "learned", **sizes)
+
+
+@pytest.mark.parametrize("steps", FREE)
+@pytest.mark.parametrize("N", [1, 2, 4])
+def test_smoothness_against_complex_steps(N, steps):
+    # One layer has nothing to be smooth against; the nominal step counts, not the learned ones.
+    heun = TABLEAUX["heun"]
+    options = {"smooth": (0.7, 0.4), "N": N}
+    assert_exact(ode_net(heun), reference.triple(heun), "tanh", 1.0, "logistic", steps, **options)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 5])
+def test_regression_against_complex_steps(outputs):
+    rk4 = TABLEAUX["rk4"]
+    sizes = {"outputs": outputs, "lifted": True}
+    assert_exact(ode_net(rk4), reference.triple(rk4), "tanh", 1.0, "squared", "learned", **sizes)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("scheme", ["heun", "implicit_midpoint"])
+def test_members_with_samples_of_their_own_against_complex_steps(scheme, loss):
+    tableau = TABLEAUX[scheme]
+    options = {"shares": shares_of(members=3), "members": 3, "spread": 0.2}
+    options |= {"lifted": True, "smooth": (0.3, 0.5)}
+    assert_exact(
+        ode_net(tableau), reference.triple(tableau), "tanh", 1.0, loss, "learned", **options
+    )
 
 
 @given(reference.explicit_schemes(), st.integers(0, 1000))
@@ -237,7 +267,9 @@ def test_costate_is_the_derivative_with_respect_to_the_input(scheme, seed):
     for k in range(X.shape[1]):
         moved = X.astype(complex)
         moved[:, k] += 1e-40j
-        complex_controls = Controls(*(part.astype(complex) for part in controls))
+        complex_controls = Controls(
+            *(part.astype(complex) for part in controls if part is not None)
+        )
         state = reference.forward(scheme, "tanh", 1.0, complex_controls, moved)[-1]
         derivative = (state.imag / 1e-40 * p[0]).sum(0)  # samples do not interact
         np.testing.assert_allclose(p0[0, k], derivative, atol=1e-12 * np.abs(p0).max())

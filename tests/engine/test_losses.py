@@ -16,6 +16,8 @@ def outputs_and_targets(loss, xp):
     label = rng.integers(0, max(q, 2), 6)
     c = (label == 1)[None, :] if q == 1 else label == np.arange(q)[:, None]
     c = c.astype(float)[None]
+    if loss == "squared":
+        c = 2 * rng.normal(size=(1, q, 6))
     return z, c, namespace(xp.asarray(z)), xp.asarray(z), xp.asarray(c)
 
 
@@ -44,6 +46,11 @@ def test_probabilities_sum_to_one_far_out_too(loss, q, data):
     assert log_proba.shape == (2, max(q, 2), 3)
     assert np.isfinite(log_proba).all()
     np.testing.assert_allclose(np.exp(log_proba).sum(1), 1, rtol=1e-12)
+
+
+def test_regression_targets_have_no_probabilities():
+    # What the estimators tell classes from numbers by.
+    assert [name for name, loss in LOSSES.items() if loss.log_proba is None] == ["squared"]
 
 
 @pytest.mark.parametrize("loss", LOSSES)

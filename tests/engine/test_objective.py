@@ -13,8 +13,9 @@ from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import UnsolvedStagesError, outputs, trajectories
 from skode.engine.schemes import TABLEAUX
+from skode.engine.shares import Shares
 from tests import reference
-from tests.engine.test_gradient import FREE, problem
+from tests.engine.problems import FREE, problem, shares_of
 
 HEUN = ode_net(TABLEAUX["heun"])
 
@@ -42,6 +43,53 @@ def test_blocks_and_members_change_nothing(size, members):
         one = evaluate(flat[[k]], layout, *data, alpha[[k]], block_size=7, free=FREE["learned"])
         np.testing.assert_allclose(J[[k]], one[0], rtol=1e-12)
         np.testing.assert_allclose(gradient[[k]], one[1], atol=1e-12 * np.abs(one[1]).max())
+
+
+@given(
+    st.integers(1, 9),
+    st.lists(st.integers(0, 3), min_size=1, max_size=4, unique=True),
+    st.sampled_from(["softmax", "squared"]),
+    st.booleans(),
+)
+def test_blocks_and_subsets_change_nothing_with_shares_lift_and_smoothness(
+    size, rows, loss, lifted
+):
+    layout, flat, *data, alpha = problem(loss, "learned", members=4, lifted=lifted)
+    options = {"shares": shares_of(members=4), "smooth": (0.2, 0.7), "free": FREE["learned"]}
+    make = (HEUN, layout, LOSSES[loss], *data, alpha)
+    whole = Objective(*make, **options).evaluate(flat)
+    objective = Objective(*make, block_size=size, **options)
+    rows = np.array(rows)
+    found = objective.evaluate(flat[rows], rows)
+    np.testing.assert_allclose(found.J, whole.J[rows], rtol=1e-12)
+    np.testing.assert_allclose(found.held_out, whole.held_out[rows], rtol=1e-12)
+    scale = np.abs(whole.gradient[rows]).max()
+    np.testing.assert_allclose(found.gradient, whole.gradient[rows], atol=1e-12 * scale)
+    # Without the gradient the values have the same bits.
+    values = objective.evaluate(flat[rows], rows, with_gradient=False)
+    assert values.gradient is None
+    np.testing.assert_array_equal(values.J, found.J)
+    np.testing.assert_array_equal(values.held_out, found.held_out)
+
+
+def test_samples_held_out_do_not_train():
+    # Neither J nor its gradient may know the targets by which a member is judged.
+    layout, flat, X, targets, weights, alpha = problem("squared", "learned")
+    shares = shares_of(members=2)
+    unseen = shares.train[0][shares.group] == 0
+    assert (shares.held_out[0][shares.group][unseen] > 0).any()
+    others = np.where(unseen[:, None], targets + 1, targets)
+
+    def evaluate(targets):
+        objective = Objective(
+            HEUN, layout, LOSSES["squared"], X, targets, weights, alpha, shares=shares
+        )
+        return objective.evaluate(flat[:1], np.array([0]))
+
+    one, other = evaluate(targets), evaluate(others)
+    np.testing.assert_array_equal(one.J, other.J)
+    np.testing.assert_array_equal(one.gradient, other.gradient)
+    assert abs(one.held_out - other.held_out) > 1e-3
 
 
 def test_some_of_the_members():
@@ -85,9 +133,80 @@ def test_every_namespace_computes_the_same(loss, scheme, xp, frozen):
     )
 
 
-@pytest.mark.parametrize("free", [("K",), ("b", "mu"), ("h",), ("W",), ()])
+@pytest.mark.parametrize("scheme", ["heun", "implicit_midpoint"])
+@pytest.mark.parametrize("loss", ["softmax", "squared"])
+def test_every_namespace_computes_shares_and_lift_alike(loss, scheme, xp, frozen):
+    layout, flat, *data, alpha = problem(loss, "learned", members=3, spread=0.2, lifted=True)
+    shares = shares_of(members=3)
+    members = np.array([2, 0])
+
+    def evaluate(make, block_size=None):
+        objective = Objective(
+            ode_net(TABLEAUX[scheme]),
+            layout,
+            LOSSES[loss],
+            *map(make, (*data, alpha)),
+            FREE["learned"],
+            block_size=block_size,
+            shares=Shares(*map(make, (shares.group, shares.train, shares.held_out))),
+            smooth=(0.3, 0.6),
+        )
+        whole = objective.evaluate(make(flat))
+        some = objective.evaluate(make(flat[members]), make(members))
+        sample = objective.sample(make(np.array([4, 1, 5]))).evaluate(make(flat))
+        return [*whole, *some, *sample]
+
+    found, expected = evaluate(frozen if xp is np else xp.asarray, 4), evaluate(np.asarray)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(to_host(one), other, rtol=1e-11, atol=1e-13)
+    z = outputs(HEUN, layout.views(xp.asarray(flat)), xp.asarray(data[0]), 3)
+    expected = outputs(HEUN, layout.views(flat), data[0])
+    np.testing.assert_allclose(to_host(z), expected, rtol=1e-12, atol=1e-14)
+
+
+@given(st.integers(0, 1000), st.sampled_from([1, 2, 4, 8]), st.booleans())
+def test_sampling_is_unbiased(seed, size, with_shares):
+    # The mean over a partition into batches of one size is the data part of the whole.
+    layout, flat, *data, _ = problem("softmax", "learned", samples=8, seed=seed)
+    shares = shares_of(members=2, samples=8) if with_shares else None
+    objective = Objective(
+        HEUN, layout, LOSSES["softmax"], *data, np.zeros(2), FREE["learned"], shares=shares
+    )
+    whole = objective.evaluate(flat)
+    order = np.random.default_rng(seed).permutation(8).reshape(-1, size)
+    parts = [objective.sample(rows).evaluate(flat) for rows in order]
+    np.testing.assert_allclose(np.mean([p.J for p in parts], axis=0), whole.J, rtol=1e-12)
+    mean = np.mean([p.gradient for p in parts], axis=0)
+    np.testing.assert_allclose(mean, whole.gradient, atol=1e-13 * np.abs(whole.gradient).max())
+    if with_shares:
+        mean = np.mean([p.held_out for p in parts], axis=0)
+        np.testing.assert_allclose(mean, whole.held_out, rtol=1e-12)
+
+
+def test_a_sample_has_the_penalties_in_full_and_leaves_the_whole_alone():
+    layout, flat, *data, alpha = problem("softmax", "learned", lifted=True)
+    options = {"smooth": (0.3, 0.5)}
+    whole, free_of_penalties = (
+        Objective(HEUN, layout, LOSSES["softmax"], *data, a, FREE["learned"], **smooth)
+        for a, smooth in ((alpha, options), (0 * alpha, {}))
+    )
+    before = whole.evaluate(flat)
+    rows = np.array([5, 0])
+    found = whole.sample(rows).evaluate(flat).J - free_of_penalties.sample(rows).evaluate(flat).J
+    expected = [
+        reference.penalties(reference.member(layout, flat[k]), alpha[k], options["smooth"])
+        for k in range(2)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # Both share their work arrays.
+    after = whole.evaluate(flat)
+    np.testing.assert_array_equal(before.J, after.J)
+    np.testing.assert_array_equal(before.gradient, after.gradient)
+
+
+@pytest.mark.parametrize("free", [("K",), ("b", "mu"), ("h",), ("W",), ("V",), ("b", "nu"), ()])
 def test_a_part_held_fixed_has_no_gradient(free):
-    layout, flat, *data, alpha = problem("softmax", "learned")
+    layout, flat, *data, alpha = problem("softmax", "learned", lifted=True)
     _, full = evaluate(flat, layout, *data, alpha, free=FREE["learned"])
     _, masked = evaluate(flat, layout, *data, alpha, free=free)
     for name, part, whole in zip(
@@ -188,8 +307,33 @@ def test_outputs_and_states_of_unsolved_samples_are_refused_with_layer_and_resid
         assert (str(again), again.residuals) == (str(e.value), e.value.residuals)
 
 
-def test_forward_pass_of_the_plain_reference():
-    layout, flat, X, *_ = problem("softmax", "learned", members=3)
+def test_unsolvable_stages_of_a_sample_held_out_make_the_held_out_loss_infinite_alone():
+    layout, flat, X, targets, weights, alpha = problem("softmax", "fixed")
+    network = ode_net(TABLEAUX["implicit_euler"], "softplus")
+    layout.views(flat).K[...] *= 0.1
+    layout.views(flat).K[:, 0] = np.diag([30.0, 0, 0])
+    layout.views(flat).b[:, 0] = [-1000.0, 0, 0]
+    X[3, 0] = 1e3
+    group = (np.arange(len(X)) == 3).astype(int)
+    shares = Shares(group, np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 1.0], [1.0, 0.0]]))
+    objective = Objective(
+        network, layout, LOSSES["softmax"], X, targets, weights, alpha, shares=shares
+    )
+    found = objective.evaluate(flat)
+    assert np.isfinite(found.J).all()
+    assert np.isfinite(found.gradient).all()
+    np.testing.assert_array_equal(np.isposinf(found.held_out), [True, False])
+    rest = group == 0
+    J, gradient = Objective(
+        network, layout, LOSSES["softmax"], X[rest], targets[rest], weights[rest], alpha
+    ).value_and_gradient(flat)
+    np.testing.assert_allclose(found.J, J, rtol=1e-12)
+    np.testing.assert_allclose(found.gradient, gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("lifted", [False, True])
+def test_forward_pass_of_the_plain_reference(lifted):
+    layout, flat, X, *_ = problem("softmax", "learned", members=3, lifted=lifted)
     z = outputs(HEUN, layout.views(flat), X)
     for k in range(3):
         controls = reference.member(layout, flat[k])

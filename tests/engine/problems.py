@@ -1,0 +1,156 @@
+"""What the tests of the engine train and evaluate: small networks, and objectives in closed
+form."""
+
+import numpy as np
+
+from skode.engine.controls import Controls, Layout
+from skode.engine.losses import LOSSES
+from skode.engine.networks import ode_net
+from skode.engine.objective import Evaluation, Objective
+from skode.engine.schemes import TABLEAUX
+from skode.engine.shares import Shares
+
+LIFT = ("V", "nu")
+FREE = {
+    "fixed": ("K", "b", "W", "mu", *LIFT),
+    "learned": ("K", "b", "h", "W", "mu", *LIFT),
+    "simplex": ("K", "b", "h", "W", "mu", *LIFT),
+}
+
+
+def problem(
+    loss,
+    steps,
+    n_features=2,
+    n_channels=3,
+    N=3,
+    members=2,
+    seed=0,
+    dtype=float,
+    spread=1.0,
+    lifted=False,
+    outputs=3,
+    samples=7,
+):
+    """A layout, random controls, data, targets, weights and penalties."""
+    rng = np.random.default_rng(seed)
+    q = 1 if loss == "logistic" else outputs
+    layout = Layout(N, n_channels, q, lifted=n_features if lifted else 0)
+    h = {
+        "fixed": np.full((members, N), 0.3),
+        "learned": spread * rng.normal(size=(members, N)),  # some are negative
+        "simplex": rng.dirichlet(np.ones(N), size=members),
+    }[steps]
+    if steps == "simplex":
+        h[:, 0], h[:, -1] = 0.0, h[:, -1] + h[:, 0]  # and some are zero
+    U = Controls(
+        K=rng.normal(size=(members, N, n_channels, n_channels)),
+        b=rng.normal(size=(members, N, n_channels)),
+        h=h,
+        W=rng.normal(size=(members, q, n_channels)),
+        mu=rng.normal(size=(members, q)),
+    )
+    m = samples
+    X = rng.normal(size=(m, n_features))
+    label = rng.integers(0, 2 if q == 1 else q, m)
+    targets = (label[:, None] == 1) if q == 1 else (label[:, None] == np.arange(q))
+    weights = rng.uniform(size=m) / m
+    alpha = rng.uniform(size=members)
+    if loss == "squared":
+        targets = 2 * rng.normal(size=(m, q))
+    if lifted:
+        U = U._replace(
+            V=rng.normal(size=(members, n_channels, n_features)),
+            nu=rng.normal(size=(members, n_channels)),
+        )
+    return layout, *(a.astype(dtype) for a in (layout.flatten(U), X, targets, weights, alpha))
+
+
+def shares_of(members, samples=7):
+    """Five groups: trained on or held out with multiplicities, in both sides, or in neither."""
+    rng = np.random.default_rng(1)
+    group = np.resize([0, 1, 2, 3, 4], samples)
+    rng.shuffle(group)
+    train = np.array([[1.0, 2.0, 0.0, 0.0, 3.0]])
+    held_out = np.array([[0.0, 0.0, 2.0, 0.0, 0.5]])
+    shift = [np.roll(np.arange(5), k) for k in range(members)]
+    return Shares(group, train[0][np.array(shift)], held_out[0][np.array(shift)])
+
+
+def network_objective(steps="learned", members=3, **options):
+    """A small softmax network under Heun's method, with random start and targets."""
+    layout, flat, *data, alpha = problem("softmax", steps, members=members)
+    objective = Objective(
+        ode_net(TABLEAUX["heun"]), layout, LOSSES["softmax"], *data, alpha, FREE[steps], **options
+    )
+    return layout, flat, objective
+
+
+class Quadratic:
+    """J = ½ Σ curvature (u - centre)² per member, evaluated like an `Objective`.
+
+    It has one sample, so that every batch of Adam is the whole.
+    """
+
+    def __init__(self, curvature, centre):
+        self.curvature, self.centre = curvature, centre
+        self.X = np.zeros((1, 1))
+
+    def value_and_gradient(self, flat, members=None):
+        rows = slice(None) if members is None else members
+        miss = flat - self.centre[rows]
+        g = self.curvature[rows] * miss
+        return 0.5 * (miss * g).sum(axis=1), g
+
+    def held_out(self, flat, members):
+        """The held-out loss; there is none."""
+        return
+
+    def evaluate(self, flat, members=None, with_gradient=True):
+        members = np.arange(len(flat)) if members is None else members
+        J, g = self.value_and_gradient(flat, members)
+        return Evaluation(J, g if with_gradient else None, self.held_out(flat, members))
+
+
+def quadratic(members=3, size=4, seed=0):
+    rng = np.random.default_rng(seed)
+    curvature = rng.uniform(0.5, 5.0, (members, size))
+    return Quadratic(curvature, rng.normal(size=(members, size))), rng.normal(size=(members, size))
+
+
+class Judged(Quadratic):
+    """A quadratic whose held-out loss ½ scale Σ (u - other)² has its minimum elsewhere."""
+
+    def __init__(self, curvature, centre, other, scale=1.0):
+        super().__init__(curvature, centre)
+        self.other, self.scale = other, scale
+
+    def held_out(self, flat, members):
+        return 0.5 * self.scale * ((flat - self.other[members]) ** 2).sum(axis=1)
+
+
+class Cliff(Quadratic):
+    """Not a number, or infinite, or of infinite gradient, beyond a wall at u = 1."""
+
+    def __init__(self, beyond):
+        super().__init__(np.ones((1, 1)), np.array([[0.9]]))
+        self.beyond = beyond
+
+    def inside(self, flat, members):
+        """J and its gradient on this side."""
+        return super().value_and_gradient(flat, members)
+
+    def value_and_gradient(self, flat, members=None):
+        J, g = self.inside(flat, members)
+        over = flat[:, 0] > 1
+        if self.beyond == "gradient":
+            return np.where(over, -1.0, J), np.where(over[:, None], np.inf, g)
+        return np.where(over, self.beyond, J), g
+
+
+class Wrong(Quadratic):
+    """A gradient that points the wrong way."""
+
+    def value_and_gradient(self, flat, members=None):
+        J, g = super().value_and_gradient(flat, members)
+        return J, -g

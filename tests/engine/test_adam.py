@@ -1,0 +1,392 @@
+"""Adam against its published form, and what it does with epochs, failures and constraints."""
+
+import numpy as np
+import pytest
+
+from skode.engine.adam import Adam, Schedule
+from skode.engine.constraints import simplex_steps
+from skode.engine.losses import LOSSES
+from skode.engine.networks import ode_net
+from skode.engine.objective import Objective
+from skode.engine.record import CONVERGED, MAX_ITER, STALLED, Record, Stopping
+from skode.engine.schemes import TABLEAUX
+from skode.engine.training import train
+from tests.engine.problems import (
+    FREE,
+    Judged,
+    Quadratic,
+    network_objective,
+    problem,
+    quadratic,
+    shares_of,
+)
+
+
+def schedule(batch_size=100, rate=0.05, decay=0.0, seed=0):
+    return Schedule(batch_size, rate, decay, np.random.default_rng(seed))
+
+
+def plain_adam(gradients, u, epochs, batches, rate, decay):
+    """Algorithm 1 of Kingma and Ba for one member; gradients(u, i) is that of the i-th batch."""
+    m, v, t = np.zeros_like(u), np.zeros_like(u), 0
+    path = [u]
+    for epoch in range(epochs):
+        for batch in range(batches):
+            t += 1
+            g = gradients(u, epoch * batches + batch)
+            m = 0.9 * m + 0.1 * g
+            v = 0.999 * v + 0.001 * g**2
+            m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+            u = u - rate / (1 + decay * epoch) * m_hat / (np.sqrt(v_hat) + 1e-8)
+        path.append(u)
+    return path
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_whole_batches_follow_the_published_algorithm(decay):
+    _, flat, objective = network_objective()
+    training = train(objective, flat, "adam", schedule=schedule(decay=decay), stopping=Stopping(30))
+    for k in range(3):
+
+        def J_and_g(u, k=k):
+            J, g = objective.value_and_gradient(u[None], np.array([k]))
+            return J[0], g[0]
+
+        path = plain_adam(lambda u, _: J_and_g(u)[1], flat[k], 30, 1, 0.05, decay)
+        curve = [J_and_g(u)[0] for u in path]
+        np.testing.assert_allclose(training.curve[k], curve, rtol=1e-11)
+        np.testing.assert_allclose(training.flat[k], path[np.argmin(curve)], atol=1e-10)
+    np.testing.assert_array_equal(training.n_evaluations, 31)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_mini_batches_follow_the_published_algorithm_in_the_order_of_the_generator(decay):
+    _, flat, objective = network_objective()
+    training = train(
+        objective, flat, "adam", schedule=schedule(3, decay=decay), stopping=Stopping(8)
+    )
+    # Seven samples: two batches of three in each epoch, and one sample left out.
+    rng = np.random.default_rng(0)
+    rows = [part for _ in range(8) for part in rng.permutation(7)[:6].reshape(2, 3)]
+    for k in range(3):
+
+        def gradient(u, i, k=k):
+            return objective.sample(rows[i]).evaluate(u[None], np.array([k])).gradient[0]
+
+        path = plain_adam(gradient, flat[k], 8, 2, 0.05, decay)
+        curve = [objective.evaluate(u[None], np.array([k])).J[0] for u in path]
+        np.testing.assert_allclose(training.curve[k], curve, rtol=1e-11)
+        np.testing.assert_allclose(training.flat[k], path[np.argmin(curve)], atol=1e-10)
+    # An epoch is two evaluations: that of its batches, and the values on all samples.
+    np.testing.assert_array_equal(training.n_evaluations, 1 + 2 * 8)
+
+
+class Watched:
+    """An objective that notes down which samples are drawn."""
+
+    def __init__(self, objective):
+        self.objective, self.X, self.drawn = objective, objective.X, []
+
+    def evaluate(self, *args):
+        return self.objective.evaluate(*args)
+
+    def sample(self, rows):
+        self.drawn.append(rows)
+        return self.objective.sample(rows)
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(1, 7), (2, 3), (3, 2), (4, 1), (6, 1)])
+def test_an_epoch_visits_every_sample_once_and_leaves_the_remainder_out(batch_size, batches):
+    _, flat, objective = network_objective()
+    watched = Watched(objective)
+    train(watched, flat, "adam", schedule=schedule(batch_size), stopping=Stopping(5))
+    assert len(watched.drawn) == 5 * batches
+    assert {len(rows) for rows in watched.drawn} == {batch_size}
+    epochs = np.reshape(watched.drawn, (5, -1))
+    for epoch in epochs:
+        assert len(set(epoch)) == batches * batch_size
+    # The order is another one in every epoch, and so is what is left out.
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert set(epochs.ravel()) == set(range(7))
+
+
+def test_batches_as_large_as_the_whole_are_not_drawn():
+    _, flat, objective = network_objective()
+    watched = Watched(objective)
+    train(watched, flat, "adam", schedule=schedule(7), stopping=Stopping(3))
+    assert not watched.drawn
+
+
+def test_with_no_tolerance_an_objective_that_rises_is_no_reason_to_end():
+    # Adam goes up and down, and so long a rate more often up.
+    _, flat, objective = network_objective()
+    for batch_size in (2, 100):
+        training = train(
+            objective, flat, "adam", schedule=schedule(batch_size, 0.5), stopping=Stopping(100)
+        )
+        assert (training.curve[:, 10:] > training.curve[:, :-10]).any()
+        np.testing.assert_array_equal(training.n_iter, 100)
+        assert (training.reason == MAX_ITER).all()
+
+
+def test_convergence_is_a_lowest_objective_that_has_hardly_fallen():
+    _, flat, objective = network_objective()
+    stopping = Stopping(400, tol=1e-2, n_iter_no_change=7)
+    training = train(objective, flat, "adam", schedule=schedule(2, 0.05), stopping=stopping)
+    assert (training.reason == CONVERGED).all()
+    for curve, n in zip(training.curve, training.n_iter, strict=True):
+        lowest = np.minimum.accumulate(curve[: n + 1])
+        fall = lowest[:-7] - lowest[7:]
+        assert fall[-1] < 1e-2
+        assert (fall[:-1] >= 1e-2).all()
+
+
+def test_after_the_hand_over_convergence_is_looked_for_anew():
+    # Adam goes past the minimum, and is best by its held-out loss where it turns round.  From there
+    # the objective is for a while higher than it has been: it is flat, so the first step is short.
+    objective = Judged(np.full((1, 1), 0.01), np.zeros((1, 1)), np.full((1, 1), -3.0))
+    options = {"schedule": schedule(rate=0.3), "stopping": Stopping(40)}
+    training = train(objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
+    curve, best = training.curve[0], training.best_iter[0]
+    assert 15 < best <= 24
+    first = curve[25]
+    assert curve[:15].min() < first
+    assert training.n_iter[0] > 25
+    assert np.nanmin(curve[25:]) < 1e-12
+
+
+def test_the_generator_decides_and_nothing_else():
+    _, flat, objective = network_objective()
+
+    def run(seed):
+        return train(objective, flat, "adam", schedule=schedule(2, seed=seed), stopping=Stopping(6))
+
+    one, again, other = run(0), run(0), run(1)
+    np.testing.assert_array_equal(one.flat, again.flat)
+    np.testing.assert_array_equal(one.curve, again.curve)
+    assert (one.flat != other.flat).any()
+
+
+def test_members_see_the_same_samples_and_do_not_disturb_each_other():
+    _, flat, objective = network_objective(shares=shares_of(members=3))
+    # They are stopped one after the other by their held-out losses.
+    options = {"stopping": Stopping(120, n_iter_no_change=6)}
+    together = train(objective, flat, "adam", schedule=schedule(3), **options)
+    assert len(set(together.n_iter)) == 3
+
+    class Only:
+        def __init__(self, objective, k):
+            self.objective, self.k, self.X = objective, k, objective.X
+
+        def evaluate(self, flat, members=None, with_gradient=True):
+            return self.objective.evaluate(flat, np.array([self.k]), with_gradient)
+
+        def sample(self, rows):
+            return Only(self.objective.sample(rows), self.k)
+
+    for k in range(3):
+        alone = train(Only(objective, k), flat[[k]], "adam", schedule=schedule(3), **options)
+        np.testing.assert_array_equal(alone.flat[0], together.flat[k])
+        for name in ("n_iter", "n_evaluations", "best_iter", "reason", "J", "held_out"):
+            assert getattr(alone, name)[0] == getattr(together, name)[k]
+
+
+def test_decay_makes_the_steps_shorter():
+    # Where the slope is constant, Adam's steps are as long as its rate.
+    class Plane(Quadratic):
+        def value_and_gradient(self, flat, members=None):
+            return flat.sum(axis=1), np.ones_like(flat)
+
+    plane = Plane(np.ones((1, 1)), np.zeros((1, 1)))
+    options = {"schedule": schedule(rate=0.1, decay=0.5), "stopping": Stopping(6)}
+    training = train(plane, np.ones((1, 1)), "adam", **options)
+    np.testing.assert_allclose(
+        -np.diff(training.curve[0]), 0.1 / (1 + 0.5 * np.arange(6)), rtol=1e-6
+    )
+
+
+class Pit(Quadratic):
+    """Not finite from -0.4 to 0.4, or everywhere below 0.4, on the way to the minimum."""
+
+    def __init__(self, kind, members=1, wall=False):
+        super().__init__(np.ones((members, 1)), np.full((members, 1), -3.0))
+        self.kind, self.first_only = kind, members > 1
+        self.bottom = -np.inf if wall else -0.4
+
+    def value_and_gradient(self, flat, members=None):
+        J, g = super().value_and_gradient(flat, members)
+        inside = (flat[:, 0] < 0.4) & (flat[:, 0] > self.bottom)
+        if self.first_only and members is not None:
+            inside &= members == 0
+        if self.kind == "gradient":
+            return J, np.where(inside[:, None], np.nan, g)
+        return np.where(inside, self.kind, J), g
+
+
+@pytest.mark.parametrize("kind", [np.nan, np.inf, "gradient"])
+def test_where_the_objective_is_not_finite_adam_goes_back_and_halves_its_rate(kind):
+    record = Record(Pit(kind), np.array([[1.25]]), lambda u: u)
+    adam = Adam(record, schedule(rate=0.3))
+    path = [record.u[0, 0]]
+    while len(path) < 12:
+        standing = adam.round(0.0)
+        path.append(record.u[0, 0])
+    # Two steps of 0.3; the third would lead to 0.35, so back and on with 0.15 from new averages.
+    np.testing.assert_allclose(path[:4], [1.25, 0.95, 0.65, 0.65], atol=1e-2)
+    assert path[3] == path[2]
+    assert np.isfinite(record.curve[0, : record.n_iter[0] + 1]).all()
+    assert not standing.any()
+    moves = np.abs(np.diff(path))
+    assert (moves[3:] <= 0.15).all()
+    # The averages begin anew, but not the number of batches: μ is 0.1 g and ν 0.001 g².
+    first = 0.15 * 0.1 / (1 - 0.9**4) / np.sqrt(0.001 / (1 - 0.999**4))
+    np.testing.assert_allclose(path[3] - path[4], first, rtol=1e-5)
+
+
+def test_a_member_goes_back_to_its_best_point_and_not_to_its_last_one():
+    class JudgedPit(Pit):
+        def held_out(self, flat, members):
+            return np.abs(flat[:, 0] - 0.9)
+
+    record = Record(JudgedPit(np.inf), np.array([[1.0]]), lambda u: u)
+    adam = Adam(record, schedule(rate=0.3))
+    for _ in range(3):
+        adam.round(0.0)
+    assert record.u[0, 0] == 1.0
+    assert record.curve[0, 1] < record.curve[0, 0] == record.curve[0, 3]
+
+
+def test_what_a_batch_without_a_finite_gradient_has_left_is_forgotten():
+    record = Record(Drawn("gradient", wall=True), np.array([[1.0]]), lambda u: u)
+    adam = Adam(record, schedule(2, rate=0.3))
+    for _ in range(12):
+        adam.round(0.0)
+        for part in (record.u, *adam.state):
+            assert np.isfinite(part).all()
+    assert record.best_iter[0] > 3
+
+
+def test_a_member_that_goes_back_leaves_the_others_alone():
+    both, start = Pit(np.nan, members=2), np.array([[1.0], [1.0]])
+    training = train(both, start, "adam", schedule=schedule(rate=0.1), stopping=Stopping(200))
+    free = Quadratic(np.ones((1, 1)), np.full((1, 1), -3.0))
+    alone = train(free, start[:1], "adam", schedule=schedule(rate=0.1), stopping=Stopping(200))
+    np.testing.assert_array_equal(training.curve[1], alone.curve[0])
+    assert training.flat[0, 0] >= 0.4
+    assert training.flat[1, 0] < -2.9
+
+
+class Drawn(Pit):
+    """The pit with samples to draw, so that Adam never sees a gradient on all of them."""
+
+    def __init__(self, kind, wall):
+        super().__init__(kind, wall=wall)
+        self.X = np.zeros((4, 1))
+
+    def sample(self, rows):
+        return self
+
+
+@pytest.mark.parametrize("cls", [Pit, Drawn])
+def test_a_member_whose_rate_has_become_nothing_is_stalled(cls):
+    training = train(
+        cls(np.inf, wall=True),
+        np.array([[0.4001]]),
+        "adam",
+        schedule=schedule(2, rate=1e3),
+        stopping=Stopping(900),
+    )
+    # Against the wall, where it has not converged.
+    assert training.reason[0] == STALLED
+    assert training.n_iter[0] < 900
+    assert 0.4 <= training.flat[0, 0] <= 0.4001
+    assert np.isfinite(training.J).all()
+
+
+@pytest.mark.parametrize("batch_size", [3, 100])
+def test_the_simplex_is_kept(batch_size):
+    layout, flat, objective = network_objective("simplex")
+    seen = []
+
+    class Seen(Watched):
+        def evaluate(self, flat, *args):
+            seen.append(layout.views(flat).h)
+            return super().evaluate(flat, *args)
+
+    training = train(
+        Seen(objective),
+        flat,
+        "adam",
+        schedule=schedule(batch_size),
+        project=simplex_steps(layout, 1.0),
+        stopping=Stopping(40),
+    )
+    seen.append(layout.views(training.flat).h)
+    for h in seen:
+        assert (h >= 0).all()
+        np.testing.assert_allclose(h.sum(1), 1.0, rtol=1e-12)
+    assert (training.curve[:, 0] > training.J).all()
+
+
+def test_single_precision_stays_single():
+    layout, flat, *data = problem("softmax", "learned", dtype=np.float32)
+    objective = Objective(
+        ode_net(TABLEAUX["heun"]), layout, LOSSES["softmax"], *data, FREE["learned"]
+    )
+    for batch_size in (3, 100):
+        options = {"schedule": schedule(batch_size), "stopping": Stopping(20)}
+        training = train(objective, flat, "adam+lbfgs", **options)
+        assert training.flat.dtype == np.float32
+        assert (training.curve[:, 0] > training.J).all()
+
+
+@pytest.mark.parametrize("batch_size", [3, 100])
+def test_hand_over_goes_on_from_the_best_point_after_three_fifths(batch_size):
+    _, flat, objective = network_objective()
+    options = {"schedule": schedule(batch_size, rate=0.5), "stopping": Stopping(20)}
+    both = train(objective, flat, "adam+lbfgs", **options)
+    options = {"schedule": schedule(batch_size, rate=0.5), "stopping": Stopping(12)}
+    adam = train(objective, flat, "adam", **options)
+    # So long a rate that the best point of Adam is not its last one.
+    assert (adam.best_iter < 12).any()
+    np.testing.assert_array_equal(both.curve[:, :13], adam.curve)
+    lbfgs = train(objective, adam.flat, "lbfgs", stopping=Stopping(8))
+    # The objective is that of the same point, with or without its gradient.
+    np.testing.assert_array_equal(both.curve[:, 13:], lbfgs.curve[:, 1:])
+    np.testing.assert_array_equal(both.flat, lbfgs.flat)
+    np.testing.assert_array_equal(both.n_iter, 20)
+    np.testing.assert_array_equal(both.n_evaluations, adam.n_evaluations + lbfgs.n_evaluations)
+    assert (both.reason == MAX_ITER).all()
+
+
+def test_hand_over_with_held_out_samples_begins_where_the_held_out_loss_was_lowest():
+    _, flat, objective = network_objective(shares=shares_of(members=3))
+    options = {"schedule": schedule(3, rate=0.5), "stopping": Stopping(20, n_iter_no_change=99)}
+    both = train(objective, flat, "adam+lbfgs", **options)
+    options = {"schedule": schedule(3, rate=0.5), "stopping": Stopping(12, n_iter_no_change=99)}
+    adam = train(objective, flat, "adam", **options)
+    assert (adam.best_iter < 12).any()
+    np.testing.assert_array_equal(both.held_out_curve[:, :13], adam.held_out_curve)
+    lbfgs = train(objective, adam.flat, "lbfgs", stopping=Stopping(8, n_iter_no_change=99))
+    np.testing.assert_array_equal(both.curve[:, 13:], lbfgs.curve[:, 1:])
+    np.testing.assert_array_equal(both.held_out, np.minimum(adam.held_out, lbfgs.held_out))
+
+
+def test_quadratics_are_solved_after_the_hand_over():
+    objective, start = quadratic()
+    stopping = Stopping(100, tol=1e-14, n_iter_no_change=30)
+    training = train(objective, start, "adam+lbfgs", schedule=schedule(), stopping=stopping)
+    np.testing.assert_allclose(training.flat, objective.centre, atol=1e-7)
+    assert (training.reason == CONVERGED).all()
+    assert (training.n_iter > 60).all()
+    assert (training.curve[:, 60] > 1e-6).all()  # by which Adam alone has not
+
+
+def test_members_that_end_with_adam_are_not_handed_over():
+    objective, start = quadratic(members=2)
+    start[0] = objective.centre[0]
+    options = {"schedule": schedule(), "stopping": Stopping(50, tol=1e-12, n_iter_no_change=5)}
+    training = train(objective, start, "adam+lbfgs", **options)
+    assert training.n_iter[0] == 5
+    assert training.n_iter[1] > 30
+    np.testing.assert_allclose(training.flat[1], objective.centre[1], atol=1e-6)

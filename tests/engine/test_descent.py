@@ -1,0 +1,54 @@
+"""One round of backtracking; whole trainings are in test_training.py and test_directions.py."""
+
+import numpy as np
+
+from skode.engine.constraints import unconstrained
+from skode.engine.descent import Backtracking
+from skode.engine.directions import LBFGS
+from skode.engine.line_search import INTERPOLATION
+from skode.engine.record import Record
+from tests.engine.problems import quadratic
+
+
+def under_way(rounds=3):
+    objective, start = quadratic(members=3, size=6)
+    record = Record(objective, start, unconstrained)
+    descent = Backtracking(record, LBFGS(record), INTERPOLATION)
+    for _ in range(rounds):
+        descent.round(tol=0.0)
+    return record, descent
+
+
+def test_a_direction_that_leads_upwards_is_renewed_for_its_member_alone():
+    (record, descent), (plain, other) = under_way(), under_way()
+    before = record.J.copy()
+    descent.d[1] = -descent.d[1]
+    standing, _ = descent.round(tol=0.0), other.round(tol=0.0)
+    assert not standing.any()
+    assert record.J[1] == before[1]
+    # It begins anew: no longer than 1, along the gradient, with the natural step.
+    np.testing.assert_allclose(
+        descent.d[1], -record.g[1] / max(1.0, np.linalg.norm(record.g[1])), rtol=1e-14
+    )
+    assert descent.t[1] == 1.0
+    np.testing.assert_array_equal(record.J[[0, 2]], plain.J[[0, 2]])
+    np.testing.assert_array_equal(descent.d[[0, 2]], other.d[[0, 2]])
+    while descent.round(tol=0.0)[1] == 0 and record.n_iter[1] < 60:
+        pass
+    assert record.J[1] < 1e-10
+
+
+def test_a_member_that_has_nothing_to_forget_takes_a_shorter_step():
+    record, descent = under_way(rounds=0)
+    descent.d[1] = -descent.d[1]
+    descent.round(tol=0.0)
+    assert record.n_iter.tolist() == [1, 0, 1]
+    assert descent.t[1] < 1.0
+
+
+def test_a_trial_that_rounding_cannot_tell_from_the_point_stands():
+    record, descent = under_way(rounds=0)
+    descent.t[2] = 1e-20
+    standing = descent.round(tol=0.0)
+    np.testing.assert_array_equal(standing, [False, False, True])
+    np.testing.assert_array_equal(record.n_evaluations, 2)

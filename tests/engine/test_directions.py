@@ -1,0 +1,373 @@
+"""L-BFGS against the two-loop recursion, against SciPy, and where it could go astray."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.optimize
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skode.engine.arrays import namespace, to_host
+from skode.engine.constraints import project_onto_simplex, simplex_steps
+from skode.engine.directions import LBFGS, Steepest
+from skode.engine.losses import LOSSES
+from skode.engine.networks import ode_net
+from skode.engine.objective import Objective
+from skode.engine.record import CONVERGED, MAX_ITER, STALLED, Stopping
+from skode.engine.schemes import TABLEAUX
+from skode.engine.training import train
+from tests.engine.problems import (
+    FREE,
+    Cliff,
+    Quadratic,
+    Wrong,
+    network_objective,
+    problem,
+    quadratic,
+)
+
+
+def two_loops(pairs, g):
+    """-H g for one member: Nocedal, Wright, "Numerical Optimization" (2006), algorithm 7.4."""
+    if not pairs:
+        return -g / max(1.0, np.linalg.norm(g))
+    q, shares = g.copy(), []
+    for s, y in reversed(pairs):
+        shares.append((s @ q) / (s @ y))
+        q -= shares[-1] * y
+    s, y = pairs[-1]
+    r = (s @ y) / (y @ y) * q
+    for (s, y), share in zip(pairs, reversed(shares), strict=True):
+        r += (share - (y @ r) / (s @ y)) * s
+    return -r
+
+
+class Walk:
+    """Members that make given steps, and plain lists of their pairs."""
+
+    def __init__(self, xp, members, size, memory, rng):
+        self.xp, self.memory, self.rng = xp, memory, rng
+        root = rng.normal(size=(members, size, size)) / size**0.5
+        self.hessian = root @ root.swapaxes(1, 2) + 0.3 * np.eye(size)
+        self.g = rng.normal(size=(members, size))
+        self.pairs = [[] for _ in range(members)]
+        self.record = SimpleNamespace(
+            xp=namespace(xp.zeros(1)),
+            u=xp.zeros((members, size)),
+            residual=lambda: xp.asarray(self.g.copy()),
+        )
+        self.direction = LBFGS(self.record, memory)
+
+    def go(self, moved, wrong=()):
+        """Steps of the members in the mask `moved`, those in `wrong` of negative curvature."""
+        s = self.rng.normal(size=self.g.shape)  # those of the others do not count
+        y = np.einsum("kij,kj->ki", self.hessian, s)
+        y[list(wrong)] *= -1
+        for k in np.flatnonzero(moved):
+            self.g[k] += y[k]
+            if k not in wrong:
+                self.pairs[k] = [*self.pairs[k], (s[k], y[k])][-self.memory :]
+        return self.check(moved, self.xp.asarray(s))
+
+    def check(self, moved, s):
+        found = to_host(self.direction(self.record, moved, s))
+        for k, pairs in enumerate(self.pairs):
+            expected = two_loops(pairs, self.g[k])
+            np.testing.assert_allclose(found[k], expected, atol=1e-9 * np.abs(expected).max())
+
+    def forget(self, which):
+        had = np.array([bool(pairs) for pairs in self.pairs])
+        np.testing.assert_array_equal(self.direction.forget(which), which & had)
+        for k in np.flatnonzero(which):
+            self.pairs[k] = []
+
+    def keep(self, rows):
+        self.direction.keep(self.xp.asarray(rows))
+        self.g, self.hessian = self.g[rows], self.hessian[rows]
+        self.pairs = [self.pairs[k] for k in rows]
+
+
+@pytest.mark.parametrize("memory", [1, 3, 10])
+def test_compact_form_is_the_two_loop_recursion(memory, xp):
+    walk = Walk(xp, 1, 12, memory, np.random.default_rng(0))
+    walk.check(np.zeros(1, dtype=bool), None)
+    for _ in range(2 * memory + 3):  # the memory is filled, and its oldest pairs replaced
+        walk.go(np.ones(1, dtype=bool))
+    assert len(walk.pairs[0]) == memory
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5))
+def test_members_have_memories_of_their_own(seed, memory):
+    # They move, are forgotten, meet negative curvature and leave in any order.
+    rng = np.random.default_rng(seed)
+    walk = Walk(np, 5, 12, memory, rng)
+    for _ in range(12):
+        members = len(walk.g)
+        action = rng.integers(5)
+        if action == 0:
+            walk.forget(rng.random(members) < 0.4)
+        elif action == 1 and members > 1:
+            walk.keep(np.flatnonzero(np.arange(members) != rng.integers(members)))
+            members -= 1
+        moved = rng.random(members) < 0.7
+        walk.go(moved, wrong=np.flatnonzero(rng.random(members) < 0.2))
+
+
+def test_memories_after_forget_and_keep_in_every_namespace(xp):
+    walk = Walk(xp, 4, 8, 3, np.random.default_rng(1))
+    everyone = np.ones(4, dtype=bool)
+    for moved in ([1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0]):
+        walk.go(np.array(moved, dtype=bool))
+    assert [len(pairs) for pairs in walk.pairs] == [3, 3, 0, 2]
+    walk.forget(np.array([True, False, True, False]))
+    walk.check(~everyone, None)
+    walk.go(everyone, wrong=[1])
+    walk.keep(np.array([0, 1, 3]))
+    walk.go(everyone[:3])
+    walk.forget(np.array([False, True, False]))
+    walk.go(np.array([True, False, True]))
+    assert [len(pairs) for pairs in walk.pairs] == [3, 0, 3]
+
+
+def test_a_step_without_curvature_is_not_learned():
+    # y = 0, as on a plane, would divide by zero.
+    walk = Walk(np, 1, 4, 3, np.random.default_rng(0))
+    moved = np.ones(1, dtype=bool)
+    walk.go(moved)
+    walk.check(moved, np.ones((1, 4)))
+    assert np.isfinite(walk.direction(walk.record, ~moved, None)).all()
+
+
+def test_steepest_has_no_memory():
+    record = SimpleNamespace(g=np.array([[1.0, -2.0]]))
+    direction = Steepest(record)
+    np.testing.assert_array_equal(direction(record, None, None), [[-1.0, 2.0]])
+    assert not direction.forget(np.ones(1, dtype=bool)).any()
+
+
+def test_quadratics_are_solved_fast():
+    rng = np.random.default_rng(0)
+    curvature = np.stack([np.geomspace(1, 1000, 8), np.full(8, 3.0)])
+    objective = Quadratic(curvature, rng.normal(size=(2, 8)))
+    start = rng.normal(size=(2, 8))
+    training = train(objective, start, stopping=Stopping(500, tol=1e-14))
+    np.testing.assert_allclose(training.flat, objective.centre, atol=1e-7)
+    assert (training.reason == CONVERGED).all()
+    assert (training.J < 1e-12).all()
+    # Gradient descent takes thousands of iterations for a condition of 1000.  On a ball the first
+    # pair says all.
+    first = (training.curve < 1e-12).argmax(axis=1)
+    assert first[0] < 60
+    assert first[1] <= 4
+    descent = train(objective, start, "gd", stopping=Stopping(500))
+    assert descent.J[0] > 1e-6
+    assert (training.n_evaluations < 1.5 * training.n_iter + 5).all()
+
+
+@pytest.mark.parametrize("constraint", ["none", "simplex"])
+def test_members_of_a_network_do_not_disturb_each_other(constraint):
+    steps = "learned" if constraint == "none" else "simplex"
+    layout, flat, objective = network_objective(steps, members=4)
+    project = {} if constraint == "none" else {"project": simplex_steps(layout, 1.0)}
+    # They end one after the other, so that the batch becomes smaller and smaller.
+    options = {**project, "stopping": Stopping(400, tol=1e-3)}
+    together = train(objective, flat, **options)
+    assert len(set(together.n_iter)) > 2
+    for k in range(4):
+        assert_alone_as_together(objective, flat, k, together, options)
+
+
+def test_members_of_quadratics_do_not_disturb_each_other():
+    objective, start = quadratic(members=4, size=6)
+    options = {"stopping": Stopping(300, tol=1e-20)}
+    together = train(objective, start, **options)
+    for k in range(4):
+        assert_alone_as_together(objective, start, k, together, options)
+
+
+class Only:
+    """One member of an objective."""
+
+    def __init__(self, objective, member):
+        self.objective, self.member, self.X = objective, member, objective.X
+
+    def evaluate(self, flat, members=None, with_gradient=True):
+        return self.objective.evaluate(flat, np.array([self.member]), with_gradient)
+
+
+def assert_alone_as_together(objective, start, k, together, options):
+    alone = train(Only(objective, k), start[[k]], **options)
+    n = together.n_iter[k]
+    np.testing.assert_array_equal(alone.flat[0], together.flat[k])
+    np.testing.assert_array_equal(alone.curve[0], together.curve[k, : n + 1])
+    for name in ("n_iter", "n_evaluations", "best_iter", "reason", "J"):
+        assert getattr(alone, name)[0] == getattr(together, name)[k]
+
+
+class Counting(Only):
+    """Notes down the objective at every evaluation."""
+
+    def __init__(self, objective, member):
+        super().__init__(objective, member)
+        self.values = []
+
+    def evaluate(self, flat, members=None, with_gradient=True):
+        found = super().evaluate(flat, members, with_gradient)
+        self.values.append(found.J[0])
+        return found
+
+    def value_and_gradient(self, u):
+        found = self.evaluate(u[None])
+        return found.J[0], found.gradient[0]
+
+    def best(self, n_evaluations):
+        return min(self.values[:n_evaluations])
+
+
+def regression(free, seed):
+    layout, flat, X, targets, weights, _ = problem(
+        "squared", "learned", n_channels=4, N=4, samples=60, seed=seed, spread=0.3, lifted=True
+    )
+    return flat, Objective(
+        ode_net(TABLEAUX["heun"]),
+        layout,
+        LOSSES["squared"],
+        X,
+        targets,
+        weights,
+        np.full(2, 1e-3),
+        free,
+    )
+
+
+@pytest.mark.parametrize(
+    ("free", "n_evaluations", "within"),
+    # The readout alone is a linear regression, which has one minimum.  A network has many, and the
+    # two go apart in the end, the sooner the more is learned.
+    [
+        (("W", "mu"), (40, 80), 1e-5),
+        (FREE["fixed"], (20, 40, 80), 0.05),
+        (FREE["learned"], (20, 40), 0.05),
+    ],
+)
+@pytest.mark.parametrize("seed", [2, 4])
+def test_as_good_as_scipy_after_as_many_evaluations(seed, free, n_evaluations, within):
+    flat, objective = regression(free, seed)
+    for k in range(2):
+        ours, scipys = Counting(objective, k), Counting(objective, k)
+        train(ours, flat[[k]], "lbfgs", stopping=Stopping(n_evaluations[-1]))
+        scipy.optimize.minimize(
+            scipys.value_and_gradient,
+            flat[k],
+            jac=True,
+            method="L-BFGS-B",
+            options={
+                "maxcor": 10,
+                "maxiter": 1000,
+                "maxfun": n_evaluations[-1],
+                "ftol": 0,
+                "gtol": 0,
+            },
+        )
+        for n in n_evaluations:
+            assert abs(ours.best(n) - scipys.best(n)) <= within * scipys.best(n)
+
+
+def test_history_is_complete_and_falls():
+    _, flat, objective = network_objective()
+    training = train(objective, flat, stopping=Stopping(50))
+    assert training.curve.shape == (3, 51)
+    assert (np.diff(training.curve, axis=1) <= 0).all()
+    np.testing.assert_array_equal(training.curve[:, -1], training.J)
+    assert (training.reason == MAX_ITER).all()
+    assert (training.n_evaluations > 50).all()
+    J, _ = objective.value_and_gradient(training.flat)
+    np.testing.assert_allclose(training.J, J, rtol=1e-13)
+    # Far better than as many iterations of gradient descent.
+    descent = train(objective, flat, "gd", stopping=Stopping(50))
+    assert (training.J < descent.J).all()
+
+
+def test_a_network_is_stationary_at_the_end():
+    # With fixed steps: where they are learned, they may grow for ever while the weights vanish.
+    _, flat, objective = network_objective("fixed")
+    training = train(objective, flat, stopping=Stopping(1000, tol=1e-13))
+    assert (training.reason == CONVERGED).all()
+    _, g = objective.value_and_gradient(training.flat)
+    _, g_start = objective.value_and_gradient(flat)
+    assert (np.linalg.norm(g, axis=1) < 1e-5 * np.linalg.norm(g_start, axis=1)).all()
+
+
+def test_the_simplex_is_kept_and_its_minimum_found():
+    layout, flat, objective = network_objective("simplex")
+    total = 1.0
+    training = train(
+        objective, flat, project=simplex_steps(layout, total), stopping=Stopping(1000, tol=1e-12)
+    )
+    h = layout.views(training.flat).h
+    assert (h >= 0).all()
+    np.testing.assert_allclose(h.sum(1), total, rtol=1e-12)
+    # Stationary: a projected gradient step leads nowhere.
+    _, g = objective.value_and_gradient(training.flat)
+    back = project_onto_simplex(h - layout.views(g).h, total)
+    np.testing.assert_allclose(back, h, atol=1e-5)
+    for name in ("K", "b", "W", "mu"):
+        np.testing.assert_allclose(getattr(layout.views(g), name), 0, atol=1e-5)
+
+
+def test_a_corner_of_the_simplex_is_reached():
+    # The residual, and not the gradient, which is not zero there, ends the training.
+    objective = Quadratic(np.ones((1, 3)), np.array([[5.0, 0.0, 0.0]]))
+    training = train(
+        objective,
+        np.full((1, 3), 1 / 3),
+        project=lambda u: project_onto_simplex(u, 1.0),
+        stopping=Stopping(100),
+    )
+    np.testing.assert_allclose(training.flat, [[1.0, 0.0, 0.0]], atol=1e-12)
+    assert training.reason[0] == CONVERGED
+    assert training.n_iter[0] < 10
+
+
+def test_single_precision_comes_as_far_as_it_can():
+    layout, flat, *data, alpha = problem("softmax", "fixed")
+    ends = []
+    for dtype in (np.float32, np.float64):
+        objective = Objective(
+            ode_net(TABLEAUX["heun"]),
+            layout,
+            LOSSES["softmax"],
+            *(part.astype(dtype) for part in (*data, alpha)),
+            FREE["fixed"],
+        )
+        training = train(objective, flat.astype(dtype), stopping=Stopping(300, tol=1e-6))
+        assert training.flat.dtype == dtype
+        assert training.J.dtype == np.float64
+        assert (training.reason == CONVERGED).all()
+        ends.append(training.J)
+    np.testing.assert_allclose(*ends, rtol=1e-3)
+
+
+@pytest.mark.parametrize("beyond", [np.nan, np.inf, "gradient"])
+def test_a_diverging_trial_is_a_rejected_trial(beyond):
+    class Funnel(Cliff):
+        """So flat far out that what the first step learns leads far over the wall."""
+
+        def inside(self, flat, members):
+            miss = 10 * (flat - self.centre)
+            root = np.sqrt(1 + miss * miss)
+            return root[:, 0] / 10, miss / root
+
+    training = train(Funnel(beyond), np.array([[-3.0]]), stopping=Stopping(200, tol=1e-14))
+    np.testing.assert_allclose(training.flat, 0.9, atol=1e-5)
+    assert training.reason[0] == CONVERGED
+    assert training.n_evaluations[0] > training.n_iter[0] + 3
+
+
+def test_a_gradient_that_points_the_wrong_way_ends_as_stalled():
+    objective = Wrong(np.ones((1, 2)), np.zeros((1, 2)))
+    training = train(objective, np.ones((1, 2)), stopping=Stopping(100))
+    assert training.reason[0] == STALLED
+    assert training.n_iter[0] == 0
+    np.testing.assert_array_equal(training.flat, 1.0)

@@ -1,0 +1,174 @@
+"""Best iterates and held-out stopping; what ends a training otherwise is in test_training.py."""
+
+import numpy as np
+import pytest
+
+from skode.engine.adam import Schedule
+from skode.engine.record import CONVERGED, EARLY, MAX_ITER, Record, Stopping
+from skode.engine.training import SOLVERS, train
+from tests.engine.problems import Judged, network_objective, quadratic, shares_of
+
+
+def judged(members=3, size=2, distance=0.5, seed=0):
+    """Members on the way to their minima, with held-out losses that are lowest on the way."""
+    rng = np.random.default_rng(seed)
+    centre, start = np.zeros((members, size)), 3 + rng.random((members, size))
+    curvature = rng.uniform(0.02, 0.2, (members, size))
+    # The objective falls faster than the held-out loss, which is therefore what ends the training.
+    return Judged(curvature, centre, centre + distance, scale=0.02), start
+
+
+def descend(objective, start, **stopping):
+    """Gradient descent in so small steps that the way is long."""
+    return train(objective, start, "gd", line_search="armijo", stopping=Stopping(**stopping))
+
+
+def ends_early(held_out, tol, patience):
+    """The iteration at which a history of held-out losses ends, in plain words; None if not."""
+    lowest, last = held_out[0], 0
+    for iteration, loss in enumerate(held_out):
+        if lowest - loss > tol:
+            lowest, last = loss, iteration
+        if iteration - last >= patience:
+            return iteration
+    return None
+
+
+def test_the_best_iterate_is_that_of_the_lowest_held_out_loss():
+    objective, start = judged()
+    training = descend(objective, start, max_iter=40, n_iter_no_change=100)
+    assert (training.reason == MAX_ITER).all()
+    np.testing.assert_array_equal(training.best_iter, training.held_out_curve.argmin(axis=1))
+    assert (training.best_iter > 0).all()
+    assert (training.best_iter < 40).all()
+    found = objective.evaluate(training.flat)
+    np.testing.assert_array_equal(training.held_out, found.held_out)
+    np.testing.assert_array_equal(training.held_out, training.held_out_curve.min(axis=1))
+    np.testing.assert_array_equal(training.J, found.J)
+    # The objective went on falling, but that is not what counts.
+    assert (training.curve[:, -1] < training.J).all()
+
+
+@pytest.mark.parametrize("tol", [0.0, 1e-3, 0.01])
+@pytest.mark.parametrize("patience", [1, 4, 9])
+def test_training_ends_once_the_held_out_loss_has_not_fallen_for_so_many_iterations(patience, tol):
+    objective, start = judged()
+    free = descend(objective, start, max_iter=60, n_iter_no_change=100)
+    training = descend(objective, start, max_iter=60, tol=tol, n_iter_no_change=patience)
+    for k in range(3):
+        end = ends_early(free.held_out_curve[k], tol, patience)
+        assert (training.reason[k], training.n_iter[k]) == (EARLY, end)
+        np.testing.assert_array_equal(training.curve[k, : end + 1], free.curve[k, : end + 1])
+        assert training.best_iter[k] == training.held_out_curve[k, : end + 1].argmin()
+
+
+def test_members_end_on_their_own():
+    objective, start = judged()
+    start[1] = objective.other[1]  # from where it can only become worse
+    training = descend(objective, start, max_iter=60, n_iter_no_change=5)
+    assert (training.reason == EARLY).all()
+    assert training.n_iter[1] == 5
+    assert training.best_iter[1] == 0
+    np.testing.assert_array_equal(training.flat[1], start[1])
+    assert (training.n_iter[[0, 2]] > 5).all()
+    assert np.isnan(training.held_out_curve[1, 6:]).all()
+
+
+def test_a_gain_of_less_than_tol_is_kept_although_it_does_not_count():
+    # The held-out loss falls all the way, so slowly that it ends; its last point is the best.
+    objective, start = judged(distance=0.0)
+    training = descend(objective, start, max_iter=500, tol=0.02, n_iter_no_change=3)
+    assert (training.reason == EARLY).any()
+    np.testing.assert_array_equal(training.best_iter, training.n_iter)
+
+
+def test_without_held_out_samples_the_lowest_objective_is_the_best():
+    objective, start = quadratic()
+    training = train(
+        objective,
+        start,
+        "adam",
+        schedule=Schedule(1, 0.7, 0.0, None),  # which goes up and down
+        stopping=Stopping(25),
+    )
+    np.testing.assert_array_equal(training.best_iter, training.curve.argmin(axis=1))
+    np.testing.assert_array_equal(training.J, training.curve.min(axis=1))
+    np.testing.assert_array_equal(objective.evaluate(training.flat).J, training.J)
+    assert np.isnan(training.held_out).all()
+    assert training.held_out_curve.shape == training.curve.shape
+    assert np.isnan(training.held_out_curve).all()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_networks_are_judged_by_their_held_out_samples(solver):
+    _, flat, objective = network_objective(shares=shares_of(members=3))
+    training = train(
+        objective,
+        flat,
+        solver,
+        schedule=Schedule(3, 0.1, 0.0, np.random.default_rng(0)),
+        stopping=Stopping(150, n_iter_no_change=10),
+    )
+    assert (training.reason == EARLY).any()
+    found = objective.evaluate(training.flat)
+    np.testing.assert_allclose(training.held_out, found.held_out, rtol=1e-12)
+    np.testing.assert_allclose(training.J, found.J, rtol=1e-12)
+    for k, n in enumerate(training.n_iter):
+        curve = training.held_out_curve[k, : n + 1]
+        assert np.isfinite(curve).all()
+        assert training.held_out[k] == curve.min()
+        if training.reason[k] == EARLY:
+            assert n == ends_early(curve, 0.0, 10)
+        else:
+            assert ends_early(curve, 0.0, 10) is None
+
+
+def test_standing_still_is_convergence_and_not_early_stopping():
+    objective, start = judged(members=1)
+    start[...] = objective.centre
+    training = descend(objective, start, max_iter=9, n_iter_no_change=1)
+    assert training.reason[0] == CONVERGED
+
+
+def test_an_infinite_held_out_loss_is_never_the_best():
+    # As of an implicit scheme whose equations cannot be solved for a sample that is held out.
+    class Unsolved(Judged):
+        def held_out(self, flat, members):
+            held_out = super().held_out(flat, members)
+            return np.where((flat[:, 0] > 2.5) | (flat[:, 0] < 1.0), np.inf, held_out)
+
+    some, start = judged(members=2)
+    start[:, 0] = [3.5, 2.0]
+    training = descend(
+        Unsolved(some.curvature, some.centre, some.other), start, max_iter=80, n_iter_no_change=40
+    )
+    curve = training.held_out_curve
+    np.testing.assert_array_equal(np.isinf(curve[:, 0]), [True, False])
+    assert np.isinf(curve[:, -1]).all()
+    assert np.isfinite(training.held_out).all()
+    np.testing.assert_array_equal(training.best_iter, np.nanargmin(curve, axis=1))
+
+
+def test_going_to_the_best_point_forgets_that_the_objective_was_lower_elsewhere():
+    objective = Judged(np.ones((1, 1)), np.zeros((1, 1)), np.full((1, 1), 3.0))
+    record = Record(objective, np.full((1, 1), 4.0), lambda u: u)
+    everyone, nobody = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
+
+    def move(x):
+        u = np.full((1, 1), x)
+        record.move(everyone, u, *(objective.evaluate(u)[i] for i in (1, 0, 2)), tol=0.0)
+
+    for x in (3.0, 0.1, 0.2):  # past the best point, to where the objective is lowest
+        move(x)
+    record.go_to_best()
+    assert (record.u[0, 0], record.g[0, 0], record.J[0], record.held_out[0]) == (3, 3, 4.5, 0)
+    assert record.n_evaluations[0] == 2
+    # It falls, by more than `tol`, and has not been at rest for two iterations.
+    for x in (2.5, 2.0, 1.5, 1.0):
+        move(x)
+        record.gain_iter = record.n_iter  # not early stopping, either
+        assert not record.ending(nobody, Stopping(100, tol=0.1, n_iter_no_change=2)).any()
+    for x in (0.99, 0.98):
+        move(x)
+    record.gain_iter = record.n_iter
+    assert record.ending(nobody, Stopping(100, tol=0.1, n_iter_no_change=2)).all()

@@ -1,0 +1,172 @@
+"""Candidates that leave: who is clearly behind, when, and that nobody else notices."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from skode.engine.adam import Schedule
+from skode.engine.losses import LOSSES
+from skode.engine.networks import ode_net
+from skode.engine.objective import Objective
+from skode.engine.record import BEHIND, MAX_ITER, Stopping
+from skode.engine.schemes import TABLEAUX
+from skode.engine.shares import Shares
+from skode.engine.tournament import Tournament
+from skode.engine.training import SOLVERS, train
+from tests.engine.problems import FREE, problem
+
+FOLDS = 4
+
+
+def record_of(best, n_iter=15, progress=0.0, running=None):
+    """A record of candidates × folds with the best held-out losses `best`.
+
+    Over the last five iterations all held-out losses have fallen by `progress`.
+    """
+    best = np.asarray(best, dtype=float)
+    held_out = best.ravel()
+    n_iter = np.broadcast_to(n_iter, held_out.shape).copy()
+    curve = held_out[:, None] + progress * np.linspace(3, 0, 16)
+    return SimpleNamespace(
+        running=np.arange(held_out.size) if running is None else np.array(running),
+        n_iter=n_iter,
+        best_held_out=held_out,
+        held_out=held_out,
+        held_out_curve=curve,
+        reason=np.full(held_out.size, MAX_ITER, dtype="<U20"),
+    )
+
+
+def behind(best, **options):
+    """The candidates of which all running members are sent away."""
+    record = record_of(best, **options)
+    candidate = np.repeat(np.arange(len(best)), len(best[0]))
+    mask = Tournament(candidate).behind(record)
+    np.testing.assert_array_equal(record.reason[record.running[mask]], BEHIND)
+    assert (record.reason == BEHIND).sum() == mask.sum()
+    gone = set(candidate[record.running[mask]])
+    assert mask.sum() == sum(candidate[k] in gone for k in record.running)
+    return gone
+
+
+def test_a_candidate_that_is_worse_in_every_fold_is_behind():
+    assert behind([[0.1, 0.2, 0.1, 0.2], [0.5, 0.5, 0.4, 0.7]]) == {1}
+
+
+def test_differences_are_taken_fold_by_fold():
+    # The folds differ much more than the candidates, but always in the same way.
+    folds = np.array([0.1, 3.0, 1.0, 7.0])
+    shift = np.array([0.1, 0.11, 0.09, 0.1])
+    assert behind([folds + shift, folds, folds + 2 * shift]) == {0, 2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_candidates_within_noise_go_on(seed):
+    # Means that differ by less than two standard errors of the difference.
+    rng = np.random.default_rng(seed)
+    gap = rng.normal(size=8)
+    gap = (gap - gap.mean()) / gap.std(ddof=1)
+    leader = rng.random(8)
+    error = 8**-0.5  # of the mean of `gap`
+    assert behind([leader, leader + gap + 1.99 * error]) == set()
+    assert behind([leader, leader + gap + 2.01 * error]) == {1}
+
+
+def test_a_candidate_that_is_catching_up_goes_on():
+    losses = [[0.1, 0.2, 0.1, 0.2], [0.4, 0.5, 0.4, 0.5]]  # 0.3 behind
+    assert behind(losses, progress=0.31) == set()
+    assert behind(losses, progress=0.29) == {1}
+
+
+def test_one_fold_says_nothing_about_errors():
+    assert behind([[0.1], [100.0]]) == set()
+
+
+def test_a_leader_that_has_ended_is_still_the_leader():
+    losses = [[0.1, 0.2, 0.1, 0.2], [0.5, 0.5, 0.4, 0.7], [0.6, 0.5, 0.6, 0.7]]
+    assert behind(losses, running=[4, 5, 7, 9]) == {1, 2}
+
+
+def test_equal_candidates_go_on():
+    assert behind([[0.3, 0.4]] * 3) == set()
+
+
+def test_unsolved_held_out_samples_are_no_warning():
+    # How far a candidate with an infinite loss is behind is not known, nor when all have one.
+    inf = np.inf
+    assert behind([[0.1, 0.2, 0.1], [inf, 0.2, inf], [0.5, 0.6, 0.5]]) == {2}
+    assert behind([[inf, 0.2, 0.1], [inf, 0.2, 0.3]]) == set()
+
+
+def test_looks_begin_late_and_are_rare():
+    tournament = Tournament(np.repeat([0, 1], FOLDS))
+    losses = [[0.1, 0.2, 0.1, 0.2], [0.5, 0.5, 0.4, 0.7]]
+    even = [[0.1, 0.2, 0.1, 0.2]] * 2
+
+    def look(n_iter, losses):
+        return tournament.behind(record_of(losses, n_iter=n_iter)).any()
+
+    assert not look(14, losses)
+    assert not look(15, even)
+    assert not look(19, losses)
+    # The member that is furthest behind counts.
+    assert not look([40] * 7 + [19], losses)
+    assert look(20, losses)
+
+
+def candidates(alpha, loss="softmax"):
+    """Candidates × folds of a network; 40 samples are one block for any number of members."""
+    members = len(alpha) * FOLDS
+    layout, flat, X, targets, _, _ = problem(loss, "learned", members=members, samples=40)
+    targets = np.eye(3)[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0.3)]
+    held_out = np.tile(np.eye(FOLDS), (len(alpha), 1))
+    return flat, Objective(
+        ode_net(TABLEAUX["heun"]),
+        layout,
+        LOSSES[loss],
+        X,
+        targets,
+        np.full(40, 1 / 40),
+        np.repeat(alpha, FOLDS),
+        FREE["learned"],
+        shares=Shares(np.resize(np.arange(FOLDS), 40), (1 - held_out) * 4 / 3, 4 * held_out),
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_survivors_do_not_notice(solver):
+    alpha = [1e-3, 30.0, 1.01e-3]
+    flat, objective = candidates(alpha)
+
+    def run(tournament):
+        return train(
+            objective,
+            flat,
+            solver,
+            schedule=Schedule(10, 0.05, 0.0, np.random.default_rng(0)),
+            stopping=Stopping(60, n_iter_no_change=60),
+            tournament=tournament,
+        )
+
+    full, short = run(None), run(Tournament(np.repeat(np.arange(3), FOLDS)))
+    gone = short.reason == BEHIND
+    np.testing.assert_array_equal(gone, np.repeat([False, True, False], FOLDS))
+    assert (short.n_iter[gone] < 40).all()
+    assert (short.n_evaluations[gone] < full.n_evaluations[gone]).all()
+    for name in ("flat", "J", "curve", "held_out", "held_out_curve", "n_iter", "n_evaluations"):
+        one, other = getattr(short, name)[~gone], getattr(full, name)[~gone]
+        np.testing.assert_array_equal(one, other)
+    # Those that have left are as they were when they left.
+    for k in np.flatnonzero(gone):
+        n = short.n_iter[k]
+        np.testing.assert_array_equal(short.curve[k, : n + 1], full.curve[k, : n + 1])
+        assert short.held_out[k] == short.held_out_curve[k, : n + 1].min()
+
+
+def test_candidates_that_hardly_differ_all_go_on():
+    flat, objective = candidates([1e-3, 1.01e-3, 0.99e-3])
+    stopping = Stopping(60, n_iter_no_change=60)
+    tournament = Tournament(np.repeat(np.arange(3), FOLDS))
+    training = train(objective, flat, tournament=tournament, stopping=stopping)
+    assert not (training.reason == BEHIND).any()

@@ -1,0 +1,338 @@
+"""One network for every fold: what it is trained on, when it stops, and what it is used for."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import KFold, RepeatedStratifiedKFold, StratifiedKFold
+
+from skode import ODENetClassifier, ODENetRegressor
+from skode.engine.schemes import TABLEAUX
+from tests.estimators import BOTH, REGRESSORS, blobs, curve, decision_of, recomputed_outputs, short
+from tests.reference import triple
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+LIFTED = {"lift": "linear", "n_channels": 5}
+ENDLESS = {"n_iter_no_change": 1000, "tol": 0}  # to be ended by max_iter alone
+HEUN = triple(TABLEAUX["heun"])
+
+
+def noisy(n_classes=2, n_samples=60):
+    """Classes that overlap, so that there is something to overfit."""
+    X, y = blobs(n_classes, n_samples)
+    rng = np.random.default_rng(0)
+    return X + rng.normal(size=X.shape), y
+
+
+def weights_of(n_samples=60):
+    return np.random.default_rng(1).uniform(0.1, 2, n_samples)
+
+
+def log_losses(z, y):
+    """Of every network and sample, (n_networks, n_samples)."""
+    z = np.concatenate([0 * z, z], axis=1) if z.shape[1] == 1 else z
+    return np.log(np.exp(z).sum(1)) - z[:, y, np.arange(len(y))]
+
+
+# --- training
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam", "adam+lbfgs"])
+def test_a_network_never_sees_its_fold(solver):
+    X, y = noisy()
+    cv = list(StratifiedKFold(3).split(X, y))
+    other = y.copy()
+    held_out = cv[1][1]
+    other[held_out] = 1 - y[held_out]
+    options = {"cv": cv, "solver": solver, "n_members": 2, "batch_size": 60, **ENDLESS, **LIFTED}
+    one, two = (short(ODENetClassifier, **options).fit(X, labels) for labels in (y, other))
+    if solver == "adam+lbfgs":  # it goes on from the best iterate, which the fold has a say in
+        one, two = (
+            short(ODENetClassifier, **{**options, "max_iter": 50}).fit(X, labels)
+            for labels in (y, other)
+        )
+        last = 31
+    else:
+        last = None
+    # The fold chooses among the iterates, but does not move them.
+    np.testing.assert_array_equal(one.loss_curve_[2:4, :last], two.loss_curve_[2:4, :last])
+    # The networks that are trained on the fold notice, and so does the held-out loss.
+    for k in (0, 1, 4, 5):
+        assert np.abs(one.loss_curve_[k, 1:] - two.loss_curve_[k, 1:]).min() > 1e-6
+    assert (one.validation_curve_[0, 1, :, 1:] != two.validation_curve_[0, 1, :, 1:]).all()
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_a_network_never_sees_the_targets_of_its_fold(cls):
+    X, y = curve()
+    cv = list(KFold(3).split(X))
+    other = y.copy()
+    other[cv[1][1]] = y[cv[1][1]][::-1]  # mean and deviation of all targets stay
+    options = {"cv": cv, "max_iter": 10, **ENDLESS, **LIFTED}
+    one, two = (short(cls, **options).fit(X, targets) for targets in (y, other))
+    np.testing.assert_allclose(one.loss_curve_[1], two.loss_curve_[1], rtol=1e-10)
+    assert np.abs(one.loss_curve_[0, 1:] - two.loss_curve_[0, 1:]).min() > 1e-3
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_network_of_a_fold_is_what_its_training_side_alone_gives(cls):
+    X, y = noisy()
+    weights = weights_of()
+    train, held_out = next(StratifiedKFold(3).split(X, y))
+    options = {"max_iter": 10, **ENDLESS, **LIFTED}
+    fold = short(cls, cv=[(train, held_out)], **options).fit(X, y, weights)
+    alone = short(cls, **options).fit(X[train], y[train], weights[train])
+    np.testing.assert_allclose(fold.loss_curve_, alone.loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_held_out_loss_is_that_of_the_networks_kept(solver, n_classes):
+    X, y = noisy(n_classes)
+    weights = weights_of()
+    cv = list(StratifiedKFold(3).split(X, y))
+    options = {"scheme": "heun", "solver": solver, "cv": cv, "n_members": 2, **LIFTED}
+    options["learning_rate_init"] = 0.1
+    model = short(ODENetClassifier, alpha=0.0, max_iter=60, **options).fit(X, y, weights)
+    losses = log_losses(recomputed_outputs(model, HEUN, 1.0, X), y)
+    for s, (train, held_out) in enumerate(cv):
+        for k in range(2):
+            loss = losses[2 * s + k]
+            expected = np.average(loss[held_out], weights=weights[held_out])
+            assert model.validation_loss_[0, s, k] == pytest.approx(expected, rel=1e-9)
+            # alpha is zero: the objective is the training loss alone.
+            expected = np.average(loss[train], weights=weights[train])
+            assert model.loss_[2 * s + k] == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_array_equal(
+        model.validation_loss_, np.nanmin(model.validation_curve_, axis=-1)
+    )
+    # The best iterate is not just the last one.
+    last = model.n_iter_.reshape(3, 2)
+    best = np.nanargmin(model.validation_curve_[0], axis=-1)
+    assert (best < last).any()
+    for k, at in enumerate(best.ravel()):
+        assert model.loss_[k] == model.loss_curve_[k, at]
+
+
+def test_held_out_samples_that_occur_twice_count_twice():
+    X, y = noisy()
+    train, held_out = np.arange(40), np.arange(40, 60)
+    twice = (np.r_[train, train[:7]], np.r_[held_out, held_out[:9]])
+    model = short(ODENetClassifier, scheme="heun", alpha=0.0, cv=[twice]).fit(X, y)
+    loss = log_losses(recomputed_outputs(model, HEUN, 1.0, X), y)[0]
+    assert model.loss_[0] == pytest.approx(loss[twice[0]].mean(), rel=1e-10)
+    assert model.validation_loss_.item() == pytest.approx(loss[twice[1]].mean(), rel=1e-10)
+
+
+def test_training_ends_when_the_held_out_loss_does_not_fall_any_more():
+    X, y = noisy()
+    options = {"alpha": 0.0, "solver": "lbfgs", "max_iter": 500, "tol": 1e-4, "n_iter_no_change": 8}
+    model = short(ODENetClassifier, cv=4, **options).fit(X, y)
+    assert list(model.stop_reason_) == 4 * ["early stopping"]
+    for k, curve_ in enumerate(model.validation_curve_[0, :, 0]):
+        gained = 0  # the last iteration that was better by more than tol
+        for at, loss in enumerate(curve_[: model.n_iter_[k] + 1]):
+            if loss < curve_[gained] - 1e-4:
+                gained = at
+        assert model.n_iter_[k] == gained + 8
+    patient = short(ODENetClassifier, cv=4, **{**options, "n_iter_no_change": 20}).fit(X, y)
+    assert (patient.n_iter_ > model.n_iter_).all()
+
+
+# --- the choice of alpha
+
+
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+@pytest.mark.parametrize("alphas", [(1e-3, 1e-2, 10.0), [10.0, 1e-2, 1e-3], np.array([1e-2, 10.0])])
+def test_the_alpha_of_the_lowest_mean_held_out_loss_is_taken(cls, alphas):
+    X, y = noisy() if cls in BOTH else curve(200)
+    model = short(cls, alpha=alphas, cv=3, n_members=2, max_iter=40, solver="lbfgs").fit(X, y)
+    np.testing.assert_array_equal(model.alphas_, alphas)
+    mean = model.validation_loss_.mean((1, 2))
+    assert model.alpha_ == model.alphas_[mean.argmin()]
+    assert model.alpha_ < 10
+    assert model.K_.shape[0] == 6
+    assert mean[model.alphas_ == 10] > mean.min()
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
+@pytest.mark.parametrize("alphas", [(1e-3, 3e-2), (3e-2, 1e-3)])
+def test_the_winner_is_what_it_would_have_been_alone(alphas, solver):
+    X, y = noisy()
+    options = {"cv": 3, "n_members": 2, "solver": solver, "max_iter": 25, **LIFTED}
+    both = short(ODENetClassifier, alpha=alphas, **options).fit(X, y)
+    alone = short(ODENetClassifier, alpha=both.alpha_, **options).fit(X, y)
+    for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_", "loss_curve_"):
+        np.testing.assert_allclose(getattr(both, name), getattr(alone, name), rtol=1e-6, atol=1e-8)
+    np.testing.assert_array_equal(both.n_iter_, alone.n_iter_)
+    winner = alphas.index(both.alpha_)
+    np.testing.assert_allclose(both.validation_loss_[winner], alone.validation_loss_[0], rtol=1e-7)
+    np.testing.assert_allclose(
+        both.oof_decision_function_, alone.oof_decision_function_, rtol=1e-6, atol=1e-7
+    )
+
+
+def test_candidates_that_are_clearly_behind_leave_early():
+    X, y = noisy()
+    options = {"cv": 5, "solver": "gd", "max_iter": 60, **ENDLESS}
+    model = short(ODENetClassifier, alpha=(1e-3, 1.0), **options).fit(X, y)
+    n_iter = np.isfinite(model.validation_curve_).sum(-1) - 1
+    assert model.alpha_ == 1e-3
+    np.testing.assert_array_equal(n_iter[0], 60)
+    assert (n_iter[1] < 60).all()
+    assert set(model.stop_reason_) == {"max_iter"}
+
+
+# --- prediction
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("lift", ["pad", "linear"])
+def test_out_of_fold_decisions_from_the_fitted_arrays(n_classes, lift):
+    X, y = noisy(n_classes)
+    weights = weights_of()
+    cv = list(StratifiedKFold(3, shuffle=True, random_state=1).split(X, y))
+    options = {"scheme": "heun", "cv": cv, "n_members": 2, "lift": lift, "n_channels": 5}
+    model = short(ODENetClassifier, **options).fit(X, y, weights)
+    z = recomputed_outputs(model, HEUN, 1.0, X)
+    shape = (60,) if n_classes == 2 else (60, n_classes)
+    expected = np.full(shape, np.nan)
+    for s, (_, held_out) in enumerate(cv):
+        expected[held_out] = decision_of(z[2 * s : 2 * s + 2][:, :, held_out])
+    np.testing.assert_allclose(model.oof_decision_function_, expected, rtol=1e-8, atol=1e-10)
+    right = (expected > 0) == y if n_classes == 2 else expected.argmax(1) == y
+    assert model.oof_score_ == pytest.approx(np.average(right, weights=weights), rel=1e-12)
+    # Prediction is by all of them.
+    np.testing.assert_allclose(model.decision_function(X), decision_of(z), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_targets", [None, 2])
+def test_out_of_fold_predictions_from_the_fitted_arrays(n_targets):
+    X, y = curve(n_targets=n_targets)
+    y = 5 * y + 100
+    weights = weights_of()
+    cv = list(KFold(3).split(X))
+    options = {"scheme": "heun", "cv": cv, "n_members": 2, **LIFTED}
+    model = short(ODENetRegressor, **options).fit(X, y, weights)
+    z = recomputed_outputs(model, HEUN, 1.0, X)
+    mean = np.average(y, axis=0, weights=weights)
+    scale = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
+    each = mean + scale * np.swapaxes(z, 1, 2).reshape(6, *y.shape)
+    expected = np.concatenate([each[2 * s : 2 * s + 2, cv[s][1]].mean(0) for s in range(3)])
+    np.testing.assert_allclose(model.oof_prediction_, expected, rtol=1e-9)
+    assert model.oof_score_ == pytest.approx(r2_score(y, expected, sample_weight=weights), rel=1e-9)
+    np.testing.assert_allclose(model.predict(X), each.mean(0), rtol=1e-9)
+
+
+def test_what_is_never_held_out_has_no_out_of_fold_decision():
+    X, y = noisy(3)
+    train, held_out = np.arange(40), np.arange(40, 55)
+    model = short(ODENetClassifier, cv=[(train, held_out)]).fit(X, y)
+    judged = np.isfinite(model.oof_decision_function_).all(1)
+    np.testing.assert_array_equal(np.flatnonzero(judged), held_out)
+    assert np.isnan(model.oof_decision_function_[~judged]).all()
+    found = model.oof_decision_function_[held_out].argmax(1)
+    assert model.oof_score_ == accuracy_score(y[held_out], found)
+
+
+def test_samples_that_are_held_out_repeatedly_have_the_mean_of_their_probabilities():
+    X, y = noisy(3)
+    cv = list(RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0).split(X, y))
+    model = short(ODENetClassifier, scheme="heun", cv=cv).fit(X, y)
+    z = recomputed_outputs(model, HEUN, 1.0, X)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    for i in range(60):
+        mine = [s for s, (_, held_out) in enumerate(cv) if i in held_out]
+        assert len(mine) == 2
+        expected = np.log(p[mine][:, :, i].mean(0))
+        np.testing.assert_allclose(model.oof_decision_function_[i], expected, rtol=1e-9)
+
+
+def test_predictions_of_samples_that_are_held_out_repeatedly_are_averaged():
+    X, y = curve()
+    cv = [(np.arange(30), np.arange(20, 60)), (np.arange(30, 60), np.arange(30))]
+    model = short(ODENetRegressor, scheme="heun", cv=cv).fit(X, y)
+    z = recomputed_outputs(model, HEUN, 1.0, X)[:, 0] * y.std() + y.mean()
+    expected = np.r_[z[1, :20], z[:, 20:30].mean(0), z[0, 30:]]
+    np.testing.assert_allclose(model.oof_prediction_, expected, rtol=1e-9, atol=1e-12)
+
+
+# --- early stopping and samples of one's own
+
+
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_early_stopping_is_a_cv_of_one_split(cls):
+    X, y = noisy() if cls in BOTH else curve()
+    options = {"early_stopping": True, "validation_fraction": 0.25, "n_members": 2}
+    model = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), **options).fit(X, y)
+    name = "oof_decision_function_" if cls in BOTH else "oof_prediction_"
+    held_out = np.flatnonzero(np.isfinite(getattr(model, name)))
+    assert len(held_out) == 15
+    assert model.validation_loss_.shape == (2, 1, 2)
+    assert len(model.K_) == 2
+    cv = [(np.setdiff1d(np.arange(60), held_out), held_out)]
+    same = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), n_members=2, cv=cv).fit(X, y)
+    np.testing.assert_array_equal(model.K_, same.K_)
+    assert model.oof_score_ == same.oof_score_
+
+
+def test_early_stopping_is_for_what_holds_nothing_out():
+    X, y = noisy()
+    options = {"cv": 3, "max_iter": 5}
+    stopped = short(ODENetClassifier, early_stopping=True, **options).fit(X, y)
+    np.testing.assert_array_equal(stopped.K_, short(ODENetClassifier, **options).fit(X, y).K_)
+
+
+@pytest.mark.parametrize("cv", [None, "auto", 3])
+def test_samples_of_ones_own_take_the_place_of_cv(cv):
+    X, y = noisy(3, 90)
+    weights = weights_of(90)
+    own, others = np.arange(60), np.arange(60, 90)
+    options = {"max_iter": 40, "solver": "lbfgs", "n_members": 2, "alpha": (1e-3, 1e-2)}
+    model = short(ODENetClassifier, cv=cv, **options).fit(
+        X[own],
+        y[own],
+        weights[own],
+        X_val=X[others],
+        y_val=y[others],
+        sample_weight_val=weights[others],
+    )
+    same = short(ODENetClassifier, cv=[(own, others)], **options).fit(X, y, weights)
+    np.testing.assert_allclose(model.K_, same.K_, atol=1e-8)
+    np.testing.assert_allclose(model.validation_loss_, same.validation_loss_, rtol=1e-9)
+    assert model.alpha_ == same.alpha_
+    assert model.oof_score_ == pytest.approx(same.oof_score_, rel=1e-12)
+    score = accuracy_score(y[others], model.predict(X[others]), sample_weight=weights[others])
+    assert model.oof_score_ == pytest.approx(score, rel=1e-12)
+    # There is nothing to say of the samples that all networks were trained on.
+    assert model.oof_decision_function_.shape == (60, 3)
+    assert np.isnan(model.oof_decision_function_).all()
+
+
+@pytest.mark.parametrize("n_targets", [None, 2])
+def test_targets_of_ones_own_are_judged_by_in_the_scale_of_the_others(n_targets):
+    X, y = curve(90, n_targets=n_targets)
+    own, others = np.arange(60), np.arange(60, 90)
+    options = {"scheme": "heun", "alpha": 0.0}
+    model = short(ODENetRegressor, **options).fit(X[own], y[own], X_val=X[others], y_val=y[others])
+    error = (y[others] - model.predict(X[others])) / y[own].std(axis=0)
+    assert model.validation_loss_.item() == pytest.approx(0.5 * (error**2).mean(), rel=1e-9)
+    score = r2_score(y[others], model.predict(X[others]))
+    assert model.oof_score_ == pytest.approx(score, rel=1e-9)
+    assert model.oof_prediction_.shape == y[own].shape
+    assert np.isnan(model.oof_prediction_).all()
+
+
+def test_labels_of_ones_own_need_not_be_of_all_classes():
+    X, y = noisy(3)
+    one = np.flatnonzero(y == 1)
+    model = short(ODENetClassifier).fit(X, y, X_val=X[one].tolist(), y_val=y[one].tolist())
+    proba = model.predict_proba(X[one])[:, 1]
+    assert model.validation_loss_.item() == pytest.approx(-np.log(proba).mean(), rel=1e-9)
+
+
+def test_one_sample_to_judge_by_is_enough():
+    X, y = curve()
+    model = short(ODENetRegressor).fit(X, y, X_val=X[:1], y_val=y[:1])
+    assert np.isfinite(model.validation_loss_).all()
+    assert np.isnan(model.oof_score_)  # R² is of two samples or more

@@ -1,0 +1,330 @@
+"""Which samples are trained on and which are held out."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import config_context
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    RepeatedStratifiedKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skode import ODENetClassifier, ODENetRegressor
+from skode import _folds as folds
+from skode._folds import Splits, choose_splits, validation_split
+from tests.estimators import blobs, curve, short
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def chosen(cv, codes=None, n_samples=60, weights=None, groups=None, seed=0, **more):
+    """What `choose_splits` gives to an estimator with these parameters."""
+    options = {"early_stopping": False, "validation_fraction": 0.1, **more}
+    weights = np.ones(n_samples if codes is None else len(codes)) if weights is None else weights
+    return choose_splits(SimpleNamespace(cv=cv, **options), weights, codes, groups, seed)
+
+
+def counts(splits):
+    """How often every sample is trained on and held out, (2, n_splits, n_samples)."""
+    return np.stack([splits.train[:, splits.group], splits.held_out[:, splits.group]])
+
+
+def counts_of(pairs, n_samples):
+    return np.stack(
+        [[np.bincount(pair[side], minlength=n_samples) for pair in pairs] for side in (0, 1)]
+    )
+
+
+# --- the tables
+
+
+sides = st.lists(st.integers(0, 11), max_size=30).map(lambda side: np.array(side, dtype=int))
+pairs = st.lists(st.tuples(sides, sides), min_size=1, max_size=6)
+
+
+@given(pairs)
+def test_the_tables_say_how_often_each_sample_occurs(pairs):
+    splits = Splits.from_indices(pairs, 12)
+    assert len(splits) == len(pairs)
+    expected = counts_of(pairs, 12)
+    np.testing.assert_array_equal(counts(splits), expected)
+    for s, (_, held_out) in enumerate(pairs):
+        np.testing.assert_array_equal(splits.rows(s), np.unique(held_out))
+    # One group for each way of taking part, not more.
+    parts = np.unique(expected.reshape(-1, 12), axis=1).shape[1]
+    assert splits.train.shape == splits.held_out.shape == (len(pairs), parts)
+    assert splits.group.max() + 1 == parts
+
+
+@given(pairs, st.randoms(use_true_random=False))
+def test_either_side_of_a_split_has_the_weight_one(pairs, random):
+    weights = np.array([random.random() for _ in range(12)]) + 0.01
+    pairs = [(np.append(train, 3), np.append(held_out, 5)) for train, held_out in pairs]
+    splits = Splits.from_indices(pairs, 12)
+    shares = splits.shares(weights, np.float64, n_alphas=2, n_members=3)
+    train, held_out = shares.weights(slice(None), weights)
+    expected = counts_of(pairs, 12) * weights
+    expected /= expected.sum(axis=2, keepdims=True)
+    # Members: alpha by alpha, split by split, restart by restart.
+    for member in range(2 * len(pairs) * 3):
+        s = member // 3 % len(pairs)
+        np.testing.assert_allclose(train[member], expected[0, s], rtol=1e-12)
+        np.testing.assert_allclose(held_out[member], expected[1, s], rtol=1e-12)
+
+
+def test_masks_are_as_good_as_indices():
+    mask = np.arange(12) < 5
+    splits = Splits.from_indices([(mask, ~mask)], 12)
+    np.testing.assert_array_equal(counts(splits)[:, 0], [mask, ~mask])
+
+
+def test_splits_may_be_one_array():
+    pairs = np.arange(12).reshape(3, 2, 2)
+    splits = chosen(pairs, n_samples=12)
+    np.testing.assert_array_equal(counts(splits), counts_of(pairs, 12))
+
+
+def test_many_folds_make_few_groups():
+    splits = Splits.from_indices(KFold(8).split(np.zeros((1000, 1))), 1000)
+    assert splits.train.shape == (8, 8)
+
+
+def test_the_validation_split():
+    splits = validation_split(4, 2)
+    np.testing.assert_array_equal(counts(splits)[:, 0], [[1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]])
+
+
+# --- from `cv`
+
+
+def test_nothing_is_held_out():
+    assert chosen(None) is None
+    assert chosen(None, codes=np.arange(60) % 2) is None
+
+
+@pytest.mark.parametrize("n_classes", [None, 2, 3])
+@pytest.mark.parametrize("n_folds", [2, 5])
+def test_a_number_of_folds_is_what_scikit_learn_makes_of_it(n_folds, n_classes):
+    codes = None if n_classes is None else np.random.default_rng(0).integers(0, n_classes, 60)
+    splitter = KFold(n_folds) if codes is None else StratifiedKFold(n_folds)
+    expected = counts_of(list(splitter.split(np.zeros((60, 1)), codes)), 60)
+    np.testing.assert_array_equal(counts(chosen(n_folds, codes)), expected)
+
+
+@pytest.mark.parametrize(
+    "splitter",
+    [
+        KFold(4, shuffle=True, random_state=1),
+        StratifiedKFold(3),
+        RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0),
+        TimeSeriesSplit(3),
+        PredefinedSplit(np.arange(60) % 3 - 1),
+    ],
+)
+def test_splitters_and_iterables(splitter):
+    codes = np.random.default_rng(0).integers(0, 2, 60)
+    pairs = list(splitter.split(np.zeros((60, 1)), codes))
+    expected = counts_of(pairs, 60)
+    for cv in (splitter, pairs, iter(pairs)):
+        np.testing.assert_array_equal(counts(chosen(cv, codes)), expected)
+
+
+@pytest.mark.parametrize("splitter", [GroupKFold(3), LeaveOneGroupOut()])
+def test_groups_stay_together(splitter):
+    groups = np.random.default_rng(0).integers(0, 5, 60)
+    splits = chosen(splitter, groups=groups)
+    for s in range(len(splits)):
+        train, held_out = counts(splits)[:, s] > 0
+        assert not set(groups[train]) & set(groups[held_out])
+    assert (counts(splits)[1].sum(0) == 1).all()
+
+
+@pytest.mark.parametrize("n_classes", [None, 2, 5])
+def test_the_default_holds_every_sample_out_once(n_classes):
+    codes = None if n_classes is None else np.random.default_rng(0).integers(0, n_classes, 100)
+    splits = chosen("auto", codes, n_samples=100)
+    train, held_out = counts(splits)
+    assert len(splits) == folds.FOLDS
+    np.testing.assert_array_equal(held_out.sum(0), 1)
+    np.testing.assert_array_equal(train, 1 - held_out)
+    # Another seed, other folds; the same, the same.
+    again, other = (counts(chosen("auto", codes, n_samples=100, seed=seed)) for seed in (0, 1))
+    np.testing.assert_array_equal(again[0], train)
+    assert (other[0] != train).any()
+
+
+def test_the_default_is_stratified():
+    codes = np.repeat([0, 1, 2], [160, 32, 8])
+    held_out = counts(chosen("auto", codes))[1]
+    for k, share in ((0, 20), (1, 4), (2, 1)):
+        np.testing.assert_array_equal(held_out[:, codes == k].sum(1), share)
+
+
+@pytest.mark.parametrize(("cv", "smallest", "n_folds"), [("auto", 5, 5), (5, 3, 3), (4, 20, 4)])
+def test_no_more_folds_than_the_smallest_class_has_samples(cv, smallest, n_folds):
+    codes = np.repeat([0, 1], [40, smallest])
+    splits = chosen(cv, codes)
+    assert len(splits) == n_folds
+    assert counts(splits)[1][:, codes == 1].any(axis=1).all()
+
+
+@pytest.mark.parametrize("cv", ["auto", 4])
+@pytest.mark.parametrize("size", [1, 2])
+def test_classes_of_fewer_than_three_samples_are_always_trained_on(cv, size):
+    codes = np.repeat([0, 1, 2], [30, size, 30])
+    splits = chosen(cv, codes)
+    train, held_out = counts(splits)[:, :, codes == 1]
+    assert len(splits) == (folds.FOLDS if cv == "auto" else 4)
+    assert (train == 1).all()
+    assert not held_out.any()
+    np.testing.assert_array_equal(counts(splits)[1][:, codes != 1].sum(0), 1)
+
+
+def test_too_few_samples_to_hold_some_out():
+    # Nothing but classes of one or two samples; or one sample for a regressor.
+    assert chosen("auto", np.array([0, 0, 1, 1, 2])) is None
+    assert chosen("auto", n_samples=1) is None
+    assert len(chosen("auto", n_samples=2)) == 2
+    X, y = blobs(2)
+    few = np.r_[np.flatnonzero(y == 0)[:2], np.flatnonzero(y == 1)[:2]]
+    model = short(ODENetClassifier, cv="auto", alpha="auto").fit(X[few], y[few])
+    assert len(model.K_) == 1
+    assert not hasattr(model, "oof_score_")
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_splits"),
+    [
+        (folds.SAMPLES // 8, 8),
+        (folds.SAMPLES // 8 + 1, 7),
+        (folds.SAMPLES // 4, 4),
+        (folds.SAMPLES // 2, 2),
+        (folds.SAMPLES // 2 + 1, 1),
+        (100 * folds.SAMPLES, 1),
+    ],
+)
+def test_fewer_splits_of_many_samples(n_samples, n_splits):
+    splits = chosen("auto", n_samples=n_samples)
+    assert folds.n_default_splits(n_samples) == len(splits) == n_splits
+    # They are some of eight: each holds out an eighth.
+    sizes = [len(splits.rows(s)) for s in range(n_splits)]
+    assert max(sizes) - min(sizes) <= 1
+    assert abs(n_samples / 8 - sizes[0]) <= 1
+    # A number of folds is a number of folds.
+    assert len(chosen(3, n_samples=n_samples)) == 3
+
+
+@pytest.mark.parametrize("codes", [None, np.arange(60) % 3])
+def test_early_stopping_holds_one_share_out(codes):
+    splits = chosen(None, codes, early_stopping=True, validation_fraction=0.2)
+    assert len(splits) == 1
+    train, held_out = counts(splits)[:, 0]
+    assert held_out.sum() == 12
+    np.testing.assert_array_equal(train, 1 - held_out)
+    if codes is not None:
+        np.testing.assert_array_equal(np.bincount(codes[held_out > 0]), 4)
+
+
+def test_early_stopping_by_a_tiny_share_of_rare_classes():
+    codes = np.repeat([0, 1, 2], [50, 3, 2])
+    splits = chosen(None, codes, early_stopping=True, validation_fraction=0.01)
+    train, held_out = counts(splits)[:, 0]
+    assert held_out.sum() == 2
+    assert not held_out[codes == 2].any()
+    assert set(codes[train > 0]) == {0, 1, 2}
+
+
+@given(st.sampled_from(["auto", 3, None]), st.booleans(), st.integers(0, 1000))
+def test_samples_without_weight_are_like_absent_ones(cv, classes, seed):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 3, 80) if classes else None
+    weights = rng.integers(0, 3, 80).astype(float)
+    used = weights > 0
+    splits = chosen(cv, codes, weights=weights, n_samples=80, early_stopping=True, seed=seed)
+    rest = chosen(
+        cv,
+        codes[used] if classes else None,
+        weights=weights[used],
+        early_stopping=True,
+        seed=seed,
+    )
+    np.testing.assert_array_equal(counts(splits)[:, :, used], counts(rest))
+    assert not counts(splits)[:, :, ~used].any()
+
+
+# --- from the estimators
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_fits_without_weight_and_without_samples_are_the_same(cls):
+    X, y = blobs(2) if cls is ODENetClassifier else curve()
+    weights = np.ones(60)
+    weights[::4] = 0
+    used = weights > 0
+    options = {"cv": "auto", "max_iter": 5}
+    weighted = short(cls, **options).fit(X, y, weights)
+    rest = short(cls, **options).fit(X[used], y[used])
+    np.testing.assert_allclose(weighted.K_, rest.K_, atol=1e-10)
+    np.testing.assert_allclose(weighted.validation_curve_, rest.validation_curve_, rtol=1e-8)
+    assert weighted.oof_score_ == pytest.approx(rest.oof_score_, rel=1e-9)
+    name = "oof_decision_function_" if cls is ODENetClassifier else "oof_prediction_"
+    np.testing.assert_allclose(getattr(weighted, name)[used], getattr(rest, name), atol=1e-9)
+    assert np.isnan(getattr(weighted, name)[~used]).all()
+
+
+def grouped():
+    X, y = blobs(2)
+    return X, y, np.random.default_rng(1).integers(0, 6, 60)
+
+
+def by_group(**parameters):
+    return short(ODENetClassifier, cv=GroupKFold(3), max_iter=3, **parameters)
+
+
+def test_groups_reach_the_splitter_of_an_estimator():
+    X, y, groups = grouped()
+    model = by_group().fit(X, y, groups=groups)
+    pairs = list(GroupKFold(3).split(X, y, groups))
+    same = short(ODENetClassifier, cv=pairs, max_iter=3).fit(X, y)
+    np.testing.assert_array_equal(model.K_, same.K_)
+    assert model.K_.shape[0] == 3
+
+
+def test_groups_reach_the_splitter_through_a_pipeline():
+    X, y, groups = grouped()
+    X = StandardScaler().fit_transform(X)
+    expected = by_group().fit(X, y, groups=groups).K_
+    plain = make_pipeline(StandardScaler(), by_group())
+    plain.fit(X, y, odenetclassifier__groups=groups)
+    np.testing.assert_allclose(plain[-1].K_, expected, atol=1e-12)
+    with config_context(enable_metadata_routing=True):
+        routed = make_pipeline(StandardScaler(), by_group()).fit(X, y, groups=groups)
+    np.testing.assert_array_equal(routed[-1].K_, plain[-1].K_)
+
+
+def test_groups_reach_outer_and_inner_splits_by_routing():
+    X, y, groups = grouped()
+    with config_context(enable_metadata_routing=True):
+        found = cross_validate(
+            by_group(),
+            X,
+            y,
+            cv=LeaveOneGroupOut(),
+            params={"groups": groups},
+            return_estimator=True,
+            return_indices=True,
+        )
+    for model, rows in zip(found["estimator"], found["indices"]["train"], strict=True):
+        alone = by_group().fit(X[rows], y[rows], groups=groups[rows])
+        np.testing.assert_array_equal(model.K_, alone.K_)

@@ -1,0 +1,407 @@
+"""Class weights, warm starts, seeds, streams, and all solvers under constraints."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils.class_weight import compute_sample_weight
+
+from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _estimator
+from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+ALL = [*BOTH, *REGRESSORS]
+SOLVERS = ["gd", "lbfgs", "adam", "adam+lbfgs"]
+ENDLESS = {"n_iter_no_change": 1000, "tol": 0}
+PARTS = ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_")
+
+
+def data_for(cls, n_samples=60):
+    return blobs(3, n_samples) if cls in BOTH else curve(n_samples, n_targets=2)
+
+
+def uneven(n_classes=3):
+    X, y = blobs(n_classes, 90)
+    keep = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y != 0)[::3]]
+    return X[keep], y[keep]
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    """The defaults of large data are those from 200 samples on."""
+    monkeypatch.setattr(_estimator, "MANY", 200)
+
+
+def assert_same(one, other, **tolerance):
+    for name in PARTS:
+        assert hasattr(one, name) == hasattr(other, name)
+        if hasattr(one, name):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), **tolerance)
+
+
+# --- class weights
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize(
+    "class_weight", ["balanced", {"a": 2.0, "b": 0.5, "c": 1.0}, {"b": 3.0}, {"a": 0.0}]
+)
+def test_class_weights_are_sample_weights(class_weight, loss, cv):
+    X, y = uneven()
+    names = np.array(["a", "b", "c"])[y]
+    own = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    options = {"cv": cv, "loss": loss, "max_iter": 10}
+    for weights in (None, own):
+        weighted = short(ODENetClassifier, class_weight=class_weight, **options)
+        weighted.fit(X, names, weights)
+        if class_weight == "balanced":
+            given = np.ones(len(y)) if weights is None else weights
+            expected = given / np.bincount(y, given)[y]
+        else:
+            expected = compute_sample_weight(class_weight, names)
+            expected *= 1 if weights is None else weights
+        same = short(ODENetClassifier, **options).fit(X, names, expected)
+        assert_same(weighted, same, atol=1e-8)
+        if cv is not None:
+            np.testing.assert_allclose(weighted.validation_loss_, same.validation_loss_, rtol=1e-7)
+            # The score is by the weights of the samples alone.
+            right = weighted.classes_[weighted.oof_decision_function_.argmax(1)] == names
+            score = np.average(right, weights=weights)
+            assert weighted.oof_score_ == pytest.approx(score, rel=1e-12)
+
+
+def test_balanced_weights_count_what_the_weights_say():
+    X, y = uneven(2)
+    weights = np.random.default_rng(0).integers(1, 4, len(y))
+    one = short(ODENetClassifier, class_weight="balanced").fit(X, y, weights)
+    rows = np.repeat(np.arange(len(y)), weights)
+    other = short(ODENetClassifier, class_weight="balanced").fit(X[rows], y[rows])
+    assert_same(one, other, atol=1e-7)
+
+
+def test_a_heavier_class_is_predicted_more_often():
+    X, y = blobs(2)
+    X = X + np.random.default_rng(0).normal(size=X.shape)
+    light, heavy = (
+        short(ODENetClassifier, class_weight={1: w}).fit(X, y).predict(X).sum() for w in (0.2, 5)
+    )
+    assert heavy > light + 3
+
+
+def test_class_weights_of_the_samples_to_judge_by():
+    X, y = uneven(2)
+    options = {"class_weight": {0: 1.0, 1: 4.0}, "alpha": 0.0}
+    model = short(ODENetClassifier, **options).fit(X, y, X_val=X[::2], y_val=y[::2])
+    p = model.predict_proba(X[::2])[np.arange(len(y[::2])), y[::2]]
+    expected = np.average(-np.log(p), weights=np.where(y[::2] == 1, 4.0, 1.0))
+    assert model.validation_loss_.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_regressors_have_no_classes_to_weigh():
+    assert "class_weight" not in ODENetRegressor().get_params()
+
+
+# --- warm starts
+
+
+@pytest.mark.parametrize("lift", ["pad", "linear"])
+@pytest.mark.parametrize("solver", ["gd", "lbfgs"])
+@pytest.mark.parametrize("cls", ALL)
+def test_a_warm_start_goes_on(cls, solver, lift):
+    X, y = data_for(cls)
+    options = {"solver": solver, "lift": lift, "n_members": 2, "max_iter": 8, **ENDLESS}
+    model = short(cls, warm_start=True, **options).fit(X, y)
+    last = model.loss_
+    model.fit(X, y)
+    np.testing.assert_allclose(model.loss_curve_[:, 0], last, rtol=1e-12)
+    assert (model.loss_ < last).all()
+    cold = short(cls, **{**options, "warm_start": False}).fit(X, y)
+    np.testing.assert_array_equal(cold.fit(X, y).loss_curve_[:, 0], cold.loss_curve_[:, 0])
+    assert cold.loss_curve_[0, 0] > last[0]
+
+
+@pytest.mark.parametrize("cv", [3, "auto"])
+@pytest.mark.parametrize("cls", ALL)
+def test_a_warm_start_of_folds_goes_on_with_the_same_folds(cls, cv):
+    X, y = data_for(cls)
+    options = {"cv": cv, "n_members": 2, "max_iter": 5, "random_state": None, **ENDLESS}
+    model = short(cls, warm_start=True, **options).fit(X, y)
+    loss, validation, curves = model.loss_, model.validation_loss_[0], model.loss_curve_
+    model.fit(X, y)
+    np.testing.assert_allclose(model.loss_curve_[:, 0], loss, rtol=1e-12)
+    np.testing.assert_allclose(model.validation_curve_[0, :, :, 0], validation, rtol=1e-12)
+    assert (model.loss_curve_[:, 0] <= curves[:, 0]).all()
+    assert model.loss_curve_[:, 0].mean() < curves[:, 0].mean() - 0.01
+
+
+def test_a_warm_start_with_other_penalties_and_steps():
+    X, y = blobs(2)
+    model = short(ODENetClassifier, warm_start=True, cv=3, alpha=(1e-3, 1e-2)).fit(X, y)
+    K = model.K_
+    model.set_params(alpha=(1e-4, 1e-5, 1e-6), h=0.5, max_iter=1, solver="gd").fit(X, y)
+    np.testing.assert_array_equal(model.h_, 0.5)
+    assert np.abs(model.K_ - K).max() < 0.2
+    model.set_params(learn_step="simplex", max_iter=10).fit(X, y)
+    np.testing.assert_allclose(model.h_.sum(1), 1.5, rtol=1e-12)
+
+
+def test_a_clone_starts_afresh():
+    X, y = blobs(2)
+    model = short(ODENetClassifier, warm_start=True).fit(X, y)
+    first = model.loss_curve_[0, 0]
+    assert clone(model.fit(X, y)).fit(X, y).loss_curve_[0, 0] == first
+
+
+# --- seeds
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("cls", ALL)
+def test_the_seed_says_it_all(cls, solver):
+    X, y = data_for(cls)
+    options = {"cv": "auto", "lift": "linear", "n_members": 2, "solver": solver, "max_iter": 5}
+    options["batch_size"] = 7
+
+    def fitted(seed):
+        return short(cls, **{**options, "random_state": seed}).fit(X, y)
+
+    one = fitted(3)
+    for other in (fitted(3), clone(one).fit(X, y), one.fit(X, y)):
+        assert_same(one, other, atol=0, rtol=0)
+        np.testing.assert_array_equal(one.validation_curve_, other.validation_curve_)
+    assert np.abs(one.K_ - fitted(4).K_).max() > 0.1
+    assert np.abs(fitted(np.random.RandomState(3)).K_ - one.K_).max() == 0
+    # Restarts and folds: every restart has a start of its own, every fold its own data.
+    assert len(np.unique(one.K_[:, 0, 0, 0])) == 16
+    rng = np.random.RandomState(3)
+    assert np.abs(fitted(rng).K_ - fitted(rng).K_).max() > 0.1
+
+
+# --- constraints
+
+
+@pytest.mark.parametrize("scheme", ["euler", "implicit_midpoint"])
+@pytest.mark.parametrize("learn_step", [True, "simplex"])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_keeps_the_constraints(solver, learn_step, scheme):
+    X, y = blobs(3)
+    options = {"learn_step": learn_step, "solver": solver, "cv": 3, "h": 0.7, "lift": "linear"}
+    options |= {"learning_rate_init": 0.3, "batch_size": 9, "alpha": 0.0}
+    model = short(ODENetClassifier, scheme=scheme, **options).fit(X, y)
+    assert len(np.unique(model.h_)) > 3
+    if learn_step == "simplex":
+        assert (model.h_ >= 0).all()
+        np.testing.assert_allclose(model.h_.sum(1), 3 * 0.7, rtol=1e-12)
+    elif scheme != "euler":
+        assert np.abs(model.h_).max() <= 2 * 0.7
+        # h A ⊗ K has no symmetric part of 1 or more: ½ h K, here.
+        for h, K in zip(model.h_.ravel(), model.K_.reshape(-1, 4, 4), strict=True):
+            assert np.linalg.eigvalsh(h * (K + K.T) / 4).max() < 1
+    assert np.isfinite(model.decision_function(100 * X)).all()
+
+
+# --- streams
+
+
+def stream(cls, **parameters):
+    return short(cls, solver="adam", **parameters)
+
+
+def first_call(cls):
+    return {"classes": np.arange(3)} if cls in BOTH else {}
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_partial_fit_is_there_for_adam_alone(cls):
+    assert hasattr(stream(cls), "partial_fit")
+    for solver in ("auto", "gd", "lbfgs", "adam+lbfgs"):
+        model = short(cls, solver=solver)
+        assert not hasattr(model, "partial_fit")
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
+        _ = short(cls, solver="gd").partial_fit
+    assert "solver='adam'" in str(caught.value.__cause__)
+    assert "'gd'" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("learn_step", [False, "simplex"])
+@pytest.mark.parametrize("lift", ["pad", "linear"])
+@pytest.mark.parametrize("cls", ALL)
+def test_epochs_of_partial_fit_are_those_of_fit(cls, lift, learn_step):
+    X, y = data_for(cls)
+    options = {"lift": lift, "learn_step": learn_step, "n_members": 2, "batch_size": 60}
+    options |= {"learning_rate_decay": 0.3, **ENDLESS}
+    model, more = stream(cls, **options), first_call(cls)
+    for _ in range(6):
+        model.partial_fit(X, y, **more)
+    whole = stream(cls, max_iter=6, **options).fit(X, y)
+    assert (np.diff(whole.loss_curve_) < 0).all()  # so that fit keeps the last iterate
+    assert_same(model, whole, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.loss_curve_, whole.loss_curve_, rtol=1e-9)
+    np.testing.assert_array_equal(model.n_iter_, 6)
+    if learn_step == "simplex":
+        np.testing.assert_allclose(model.h_.sum(1), 3.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_a_stream_improves(cls):
+    X, y = data_for(cls, 600)
+    X_test, y_test = X[:100], y[:100]
+    model, more = stream(cls, batch_size=10, learning_rate_init=0.05), first_call(cls)
+    scores = []
+    for _ in range(3):
+        for start in range(100, 600, 100):
+            rows = slice(start, start + 100)
+            assert model.partial_fit(X[rows], y[rows], **more) is model
+            scores.append(model.score(X_test, y_test))
+            more = {}
+    assert scores[-1] > scores[0] + 0.02
+    assert scores[-1] > (0.9 if cls in BOTH else 0.4)
+    assert model.loss_curve_.shape == (1, 16)
+    np.testing.assert_array_equal(model.n_iter_, 15)
+
+
+def test_a_stream_need_not_begin_with_all_classes():
+    X, y = blobs(3, 300)
+    model = stream(ODENetClassifier, learning_rate_init=0.05)
+    model.partial_fit(X[y == 1], y[y == 1], classes=[2, 0, 1, 1])
+    assert list(model.classes_) == [0, 1, 2]
+    assert model.predict_proba(X).shape == (300, 3)
+    for _ in range(20):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.85
+    names = np.array(["a", "b", "c"])
+    model = stream(FeedForwardClassifier).partial_fit(X, names[y], classes=names)
+    assert set(model.predict(X)) <= set(names)
+    model.partial_fit(X, names[y], classes=names[::-1])
+
+
+def test_the_order_of_the_batches_changes_from_call_to_call():
+    X, y = blobs(2)
+    once, twice = (stream(ODENetClassifier, batch_size=20) for _ in range(2))
+    once.partial_fit(X, y, [0, 1]).partial_fit(X, y)
+    twice.fit(X, y)
+    orders = [twice._schedule(60, epochs).rng.permutation(60) for epochs in (0, 1)]
+    assert (orders[0] != orders[1]).any()
+    again = stream(ODENetClassifier, batch_size=20).partial_fit(X, y, [0, 1]).partial_fit(X, y)
+    assert_same(once, again, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_partial_fit_after_fit(cls):
+    X, y = data_for(cls)
+    options = {"cv": 3, "alpha": (1e-3, 1e-2), "n_members": 2, "batch_size": 60}
+    model = stream(cls, **options).fit(X, y)
+    alpha, K = model.alpha_, model.K_
+    n_iter = model.n_iter_
+    model.partial_fit(X, y)
+    assert model.alpha_ == alpha
+    assert model.K_.shape == K.shape
+    step = np.abs(model.K_ - K)
+    assert 0 < step.max() < 0.011  # of the learning rate, at the most
+    np.testing.assert_array_equal(model.n_iter_, n_iter + 1)
+    assert model.loss_curve_.shape[1] == n_iter.max() + 2
+    # What was said of held-out samples is no longer true.
+    names = {"alphas_", "validation_loss_", "validation_curve_", "oof_score_"}
+    assert not (names | {"oof_decision_function_", "oof_prediction_"}) & vars(model).keys()
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_parts_of_any_size_go_on_with_the_same_channels(cls, few_are_many):
+    X, y = data_for(cls, 250)
+    model = stream(cls, n_channels="auto").fit(X, y)
+    width = model.K_.shape[2]
+    assert width == _estimator.MANY_CHANNELS
+    assert model.partial_fit(X[:100], y[:100]).K_.shape[2] == width
+    model = stream(cls, n_channels="auto", warm_start=True)
+    model.partial_fit(X[:100], y[:100], **first_call(cls))
+    assert model.K_.shape[2] == _estimator.CHANNELS != width
+    assert model.partial_fit(X, y).fit(X, y).K_.shape[2] == _estimator.CHANNELS
+
+
+def test_the_solver_by_itself(few_are_many):
+    X, y = blobs(2, 250)
+    for rows, solver in ((slice(0, 200), "lbfgs"), (slice(0, 201), "adam")):
+        one, two = (
+            short(ODENetClassifier, solver=name, max_iter=3).fit(X[rows], y[rows])
+            for name in ("auto", solver)
+        )
+        assert_same(one, two, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_a_stream_of_float32(cls):
+    X, y = data_for(cls)
+    X, y = X[:47], y[:47]  # with classes of different sizes: Adam goes by the signs of roundings
+    model = stream(cls, lift="linear").partial_fit(X.astype(np.float32), y, **first_call(cls))
+    model.partial_fit(X.astype(np.float32), y)
+    for name in PARTS:
+        assert getattr(model, name).dtype == np.float32
+    double = stream(cls, lift="linear").partial_fit(X, y, **first_call(cls)).partial_fit(X, y)
+    predict = "predict_proba" if cls in BOTH else "predict"
+    one, two = (getattr(each, predict)(X) for each in (model, double))
+    np.testing.assert_allclose(one, two, atol=5e-3)
+    # The precision of the first call is that of the model.
+    model.partial_fit(X, y)
+    double.partial_fit(X.astype(np.float32), y)
+    assert {getattr(model, name).dtype.name for name in PARTS} == {"float32"}
+    assert {getattr(double, name).dtype.name for name in PARTS} == {"float64"}
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_weights_of_a_stream(cls):
+    X, y = data_for(cls)
+    weights = np.random.default_rng(0).integers(0, 3, 60)
+    rows = np.repeat(np.arange(60), weights)
+    weighted = stream(cls).partial_fit(X, y, sample_weight=weights, **first_call(cls))
+    repeated = stream(cls).partial_fit(X[rows], y[rows], **first_call(cls))
+    assert_same(weighted, repeated, atol=1e-8)
+
+
+def test_class_weights_of_a_stream():
+    X, y = blobs(3)
+    class_weight = {0: 0.0, 1: 2.0, 2: 0.5}
+    model = stream(ODENetClassifier, class_weight=class_weight).partial_fit(X, y, [0, 1, 2])
+    weights = compute_sample_weight(class_weight, y)
+    same = stream(ODENetClassifier).partial_fit(X, y, [0, 1, 2], weights)
+    assert_same(model, same, atol=1e-10)
+    # A part without any weight teaches nothing.
+    K = model.K_
+    model.partial_fit(X[y == 0], y[y == 0])
+    assert np.isfinite(model.K_).all()
+    assert np.abs(model.K_ - K).max() < 0.1
+
+
+def test_a_stream_survives_pickling():
+    X, y = blobs(3)
+    model = stream(ODENetClassifier).partial_fit(X, y, [0, 1, 2])
+    other = pickle.loads(pickle.dumps(model))
+    assert_same(model.partial_fit(X, y), other.partial_fit(X, y), rtol=0, atol=0)
+
+
+def test_a_stream_follows_its_parameters_and_predicts_by_what_it_was_trained_as():
+    X, y = blobs(2)
+    model = stream(ODENetClassifier).partial_fit(X, y, [0, 1])
+    model.set_params(activation="relu", scheme="rk4").partial_fit(X, y)
+    assert (model._fitted_recipe["activation"], model._fitted_recipe["scheme"]) == ("relu", "rk4")
+    p = model.predict_proba(X)[np.arange(60), y]
+    penalty = 3e-3 / 2 * ((model.K_**2).sum() + (model.W_**2).sum())
+    assert model.loss_[0] == pytest.approx(-np.log(p).mean() + penalty, rel=1e-9)
+
+
+def test_the_scale_of_the_targets_is_that_of_the_first_part():
+    X, y = curve(200)
+    model = stream(ODENetRegressor, learning_rate_init=0.05).partial_fit(X[:100], y[:100])
+    for _ in range(100):
+        model.partial_fit(X[100:], 3 + y[100:])
+    assert model._mean == y[:100].mean()
+    assert np.abs(model.predict(X[100:]) - 3 - y[100:]).mean() < 0.5
+
+
+def test_fit_leaves_nothing_of_the_stream_before_it():
+    X, y = blobs(3)
+    once = stream(ODENetClassifier).partial_fit(X, y, [0, 1, 2]).fit(X, y)
+    fresh = stream(ODENetClassifier).fit(X, y)
+    assert_same(once.partial_fit(X, y), fresh.partial_fit(X, y), rtol=0, atol=0)
