@@ -2,7 +2,7 @@
 
     python benchmarks/solvers.py [--quick]
 
-The four toy problems, 1000 points each, half the squared error of the logistic output, five random
+The four toy problems, 1000 points each, half the squared error of the logistic output, three random
 starts, in two settings: the network and the start of the estimators' defaults, without a penalty,
 and the published ones (two channels, N = 15 layers with h = 0.1, K, b and W ~ N(0, 1), μ ~ U(0,
 1)). Reported are J after all iterations, the evaluations up to the J of gradient descent from the
@@ -33,7 +33,7 @@ PROBLEMS = {
     "squares": make_squares,
     "spirals": make_spirals,
 }
-STARTS = 5
+STARTS = 3
 LAYOUTS = {
     "default network": Layout(n_layers=3, n_channels=24, n_outputs=1),
     "published network": Layout(n_layers=15, n_channels=2, n_outputs=1),
@@ -108,7 +108,7 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="a hundredth of the iterations")
     iterations = 100 if parser.parse_args().quick else 10_000
-    print("J is summed over the 1000 points: median and lowest of five starts.")
+    print("J is summed over the 1000 points: median and lowest of three starts.")
     for setting, layout in LAYOUTS.items():
         print(f"\n{setting}")
         for problem, make in PROBLEMS.items():

@@ -61,9 +61,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             Non-negative weights; training and held-out losses are weighted means.  None means equal
             weights.
         groups : array-like of shape (n_samples,), default=None
-            Groups of samples for the splitter `cv`.
+            Groups of samples that have to be on the same side of a split.  "auto" and a number of
+            folds keep them together, and a splitter is given them.
         X_val, y_val : array-likes of shapes (n_val, n_features) and (n_val,), default=None
-            Samples to judge by, in place of those that `cv` holds out.
+            Samples to judge by, in place of those that `cv` holds out.  The out-of-fold results are
+            then NaN, and `oof_score_` is that of these samples.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights.
 

@@ -133,7 +133,7 @@ class NetworkEstimator(BaseEstimator):
         self._forget(*HELD_OUT_RESULTS)
         if first := not hasattr(self, "K_"):
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self.alpha_ = self._alphas(None, len(data.X))[0]
+            self.alpha_ = self._alphas(None, MANY)[0]
         layout = self._layout(data, goes_on=not first)
         n_networks = self.n_members if first else len(self.K_)
         if first:
@@ -167,7 +167,7 @@ class NetworkEstimator(BaseEstimator):
         return self.solver
 
     def _alphas(self, splits, n_samples):
-        """The candidates for the penalty."""
+        """The candidates for the penalty; a stream counts as many samples, not as its first few."""
         if isinstance(self.alpha, str):
             if splits is None:
                 return [ALPHAS[-1][1][0] / n_samples]

@@ -8,11 +8,15 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
     KFold,
     ShuffleSplit,
+    StratifiedGroupKFold,
     StratifiedKFold,
     StratifiedShuffleSplit,
 )
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .engine.shares import Shares
 
@@ -20,6 +24,13 @@ __all__ = ["Splits", "choose_splits", "validation_split"]
 
 FOLDS = 8  # of the default
 SAMPLES = 16_000  # of all its splits together, unless that is less than one split
+# By whether there are classes, and groups.
+K_FOLD = {
+    (False, False): KFold,
+    (True, False): StratifiedKFold,
+    (False, True): GroupKFold,
+    (True, True): StratifiedGroupKFold,
+}
 FEWEST_OF_A_CLASS = 3  # the samples of a smaller class are trained on in every fold
 
 
@@ -140,10 +151,14 @@ def choose_splits(estimator, weights, codes, groups, seed):
         rare = np.bincount(codes)[codes] < FEWEST_OF_A_CLASS
         codes = codes[~rare]
     always, others = used[rare], used[~rare]
-    splitter = _splitter(estimator, len(others), codes, seed)
+    if groups is not None:
+        groups = column_or_1d(groups)
+        check_consistent_length(weights, groups)
+        groups = groups[others]
+    splitter = _splitter(estimator, len(others), codes, groups, seed)
     if splitter is None:
         return None
-    splits = splitter.split(np.zeros((len(others), 1)), codes)
+    splits = splitter.split(np.zeros((len(others), 1)), codes, groups)
     if cv == "auto":
         splits = islice(splits, n_default_splits(len(used)))
     return Splits.from_indices(
@@ -151,24 +166,30 @@ def choose_splits(estimator, weights, codes, groups, seed):
     )
 
 
-def _splitter(estimator, m, codes, seed):
-    """The splitter of m samples, or None where they are too few to hold some out."""
+def _splitter(estimator, m, codes, groups, seed):
+    """The splitter of m samples, or None where they are too few to hold some out.
+
+    It keeps groups together where there are some, and classes in proportion.
+    """
     smallest = m if codes is None else np.bincount(codes)[np.unique(codes)].min(initial=m)
+    if groups is not None:
+        smallest = min(smallest, len(np.unique(groups)))
     if smallest < 2:
         return None
-    stratified = codes is not None
+    kind = (codes is not None, groups is not None)
     if estimator.cv is not None:
         shuffle = {}  # as scikit-learn has it for a number of folds
         if estimator.cv == "auto":
             shuffle = {"shuffle": True, "random_state": seed}
         n_folds = min(FOLDS if estimator.cv == "auto" else estimator.cv, smallest)
-        return (StratifiedKFold if stratified else KFold)(n_folds, **shuffle)
+        return K_FOLD[kind](n_folds, **shuffle)
+    if groups is not None:
+        return GroupShuffleSplit(1, test_size=estimator.validation_fraction, random_state=seed)
     n_held_out = int(np.ceil(estimator.validation_fraction * m))
-    if stratified:  # each class has to be on either side
+    if codes is not None:  # each class has to be on either side
         n_held_out = max(n_held_out, len(np.unique(codes)))
-    return (StratifiedShuffleSplit if stratified else ShuffleSplit)(
-        1, test_size=n_held_out, random_state=seed
-    )
+    one_split = ShuffleSplit if codes is None else StratifiedShuffleSplit
+    return one_split(1, test_size=n_held_out, random_state=seed)
 
 
 def n_default_splits(n_samples):

@@ -57,7 +57,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
         above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
-        for 1 / n_samples.
+        for 1 / n_samples; in `partial_fit` for 1e-4.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
@@ -68,8 +68,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
         splits only as many are made as have 16 000 samples together, so two with 8000 samples and
         one above. Samples of a class with fewer than three are trained on in every fold of "auto"
-        or an int. A splitter may take `groups`, see `fit`. None: nothing is held out, unless by
-        `early_stopping`.
+        or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is held
+        out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -271,7 +271,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
         above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
-        for 1 / n_samples.
+        for 1 / n_samples; in `partial_fit` for 1e-4.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
@@ -282,8 +282,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
         splits only as many are made as have 16 000 samples together, so two with 8000 samples and
         one above. Samples of a class with fewer than three are trained on in every fold of "auto"
-        or an int. A splitter may take `groups`, see `fit`. None: nothing is held out, unless by
-        `early_stopping`.
+        or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is held
+        out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"

@@ -328,3 +328,20 @@ def test_groups_reach_outer_and_inner_splits_by_routing():
     for model, rows in zip(found["estimator"], found["indices"]["train"], strict=True):
         alone = by_group().fit(X[rows], y[rows], groups=groups[rows])
         np.testing.assert_array_equal(model.K_, alone.K_)
+
+
+@pytest.mark.parametrize("cv", ["auto", 4, None])
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_groups_stay_together_without_a_splitter_too(cv, kind):
+    rng = np.random.default_rng(0)
+    groups = rng.integers(12, size=240)
+    codes = rng.integers(2, size=240) if kind == "classes" else None
+    estimator = short(ODENetClassifier, cv=cv, early_stopping=True, validation_fraction=0.25)
+    splits = choose_splits(estimator, np.ones(240), codes, groups, seed=0)
+    assert len(splits) == {"auto": 8, 4: 4, None: 1}[cv]
+    for s in range(len(splits)):
+        held_out = set(groups[splits.rows(s)])
+        trained = set(groups[splits.train[s, splits.group] > 0])
+        assert held_out
+        assert trained
+        assert not held_out & trained

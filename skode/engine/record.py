@@ -97,7 +97,7 @@ class Record:
         self.xp = namespace(start)
         self.u = self.best = project(start)
         first = objective.evaluate(self.u)
-        self.g = first.gradient
+        self.g: Array = first.gradient
         self.J = to_host(first.J)
         with quiet():
             norm2 = to_host(inner(self.g, self.g))

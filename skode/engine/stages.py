@@ -124,7 +124,7 @@ def adjoint_step(
     with_h: bool,
     with_p: bool = True,
 ) -> tuple[Array | None, StepGradient]:
-    """p from p⁺, unless it is not wanted, and the gradient of this layer's controls, from the last block to the first.
+    """p from p⁺, unless it is not wanted, and the gradient of this layer's controls.
 
     The work array of `p` is overwritten.  `slot` alternates from step to step, because the
     result may be a work array of this step.  Where the costates of a sample cannot be found, they

@@ -34,11 +34,12 @@ def _lbfgs(record: Record, line_search: str, schedule: Schedule | None) -> Backt
 
 
 def _adam(record: Record, line_search: str, schedule: Schedule | None) -> Adam:
+    assert schedule is not None, "Adam needs a schedule"
     return Adam(record, schedule)
 
 
 # The phases of each solver, with the share of the iterations at which they end.
-SOLVERS = {
+SOLVERS: dict[str, list[tuple[Callable[..., Backtracking | Adam], float]]] = {
     "gd": [(_gd, 1.0)],
     "lbfgs": [(_lbfgs, 1.0)],
     "adam": [(_adam, 1.0)],
