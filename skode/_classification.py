@@ -16,6 +16,7 @@ from ._inputs import (
     Data,
     checked_weights,
     class_factors,
+    counted,
     unchanged_on_error,
     validation_data,
 )
@@ -108,7 +109,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
                 codes_val = self._codes(column_or_1d(y_val), "y_val")
                 validation = self._data(X_val, codes_val, weights_val)
-            self._fit(data, validation, groups, self._loss_name())
+            count = counted(sample_weight, X)
+            self._fit(data, count, validation, groups, self._loss_name())
             return self
 
     @available_if(trained_by_adam)

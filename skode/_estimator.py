@@ -90,8 +90,11 @@ class NetworkEstimator(BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def _fit(self, data, validation, groups, loss):
-        """Fit the candidates to the data, keep the best, and what it says of held-out samples."""
+    def _fit(self, data, count, validation, groups, loss):
+        """Fit the candidates to the data, keep the best, and what it says of held-out samples.
+
+        `count` says for how many samples the data stand.
+        """
         if not (self.warm_start and hasattr(self, "_seed")):
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         if validation is not None:
@@ -101,15 +104,14 @@ class NetworkEstimator(BaseEstimator):
             splits = choose_splits(self, data.weights, data.codes, groups, self._seed)
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
-        self._train(data, splits, loss)
+        self._train(data, self._alphas(splits, count), splits, loss)
         if splits is not None:
             self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
         if validation is not None:  # the samples of X were all trained on
             for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                 vars(self)[name] = vars(self)[name][: -len(validation.X)]
 
-    def _train(self, data, splits, loss):
-        alphas = self._alphas(splits, np.sum(data.weights > 0))
+    def _train(self, data, alphas, splits, loss):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
         layout = self._layout(data, goes_on=self.warm_start and hasattr(self, "K_"))
         objective = self._objective(layout, data, alphas, shape, splits, loss)

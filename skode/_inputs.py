@@ -77,6 +77,20 @@ def checked_weights(sample_weight, X, name="sample_weight"):
     return weights / weights.max()  # so that no sum can overflow
 
 
+def counted(sample_weight, X):
+    """For how many samples the weights stand, once they are checked.
+
+    Whole numbers are counts, so that a weight of 2 is like two samples; of others only those that
+    are positive are counted, as their unit is unknown.
+    """
+    if sample_weight is None or isinstance(sample_weight, Real):
+        return len(X)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if (weights == np.floor(weights)).all():
+        return weights.sum()
+    return (weights > 0).sum()
+
+
 def class_factors(class_weight, classes, codes, weights):
     """The factor of each class, (n_classes,).
 

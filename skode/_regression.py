@@ -9,7 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, validate_data
 
 from ._estimator import NetworkEstimator, trained_by_adam
-from ._inputs import FLOATS, Data, checked_weights, unchanged_on_error, validation_data
+from ._inputs import FLOATS, Data, checked_weights, counted, unchanged_on_error, validation_data
 from ._verbose import audible
 
 
@@ -83,7 +83,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
                     raise ValueError(f"y_val has the shape {y_val.shape}, but y has {y.shape}.")
                 weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
                 validation = self._data(X_val, y_val, weights_val)
-            self._fit(self._data(X, y, weights), validation, groups, "squared")
+            data, count = self._data(X, y, weights), counted(sample_weight, X)
+            self._fit(data, count, validation, groups, "squared")
             return self
 
     @available_if(trained_by_adam)

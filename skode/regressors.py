@@ -57,7 +57,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
         above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
-        for 1 / n_samples; in `partial_fit` for 1e-4.
+        for 1 / n_samples; in `partial_fit` for 1e-4. Sample weights that are whole numbers count as
+        so many samples.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
@@ -271,7 +272,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
         above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
-        for 1 / n_samples; in `partial_fit` for 1e-4.
+        for 1 / n_samples; in `partial_fit` for 1e-4. Sample weights that are whole numbers count as
+        so many samples.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.

@@ -12,7 +12,7 @@ from skode import (
 )
 
 OWN = ButcherTableau([[0, 0], [0.4, 0]], [-0.25, 1.25], [0, 0.4], name="own")
-SHORT = {"max_iter": 30, "n_channels": 8, "cv": 3, "alpha": 3e-3}
+SHORT = {"max_iter": 20, "n_channels": 8, "cv": 3, "alpha": 3e-3}
 
 
 def ode_net(**parameters):
@@ -34,11 +34,13 @@ def feed_forward_regressor(**parameters):
 ESTIMATORS = [
     ODENetClassifier(),
     FeedForwardClassifier(),
-    ODENetRegressor(),
-    FeedForwardRegressor(),
+    ODENetRegressor(max_iter=20),
+    FeedForwardRegressor(max_iter=20),
     *(make(solver=solver)
       for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)
-      for solver in ("lbfgs", "gd", "adam", "adam+lbfgs")),
+      for solver in ("lbfgs", "gd", "adam+lbfgs")),
+    *(make(solver="adam", max_iter=60, learning_rate_init=0.05)
+      for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
     *(make(cv=None, n_members=2)
       for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
     ode_net(scheme="heun", learn_step=True),
@@ -55,13 +57,15 @@ ESTIMATORS = [
     ode_net(scheme="gauss4", learn_step="simplex", n_channels=3),
     ode_net(scheme="lobatto_iiia4", stage_guard="reject", h=0.5, n_channels=3, cv=None),
     ode_net(cv=None, early_stopping=True),
-    feed_forward(learn_step="simplex", N=3, solver="adam"),
+    feed_forward(learn_step="simplex", N=3, solver="adam", learning_rate_init=0.05),
     feed_forward(N=1, activation="relu", lift="pad", n_channels=32),
     ode_regressor(scheme="heun", learn_step="simplex", lift="pad", n_channels=32),
 ]  # fmt: skip
 
 
-# A limit of 30 iterations is meant to be reached.
+# A limit of 20 iterations is meant to be reached.  It is so low because training amplifies rounding:
+# after fifty iterations from equivalent data, weights in place of duplicates, fits differ by more
+# than the 1e-9 that scikit-learn allows.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_contract(estimator, check):

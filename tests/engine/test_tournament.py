@@ -168,7 +168,7 @@ def test_the_survivors_do_not_notice(solver):
 def test_candidates_that_hardly_differ_all_go_on():
     # Their gaps are small, but the same in every fold; what they gain in five iterations is more.
     flat, objective = candidates([1e-3, 1.0001e-3, 0.9999e-3])
-    stopping = Stopping(60, n_iter_no_change=60)
+    stopping = Stopping(20, n_iter_no_change=60)  # over which the held-out losses fall
     tournament = Tournament(np.repeat(np.arange(3), FOLDS))
     training = train(objective, flat, "gd", tournament=tournament, stopping=stopping)
     gap = training.held_out.reshape(3, FOLDS) - training.held_out[:FOLDS]
