@@ -36,7 +36,7 @@ MANY = (
 ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0)), (np.inf, (1.0,)))
 CHANNELS, MANY_CHANNELS = 24, 48  # of n_channels="auto"
 START = 0.5  # K and b have the variance START²/n_channels at the start
-BATCH = 200  # of batch_size="auto", at most
+BATCH = 500  # of batch_size="auto", at most
 
 # Fitted attributes that are there only where samples are held out.
 HELD_OUT_RESULTS = (

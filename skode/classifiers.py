@@ -84,7 +84,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
-        Samples per mini-batch of Adam; "auto" means min(200, n_samples). With n_samples, Adam goes
+        Samples per mini-batch of Adam; "auto" means min(500, n_samples). With n_samples, Adam goes
         by the full gradient.
     learning_rate_init : float, default=0.005
         Learning rate of Adam in its first epoch.
@@ -310,7 +310,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
-        Samples per mini-batch of Adam; "auto" means min(200, n_samples). With n_samples, Adam goes
+        Samples per mini-batch of Adam; "auto" means min(500, n_samples). With n_samples, Adam goes
         by the full gradient.
     learning_rate_init : float, default=0.005
         Learning rate of Adam in its first epoch.
