@@ -405,3 +405,15 @@ def test_fit_leaves_nothing_of_the_stream_before_it():
     once = stream(ODENetClassifier).partial_fit(X, y, [0, 1, 2]).fit(X, y)
     fresh = stream(ODENetClassifier).fit(X, y)
     assert_same(once.partial_fit(X, y), fresh.partial_fit(X, y), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "count"),
+    [(None, 60), (2.5, 60), (np.full(60, 3), 180), (np.arange(60), 1770), (np.full(60, 0.1), 60)],
+)
+def test_whole_weights_are_counts_where_the_penalty_goes_by_the_number_of_samples(weights, count):
+    X, y = blobs(2, n_samples=60)
+    model = short(ODENetClassifier, alpha="auto", cv=3, max_iter=2).fit(X, y, weights)
+    # alpha_ is one of (0.1, 0.5, 2, 8) / count, or of (0.2, 1) / count above 1500.
+    numbers = [0.2, 1.0] if count > 1500 else [0.1, 0.5, 2.0, 8.0]
+    np.testing.assert_allclose(model.alphas_, np.array(numbers) / count)
