@@ -81,12 +81,12 @@ def counted(sample_weight, X):
     """For how many samples the weights stand, once they are checked.
 
     Whole numbers are counts, so that a weight of 2 is like two samples; of others only those that
-    are positive are counted, as their unit is unknown.
+    are positive are counted, as their unit is unknown.  From 2⁵³ on every float is whole.
     """
     if sample_weight is None or isinstance(sample_weight, Real):
         return len(X)
     weights = np.asarray(sample_weight, dtype=np.float64)
-    if (weights == np.floor(weights)).all():
+    if (weights == np.floor(weights)).all() and weights.max() < 2**53:
         return weights.sum()
     return (weights > 0).sum()
 

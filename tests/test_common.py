@@ -64,8 +64,8 @@ ESTIMATORS = [
 
 
 # A limit of 20 iterations is meant to be reached.  It is so low because training amplifies
-# rounding: after fifty iterations from equivalent data, weights in place of duplicates, fits differ by more
-# than the 1e-9 that scikit-learn allows.
+# rounding: after fifty iterations from equivalent data, weights in place of duplicates, fits
+# differ by more than the 1e-9 that scikit-learn allows.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_contract(estimator, check):
