@@ -5,6 +5,7 @@ Whatever is decided, to accept, to stop, to keep an iterate, is decided for each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .adam import Adam, Schedule
@@ -93,7 +94,7 @@ def train(
     foremost = 0
     try:
         for begin, share in SOLVERS[solver]:
-            last = host.ceil(share * stopping.max_iter)
+            last = math.ceil(share * stopping.max_iter)
             if not record.running.size:
                 break
             phase = begin(record, line_search, schedule)
