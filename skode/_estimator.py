@@ -35,7 +35,7 @@ MANY = (
 # worth less the more data there are.  The last is also that where no samples are held out.
 ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0)), (np.inf, (1.0,)))
 CHANNELS, MANY_CHANNELS = 24, 48  # of n_channels="auto"
-START = 0.5  # K and b have the variance START²/n_channels at the start
+START = 0.5  # of the standard deviation of K and b at the start, see `_spread`
 BATCH = 500  # of batch_size="auto", at most
 
 # Fitted attributes that are there only where samples are held out.
@@ -275,6 +275,10 @@ class NetworkEstimator(BaseEstimator):
             )
         return start if self.learn_step else start._replace(h=np.full_like(start.h, self.h))
 
+    def _spread(self):
+        """√n_channels times the standard deviation of K and b at the start."""
+        return START
+
     def _random_controls(self, layout, n_networks):
         """Random K and b, readout zero.
 
@@ -285,8 +289,8 @@ class NetworkEstimator(BaseEstimator):
         rng = np.random.RandomState(self._seed)
         M, N, n, q = n_networks, layout.n_layers, layout.n_channels, layout.n_outputs
         start = Controls(
-            K=rng.normal(scale=START * n**-0.5, size=(M, N, n, n)),
-            b=rng.normal(scale=START * n**-0.5, size=(M, N, n)),
+            K=rng.normal(scale=self._spread() * n**-0.5, size=(M, N, n, n)),
+            b=rng.normal(scale=self._spread() * n**-0.5, size=(M, N, n)),
             h=np.full((M, N), float(self.h)),
             W=np.zeros((M, q, n)),
             mu=np.zeros((M, q)),

@@ -33,6 +33,10 @@ class ODENet:
     def _network(self, recipe):
         return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
 
+    def _spread(self):
+        """White noise in time, so that the flow does not fade where steps are many and short."""
+        return super()._spread() * (2 * self.h) ** -0.5
+
     def _more_advice(self):
         if self.stage_guard == "bound" or self._fitted_network().tableau.explicit:
             return ""
@@ -54,6 +58,10 @@ class ODENet:
 
 class FeedForward:
     """Layers y⁺ = h σ(K y + b)."""
+
+    def _spread(self):
+        """Each layer passes on about as much as it is given, so that nothing fades in many."""
+        return super()._spread() * 2 / self.h
 
     def _recipe(self):
         return {"activation": self.activation, "h": float(self.h)}
