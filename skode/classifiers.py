@@ -43,7 +43,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         shorter step tried. Then training may end at the border of what can be solved, and `predict`
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 24, above 10 000 samples 48; with ``lift="pad"`` at
+        Dimension of the state. "auto" means 24, above 10 000 samples 64; with ``lift="pad"`` at
         least n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"
@@ -269,7 +269,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 24, above 10 000 samples 48; with ``lift="pad"`` at least
+        Width of the layers. "auto" means 24, above 10 000 samples 64; with ``lift="pad"`` at least
         n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"

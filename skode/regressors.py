@@ -44,7 +44,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         shorter step tried. Then training may end at the border of what can be solved, and `predict`
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 24, above 10 000 samples 48; with ``lift="pad"`` at
+        Dimension of the state. "auto" means 24, above 10 000 samples 64; with ``lift="pad"`` at
         least n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"
@@ -259,7 +259,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 24, above 10 000 samples 48; with ``lift="pad"`` at least
+        Width of the layers. "auto" means 24, above 10 000 samples 64; with ``lift="pad"`` at least
         n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"

@@ -21,7 +21,7 @@ def xp(request):
 @pytest.fixture
 def wide_start(monkeypatch):
     """Training starts from larger K and b, whatever the present width: farther from a saddle."""
-    monkeypatch.setattr("skode._estimator.START", 1.0)
+    monkeypatch.setattr("skode._estimator.START", 2**0.5)
 
 
 @pytest.fixture

@@ -389,6 +389,23 @@ def test_a_pipeline_in_a_grid_search():
     assert cross_val_score(search.best_estimator_, X, y, cv=3).mean() > 0.8
 
 
+@pytest.mark.parametrize(
+    ("cls", "shape"),
+    [
+        (ODENetClassifier, {"N": 16, "h": 0.125}),
+        (ODENetClassifier, {"N": 40, "h": 0.05}),
+        (FeedForwardClassifier, {"N": 8}),
+    ],
+)
+def test_deep_networks_leave_the_saddle_that_a_weak_start_is_close_to(cls, shape):
+    X, y = make_donut2d(300, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = cls(cv=3, alpha=1e-4, random_state=0, **shape).fit(X, y)
+    # The best that any classifier can do is 0.93; at the saddle it is 0.5.
+    assert model.score(*make_donut2d(2000, random_state=1)) > 0.87
+
+
 def test_more_channels_solve_what_two_cannot(wide_start):
     X, y = make_donut2d(300, random_state=0)
     options = {"n_channels": 8, "max_iter": 500}

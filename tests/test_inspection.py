@@ -145,7 +145,7 @@ def test_costates_of_pipelines_and_bad_labels():
 
 @pytest.mark.parametrize(("scheme", "order"), [("euler", 1), ("implicit_midpoint", 2), ("rk4", 4)])
 @pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
-def test_step_doubling_gap_falls_with_the_order_of_the_scheme(cls, scheme, order, wide_start):
+def test_step_doubling_gap_falls_with_the_order_of_the_scheme(cls, scheme, order):
     # Against a very fine solution the gap is the error of the scheme, up to the error of the fine
     # one: halving all steps divides it by 2 to the power of the order.
     X, y = make_spirals(50, random_state=0)

@@ -49,7 +49,7 @@ class Adam:
         zeros = record.xp.zeros_like(record.u)
         self._mu, self._nu, self._k = state or (zeros, zeros, 0)
         self._share = host.ones(record.running.shape)
-        self._whole = schedule.batch_size >= record.objective.X.shape[0]
+        self._whole = schedule.batch_size >= record.objective.trained_rows.shape[0]
         if not self._whole:
             record.g = None  # that of all samples is never computed
 
@@ -82,13 +82,14 @@ class Adam:
         return self._share < LEAST
 
     def _epoch(self) -> Array:
-        """Where one pass over all samples leads; those of an incomplete batch are left out."""
+        """Where one pass over the trained samples leads; an incomplete batch is left out."""
         record, size = self.record, self.schedule.batch_size
         u = record.u
         if self._whole:
             return self._step(u, record.g)
-        m = record.objective.X.shape[0]
-        order = record.xp.asarray(self.schedule.rng.permutation(m), device=device(u))
+        trained = record.objective.trained_rows
+        m = trained.shape[0]
+        order = record.xp.asarray(trained[self.schedule.rng.permutation(m)], device=device(u))
         members = record.xp.asarray(record.running, device=device(u))
         for start in range(0, m - size + 1, size):
             part = record.objective.sample(order[start : start + size])

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
-from .arrays import Array, Namespace, Scratch, namespace, quiet
+from .arrays import Array, Namespace, Scratch, host, namespace, quiet, to_host
 from .blocks import block_size, blocks, features
 from .controls import Controls, Layer, Layout
 from .implicit import Status
@@ -92,12 +93,21 @@ class Objective:
         self._block_size = block_size
         self._scratch: dict[tuple[int, int], Scratch] = {}
 
+    @cached_property
+    def trained_rows(self) -> Array:
+        """The samples that have a weight in the data loss of some member."""
+        weights = to_host(self.weights)
+        if self.shares is not None:
+            some = host.any(to_host(self.shares.train), axis=0)
+            weights = weights * some[to_host(self.shares.group)]
+        return host.nonzero(weights)[0]
+
     def sample(self, rows: Array) -> Objective:
-        """The objective of some of the samples, an unbiased estimate of the whole data loss."""
+        """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         xp = namespace(self.alpha)
         part = copy.copy(self)  # which shares the work arrays
         part.X, part.targets = (xp.take(a, rows, axis=0) for a in (self.X, self.targets))
-        part.weights = xp.take(self.weights, rows) * (self.X.shape[0] / rows.shape[0])
+        part.weights = xp.take(self.weights, rows) * (self.trained_rows.shape[0] / rows.shape[0])
         if self.shares is not None:
             group = xp.take(self.shares.group, rows)
             part.shares = Shares(group, self.shares.train, self.shares.held_out)

@@ -94,7 +94,7 @@ class Quadratic:
 
     def __init__(self, curvature, centre):
         self.curvature, self.centre = curvature, centre
-        self.X = np.zeros((1, 1))
+        self.trained_rows = np.zeros(1, dtype=int)
 
     def value_and_gradient(self, flat, members=None):
         rows = slice(None) if members is None else members

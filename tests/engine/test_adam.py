@@ -85,7 +85,8 @@ class Watched:
     """An objective that notes down which samples are drawn."""
 
     def __init__(self, objective):
-        self.objective, self.X, self.drawn = objective, objective.X, []
+        self.objective, self.drawn = objective, []
+        self.trained_rows = objective.trained_rows
 
     def evaluate(self, *args):
         return self.objective.evaluate(*args)
@@ -176,7 +177,8 @@ def test_members_see_the_same_samples_and_do_not_disturb_each_other():
 
     class Only:
         def __init__(self, objective, k):
-            self.objective, self.k, self.X = objective, k, objective.X
+            self.objective, self.k = objective, k
+            self.trained_rows = objective.trained_rows
 
         def evaluate(self, flat, members=None, with_gradient=True):
             return self.objective.evaluate(flat, np.array([self.k]), with_gradient)
@@ -281,7 +283,7 @@ class Drawn(Pit):
 
     def __init__(self, kind, wall):
         super().__init__(kind, wall=wall)
-        self.X = np.zeros((4, 1))
+        self.trained_rows = np.arange(4)
 
     def sample(self, rows):
         return self

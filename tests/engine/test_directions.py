@@ -190,7 +190,7 @@ class Only:
     """One member of an objective."""
 
     def __init__(self, objective, member):
-        self.objective, self.member, self.X = objective, member, objective.X
+        self.objective, self.member = objective, member
 
     def evaluate(self, flat, members=None, with_gradient=True):
         return self.objective.evaluate(flat, np.array([self.member]), with_gradient)
