@@ -34,6 +34,7 @@ PROBLEMS = {
     "spirals": make_spirals,
 }
 STARTS = 3
+TINY = 1e-12  # an objective of zero is none to divide by
 LAYOUTS = {
     "default network": Layout(n_layers=3, n_channels=24, n_outputs=1),
     "published network": Layout(n_layers=15, n_channels=2, n_outputs=1),
@@ -128,8 +129,8 @@ def main():
             for budget in (50, 200, iterations // 30):
                 own = train(objective, flat, "lbfgs", stopping=Stopping(budget)).curve
                 other = lowest_of_scipy(objective, flat, budget)
-                own = np.nanmin(own, axis=1)
-                print(f"{f'scipy / lbfgs, {budget}':22} J ratio {np.median(other / own):.2f}")
+                ratio = np.median((other + TINY) / (np.nanmin(own, axis=1) + TINY))
+                print(f"{f'scipy / lbfgs, {budget}':22} J ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

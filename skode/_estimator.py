@@ -34,9 +34,10 @@ MANY = (
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
 # worth less the more data there are.  The last is also that where no samples are held out.
 ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0)), (np.inf, (1.0,)))
-CHANNELS, MANY_CHANNELS = 24, 64  # of n_channels="auto"
+CHANNELS, MANY_CHANNELS = 24, 96  # of n_channels="auto"
 START = 0.5  # of the standard deviation of K and b at the start, see `_spread`
 BATCH = 500  # of batch_size="auto", at most
+PATIENCE, EPOCHS = 20, 10  # of n_iter_no_change="auto", the second for Adam
 
 # Fitted attributes that are there only where samples are held out.
 HELD_OUT_RESULTS = (
@@ -82,7 +83,7 @@ class NetworkEstimator(BaseEstimator):
         "learning_rate_decay": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
@@ -115,14 +116,15 @@ class NetworkEstimator(BaseEstimator):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
         layout = self._layout(data, goes_on=self.warm_start and hasattr(self, "K_"))
         objective = self._objective(layout, data, alphas, shape, splits, loss)
+        solver = self._solver(len(data.X))
         training = train(
             objective,
             self._start(layout, shape).astype(data.X.dtype),
-            self._solver(len(data.X)),
+            solver,
             line_search=self.line_search,
             schedule=self._schedule(len(data.X)),
             project=self._constraint(layout, objective.network),
-            stopping=Stopping(self.max_iter, self.tol, self.n_iter_no_change),
+            stopping=self._stopping(solver),
             tournament=_tournament(shape),
             on_iteration=iteration_reporter(self),
         )
@@ -167,6 +169,12 @@ class NetworkEstimator(BaseEstimator):
         if self.solver == "auto":
             return "adam" if n_samples > MANY else "lbfgs"
         return self.solver
+
+    def _stopping(self, solver):
+        patience = self.n_iter_no_change
+        if patience == "auto":
+            patience = EPOCHS if solver == "adam" else PATIENCE
+        return Stopping(self.max_iter, self.tol, patience)
 
     def _alphas(self, splits, n_samples):
         """The candidates for the penalty; a stream counts as many samples, not as its first few."""

@@ -43,7 +43,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         shorter step tried. Then training may end at the border of what can be solved, and `predict`
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 24, above 10 000 samples 64; with ``lift="pad"`` at
+        Dimension of the state. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at
         least n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"
@@ -96,8 +96,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         A network's training ends once the objective has fallen by less than `tol` over the last
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
-    n_iter_no_change : int, default=20
-        See `tol`.
+    n_iter_no_change : int or "auto", default="auto"
+        See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
         trained on.
@@ -215,7 +215,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         learning_rate_decay=0.2,
         max_iter=200,
         tol=1e-4,
-        n_iter_no_change=20,
+        n_iter_no_change="auto",
         early_stopping=False,
         validation_fraction=0.1,
         class_weight=None,
@@ -269,7 +269,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 24, above 10 000 samples 64; with ``lift="pad"`` at least
+        Width of the layers. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at least
         n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
     lift : {"auto", "pad", "linear"}, default="auto"
@@ -322,8 +322,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         A network's training ends once the objective has fallen by less than `tol` over the last
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
-    n_iter_no_change : int, default=20
-        See `tol`.
+    n_iter_no_change : int or "auto", default="auto"
+        See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
         With ``cv=None``, whether a share of the samples is held out for early stopping, and never
         trained on.
@@ -429,7 +429,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         learning_rate_decay=0.2,
         max_iter=200,
         tol=1e-4,
-        n_iter_no_change=20,
+        n_iter_no_change="auto",
         early_stopping=False,
         validation_fraction=0.1,
         class_weight=None,

@@ -331,6 +331,17 @@ def test_the_solver_by_itself(few_are_many):
         assert_same(one, two, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(("solver", "patience"), [("lbfgs", 20), ("adam", 10), ("adam+lbfgs", 20)])
+def test_the_patience_by_itself_is_shorter_in_epochs(solver, patience):
+    X, y = blobs(2, 90)
+    one, two = (
+        short(ODENetClassifier, solver=solver, n_iter_no_change=n, cv=3, max_iter=60).fit(X, y)
+        for n in ("auto", patience)
+    )
+    assert_same(one, two, rtol=0, atol=0)
+    np.testing.assert_array_equal(one.stop_reason_, two.stop_reason_)
+
+
 @pytest.mark.parametrize("cls", ALL)
 def test_a_stream_of_float32(cls):
     X, y = data_for(cls)
