@@ -208,13 +208,17 @@ class Record:
             return to_host(inner(r, r))
 
     def go_to_best(self) -> None:
-        """Put the running members where they were best, with their gradients there."""
+        """Put the running members where they were best, with their gradients there.
+
+        Both criteria of stopping begin anew.
+        """
         found = self.evaluate(self.best)
         self.n_evaluations[self.running] += 1
         J = _changed(self.J, self.running, to_host(found.J))
         held_out = _changed(self.held_out, self.running, self.best_held_out[self.running])
         self.u, self.g, self.J, self.held_out = self.best, found.gradient, J, held_out
         self.begin = _changed(self.begin, self.running, self.n_iter[self.running])
+        self.gain_iter = _changed(self.gain_iter, self.running, self.n_iter[self.running])
         self.lowest_curve[self.running, self.begin[self.running]] = J[self.running]
 
     def interrupt(self) -> None:

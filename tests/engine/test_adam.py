@@ -156,6 +156,16 @@ def test_after_the_hand_over_convergence_is_looked_for_anew():
     assert np.nanmin(curve[25:]) < 1e-12
 
 
+def test_after_the_hand_over_the_patience_begins_anew():
+    # Best by its held-out loss long before, L-BFGS still has time to reach the minimum.
+    objective = Judged(np.full((1, 1), 0.01), np.zeros((1, 1)), np.full((1, 1), 1.0))
+    options = {"schedule": schedule(rate=0.3), "stopping": Stopping(40, n_iter_no_change=14)}
+    training = train(objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
+    assert training.best_iter[0] + 14 == 25  # the first iteration of L-BFGS
+    assert training.n_iter[0] > 25
+    assert training.reason[0] == CONVERGED
+
+
 def test_the_generator_decides_and_nothing_else():
     _, flat, objective = network_objective()
 
