@@ -33,7 +33,7 @@ MANY = (
 )
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
 # worth less the more data there are.  The last is also that where no samples are held out.
-ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0)), (np.inf, (1.0,)))
+ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0, 5.0)), (np.inf, (1.0,)))
 CHANNELS, MANY_CHANNELS = 24, 96  # of n_channels="auto"
 START = 0.5  # of the standard deviation of K and b at the start, see `_spread`
 BATCH = 500  # of batch_size="auto", at most

@@ -56,7 +56,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
-        above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
+        above 1500 samples for (0.2, 1, 5) / n_samples, above 10 000, or where nothing is held out,
         for 1 / n_samples; in `partial_fit` for 1e-4. Sample weights that are whole numbers count as
         so many samples.
     smoothness : float, default=0.0
@@ -271,7 +271,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
-        above 1500 samples for (0.2, 1) / n_samples, and above 10 000, or where nothing is held out,
+        above 1500 samples for (0.2, 1, 5) / n_samples, above 10 000, or where nothing is held out,
         for 1 / n_samples; in `partial_fit` for 1e-4. Sample weights that are whole numbers count as
         so many samples.
     smoothness : float, default=0.0

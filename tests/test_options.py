@@ -425,6 +425,6 @@ def test_fit_leaves_nothing_of_the_stream_before_it():
 def test_whole_weights_are_counts_where_the_penalty_goes_by_the_number_of_samples(weights, count):
     X, y = blobs(2, n_samples=60)
     model = short(ODENetClassifier, alpha="auto", cv=3, max_iter=2).fit(X, y, weights)
-    # alpha_ is one of (0.1, 0.5, 2, 8) / count, or of (0.2, 1) / count above 1500.
-    numbers = [0.2, 1.0] if count > 1500 else [0.1, 0.5, 2.0, 8.0]
+    # alpha_ is one of (0.1, 0.5, 2, 8) / count, or of (0.2, 1, 5) / count above 1500.
+    numbers = [0.2, 1.0, 5.0] if count > 1500 else [0.1, 0.5, 2.0, 8.0]
     np.testing.assert_allclose(model.alphas_, np.array(numbers) / count)

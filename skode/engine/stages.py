@@ -160,8 +160,7 @@ def adjoint_step(
         first = block.stages.start
         if not (with_p or any(tableau.A[j][i] for j in block.stages for i in range(first))):
             continue  # nothing depends on what comes next
-        JtG = field.transposed(K, G, scratch, slot, first)
-        hJtG = split(xp, xp.multiply(h, JtG, out=JtG), len(block.A))
+        hJtG = split(xp, field.transposed(h * K, G, scratch, slot, first), len(block.A))
         V.update({i: hJtG[:, :, j, :] for j, i in enumerate(block.stages)})
     gradient = StepGradient(reduce(add, dK), reduce(add, db), reduce(add, dh) if with_h else None)
     if not with_p:

@@ -12,8 +12,9 @@ from .record import BEHIND, Record
 
 __all__ = ["Tournament"]
 
-EVERY = 5  # iterations between two looks
-FIRST = 10  # the iteration of the first one
+FIRST = 10  # the iteration of the first look
+EVERY = 2  # iterations between two looks
+WINDOW = 5  # the last iterations, whose progress has to be less than the gap
 ERRORS = 1.0  # standard errors of the difference that make it clear
 
 
@@ -47,7 +48,7 @@ class Tournament:
         n_candidates = int(self.candidate.max()) + 1
         best = record.best_held_out.reshape(n_candidates, -1)
         before = host.take_along_axis(
-            record.held_out_curve, host.maximum(record.n_iter - EVERY, 0)[:, None], axis=1
+            record.held_out_curve, host.maximum(record.n_iter - WINDOW, 0)[:, None], axis=1
         )[:, 0]
         with quiet():  # where a held-out loss is infinite nothing is clear, and nobody leaves
             leader = best[host.argmin(host.mean(best, axis=1))]

@@ -292,7 +292,7 @@ def test_history_is_complete_and_falls():
 def test_a_network_is_stationary_at_the_end():
     # With fixed steps: where they are learned, they may grow for ever while the weights vanish.
     _, flat, objective = network_objective("fixed")
-    training = train(objective, flat, stopping=Stopping(1000, tol=1e-13))
+    training = train(objective, flat, stopping=Stopping(3000, tol=1e-13))
     assert (training.reason == CONVERGED).all()
     _, g = objective.value_and_gradient(training.flat)
     _, g_start = objective.value_and_gradient(flat)

@@ -109,10 +109,10 @@ def test_looks_begin_late_and_are_rare():
 
     assert not look(9, losses)
     assert not look(10, even)
-    assert not look(14, losses)
+    assert not look(11, losses)
     # The member that is furthest behind counts.
-    assert not look([40] * 7 + [14], losses)
-    assert look(15, losses)
+    assert not look([40] * 7 + [11], losses)
+    assert look(12, losses)
 
 
 def candidates(alpha, loss="softmax"):
