@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._folds import choose_splits, validation_split
+from ._folds import MANY, choose_splits, validation_split
 from ._verbose import iteration_reporter, report_end
 from .engine.adam import Adam, Schedule
 from .engine.constraints import simplex_steps, unconstrained
@@ -28,9 +28,6 @@ from .engine.training import SOLVERS, train
 
 USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
 
-MANY = (
-    10_000  # samples; for more, the defaults are Adam, more channels, one candidate and one split
-)
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
 # worth less the more data there are.  The last is also that where no samples are held out.
 ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0, 5.0)), (np.inf, (1.0,)))

@@ -23,7 +23,9 @@ from .engine.shares import Shares
 __all__ = ["Splits", "choose_splits", "validation_split"]
 
 FOLDS = 8  # of the default
-SAMPLES = 16_000  # of all its splits together, unless that is less than one split
+SAMPLES = 16_000  # of all its splits together
+FEWEST = 3  # splits, up to MANY samples
+MANY = 10_000  # above, the defaults are Adam, more channels, one candidate and one split
 # By whether there are classes, and groups.
 K_FOLD = {
     (False, False): KFold,
@@ -194,7 +196,9 @@ def _splitter(estimator, m, codes, groups, seed):
 
 def n_default_splits(n_samples):
     """How many of the eight splits of ``cv="auto"`` are made, by the number of samples."""
-    return min(FOLDS, max(1, SAMPLES // n_samples))
+    if n_samples > MANY:
+        return 1
+    return min(FOLDS, max(FEWEST, SAMPLES // n_samples))
 
 
 def validation_split(n_samples, n_validation):

@@ -67,10 +67,10 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
         the networks of all splits are averaged. An int is a number of folds, stratified by class;
         fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
-        splits only as many are made as have 16 000 samples together, so two with 8000 samples and
-        one above. Samples of a class with fewer than three are trained on in every fold of "auto"
-        or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is held
-        out, unless by `early_stopping`.
+        splits only as many are made as have 16 000 samples together, but at least three, and above
+        10 000 samples one. Samples of a class with fewer than three are trained on in every fold of
+        "auto" or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is
+        held out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -282,10 +282,10 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
         the networks of all splits are averaged. An int is a number of folds, stratified by class;
         fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
-        splits only as many are made as have 16 000 samples together, so two with 8000 samples and
-        one above. Samples of a class with fewer than three are trained on in every fold of "auto"
-        or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is held
-        out, unless by `early_stopping`.
+        splits only as many are made as have 16 000 samples together, but at least three, and above
+        10 000 samples one. Samples of a class with fewer than three are trained on in every fold of
+        "auto" or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is
+        held out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"

@@ -209,9 +209,10 @@ def test_too_few_samples_to_hold_some_out():
         (folds.SAMPLES // 8, 8),
         (folds.SAMPLES // 8 + 1, 7),
         (folds.SAMPLES // 4, 4),
-        (folds.SAMPLES // 2, 2),
-        (folds.SAMPLES // 2 + 1, 1),
-        (100 * folds.SAMPLES, 1),
+        (folds.SAMPLES // 2, 3),
+        (folds.MANY, 3),
+        (folds.MANY + 1, 1),
+        (100 * folds.MANY, 1),
     ],
 )
 def test_fewer_splits_of_many_samples(n_samples, n_splits):
