@@ -107,7 +107,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             if any(part is not None for part in (X_val, y_val, sample_weight_val)):
                 X_val, y_val = validation_data(self, X_val, y_val)
                 weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
-                codes_val = self._codes(column_or_1d(y_val), "y_val")
+                if y_val.ndim != 1:
+                    raise ValueError(
+                        f"y_val must be one column of labels; its shape is {y_val.shape}."
+                    )
+                codes_val = self._codes(y_val, "y_val")
                 validation = self._data(X_val, codes_val, weights_val)
             count = counted(sample_weight, X)
             self._fit(data, count, validation, groups, self._loss_name())
@@ -190,9 +194,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         present = self.classes_[np.unique(data.codes[weights > 0])]
         if len(present) < 2:
             raise ValueError(
-                "y must hold at least two classes with a positive sample_weight and class_weight, "
-                f"in {data.X.dtype} and beside the largest weight; got "
-                f"{f'one class, {present[0]}' if len(present) else 'no class'}."
+                "y must hold at least two classes; got "
+                f"{f'one class, {present[0]}' if len(present) else 'no class'}. Samples count that "
+                "have a positive sample_weight and class_weight, in "
+                f"{data.X.dtype} and beside the largest weight."
             )
 
     def _targets(self, codes):
@@ -208,10 +213,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _codes(self, y, name="y"):
         """The places of the labels `y` in `classes_`."""
         index = {label: k for k, label in enumerate(self.classes_)}
-        if new := set(y) - index.keys():
+        if new := set(np.asarray(y).tolist()) - index.keys():
             raise ValueError(
                 f"{name} holds labels that are not among the classes {self.classes_}: "
-                f"{sorted(map(str, new))[:5]}."
+                f"{', '.join(sorted(map(repr, new))[:5])}."
             )
         return np.array([index[label] for label in y], dtype=int)
 

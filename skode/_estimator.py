@@ -29,8 +29,10 @@ from .engine.training import SOLVERS, train
 USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
 
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
-# worth less the more data there are.  The last is also that where no samples are held out.
+# worth less the more data there are.  The last is also that where no samples are held out, and then
+# for fewer than FEW samples that of FEW: more would leave nothing of a small network.
 ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0, 5.0)), (np.inf, (1.0,)))
+FEW = 100
 CHANNELS, MANY_CHANNELS = 24, 96  # of n_channels="auto"
 START = 0.5  # of the standard deviation of K and b at the start, see `_spread`
 BATCH = 500  # of batch_size="auto", at most
@@ -177,7 +179,7 @@ class NetworkEstimator(BaseEstimator):
         """The candidates for the penalty; a stream counts as many samples, not as its first few."""
         if isinstance(self.alpha, str):
             if splits is None:
-                return [ALPHAS[-1][1][0] / n_samples]
+                return [ALPHAS[-1][1][0] / max(n_samples, FEW)]
             candidates = next(numbers for limit, numbers in ALPHAS if n_samples <= limit)
             return [number / n_samples for number in candidates]
         if isinstance(self.alpha, Real):
@@ -239,14 +241,18 @@ class NetworkEstimator(BaseEstimator):
             smooth=(self.smoothness, self.h),
         )
 
-    def _schedule(self, n_samples, epochs=0):
-        """How Adam goes after so many epochs of earlier calls."""
+    def _schedule(self, n_samples, epochs=None):
+        """How Adam goes; in `partial_fit`, after so many epochs of earlier calls.
+
+        There the last part of a stream may be smaller than a batch.
+        """
         batch = min(BATCH, n_samples) if self.batch_size == "auto" else self.batch_size
-        if batch > n_samples:
+        if batch > n_samples and epochs is None:
             raise ValueError(
                 f"batch_size={batch} is more than the number of samples, {n_samples}. "
                 "Take at most as many, or 'auto'."
             )
+        batch, epochs = min(batch, n_samples), epochs or 0
         rng = np.random.RandomState([self._seed, epochs])
         rate = self.learning_rate_init / (1 + self.learning_rate_decay * epochs)
         return Schedule(batch, rate, self.learning_rate_decay, rng)

@@ -156,6 +156,8 @@ def choose_splits(estimator, weights, codes, groups, seed):
     if groups is not None:
         groups = column_or_1d(groups)
         check_consistent_length(weights, groups)
+        if groups.dtype.kind == "f" and np.isnan(groups).any():
+            raise ValueError("groups must name the group of every sample; it holds NaN.")
         groups = groups[others]
     splitter = _splitter(estimator, len(others), codes, groups, seed)
     if splitter is None:
@@ -177,7 +179,14 @@ def _splitter(estimator, m, codes, groups, seed):
     if groups is not None:
         smallest = min(smallest, len(np.unique(groups)))
     if smallest < 2:
-        return None
+        if groups is None and not isinstance(estimator.cv, Integral):
+            return None
+        kind_of = "" if codes is None else f" in classes of at least {FEWEST_OF_A_CLASS}"
+        by = "" if groups is None else f" and {len(np.unique(groups))} group(s)"
+        raise ValueError(
+            f"cv={estimator.cv!r} can hold nothing out: there are n_samples={m}{kind_of}{by}. "
+            "Set cv=None and give no groups, or give more samples."
+        )
     kind = (codes is not None, groups is not None)
     if estimator.cv is not None:
         shuffle = {}  # as scikit-learn has it for a number of folds

@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import _check_feature_names
 
 FLOATS = (np.float64, np.float32)
 
@@ -49,6 +50,7 @@ def validation_data(estimator, X_val, y_val):
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}; validation takes both.")
+    _check_feature_names(estimator, X_val, reset=False)
     X_val = check_array(X_val, dtype=FLOATS, input_name="X_val")
     if X_val.shape[1] != estimator.n_features_in_:
         raise ValueError(

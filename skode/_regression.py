@@ -194,22 +194,22 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     def _mean_prediction(self, z):
         """Predictions in the units of y from the networks' outputs."""
         mean = z.mean(axis=0).T.reshape(-1, *self._mean.shape)
-        return (self._mean + self._scale * mean).astype(z.dtype, copy=False)
+        return self._mean + self._scale * mean.astype(np.float64, copy=False)
 
     def _keep_out_of_fold(self, parts, data):
         """Prediction and R² on held-out samples; averaged where one is held out repeatedly."""
-        total = np.zeros((len(data.X), *self._mean.shape), dtype=data.X.dtype)
+        total = np.zeros((len(data.X), *self._mean.shape))
         times = np.zeros(len(data.X))
         for rows, z in parts:
             total[rows] += self._mean_prediction(z)
             times[rows] += 1
         held_out = np.flatnonzero((times > 0) & (data.given_weights > 0))
         total[times == 0] = np.nan
-        with np.errstate(invalid="ignore"):
-            prediction = (total.T / np.maximum(times, 1)).T.astype(data.X.dtype)
-        self.oof_prediction_ = prediction
-        truth = self._mean + self._scale * data.targets.reshape(total.shape)
+        self.oof_prediction_ = (total.T / np.maximum(times, 1)).T
         self.oof_score_ = np.nan  # as R² of a single sample is
-        if len(held_out) > 1:
-            weights = data.given_weights[held_out]
-            self.oof_score_ = r2_score(truth[held_out], prediction[held_out], sample_weight=weights)
+        if len(held_out) > 1:  # in standard units, in which no square overflows
+            self.oof_score_ = r2_score(
+                data.targets[held_out],
+                self._standardised(self.oof_prediction_[held_out]),
+                sample_weight=data.given_weights[held_out],
+            )

@@ -1,8 +1,10 @@
 """Bad input: a clear error or warning, and the estimator as it was."""
 
+import copy
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -100,7 +102,7 @@ BAD_DATA = [
     ((X_GOOD, np.zeros(len(X_GOOD))), "at least two classes.*got one class"),
     ((X_GOOD, Y_GOOD, -np.ones(len(Y_GOOD))), "[Nn]egative|must not be negative"),
     ((X_GOOD, Y_GOOD, np.zeros(len(Y_GOOD))), "sample_weight.*zero|zero.*sample_weight"),
-    ((X_GOOD, Y_GOOD, (Y_GOOD == 1).astype(float)), "positive sample_weight.*got one class"),
+    ((X_GOOD, Y_GOOD, (Y_GOOD == 1).astype(float)), "got one class, 1.*positive sample_weight"),
     ((X_GOOD, Y_GOOD, np.ones(3)), r"sample_weight.shape == \(3,\)"),
     ((X_GOOD, Y_GOOD, np.full(len(Y_GOOD), np.nan)), "NaN"),
     ((X_GOOD, Y_GOOD[:-1]), "inconsistent numbers of samples"),
@@ -274,9 +276,9 @@ BAD_VALIDATION = [
     ({"sample_weight_val": np.ones(60)}, "sample_weight_val was given without X_val and y_val"),
 ]
 BAD_CLASSES_TO_JUDGE_BY = [
-    (Y_GOOD + 1, r"y_val holds labels .* not among the classes \[0 1\]: \['2'\]"),
-    (np.array(["a", "b"])[Y_GOOD], r"y_val holds labels .* the classes \[0 1\]: \['a', 'b'\]"),
-    (Y_GOOD[:, None] + [0, 1], r"1d array, got an array of shape \(60, 2\)"),
+    (Y_GOOD + 1, r"y_val holds labels .* not among the classes \[0 1\]: 2\."),
+    (np.array(["a", "b"])[Y_GOOD], r"y_val holds labels .* the classes \[0 1\]: 'a', 'b'\."),
+    (Y_GOOD[:, None] + [0, 1], r"y_val must be one column of labels; its shape is \(60, 2\)"),
 ]
 
 
@@ -339,8 +341,8 @@ def test_groups_of_another_length():
         ({0: 1.0, 2: 3.0}, r"classes, \[1\], are not in class_weight"),
         ({0: -1.0}, r"class_weight=.* -1.0"),
         ({0: np.nan}, r"class_weight=.* nan"),
-        ({0: 0.0}, r"at least two classes .* class_weight.*got one class, 1"),
-        ({0: 0.0, 1: 0.0}, r"at least two classes .* class_weight.*got no class"),
+        ({0: 0.0}, r"at least two classes; got one class, 1.* class_weight"),
+        ({0: 0.0, 1: 0.0}, r"at least two classes; got no class.* class_weight"),
     ],
 )
 def test_bad_class_weights(class_weight, message):
@@ -394,10 +396,10 @@ def refuses_part(model, message, *args, **more):
 def test_bad_classes_of_a_stream(cls):
     refuses_part(stream(cls), "classes must be given in the first call", X_GOOD, Y_GOOD)
     refuses_part(stream(cls), "at least two classes.*got", X_GOOD, Y_GOOD * 0, [0])
-    message = r"labels .* not among the classes \[0 2\]: \['1'\]"
+    message = r"labels .* not among the classes \[0 2\]: 1\."
     refuses_part(stream(cls), message, X_GOOD, Y_GOOD, [0, 2])
     model = stream(cls).partial_fit(X_GOOD, Y_GOOD, [0, 1])
-    refuses_part(model, r"labels .* not among the classes \[0 1\]: \['2'\]", X_GOOD, Y_GOOD + 1)
+    refuses_part(model, r"labels .* not among the classes \[0 1\]: 2\.", X_GOOD, Y_GOOD + 1)
     refuses_part(model, r"classes=\[0 1 2\] are not those .* \[0 1\]", X_GOOD, Y_GOOD, [0, 1, 2])
     fitted = stream(cls).fit(X_GOOD, Y_GOOD)
     refuses_part(fitted, r"classes=\[0 2\] are not those .* \[0 1\]", X_GOOD, Y_GOOD, [0, 2])
@@ -413,11 +415,19 @@ def test_bad_parts_of_a_stream(cls):
     refuses_part(model, "inconsistent numbers of samples", X_GOOD, Y_GOOD[:-1])
     weights = -np.ones(60)
     refuses_part(model, "must not be negative", X_GOOD, Y_GOOD, sample_weight=weights)
-    model.set_params(batch_size=61)
-    refuses_part(model, "batch_size=61 is more than .* samples, 60", X_GOOD, Y_GOOD)
     for changed in ({"N": 4}, {"n_channels": 5}, {"lift": "linear"}):
         model = stream(cls).fit(X_GOOD, Y_GOOD).set_params(**changed)
         refuses_part(model, "N=3, n_channels=4 .* or another lift", X_GOOD, Y_GOOD)
+
+
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_the_last_part_of_a_stream_may_be_smaller_than_a_batch(cls):
+    model = stream(cls, batch_size=50).fit(X_GOOD, Y_GOOD)
+    one, other = (copy.deepcopy(model).set_params(batch_size=size) for size in (50, 10))
+    for each in (one, other):
+        each.partial_fit(X_GOOD[-10:], Y_GOOD[-10:])
+    assert (one.K_ != model.K_).any()
+    np.testing.assert_array_equal(one.K_, other.K_)
 
 
 def test_a_stream_with_several_penalties():
@@ -426,6 +436,30 @@ def test_a_stream_with_several_penalties():
 
 
 # --- targets
+
+
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+@pytest.mark.parametrize("cv", ["auto", 3])
+def test_one_group_cannot_be_held_out(cls, cv):
+    model = cls(cv=cv)
+    with pytest.raises(ValueError, match=r"can hold nothing out: .* and 1 group\(s\)"):
+        model.fit(X_GOOD, Y_GOOD, groups=np.zeros(60))
+    with pytest.raises(ValueError, match="groups must name the group of every sample"):
+        model.fit(X_GOOD, Y_GOOD, groups=np.r_[np.nan, np.arange(59)])
+
+
+def test_folds_of_classes_that_are_too_small():
+    X, y = np.eye(6), [0, 0, 1, 1, 2, 2]
+    with pytest.raises(ValueError, match=r"cv=3 can hold nothing out: .*n_samples=0 in classes"):
+        ODENetClassifier(cv=3).fit(X, y)
+    assert not hasattr(ODENetClassifier(cv="auto", max_iter=2).fit(X, y), "oof_score_")
+
+
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_features_to_judge_by_have_their_names(cls):
+    frame = pd.DataFrame(X_GOOD, columns=list("abc"))
+    with pytest.raises(ValueError, match="feature names should match"):
+        cls(max_iter=2).fit(frame, Y_GOOD, X_val=frame[list("bca")], y_val=Y_GOOD)
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)

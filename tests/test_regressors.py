@@ -171,15 +171,25 @@ def test_the_order_of_the_targets_does_not_matter():
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)
-def test_float32_stays_float32(cls):
+def test_networks_of_float32_stay_float32_and_their_targets_keep_their_digits(cls):
     X, y = curve(n_targets=2)
     model = short(cls, cv=3, lift="linear").fit(X.astype(np.float32), y)
     for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_"):
         assert getattr(model, name).dtype == np.float32
-    assert model.predict(X).dtype == model.oof_prediction_.dtype == np.float32
+    far = short(cls, cv=3, lift="linear").fit(X.astype(np.float32), y + 1e9)
+    np.testing.assert_allclose(far.predict(X) - 1e9, model.predict(X), atol=1e-3)
+    assert far.oof_score_ == pytest.approx(model.oof_score_, abs=1e-3)
     double = short(cls, cv=3, lift="linear").fit(X, y)
     assert double.predict(X).dtype == np.float64
     np.testing.assert_allclose(model.predict(X), double.predict(X), atol=5e-3)
+
+
+@pytest.mark.parametrize("unit", [1e155, 1e-300])
+def test_the_score_is_free_of_units(unit):
+    X, y = curve()
+    score = short(ODENetRegressor, cv=3).fit(X, y).oof_score_
+    assert score < 0.999
+    assert short(ODENetRegressor, cv=3).fit(X, y * unit).oof_score_ == pytest.approx(score, 1e-6)
 
 
 def test_integers_frames_and_lists_are_targets():

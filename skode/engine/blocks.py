@@ -13,8 +13,8 @@ from .controls import Controls
 
 __all__ = ["block_size", "blocks", "features"]
 
-STATE_BYTES = 256 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
-FEWEST_SAMPLES = 128  # below this the calls themselves cost more than what they compute
+STATE_BYTES = 512 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
+FEWEST_SAMPLES = 384  # below this the calls themselves cost more than what they compute
 
 
 def block_size(n_members: int, n_channels: int, like: Array) -> int:
