@@ -27,10 +27,19 @@ def make_gaussians(n_samples, random_state):
     return X, y
 
 
+def make_noise(n_samples, random_state):
+    """Classes that have nothing to do with the features, in equal shares: Bayes accuracy ½."""
+    rng = np.random.default_rng(random_state)
+    return rng.normal(size=(n_samples, 8)), rng.permutation(np.arange(n_samples) % 2)
+
+
 PROBLEMS = {
     "gaussians, Bayes 0.841": (make_gaussians, 300),
     "donut2d, Bayes 0.931": (make_donut2d, 400),
     "squares, Bayes 0.894": (make_squares, 400),
+    "noise, Bayes 0.5": (make_noise, 400),
+    "noise, 120 samples": (make_noise, 120),
+    "noise, 40 samples": (make_noise, 40),
 }
 
 

@@ -125,7 +125,8 @@ def main():
                 needed = evaluations_to(fast, slow.J)
                 print(summary(solver, fast.J, needed, test_accuracy(make, layout, fast.flat)))
                 share = np.median(slow.n_evaluations / needed)
-                print(f"{'':22} gd needs {share:.0f} times the evaluations (median of the starts)")
+                word = f"gd needs {share:.0f} times the evaluations" if share else "not reached"
+                print(f"{'':22} {word} (median of the starts)")
             for budget in (50, 200, iterations // 30):
                 own = train(objective, flat, "lbfgs", stopping=Stopping(budget)).curve
                 other = lowest_of_scipy(objective, flat, budget)

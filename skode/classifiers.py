@@ -26,7 +26,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
         "lobatto_iiia4", "lobatto_iiic4". Or a tableau of your own. An explicit scheme costs what
-        "euler" costs times the number of its stages, an implicit one several times more.
+        "euler" costs times the number of its stages, an implicit one five to fifty times more.
     N : int, default=3
         Number of layers, that is of steps of the scheme.
     h : float, default=0.5
@@ -58,20 +58,20 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
         above 1500 samples for (0.2, 1, 5) / n_samples, above 10 000, or where nothing is held out,
-        for 1 / n_samples; in `partial_fit` for 1e-4. Sample weights that are whole numbers count as
-        so many samples.
+        for 1 / n_samples, at most 0.01; in `partial_fit` for 1e-4. Sample weights that are whole
+        numbers count as so many samples.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
         Which samples are held out. Each network is trained on the training side of one split, and
         what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
-        the networks of all splits are averaged. An int is a number of folds, stratified by class;
-        fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
-        splits only as many are made as have 16 000 samples together, but at least three, and above
-        10 000 samples one. Samples of a class with fewer than three are trained on in every fold of
-        "auto" or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is
-        held out, unless by `early_stopping`.
+        the networks of all splits are averaged. An int is a number of folds, stratified by class
+        and not shuffled; fewer are made where a class has fewer samples. "auto" means eight
+        shuffled ones, of which splits only as many are made as have 16 000 samples together, but at
+        least three, and above 10 000 samples one. Samples of a class with fewer than three are
+        trained on in every fold of "auto" or an int. With `groups`, see `fit`, the folds keep them
+        together. None: nothing is held out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -255,9 +255,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
 class FeedForwardClassifier(FeedForward, NetworkClassifier):
     """Feed-forward baseline: the networks of `ODENetClassifier` without the ODE.
 
-    The layers are y⁺ = h σ(K y + b) instead of y⁺ = y + h σ(K y + b). Everything else but the
-    defaults of N and h is the same, so that with equal parameters a difference between the two is
-    due to the ODE.
+    The layers are y⁺ = h σ(K y + b) instead of y⁺ = y + h σ(K y + b). Everything else is the
+    same but the defaults of N and h and the size of the first K and b, so that with equal
+    parameters a difference between the two is due to the ODE.
 
     Parameters
     ----------
@@ -270,8 +270,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
         Width of the layers. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at least
-        n_features. More channels let the flow do what is topologically impossible in fewer
-        dimensions.
+        n_features.
     lift : {"auto", "pad", "linear"}, default="auto"
         How features become the state. "pad": they are padded with zeros, for which n_channels has
         to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
@@ -284,20 +283,20 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
         above 1500 samples for (0.2, 1, 5) / n_samples, above 10 000, or where nothing is held out,
-        for 1 / n_samples; in `partial_fit` for 1e-4. Sample weights that are whole numbers count as
-        so many samples.
+        for 1 / n_samples, at most 0.01; in `partial_fit` for 1e-4. Sample weights that are whole
+        numbers count as so many samples.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
         Which samples are held out. Each network is trained on the training side of one split, and
         what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
-        the networks of all splits are averaged. An int is a number of folds, stratified by class;
-        fewer are made where a class has fewer samples. "auto" means eight shuffled folds; of these
-        splits only as many are made as have 16 000 samples together, but at least three, and above
-        10 000 samples one. Samples of a class with fewer than three are trained on in every fold of
-        "auto" or an int. With `groups`, see `fit`, the folds keep them together. None: nothing is
-        held out, unless by `early_stopping`.
+        the networks of all splits are averaged. An int is a number of folds, stratified by class
+        and not shuffled; fewer are made where a class has fewer samples. "auto" means eight
+        shuffled ones, of which splits only as many are made as have 16 000 samples together, but at
+        least three, and above 10 000 samples one. Samples of a class with fewer than three are
+        trained on in every fold of "auto" or an int. With `groups`, see `fit`, the folds keep them
+        together. None: nothing is held out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
