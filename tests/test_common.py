@@ -34,8 +34,8 @@ def feed_forward_regressor(**parameters):
 ESTIMATORS = [
     ODENetClassifier(),
     FeedForwardClassifier(),
-    ODENetRegressor(max_iter=20),
-    FeedForwardRegressor(max_iter=20),
+    ODENetRegressor(),
+    FeedForwardRegressor(),
     *(make(solver=solver)
       for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)
       for solver in ("lbfgs", "gd", "adam+lbfgs")),
@@ -63,10 +63,12 @@ ESTIMATORS = [
 ]  # fmt: skip
 
 
-# A limit of 20 iterations is meant to be reached.  It is so low because training amplifies
-# rounding: after fifty iterations from equivalent data, weights in place of duplicates, fits
-# differ by more than the 1e-9 that scikit-learn allows.
+# A limit of 20 iterations is meant to be reached.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_contract(estimator, check):
+    if "sample_weight_equivalence" in check.func.__name__:
+        # Training amplifies rounding: after fifty iterations from equivalent data, weights in place
+        # of duplicates, some fits differ by more than the 1e-7 that scikit-learn allows.
+        estimator.set_params(max_iter=min(20, estimator.max_iter))
     check(estimator)
