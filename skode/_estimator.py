@@ -23,7 +23,7 @@ from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
 from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED, Record, Stopping
-from .engine.tournament import Tournament
+from .engine.racing import Race
 from .engine.training import SOLVERS, train
 
 USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
@@ -124,7 +124,7 @@ class NetworkEstimator(BaseEstimator):
             schedule=self._schedule(len(data.X)),
             project=self._constraint(layout, objective.network),
             stopping=self._stopping(solver),
-            tournament=_tournament(shape),
+            race=_race(shape),
             on_iteration=iteration_reporter(self),
         )
         report_end(self, training)
@@ -418,9 +418,7 @@ class NetworkEstimator(BaseEstimator):
             yield rows, self._members_outputs(self._controls(members), X[rows])
 
 
-def _tournament(shape):
-    """The tournament of alphas × splits × restarts, or None where there is only one candidate."""
-    n_alphas, n_splits, n_members = shape
-    if n_alphas == 1:
-        return None
-    return Tournament(np.repeat(np.arange(n_alphas), n_splits * n_members))
+def _race(shape):
+    """The race of alphas × splits × restarts, or None where there is only one candidate."""
+    n_alphas, n_splits, _ = shape
+    return None if n_alphas == 1 else Race(n_alphas, n_splits)

@@ -208,11 +208,14 @@ class Objective:
         y, statuses = self.network.propagate(layers, lift(U, x, scratch), scratch, steps)
         value, slope = self.loss.value_and_slope(xp, readout(U, y), c[None, ...])
         J = _sum(xp, w, value, statuses)
-        held_out = None if w_held_out is None else _sum(xp, w_held_out, value, statuses)
+        held_out = None
+        if w_held_out is not None:
+            held_out = _sum(xp, w_held_out, value, statuses)
+            held_out = xp.where(xp.isnan(held_out), xp.inf, held_out)  # so that it can be compared
         if steps is None:
             return Evaluation(J, None, held_out)
 
-        dz = w[:, None, :] * slope
+        dz = _weighted(xp, w[:, None, :], slope)
         if statuses:  # the gradient of what is unsolved is of no use; costates of zero cost nothing
             dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
         p = xp.matmul(xp.matrix_transpose(U.W), dz, out=scratch(y.shape, "p"))
@@ -232,9 +235,15 @@ class Objective:
         return Evaluation(J, self.layout.flatten(dU), held_out)
 
 
+def _weighted(xp: Namespace, w: Array, values: Array) -> Array:
+    """w times the values; 0 where w is, so that samples without weight need not be finite."""
+    product = w * values
+    return xp.where(w > 0, product, xp.zeros_like(product))
+
+
 def _sum(xp: Namespace, w: Array, value: Array, statuses: list[Status]) -> Array:
     """Σ w ℓ per member; +inf where a sample that has a weight is unsolved in some layer."""
-    total = xp.sum(w * value, axis=1, dtype=xp.float64)
+    total = xp.sum(_weighted(xp, w, value), axis=1, dtype=xp.float64)
     for status in statuses:
         total = xp.where(xp.any(~status.converged & (w > 0), axis=1), xp.inf, total)
     return total

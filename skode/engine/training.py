@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from .adam import Adam, Schedule
 from .arrays import Array, host
@@ -15,8 +16,8 @@ from .descent import Backtracking
 from .directions import LBFGS, Steepest
 from .line_search import INTERPOLATION, LINE_SEARCHES
 from .objective import Objective
+from .racing import Race
 from .record import Record, Stopping, Training
-from .tournament import Tournament
 
 __all__ = ["SOLVERS", "train"]
 
@@ -57,7 +58,7 @@ def train(
     schedule: Schedule | None = None,
     project: Callable[[Array], Array] = unconstrained,
     stopping: Stopping = DEFAULT,
-    tournament: Tournament | None = None,
+    race: Race | None = None,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> Training:
     """Minimise the objective of every member from `start`, (members, controls).
@@ -66,7 +67,8 @@ def train(
     ----------
     solver : {"gd", "lbfgs", "adam", "adam+lbfgs"}
         Gradient descent and L-BFGS with backtracking, Adam on mini-batches, or Adam for the first
-        60 percent of the iterations, from whose best point L-BFGS goes on.
+        60 percent of the iterations, from whose best point L-BFGS goes on.  A plateau of Adam is
+        where L-BFGS is wanted, so no member ends there before.
     line_search : {"armijo", "lipschitz"}
         The rule of gradient descent.
     schedule : Schedule, optional
@@ -80,7 +82,7 @@ def train(
         gradient is still steep: ‖project(u - g) - u‖² > 100 `tol`, or 100 roundings of J where
         those are more.  And it ends, where there is a held-out loss, once that has not fallen by
         `tol` for `n_iter_no_change` iterations.
-    tournament : Tournament, optional
+    race : Race, optional
         Ends members that have no chance any more to be chosen.
     on_iteration : callable (n_iter, J), optional
         Called when the foremost member has done another iteration; J is the lowest objective.
@@ -98,11 +100,12 @@ def train(
             if not record.running.size:
                 break
             phase = begin(record, line_search, schedule)
+            rule = stopping if share == 1.0 else _endless(stopping)
             while record.running.size and host.min(record.n_iter[record.running]) < last:
                 standing = phase.round(stopping.tol)
-                which = record.ending(standing, stopping)
-                if tournament is not None:
-                    which = which | tournament.behind(record)
+                which = record.ending(standing, rule)
+                if race is not None:
+                    which = which | race.behind(record)
                 staying = record.take_out(which)
                 if staying is not None:
                     phase.keep(staying)
@@ -112,3 +115,8 @@ def train(
     except KeyboardInterrupt:
         record.interrupt()
     return record.result()
+
+
+def _endless(stopping: Stopping) -> Stopping:
+    """The same, but no member ends before `max_iter`."""
+    return replace(stopping, tol=0.0, n_iter_no_change=stopping.max_iter)

@@ -7,7 +7,7 @@ from skode.engine.descent import Backtracking
 from skode.engine.directions import LBFGS
 from skode.engine.line_search import INTERPOLATION
 from skode.engine.record import Record
-from tests.engine.problems import quadratic
+from tests.engine.problems import Quadratic, quadratic
 
 
 def under_way(rounds=3):
@@ -52,3 +52,17 @@ def test_a_trial_that_rounding_cannot_tell_from_the_point_stands():
     standing = descent.round(tol=0.0)
     np.testing.assert_array_equal(standing, [False, False, True])
     np.testing.assert_array_equal(record.n_evaluations, 2)
+
+
+def test_a_lower_trial_behind_a_hill_is_not_accepted():
+    class Wave(Quadratic):
+        def value_and_gradient(self, flat, members=None):
+            return np.cos(flat[:, 0]), -np.sin(flat)
+
+    start = np.array([[-0.5]])
+    record = Record(Wave(np.ones((1, 1)), np.zeros((1, 1))), start, unconstrained)
+    descent = Backtracking(record, LBFGS(record), INTERPOLATION)
+    descent.d = np.array([[4.0]])  # uphill, and far beyond the top at 0
+    descent.round(tol=0.0)
+    assert np.cos(3.5) < record.J[0] == np.cos(-0.5)
+    assert record.u[0, 0] == -0.5

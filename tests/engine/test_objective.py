@@ -243,6 +243,37 @@ def test_overflow_is_a_value_and_not_a_warning():
     assert not np.isfinite(J).any()
 
 
+@pytest.mark.parametrize("lifted", [False, True])
+def test_samples_without_weight_need_not_be_finite(lifted):
+    layout, flat, X, targets, weights, alpha = problem("squared", "learned", lifted=lifted)
+    weights[2:4] = 0.0
+    shares = shares_of(members=2)
+    shares = Shares(shares.group, np.ones((2, 5)), np.ones((2, 5)))
+    make = (ode_net(TABLEAUX["heun"]), layout, LOSSES["squared"])
+    kept = [0, 1, 4, 5, 6]
+    alone = Shares(shares.group[kept], shares.train, shares.held_out)
+    expected = Objective(
+        *make, X[kept], targets[kept], weights[kept], alpha, FREE["learned"], shares=alone
+    ).evaluate(flat)
+    X, targets = X.copy(), targets.copy()
+    X[2], targets[3] = 1e200, 1e300  # whose squares overflow
+    found = Objective(*make, X, targets, weights, alpha, FREE["learned"], shares=shares)
+    for one, other in zip(found.evaluate(flat), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_a_sample_beyond_all_numbers_spoils_only_the_loss_that_it_counts_in():
+    layout, flat, X, targets, weights, alpha = problem("squared", "learned")
+    shares = Shares(np.arange(7), np.array([[1.0] * 6 + [0.0]] * 2), np.eye(7)[[6, 5]])
+    make = (ode_net(TABLEAUX["heun"]), layout, LOSSES["squared"], X)
+    targets[6] = 1e300
+    objective = Objective(*make, targets, weights, alpha, FREE["learned"], shares=shares)
+    found = objective.evaluate(flat)
+    assert np.isfinite(found.J).all()
+    assert np.isfinite(found.gradient).all()
+    np.testing.assert_array_equal(np.isposinf(found.held_out), [True, False])
+
+
 @given(st.integers(1, 200), st.integers(1, 50))
 def test_blocks_cover_every_sample_once(n_samples, size):
     covered = np.concatenate([np.arange(n_samples)[rows] for rows in blocks(n_samples, size)])

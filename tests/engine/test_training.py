@@ -12,7 +12,7 @@ from skode.engine.objective import Objective
 from skode.engine.record import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.shares import Shares
-from skode.engine.tournament import Tournament
+from skode.engine.racing import Race
 from skode.engine.training import SOLVERS, train
 from tests.engine.problems import (
     FREE,
@@ -253,7 +253,7 @@ def test_every_namespace_trains_alike(solver, learned, xp):
             schedule=Schedule(3, 0.05, 0.01, np.random.default_rng(0)),
             project=project,
             stopping=Stopping(25, tol=1e-3),
-            tournament=Tournament(np.arange(3)),
+            race=Race(3, 1),
         )
 
     found, expected = run(xp.asarray), run(np.asarray)

@@ -9,10 +9,10 @@ from skode.engine.adam import Schedule
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.racing import Race
 from skode.engine.record import BEHIND, MAX_ITER, Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.shares import Shares
-from skode.engine.tournament import Tournament
 from skode.engine.training import SOLVERS, train
 from tests.engine.problems import FREE, problem
 
@@ -41,8 +41,9 @@ def record_of(best, n_iter=15, progress=0.0, running=None):
 def behind(best, **options):
     """The candidates of which all running members are sent away."""
     record = record_of(best, **options)
-    candidate = np.repeat(np.arange(len(best)), len(best[0]))
-    mask = Tournament(candidate).behind(record)
+    shape = np.shape(best)  # candidates × folds, or candidates × folds × restarts
+    candidate = np.repeat(np.arange(shape[0]), np.prod(shape[1:]))
+    mask = Race(*shape[:2]).behind(record)
     np.testing.assert_array_equal(record.reason[record.running[mask]], BEHIND)
     assert (record.reason == BEHIND).sum() == mask.sum()
     gone = set(candidate[record.running[mask]])
@@ -81,6 +82,16 @@ def test_a_candidate_that_is_catching_up_goes_on():
 
 def test_one_fold_says_nothing_about_errors():
     assert behind([[0.1], [100.0]]) == set()
+    # Nor do its restarts, which are judged by the same samples.
+    assert behind([[[0.1, 0.1, 0.1]], [[100.0, 100.1, 100.2]]]) == set()
+
+
+def test_the_restarts_of_a_fold_are_averaged():
+    leader = np.full((3, 2), 0.3)
+    gap = np.array([0.1, 0.2, 0.3])  # with a standard error of 0.058
+    scatter = np.array([[5.0, -5.0]])  # between restarts, of which the mean is what counts
+    assert behind([leader, leader + gap[:, None] + scatter]) == {1}
+    assert behind([leader, leader + (gap - 0.15)[:, None] + scatter]) == set()
 
 
 def test_a_leader_that_has_ended_is_still_the_leader():
@@ -100,12 +111,12 @@ def test_unsolved_held_out_samples_are_no_warning():
 
 
 def test_looks_begin_late_and_are_rare():
-    tournament = Tournament(np.repeat([0, 1], FOLDS))
+    race = Race(2, FOLDS)
     losses = [[0.1, 0.2, 0.1, 0.2], [0.5, 0.5, 0.4, 0.7]]
     even = [[0.1, 0.2, 0.1, 0.2]] * 2
 
     def look(n_iter, losses):
-        return tournament.behind(record_of(losses, n_iter=n_iter)).any()
+        return race.behind(record_of(losses, n_iter=n_iter)).any()
 
     assert not look(9, losses)
     assert not look(10, even)
@@ -140,17 +151,17 @@ def test_the_survivors_do_not_notice(solver):
     alpha = [1e-3, 30.0, 1e-3]  # between equals nobody is behind
     flat, objective = candidates(alpha)
 
-    def run(tournament):
+    def run(race):
         return train(
             objective,
             flat,
             solver,
             schedule=Schedule(10, 0.05, 0.0, np.random.default_rng(0)),
             stopping=Stopping(60, n_iter_no_change=60),
-            tournament=tournament,
+            race=race,
         )
 
-    full, short = run(None), run(Tournament(np.repeat(np.arange(3), FOLDS)))
+    full, short = run(None), run(Race(3, FOLDS))
     gone = short.reason == BEHIND
     np.testing.assert_array_equal(gone, np.repeat([False, True, False], FOLDS))
     assert (short.n_iter[gone] < 40).all()
@@ -169,8 +180,7 @@ def test_candidates_that_hardly_differ_all_go_on():
     # Their gaps are small, but the same in every fold; what they gain in five iterations is more.
     flat, objective = candidates([1e-3, 1.0001e-3, 0.9999e-3])
     stopping = Stopping(20, n_iter_no_change=60)  # over which the held-out losses fall
-    tournament = Tournament(np.repeat(np.arange(3), FOLDS))
-    training = train(objective, flat, "gd", tournament=tournament, stopping=stopping)
+    training = train(objective, flat, "gd", race=Race(3, FOLDS), stopping=stopping)
     gap = training.held_out.reshape(3, FOLDS) - training.held_out[:FOLDS]
     assert (gap[1:] != 0).all()
     assert (training.reason == MAX_ITER).all()

@@ -1,0 +1,64 @@
+"""Racing: candidates that are clearly behind leave early.
+
+Candidates differ in their penalty; each has one member per fold and restart.  What counts is the
+held-out loss, averaged over the restarts of a fold, and the same folds are the same samples, so
+that differences between two candidates are taken fold by fold.
+
+Reference: Maron, Moore, "Hoeffding races: accelerating model selection search for classification
+and function approximation" (NIPS 1993), who have bounds where standard errors are used here.
+"""
+
+from __future__ import annotations
+
+from .arrays import Array, host, quiet
+from .record import BEHIND, Record
+
+__all__ = ["Race"]
+
+FIRST = 10  # the iteration of the first look
+EVERY = 2  # iterations between two looks
+WINDOW = 5  # the last iterations, whose progress has to be less than the gap
+ERRORS = 1.0  # standard errors of the difference that make it clear
+
+
+class Race:
+    """Which candidates go on.
+
+    Parameters
+    ----------
+    n_candidates, n_folds : int
+        The members are candidates × folds × restarts, in this order.
+    """
+
+    def __init__(self, n_candidates: int, n_folds: int) -> None:
+        self.shape = (n_candidates, n_folds, -1)
+        self._next = FIRST
+
+    def behind(self, record: Record) -> Array:
+        """The running members whose candidate is clearly behind, as a mask; notes down why they
+        end.
+
+        A candidate is clearly behind when its best held-out losses exceed those of the leader by
+        more than a standard error over the folds, and by more than what the last iterations have
+        brought it.  A single fold says nothing about errors, and nobody leaves.
+        """
+        running = record.running
+        mask = host.zeros(running.shape, dtype=bool)
+        if not running.size or host.min(record.n_iter[running]) < self._next:
+            return mask
+        self._next = int(host.min(record.n_iter[running])) + EVERY
+        before = host.take_along_axis(
+            record.held_out_curve, host.maximum(record.n_iter - WINDOW, 0)[:, None], axis=1
+        )[:, 0]
+        with quiet():  # where a held-out loss is infinite nothing is clear, and nobody leaves
+            best, progress = (
+                host.mean(host.reshape(losses, self.shape), axis=2)
+                for losses in (record.best_held_out, before - record.held_out)
+            )
+            gap = best - best[host.argmin(host.mean(best, axis=1))]
+            mean, n_folds = host.mean(gap, axis=1), gap.shape[1]
+            error = host.std(gap, axis=1) / max(n_folds - 1, 1) ** 0.5
+            out = (n_folds > 1) & (mean > ERRORS * error) & (mean > host.mean(progress, axis=1))
+        mask = host.repeat(out, record.reason.size // out.size)[running]
+        record.reason[running[mask]] = BEHIND
+        return mask
