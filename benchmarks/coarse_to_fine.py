@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skode.datasets import make_donut2d, make_spirals
-from skode.engine.controls import Controls, Layout
+from skode.engine.controls import Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
@@ -29,6 +29,7 @@ from skode.engine.prediction import outputs
 from skode.engine.record import Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.shares import Shares
+from skode.engine.start import random_start
 from skode.engine.training import train
 
 NETWORKS, CHANNELS, TIME = 8, 16, 2.0
@@ -37,21 +38,6 @@ STOPPING = {
     "all samples": Stopping(max_iter=200, tol=1e-3, n_iter_no_change=10),
     "folds": Stopping(max_iter=200, tol=1e-4, n_iter_no_change=20),
 }
-
-
-def random_start(layout):
-    rng = np.random.default_rng(0)
-    M, N, n, q, d = NETWORKS, layout.n_layers, layout.n_channels, layout.n_outputs, layout.lifted
-    scale = (8 * TIME / N * n) ** -0.5
-    return Controls(
-        K=rng.normal(scale=scale, size=(M, N, n, n)),
-        b=rng.normal(scale=scale, size=(M, N, n)),
-        h=np.full((M, N), TIME / N),
-        W=np.zeros((M, q, n)),
-        mu=np.zeros((M, q)),
-        V=rng.normal(scale=d**-0.5, size=(M, n, d)),
-        nu=np.zeros((M, n)),
-    )
 
 
 def interpolated(U, N):
@@ -83,7 +69,11 @@ def fit(setting, stages, X, y):
     network, U = ode_net(TABLEAUX["euler"]), None
     for N in stages:
         layout = Layout(N, CHANNELS, q, lifted=X.shape[1])
-        U = random_start(layout) if U is None else interpolated(U, N)
+        if U is None:  # as ODENetClassifier has it
+            h = TIME / N
+            U = random_start(layout, NETWORKS, (8 * h) ** -0.5, h, np.random.default_rng(0))
+        else:
+            U = interpolated(U, N)
         objective = Objective(
             network,
             layout,

@@ -23,13 +23,14 @@ from sklearn.preprocessing import StandardScaler
 from skode._estimator import START
 from skode.datasets import make_donut1d, make_donut2d, make_spirals, make_squares
 from skode.engine.adam import Schedule
-from skode.engine.controls import Controls, Layout
+from skode.engine.controls import Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import outputs
 from skode.engine.record import Stopping
 from skode.engine.schemes import TABLEAUX
+from skode.engine.start import random_start
 from skode.engine.training import train
 
 PROBLEMS = {
@@ -79,20 +80,11 @@ class Watched(Objective):
 
 def starts(layout, n_starts):
     rng = np.random.default_rng(0)
-    K, b, h, W, mu, *lift = [(n_starts, *shape) for shape in layout.shapes if shape is not None]
-    published = layout == PUBLISHED
-    scale = 1.0 if published else START * layout.n_channels**-0.5
-    U = Controls(
-        K=rng.normal(scale=scale, size=K),
-        b=rng.normal(scale=scale, size=b),
-        h=np.full(h, 0.1 if published else 0.5),
-        W=rng.normal(size=W) if published else np.zeros(W),
-        mu=rng.uniform(size=mu) if published else np.zeros(mu),
-    )
-    if lift:
-        V = rng.normal(scale=layout.lifted**-0.5, size=lift[0])
-        U = U._replace(V=V, nu=np.zeros(lift[1]))
-    return layout.flatten(U)
+    if layout != PUBLISHED:  # as ODENetClassifier has it
+        return layout.flatten(random_start(layout, n_starts, START, 0.5, rng))
+    U = random_start(layout, n_starts, layout.n_channels**0.5, 0.1, rng)
+    W, mu = rng.normal(size=U.W.shape), rng.uniform(size=U.mu.shape)
+    return layout.flatten(U._replace(W=W, mu=mu))
 
 
 def toy_objective(make, layout, loss, n_starts):
@@ -160,8 +152,7 @@ def compare_solvers(make, layout, loss, iterations):
     goal, needed_by_gd = run("gd", iterations)
     for solver in ("lbfgs", "adam+lbfgs"):
         _, needed = run(solver, iterations // 30, goal)
-        if np.isfinite(needed).any():
-            times = np.median(needed_by_gd / needed)
+        if times := np.median(needed_by_gd / needed):
             print(f"{'':12} gd needs {times:.0f} times the evaluations (median of the starts)")
 
 

@@ -7,7 +7,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from ._estimator import NetworkEstimator, trained_by_adam
@@ -18,7 +18,6 @@ from ._inputs import (
     class_factors,
     counted,
     unchanged_on_error,
-    validation_data,
 )
 from ._verbose import audible
 from .engine.arrays import namespace, quiet
@@ -33,9 +32,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         "loss": [StrOptions({"log_loss", "squared_error"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
-
-    # Folds by group need no request of their own under metadata routing.
-    __metadata_request__fit = {"groups": True}
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -91,30 +87,19 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             If training was interrupted with Ctrl-C; the best iterates are kept.
         """
         with unchanged_on_error(self), audible(self.verbose):
-            X, y = validate_data(self, X, y, dtype=FLOATS)
+            X, y = validate_data(self, X, y, dtype=FLOATS, reset=not self._goes_on)
             check_classification_targets(y)
-            weights = checked_weights(sample_weight, X)
             known = getattr(self, "classes_", None)
             self.classes_, codes = np.unique(y, return_inverse=True)
-            if self.warm_start and known is not None and not np.array_equal(known, self.classes_):
+            if self._goes_on and not np.array_equal(known, self.classes_):
                 raise ValueError(
                     f"warm_start=True goes on with the classes {known}, but y holds "
                     f"{self.classes_}. Set warm_start=False to start afresh."
                 )
-            data = self._data(X, codes, weights)
+            data = self._data(X, codes, checked_weights(sample_weight, X))
             self._require_classes(data)
-            validation = None
-            if any(part is not None for part in (X_val, y_val, sample_weight_val)):
-                X_val, y_val = validation_data(self, X_val, y_val)
-                weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
-                if y_val.ndim != 1:
-                    raise ValueError(
-                        f"y_val must be one column of labels; its shape is {y_val.shape}."
-                    )
-                codes_val = self._codes(y_val, "y_val")
-                validation = self._data(X_val, codes_val, weights_val)
-            count = counted(sample_weight, X)
-            self._fit(data, count, validation, groups, self._loss_name())
+            validation = self._validation(X, X_val, y_val, sample_weight_val)
+            self._fit(data, counted(sample_weight, X), validation, groups, self._loss_name())
             return self
 
     @available_if(trained_by_adam)
@@ -156,7 +141,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                     "seen."
                 )
             if classes is not None:
-                classes = np.unique(classes)
+                classes = unique_labels(classes)
                 if not first and not np.array_equal(classes, self.classes_):
                     raise ValueError(
                         f"classes={classes} are not those of the first call of partial_fit or of "
@@ -186,19 +171,26 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _data(self, X, codes, weights):
         """The samples, with the class weights in their weights."""
         factors = class_factors(self.class_weight, self.classes_, codes, weights)
-        return Data(X, self._targets(codes), weights * factors[codes], weights, codes)
+        y, targets = self.classes_[codes], self._targets(codes)
+        return Data(X, y, targets, weights * factors[codes], weights, codes)
+
+    def _checked_validation_targets(self, y_val):
+        if y_val.shape[1:] not in {(), (1,)}:
+            raise ValueError(f"y_val must be one column of labels; its shape is {y_val.shape}.")
+        return self._codes(column_or_1d(y_val, warn=True), "y_val")
 
     def _require_classes(self, data):
         """Raise unless there are two classes that count in the precision of X."""
         weights = (data.weights / (data.weights.sum() or 1.0)).astype(data.X.dtype)
         present = self.classes_[np.unique(data.codes[weights > 0])]
         if len(present) < 2:
-            raise ValueError(
-                "y must hold at least two classes; got "
-                f"{f'one class, {present[0]}' if len(present) else 'no class'}. Samples count that "
-                "have a positive sample_weight and class_weight, in "
-                f"{data.X.dtype} and beside the largest weight."
-            )
+            found = f"one class, {present[0]}" if len(present) else "no class"
+            if len(self.classes_) > 1:
+                found += (
+                    " that counts: the others have no positive sample_weight and class_weight, or "
+                    f"one that is nothing beside the largest in {data.X.dtype}"
+                )
+            raise ValueError(f"y must hold at least two classes; got {found}.")
 
     def _targets(self, codes):
         """One column of zeros and ones for two classes, else one such column per class."""
@@ -245,7 +237,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             outside the training data that the network overflows; or if the stage equations of an
             implicit scheme could not be solved for a sample, with sample, layer and residual.
         """
-        return self._decision(self._log_proba(X))
+        return self._decision(self._outputs(X))
 
     def _decision(self, log_proba):
         """What `decision_function` gives, from (n_classes, n_samples)."""
@@ -272,7 +264,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             As `decision_function`.
         """
         with quiet():
-            return np.ascontiguousarray(np.exp(self._log_proba(X)).T)
+            return np.ascontiguousarray(np.exp(self._outputs(X)).T)
 
     def predict_log_proba(self, X):
         """Logarithms of the class probabilities, exact also where those underflow.
@@ -292,7 +284,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        return np.ascontiguousarray(self._log_proba(X).T)
+        return np.ascontiguousarray(self._outputs(X).T)
 
     def predict(self, X):
         """The class of the highest probability.
@@ -312,15 +304,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        most_likely = self._log_proba(X).argmax(axis=0)
+        most_likely = self._outputs(X).argmax(axis=0)
         return self.classes_[most_likely]
 
-    def _log_proba(self, X, refinement=1):
-        """Logarithm of the members' mean probabilities, (n_classes, n_samples)."""
-        return self._mean_log_proba(self._outputs(X, refinement))
+    def _mean(self, z):
+        """Logarithm of the members' mean probabilities, (n_classes, n_samples).
 
-    def _mean_log_proba(self, z):
-        """The same from the members' outputs, (n_members, n_outputs, n_samples)."""
+        z are their outputs, (n_members, n_outputs, n_samples).
+        """
         with quiet():
             log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
             total = np.logaddexp.reduce(log_proba, axis=0)
@@ -331,8 +322,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         total = np.full((len(self.classes_), len(data.X)), -np.inf, dtype=data.X.dtype)
         times = np.zeros(len(data.X), dtype=data.X.dtype)
         with quiet():
-            for rows, z in parts:
-                total[:, rows] = np.logaddexp(total[:, rows], self._mean_log_proba(z))
+            for rows, log_proba in parts:
+                total[:, rows] = np.logaddexp(total[:, rows], log_proba)
                 times[rows] += 1
             decision = self._decision(total - np.log(times))
         decision[times == 0] = np.nan

@@ -13,8 +13,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._folds import MANY, choose_splits, validation_split
+from ._inputs import checked_groups, checked_weights, validation_data
 from ._verbose import iteration_reporter, report_end
 from .engine.adam import Adam, Schedule
+from .engine.arrays import quiet
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout, refined
 from .engine.fields import ACTIVATIONS
@@ -22,8 +24,9 @@ from .engine.line_search import LINE_SEARCHES
 from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
-from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED, Record, Stopping
 from .engine.racing import Race
+from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED, Record, Stopping
+from .engine.start import random_start
 from .engine.training import SOLVERS, train
 
 USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
@@ -90,38 +93,56 @@ class NetworkEstimator(BaseEstimator):
         "random_state": ["random_state"],
     }
 
+    # Folds by group need no request of their own under metadata routing.
+    __metadata_request__fit = {"groups": True}
+
+    @property
+    def _goes_on(self):
+        """Whether `fit` starts from what the last one has come to."""
+        return self.warm_start and hasattr(self, "K_")
+
+    def _validation(self, X, X_val, y_val, sample_weight_val):
+        """The samples to judge by that `fit` was given, or None."""
+        if all(part is None for part in (X_val, y_val, sample_weight_val)):
+            return None
+        X_val, y_val = validation_data(self, X_val, y_val, X.dtype)
+        weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
+        return self._data(X_val, self._checked_validation_targets(y_val), weights)
+
     def _fit(self, data, count, validation, groups, loss):
         """Fit the candidates to the data, keep the best, and what it says of held-out samples.
 
         `count` says for how many samples the data stand.
         """
-        if not (self.warm_start and hasattr(self, "_seed")):
+        if not self._goes_on:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        groups = checked_groups(groups, data.X)
+        n_samples = np.count_nonzero(data.weights)
         if validation is not None:
             splits = validation_split(len(data.X), len(validation.X))
             data = data + validation
         else:
-            splits = choose_splits(self, data.weights, data.codes, groups, self._seed)
+            splits = choose_splits(self, data, groups, self._seed)
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
-        self._train(data, self._alphas(splits, count), splits, loss)
+        self._train(data, n_samples, self._alphas(splits, n_samples, count), splits, loss)
         if splits is not None:
             self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
         if validation is not None:  # the samples of X were all trained on
             for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                 vars(self)[name] = vars(self)[name][: -len(validation.X)]
 
-    def _train(self, data, alphas, splits, loss):
+    def _train(self, data, n_samples, alphas, splits, loss):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
-        layout = self._layout(data, goes_on=self.warm_start and hasattr(self, "K_"))
+        layout = self._layout(data, n_samples, self._goes_on)
         objective = self._objective(layout, data, alphas, shape, splits, loss)
-        solver = self._solver(len(data.X))
+        solver = self._solver(n_samples)
         training = train(
             objective,
-            self._start(layout, shape).astype(data.X.dtype),
+            _cast(self._start(layout, shape), data.X.dtype),
             solver,
             line_search=self.line_search,
-            schedule=self._schedule(len(data.X)),
+            schedule=self._schedule(n_samples) if "adam" in solver else None,
             project=self._constraint(layout, objective.network),
             stopping=self._stopping(solver),
             race=_race(shape),
@@ -129,33 +150,39 @@ class NetworkEstimator(BaseEstimator):
         )
         report_end(self, training)
         self._keep(layout, training, self._choose(training, alphas, shape, splits), loss)
-        self._warn_unless_converged()
+        self._warn_unless_converged(solver)
 
     def _continue(self, data, loss):
         """One more epoch of Adam on these samples alone."""
         self._forget(*HELD_OUT_RESULTS)
-        if first := not hasattr(self, "K_"):
+        first, n_samples = not hasattr(self, "K_"), len(data.X)
+        if first:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self.alpha_ = self._alphas(None, MANY)[0]
-        layout = self._layout(data, goes_on=not first)
+        if first or isinstance(self.alpha, Real):
+            self.alpha_ = self._alphas(None, MANY, MANY)[0]
+        layout = self._layout(data, n_samples, goes_on=not first)
         n_networks = self.n_members if first else len(self.K_)
         if first:
-            start, epochs = self._random_controls(layout, n_networks), 0
+            start = self._random_controls(layout, n_networks)
+            epochs = np.zeros(n_networks, dtype=int)
         else:
             start = self._last_controls(layout, n_networks, "Set them as they were")
-            epochs = int(self.n_iter_.max())
+            epochs = self.n_iter_
         objective = self._objective(layout, data, [self.alpha_], (1, 1, n_networks), None, loss)
-        flat = layout.flatten(start).astype(data.X.dtype)
+        flat = _cast(layout.flatten(start), data.X.dtype)
         record = Record(objective, flat, self._constraint(layout, objective.network))
-        adam = Adam(record, self._schedule(len(data.X), epochs), getattr(self, "_adam", None))
+        schedule = self._stream_schedule(n_samples, int(epochs.max()))
+        adam = Adam(record, schedule, getattr(self, "_adam", None))
         adam.round(self.tol)
         self._adam = adam.state
         self._keep_controls(layout, record.u)
         self._fitted_loss, self._fitted_recipe = loss, self._recipe()
-        history = record.curve[:, :1] if first else self.loss_curve_
+        self.n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = record.J
-        self.loss_curve_ = np.concatenate([history, record.J[:, None]], axis=1)
-        self.n_iter_ = record.n_iter + (0 if first else self.n_iter_)
+        history = record.curve[:, :1] if first else self.loss_curve_
+        self.loss_curve_ = np.full((n_networks, self.n_iter_.max() + 1), np.nan)
+        self.loss_curve_[:, : history.shape[1]] = history
+        self.loss_curve_[np.arange(n_networks), self.n_iter_] = record.J
         self.n_evaluations_ = record.n_evaluations + (0 if first else self.n_evaluations_)
         self.stop_reason_ = record.reason
 
@@ -175,13 +202,17 @@ class NetworkEstimator(BaseEstimator):
             patience = EPOCHS if solver == "adam" else PATIENCE
         return Stopping(self.max_iter, self.tol, patience)
 
-    def _alphas(self, splits, n_samples):
-        """The candidates for the penalty; a stream counts as many samples, not as its first few."""
+    def _alphas(self, splits, n_samples, count):
+        """The candidates for the penalty.
+
+        How many there are is a matter of the samples to be computed with, and how large they are of
+        those that the data stand for; a stream counts as many samples, not as its first few.
+        """
         if isinstance(self.alpha, str):
             if splits is None:
-                return [ALPHAS[-1][1][0] / max(n_samples, FEW)]
+                return [ALPHAS[-1][1][0] / max(count, FEW)]
             candidates = next(numbers for limit, numbers in ALPHAS if n_samples <= limit)
-            return [number / n_samples for number in candidates]
+            return [number / count for number in candidates]
         if isinstance(self.alpha, Real):
             return [self.alpha]
         try:
@@ -200,14 +231,14 @@ class NetworkEstimator(BaseEstimator):
             )
         return alphas.tolist()
 
-    def _layout(self, data, goes_on):
+    def _layout(self, data, n_samples, goes_on):
         """The layout of the networks; those that training goes on with keep their channels."""
         n_features, n_outputs = data.X.shape[1], data.targets.shape[1]
         n_channels = self.n_channels
         if n_channels == "auto" and goes_on:
             n_channels = self.K_.shape[2]
         elif n_channels == "auto":
-            n_channels = MANY_CHANNELS if len(data.X) > MANY else CHANNELS
+            n_channels = MANY_CHANNELS if n_samples > MANY else CHANNELS
             if self.lift == "pad":
                 n_channels = max(n_channels, n_features)
         if self.lift == "linear" or (self.lift == "auto" and n_channels < n_features):
@@ -235,27 +266,34 @@ class NetworkEstimator(BaseEstimator):
             X,
             data.targets,
             weights,
-            np.repeat(np.array(alphas, dtype=X.dtype), n_splits * n_members),
+            np.repeat(_cast(np.array(alphas), X.dtype), n_splits * n_members),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
             shares=shares,
             smooth=(self.smoothness, self.h),
         )
 
-    def _schedule(self, n_samples, epochs=None):
-        """How Adam goes; in `partial_fit`, after so many epochs of earlier calls.
+    def _batch(self, n_samples):
+        return min(BATCH, n_samples) if self.batch_size == "auto" else self.batch_size
 
-        There the last part of a stream may be smaller than a batch.
-        """
-        batch = min(BATCH, n_samples) if self.batch_size == "auto" else self.batch_size
-        if batch > n_samples and epochs is None:
+    def _schedule(self, n_samples):
+        """How Adam goes in `fit`."""
+        batch = self._batch(n_samples)
+        if batch > n_samples:
             raise ValueError(
                 f"batch_size={batch} is more than the number of samples, {n_samples}. "
                 "Take at most as many, or 'auto'."
             )
-        batch, epochs = min(batch, n_samples), epochs or 0
+        rng = np.random.RandomState([self._seed, 0])
+        return Schedule(batch, self.learning_rate_init, self.learning_rate_decay, rng)
+
+    def _stream_schedule(self, n_samples, epochs):
+        """How Adam goes in `partial_fit`, after so many epochs of earlier calls.
+
+        The part of a stream may be smaller than a batch.  As nobody knows how many parts there will
+        be, the learning rate stays.
+        """
         rng = np.random.RandomState([self._seed, epochs])
-        rate = self.learning_rate_init / (1 + self.learning_rate_decay * epochs)
-        return Schedule(batch, rate, self.learning_rate_decay, rng)
+        return Schedule(min(self._batch(n_samples), n_samples), self.learning_rate_init, 0.0, rng)
 
     def _constraint(self, layout, network):
         """The projection that every trial point goes through."""
@@ -266,7 +304,7 @@ class NetworkEstimator(BaseEstimator):
     def _start(self, layout, shape):
         """The flat controls that training starts from, the same for every alpha."""
         n_alphas, n_splits, n_members = shape
-        if self.warm_start and hasattr(self, "K_"):
+        if self._goes_on:
             remedy = "Set warm_start=False to start anew"
             start = self._last_controls(layout, n_splits * n_members, remedy)
         else:
@@ -291,25 +329,8 @@ class NetworkEstimator(BaseEstimator):
         return START
 
     def _random_controls(self, layout, n_networks):
-        """Random K and b, readout zero.
-
-        Without b the network of an odd activation would be an odd function, and training on a task
-        that is symmetric about the origin would start from a saddle.  Because W and μ are zero, no
-        class is favoured: renaming the classes, in whatever order, leaves the fit alone.
-        """
         rng = np.random.RandomState(self._seed)
-        M, N, n, q = n_networks, layout.n_layers, layout.n_channels, layout.n_outputs
-        start = Controls(
-            K=rng.normal(scale=self._spread() * n**-0.5, size=(M, N, n, n)),
-            b=rng.normal(scale=self._spread() * n**-0.5, size=(M, N, n)),
-            h=np.full((M, N), float(self.h)),
-            W=np.zeros((M, q, n)),
-            mu=np.zeros((M, q)),
-        )
-        if d := layout.lifted:
-            V = rng.normal(scale=d**-0.5, size=(M, n, d))
-            start = start._replace(V=V, nu=np.zeros((M, n)))
-        return start
+        return random_start(layout, n_networks, self._spread(), self.h, rng)
 
     def _choose(self, training, alphas, shape, splits):
         """The place of the alpha with the lowest mean held-out loss, whose members are kept."""
@@ -327,7 +348,7 @@ class NetworkEstimator(BaseEstimator):
     def _keep(self, layout, training, kept, loss):
         """What the members `kept` have come to, and what prediction has to know."""
         self._keep_controls(layout, training.flat[kept])
-        self.n_iter_ = training.n_iter[kept]
+        self.n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
         self.loss_ = training.J[kept]
         self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1]
         self.n_evaluations_ = training.n_evaluations[kept]
@@ -343,11 +364,11 @@ class NetworkEstimator(BaseEstimator):
             if part is not None:
                 setattr(self, f"{name}_", np.ascontiguousarray(part))
 
-    def _warn_unless_converged(self):
+    def _warn_unless_converged(self, solver):
         """Warn of reasons to worry that half of the members or more share."""
 
-        def common(reason):
-            return 2 * np.sum(self.stop_reason_ == reason) >= len(self.stop_reason_)
+        def common(mask):
+            return 2 * np.sum(mask) >= len(mask)
 
         if np.any(self.stop_reason_ == INTERRUPTED):
             warnings.warn(
@@ -356,7 +377,14 @@ class NetworkEstimator(BaseEstimator):
                 stacklevel=USER,
             )
             return
-        if common(MAX_ITER):
+        if hasattr(self, "validation_loss_") and common(self.best_iter_ == 0):
+            warnings.warn(
+                "The held-out loss was lowest before training: nothing that was learned serves for "
+                "the samples that are held out. Is X_val scaled as X is?",
+                ConvergenceWarning,
+                stacklevel=USER,
+            )
+        if common(self.stop_reason_ == MAX_ITER):
             warnings.warn(
                 f"Training ended at max_iter={self.max_iter} before the objective settled "
                 f"(tol={self.tol}). Increase max_iter or tol, or scale the data.",
@@ -364,20 +392,20 @@ class NetworkEstimator(BaseEstimator):
                 stacklevel=USER,
             )
         for reason in (SLOW, STALLED):
-            if common(reason):
+            if common(self.stop_reason_ == reason):
                 least = self.n_iter_[self.stop_reason_ == reason].min()
                 warnings.warn(
                     f"Training ended after {least} iterations ({reason}): "
                     "the objective is steep and yet only tiny steps lower it. Scale X, for example "
                     "with StandardScaler, or take a smaller h, or a smooth activation"
-                    f"{self._more_advice()}.",
+                    f"{self._more_advice(solver)}.",
                     ConvergenceWarning,
                     stacklevel=USER,
                 )
 
-    def _more_advice(self):
+    def _more_advice(self, solver):
         """What else may be tried where training has ended early."""
-        return ""
+        return ", or a smaller learning_rate_init" if "adam" in solver else ""
 
     def _controls(self, members=slice(None)):
         """The fitted controls of some members."""
@@ -393,29 +421,40 @@ class NetworkEstimator(BaseEstimator):
         return validate_data(self, X, dtype=self.K_.dtype, reset=False)
 
     def _outputs(self, X, refinement=1):
-        """The outputs of every member, (n_members, n_outputs, n_samples).
+        """What the members say of X on the average, see `_mean`.
 
         With a `refinement`, each step is taken as so many shorter ones with the same controls.
         """
         X = self._validated(X)
-        return self._members_outputs(refined(self._controls(), refinement), X)
+        return self._mean_outputs(refined(self._controls(), refinement), X)
 
-    def _members_outputs(self, U, X):
-        z = outputs(self._fitted_network(), U, X)
-        if not np.isfinite(z).all():
+    def _mean_outputs(self, U, X):
+        unfit = []
+
+        def mean(z):
+            unfit.append(~np.isfinite(z).all(axis=(0, 1)))
+            return self._mean(z)
+
+        found = outputs(self._fitted_network(), U, X, mean)
+        if n_unfit := np.sum(np.concatenate(unfit)):
             raise ValueError(
-                f"The network's output is not finite for {(~np.isfinite(z)).any((0, 1)).sum()} of "
-                f"{z.shape[2]} samples: X is too far from the data that the model was fitted to. "
-                "Scale it as then."
+                f"The network's output is not finite for {n_unfit} of {len(X)} samples: X is too "
+                "far from the data that the model was fitted to. Scale it as then."
             )
-        return z
+        return found
 
     def _out_of_fold_outputs(self, splits, X):
         """Split by split, the held-out samples and what the split's members say of them."""
         for s in range(len(splits)):
             rows = splits.rows(s)
             members = slice(s * self.n_members, (s + 1) * self.n_members)
-            yield rows, self._members_outputs(self._controls(members), X[rows])
+            yield rows, self._mean_outputs(self._controls(members), X[rows])
+
+
+def _cast(array, dtype):
+    """In the precision of X; numbers beyond it are infinite, which training will notice."""
+    with quiet():
+        return array.astype(dtype)
 
 
 def _race(shape):

@@ -16,7 +16,6 @@ from sklearn.model_selection import (
     StratifiedKFold,
     StratifiedShuffleSplit,
 )
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .engine.shares import Shares
 
@@ -32,6 +31,12 @@ K_FOLD = {
     (True, False): StratifiedKFold,
     (False, True): GroupKFold,
     (True, True): StratifiedGroupKFold,
+}
+ONE_SPLIT = {
+    (False, False): ShuffleSplit,
+    (True, False): StratifiedShuffleSplit,
+    (False, True): GroupShuffleSplit,
+    (True, True): GroupShuffleSplit,
 }
 FEWEST_OF_A_CLASS = 3  # the samples of a smaller class are trained on in every fold
 
@@ -97,7 +102,8 @@ class Splits:
                     left_out = classes[missing].tolist()[0]
                     raise ValueError(
                         f"Split {s} of cv leaves class {left_out!r} out of training. "
-                        "Take splits that are stratified, such as cv=5 or StratifiedKFold."
+                        "Take splits that are stratified, such as cv=5 or StratifiedKFold; "
+                        "with groups, the classes have to be in several of them."
                     )
 
     def shares(self, weights, dtype, n_alphas, n_members):
@@ -115,7 +121,7 @@ def _as_indices(number, pair, n_samples):
     message = f"Split {number} of cv must be a pair of arrays of indices or masks"
     try:
         sides = [np.asarray(side) for side in pair]
-    except TypeError:
+    except (TypeError, ValueError):
         raise ValueError(f"{message}; got {pair!r}.") from None
     for k, side in enumerate(sides):
         if side.dtype == bool and side.shape == (n_samples,):
@@ -133,32 +139,23 @@ def _as_indices(number, pair, n_samples):
     return sides
 
 
-def choose_splits(estimator, weights, codes, groups, seed):
-    """The splits of the estimator's `cv`, or None where nothing is held out.
-
-    `codes` are the classes of the samples as numbers, or None for regression.
-    """
-    cv, n_samples = estimator.cv, len(weights)
+def choose_splits(estimator, data, groups, seed):
+    """The splits of the estimator's `cv`, or None where nothing is held out."""
+    cv, codes, n_samples = estimator.cv, data.codes, len(data.X)
     if cv is None and not estimator.early_stopping:
         return None
     if not (cv is None or isinstance(cv, str | Integral)):
         if hasattr(cv, "split"):
-            y = np.zeros(n_samples) if codes is None else codes
-            cv = cv.split(np.zeros((n_samples, 1)), y, groups)
+            cv = cv.split(data.X, data.y, groups)
         return Splits.from_indices(cv, n_samples)
-    used = np.flatnonzero(weights > 0)  # so that a weight of 0 is like leaving a sample out
+    used = np.flatnonzero(data.weights > 0)  # so that a weight of 0 is like leaving a sample out
     rare = np.zeros(len(used), dtype=bool)
     if codes is not None:
-        codes = codes[used]
-        rare = np.bincount(codes)[codes] < FEWEST_OF_A_CLASS
-        codes = codes[~rare]
+        rare = np.bincount(codes[used])[codes[used]] < FEWEST_OF_A_CLASS
+        if groups is not None:  # those that belong to them stay with them
+            rare = np.isin(groups[used], groups[used[rare]])
     always, others = used[rare], used[~rare]
-    if groups is not None:
-        groups = column_or_1d(groups)
-        check_consistent_length(weights, groups)
-        if groups.dtype.kind == "f" and np.isnan(groups).any():
-            raise ValueError("groups must name the group of every sample; it holds NaN.")
-        groups = groups[others]
+    codes, groups = (part if part is None else part[others] for part in (codes, groups))
     splitter = _splitter(estimator, len(others), codes, groups, seed)
     if splitter is None:
         return None
@@ -194,13 +191,18 @@ def _splitter(estimator, m, codes, groups, seed):
             shuffle = {"shuffle": True, "random_state": seed}
         n_folds = min(FOLDS if estimator.cv == "auto" else estimator.cv, smallest)
         return K_FOLD[kind](n_folds, **shuffle)
+    units, fewest, kind_of = m, 1, "samples"
     if groups is not None:
-        return GroupShuffleSplit(1, test_size=estimator.validation_fraction, random_state=seed)
-    n_held_out = int(np.ceil(estimator.validation_fraction * m))
-    if codes is not None:  # each class has to be on either side
-        n_held_out = max(n_held_out, len(np.unique(codes)))
-    one_split = ShuffleSplit if codes is None else StratifiedShuffleSplit
-    return one_split(1, test_size=n_held_out, random_state=seed)
+        units, kind_of = len(np.unique(groups)), "groups"
+    elif codes is not None:  # each class has to be on either side
+        fewest = len(np.unique(codes))
+    n_held_out = max(int(np.ceil(estimator.validation_fraction * units)), fewest)
+    if units - n_held_out < fewest:
+        raise ValueError(
+            f"validation_fraction={estimator.validation_fraction} holds out {n_held_out} of {units}"
+            f" {kind_of}, and what is left is too little to train on. Take a smaller fraction."
+        )
+    return ONE_SPLIT[kind](1, test_size=n_held_out, random_state=seed)
 
 
 def n_default_splits(n_samples):

@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import _check_feature_names
+from sklearn.utils.validation import _check_feature_names, check_consistent_length, column_or_1d
 
 FLOATS = (np.float64, np.float32)
 
@@ -21,6 +21,8 @@ class Data:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Labels, or targets in their units.
     targets : ndarray of shape (n_samples, n_outputs)
         What the network's outputs are compared with.
     weights : ndarray of shape (n_samples,)
@@ -32,6 +34,7 @@ class Data:
     """
 
     X: np.ndarray
+    y: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
     given_weights: np.ndarray
@@ -43,22 +46,22 @@ class Data:
         return Data(*(None if one is None else np.concatenate([one, two]) for one, two in pairs))
 
 
-def validation_data(estimator, X_val, y_val):
-    """`X_val` and `y_val`, checked as X and y are."""
+def validation_data(estimator, X_val, y_val, dtype):
+    """`X_val`, checked as X is, and `y_val` as an array of as many samples."""
     if X_val is None and y_val is None:
         raise ValueError("sample_weight_val was given without X_val and y_val.")
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}; validation takes both.")
     _check_feature_names(estimator, X_val, reset=False)
-    X_val = check_array(X_val, dtype=FLOATS, input_name="X_val")
+    X_val = check_array(X_val, dtype=dtype, input_name="X_val")
     if X_val.shape[1] != estimator.n_features_in_:
         raise ValueError(
             f"X_val has {X_val.shape[1]} features, but X has {estimator.n_features_in_}."
         )
     y_val = np.asarray(y_val)
-    if len(y_val) != len(X_val):
-        raise ValueError(f"X_val has {len(X_val)} samples, but y_val has {len(y_val)}.")
+    if y_val.shape[:1] != X_val.shape[:1]:
+        raise ValueError(f"X_val has {len(X_val)} samples, but y_val has the shape {y_val.shape}.")
     return X_val, y_val
 
 
@@ -77,6 +80,17 @@ def checked_weights(sample_weight, X, name="sample_weight"):
     if not np.any(weights > 0):
         raise ValueError(f"{name} is zero for all samples; at least one must be positive.")
     return weights / weights.max()  # so that no sum can overflow
+
+
+def checked_groups(groups, X):
+    """The groups as an array of shape (n_samples,), or None."""
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    check_consistent_length(X, groups)
+    if any(group is None or group != group for group in groups.tolist()):
+        raise ValueError("groups must name the group of every sample; some are None or NaN.")
+    return groups
 
 
 def counted(sample_weight, X):

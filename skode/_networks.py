@@ -37,10 +37,12 @@ class ODENet:
         """White noise in time, so that the flow does not fade where steps are many and short."""
         return super()._spread() * (2 * self.h) ** -0.5
 
-    def _more_advice(self):
+    def _more_advice(self, solver):
+        advice = super()._more_advice(solver)
         if self.stage_guard == "bound" or self._fitted_network().tableau.explicit:
-            return ""
-        return ", or stage_guard='bound', as stage equations may be about to lose their solution"
+            return advice
+        guard = "or stage_guard='bound', as stage equations may be about to lose their solution"
+        return f"{advice}, {guard}"
 
     def _constraint(self, layout, network):
         steps = super()._constraint(layout, network)

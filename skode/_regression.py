@@ -9,15 +9,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, validate_data
 
 from ._estimator import NetworkEstimator, trained_by_adam
-from ._inputs import FLOATS, Data, checked_weights, counted, unchanged_on_error, validation_data
+from ._inputs import FLOATS, Data, checked_weights, counted, unchanged_on_error
 from ._verbose import audible
+from .engine.arrays import quiet
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
     """Networks whose outputs are the standardised targets."""
-
-    # Folds by group need no request of their own under metadata routing.
-    __metadata_request__fit = {"groups": True}
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -72,17 +70,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             If training was interrupted with Ctrl-C; the best iterates are kept.
         """
         with unchanged_on_error(self), audible(self.verbose):
-            X, y = self._validated_pair(X, y)
+            X, y = self._validated_pair(X, y, reset=not self._goes_on)
             weights = checked_weights(sample_weight, X)
             self._set_scale(y, weights)
-            validation = None
-            if any(part is not None for part in (X_val, y_val, sample_weight_val)):
-                X_val, y_val = validation_data(self, X_val, y_val)
-                y_val = check_array(y_val, ensure_2d=False, dtype=np.float64, input_name="y_val")
-                if y_val.shape[1:] != y.shape[1:]:
-                    raise ValueError(f"y_val has the shape {y_val.shape}, but y has {y.shape}.")
-                weights_val = checked_weights(sample_weight_val, X_val, "sample_weight_val")
-                validation = self._data(X_val, y_val, weights_val)
+            validation = self._validation(X, X_val, y_val, sample_weight_val)
             data, count = self._data(X, y, weights), counted(sample_weight, X)
             self._fit(data, count, validation, groups, "squared")
             return self
@@ -117,11 +108,12 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         """
         with unchanged_on_error(self), audible(self.verbose):
             first = not hasattr(self, "K_")
-            X, y = self._validated_pair(X, y, reset=first)
+            dtype = FLOATS if first else self.K_.dtype
+            X, y = self._validated_pair(X, y, first, dtype)
             weights = checked_weights(sample_weight, X)
             if first:
                 self._set_scale(y, weights)
-            if y.shape[1:] != self._mean.shape:
+            if y.shape[1:] != self._centre.shape:
                 raise ValueError(
                     f"y has the shape {y.shape}, but before it had {self.n_outputs_} target(s)."
                 )
@@ -133,8 +125,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _validated_pair(self, X, y, reset=True):
-        dtype = FLOATS if reset else self.K_.dtype
+    def _validated_pair(self, X, y, reset, dtype=FLOATS):
         X, y = validate_data(
             self, X, y, dtype=dtype, multi_output=True, y_numeric=True, reset=reset
         )
@@ -142,7 +133,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     def _set_scale(self, y, weights):
         """Mean and standard deviation of the targets, of one where they are constant."""
-        mean = np.average(y, axis=0, weights=weights)
+        with quiet():
+            mean = np.average(y, axis=0, weights=weights)
+        if not np.isfinite(mean).all():
+            raise ValueError("The sum of y is not finite. Give y in larger units.")
         used = y[weights > 0]
         largest = np.abs(used - mean).max(axis=0)
         unit = np.where(largest > 0, largest, 1.0)  # so that no square is beyond the numbers
@@ -150,18 +144,28 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         constant = deviation <= 10 * np.finfo(y.dtype).eps * np.abs(mean)
         self._scale = np.where(constant, 1.0, deviation)
         # The mean of equal numbers is none of them, by a rounding that training would enlarge.
-        self._mean = np.where(constant, used[0], mean)
+        self._centre = np.where(constant, used[0], mean)
 
     def _data(self, X, y, weights):
-        return Data(X, self._standardised(y).astype(X.dtype), weights, weights)
+        targets = self._standardised(y).astype(X.dtype)
+        return Data(X, y, targets, weights, weights)
+
+    def _checked_validation_targets(self, y_val):
+        y_val = check_array(y_val, ensure_2d=False, dtype=np.float64, input_name="y_val")
+        if y_val.shape[1:] != self._centre.shape:
+            raise ValueError(
+                f"y_val has the shape {y_val.shape} and not, as y, "
+                f"{(len(y_val), *self._centre.shape)}."
+            )
+        return y_val
 
     def _standardised(self, y):
-        return ((y - self._mean) / self._scale).reshape(len(y), -1)
+        return ((y - self._centre) / self._scale).reshape(len(y), -1)
 
     def _checked_targets(self, y):
         """What the outputs are compared with, from targets in their units."""
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if y.shape[1:] != self._mean.shape:
+        if y.shape[1:] != self._centre.shape:
             raise ValueError(
                 f"y has the shape {y.shape}, but in fit it had {self.n_outputs_} target(s)."
             )
@@ -189,19 +193,23 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             outside the training data that the network overflows; or if the stage equations of an
             implicit scheme could not be solved for a sample, with sample, layer and residual.
         """
-        return self._mean_prediction(self._outputs(X))
+        return self._in_units(self._outputs(X))
 
-    def _mean_prediction(self, z):
-        """Predictions in the units of y from the networks' outputs."""
-        mean = z.mean(axis=0).T.reshape(-1, *self._mean.shape)
-        return self._mean + self._scale * mean.astype(np.float64, copy=False)
+    def _mean(self, z):
+        """The members' mean, (n_outputs, n_samples), of (n_members, n_outputs, n_samples)."""
+        return z.mean(axis=0)
+
+    def _in_units(self, mean):
+        """Predictions in the units of y, of shape (n_samples,) or (n_samples, n_targets)."""
+        standardised = mean.T.reshape(-1, *self._centre.shape).astype(np.float64, copy=False)
+        return self._centre + self._scale * standardised
 
     def _keep_out_of_fold(self, parts, data):
         """Prediction and R² on held-out samples; averaged where one is held out repeatedly."""
-        total = np.zeros((len(data.X), *self._mean.shape))
+        total = np.zeros((len(data.X), *self._centre.shape))
         times = np.zeros(len(data.X))
-        for rows, z in parts:
-            total[rows] += self._mean_prediction(z)
+        for rows, mean in parts:
+            total[rows] += self._in_units(mean)
             times[rows] += 1
         held_out = np.flatnonzero((times > 0) & (data.given_weights > 0))
         total[times == 0] = np.nan

@@ -187,10 +187,9 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     if not isinstance(refinement, Integral) or isinstance(refinement, bool) or refinement < 2:
         raise ValueError(f"refinement must be an integer of at least 2; got {refinement!r}.")
     with quiet():
+        coarse, fine = (network._outputs(X, times) for times in (1, refinement))
         if is_classifier(network):
-            coarse, fine = (np.exp(network._log_proba(X, times)) for times in (1, refinement))
-        else:
-            coarse, fine = (network._outputs(X, times).mean(axis=0) for times in (1, refinement))
+            coarse, fine = np.exp(coarse), np.exp(fine)
     gap = np.abs(fine - coarse).max(axis=0)
     found = Bunch(gap=gap, mean_gap=float(gap.mean()), max_gap=float(gap.max()))
     if is_classifier(network):

@@ -112,7 +112,7 @@ class TrajectoryDisplay:
                     f"target={target!r} does not exist: the estimator has the targets 0 to "
                     f"{network.n_outputs_ - 1}."
                 )
-            mean, scale = np.ravel(network._mean)[target], np.ravel(network._scale)[target]
+            mean, scale = np.ravel(network._centre)[target], np.ravel(network._scale)[target]
             labels, classes = mean + scale * network._checked_targets(y)[:, target], None
             W = scale * network.W_[member, [target]]
             mu = mean + scale * network.mu_[member, [target]]

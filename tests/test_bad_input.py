@@ -50,7 +50,13 @@ BAD_PARAMETERS = [
     ({"cv": True}, r"'?cv'?.* True"),
     ({"cv": "atuo"}, r"'cv' parameter .*'auto'.* Got 'atuo'"),
     ({"cv": 2.5}, r"'cv' parameter .* Got 2.5"),
-    ({"cv": GroupKFold(3)}, r"groups"),
+    ({"cv": GroupKFold(3)}, r"'groups' parameter should not be None"),
+    ({"cv": [([0, 1, [2]], [3])]}, r"Split 0 of cv must be a pair of arrays"),
+    (
+        {"early_stopping": True, "validation_fraction": 0.99},
+        r"validation_fraction=0.99 holds out 60 of 60 samples.* smaller fraction",
+    ),
+    ({"alpha": 1e200}, r"not finite at the start.* smaller h, alpha or smoothness"),
     ({"cv": []}, "cv gives no splits"),
     ({"cv": [1, 2]}, r"Split 0 of cv must be a pair of arrays .*; got 1"),
     ({"cv": [(np.arange(60),)]}, r"Split 0 of cv must be a pair of arrays"),
@@ -258,7 +264,7 @@ BAD_VALIDATION = [
     ({"X_val": X_GOOD}, "X_val was given without y_val"),
     ({"y_val": Y_GOOD}, "y_val was given without X_val"),
     ({"X_val": X_GOOD[:, :2], "y_val": Y_GOOD}, "X_val has 2 features, but X has 3"),
-    ({"X_val": X_GOOD, "y_val": Y_GOOD[:-1]}, "X_val has 60 samples, but y_val has 59"),
+    ({"X_val": X_GOOD, "y_val": Y_GOOD[:-1]}, "X_val has 60 samples, but y_val has the shape .59,"),
     ({"X_val": X_GOOD[0], "y_val": Y_GOOD[:1]}, "Expected 2D array"),
     ({"X_val": NAN, "y_val": Y_GOOD}, "X_val contains NaN"),
     (
@@ -278,6 +284,7 @@ BAD_VALIDATION = [
 BAD_CLASSES_TO_JUDGE_BY = [
     (Y_GOOD + 1, r"y_val holds labels .* not among the classes \[0 1\]: 2\."),
     (np.array(["a", "b"])[Y_GOOD], r"y_val holds labels .* the classes \[0 1\]: 'a', 'b'\."),
+    (1, r"X_val has 60 samples, but y_val has the shape \(\)"),
     (Y_GOOD[:, None] + [0, 1], r"y_val must be one column of labels; its shape is \(60, 2\)"),
 ]
 
@@ -327,10 +334,28 @@ def test_weights_that_leave_a_class_out_of_training():
     assert_refused(short(ODENetClassifier, cv=cv), (X_GOOD, Y_GOOD, held_out), message)
 
 
-def test_groups_of_another_length():
-    message = "inconsistent numbers of samples"
-    bad = short(ODENetClassifier, cv=GroupKFold(3))
-    assert_refused(bad, (X_GOOD, Y_GOOD), message, groups=np.arange(59))
+@pytest.mark.parametrize("cv", [None, "auto", GroupKFold(3), [(np.arange(40), np.arange(40, 60))]])
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.arange(59), "inconsistent numbers of samples"),
+        (np.where(np.arange(60) < 7, np.nan, 1.0), "some are None or NaN"),
+        (np.array(["a"] * 59 + [None], dtype=object), "some are None or NaN"),
+    ],
+)
+def test_bad_groups(cv, groups, message):
+    assert_refused(short(ODENetClassifier, cv=cv), (X_GOOD, Y_GOOD), message, groups=groups)
+
+
+def test_a_fraction_that_leaves_no_group_to_train_on():
+    bad = short(ODENetClassifier, early_stopping=True, validation_fraction=0.9)
+    message = r"validation_fraction=0.9 holds out 4 of 4 groups"
+    assert_refused(bad, (X_GOOD, Y_GOOD), message, groups=np.arange(60) % 4)
+
+
+def test_groups_that_are_the_classes():
+    message = r"leaves class [01] out of training.*with groups, the classes have to be in several"
+    assert_refused(short(ODENetClassifier, cv=2), (X_GOOD, Y_GOOD), message, groups=Y_GOOD)
 
 
 @pytest.mark.parametrize(
@@ -378,6 +403,50 @@ def test_a_warm_start_with_other_classes(y):
     assert_untouched(model, before)
 
 
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_training_goes_on_with_the_same_features(cls):
+    model = short(cls, warm_start=True, n_channels=8).fit(X_GOOD, Y_GOOD)
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match=r"X has 2 features, but .* is expecting 3"):
+        model.fit(X_GOOD[:, :2], Y_GOOD)
+    assert_untouched(model, before)
+
+
+def test_targets_whose_sum_is_beyond_all_numbers():
+    y = np.full(60, 1e307)
+    assert_refused(short(REGRESSORS[0]), (X_GOOD, y), "sum of y is not finite.* larger units")
+
+
+@pytest.mark.parametrize("parameters", [{"alpha": 1e39}, {"h": 1e39}, {"smoothness": 1e39}])
+def test_parameters_beyond_single_precision(parameters):
+    bad = short(ODENetClassifier, **parameters)
+    with pytest.raises(ValueError, match="not finite at the start"):
+        bad.fit(X_GOOD.astype(np.float32), Y_GOOD)
+
+
+def test_a_batch_size_is_the_concern_of_adam_alone():
+    large = {"batch_size": 61, "max_iter": 2}
+    short(ODENetClassifier, solver="lbfgs", **large).fit(X_GOOD, Y_GOOD)
+    bad = short(ODENetClassifier, solver="adam", **large)
+    message = "batch_size=61 is more than the number of samples, 60"
+    assert_refused(bad, (X_GOOD, Y_GOOD), message)
+    # Samples to judge by are none to draw from.
+    assert_refused(bad, (X_GOOD, Y_GOOD), message, X_val=X_GOOD, y_val=Y_GOOD)
+
+
+def test_too_long_a_rate_of_adam():
+    model = short(ODENetClassifier, solver="adam", learning_rate_init=1e300, max_iter=60)
+    with pytest.warns(ConvergenceWarning, match="smaller learning_rate_init"):
+        model.fit(X_GOOD, Y_GOOD)
+
+
+def test_held_out_samples_for_which_nothing_was_learned():
+    model = short(ODENetClassifier, solver="lbfgs")
+    with pytest.warns(ConvergenceWarning, match="held-out loss was lowest before .* X_val"):
+        model.fit(X_GOOD, Y_GOOD, X_val=X_GOOD, y_val=1 - Y_GOOD)
+    assert model.best_iter_ == 0
+
+
 # --- partial_fit
 
 
@@ -396,6 +465,7 @@ def refuses_part(model, message, *args, **more):
 def test_bad_classes_of_a_stream(cls):
     refuses_part(stream(cls), "classes must be given in the first call", X_GOOD, Y_GOOD)
     refuses_part(stream(cls), "at least two classes.*got", X_GOOD, Y_GOOD * 0, [0])
+    refuses_part(stream(cls), "Unknown label type", X_GOOD, Y_GOOD, [0, 1, 0.5])
     message = r"labels .* not among the classes \[0 2\]: 1\."
     refuses_part(stream(cls), message, X_GOOD, Y_GOOD, [0, 2])
     model = stream(cls).partial_fit(X_GOOD, Y_GOOD, [0, 1])
@@ -474,7 +544,7 @@ def test_bad_targets(cls):
     ):
         assert_refused(short(cls), (X, target), message)
     for y_val, message in (
-        (y[:, None], r"y_val has the shape \(60, 1\), but y has \(60,\)"),
+        (y[:, None], r"y_val has the shape \(60, 1\) and not, as y, \(60,\)"),
         (np.full(60, np.nan), "y_val contains NaN"),
     ):
         assert_refused(short(cls), (X, y), message, X_val=X, y_val=y_val)

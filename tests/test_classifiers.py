@@ -2,6 +2,7 @@ import io
 import logging
 import pickle
 import re
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -505,5 +506,22 @@ def test_only_the_ratios_of_weights_matter(weight):
 
 def test_a_class_whose_weights_vanish_in_float32_is_none():
     X, y = blobs(2)
-    with pytest.raises(ValueError, match=r"got one class, 1.* sample_weight .*, in float32"):
+    with pytest.raises(
+        ValueError, match=r"got one class, 1 that counts.* sample_weight .* float32"
+    ):
         short(ODENetClassifier).fit(X.astype(np.float32), y, np.where(y == 1, 1.0, 1e-60))
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_prediction_holds_one_block_of_outputs_at_a_time(n_classes):
+    X, y = blobs(n_classes)
+    model = short(ODENetClassifier, n_members=16, max_iter=2).fit(X, y)
+    many = np.tile(X, (1000, 1))
+    expected = model.predict_proba(X)
+    tracemalloc.start()
+    proba = model.predict_proba(many)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(proba[-60:], expected, rtol=1e-12)
+    # Of all members they would be eight times as much as what is asked for, or more.
+    assert peak < 5 * proba.nbytes + 8 * 2**20

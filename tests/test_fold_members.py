@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, RepeatedStratifiedKFold, StratifiedKFold
 
-from skode import ODENetClassifier, ODENetRegressor
+from skode import ODENetClassifier, ODENetRegressor, _estimator
 from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, decision_of, recomputed_outputs, short
 from tests.reference import triple
@@ -336,3 +337,61 @@ def test_one_sample_to_judge_by_is_enough():
     model = short(ODENetRegressor).fit(X, y, X_val=X[:1], y_val=y[:1])
     assert np.isfinite(model.validation_loss_).all()
     assert np.isnan(model.oof_score_)  # R² is of two samples or more
+
+
+def test_samples_to_judge_by_do_not_count_in_the_defaults(monkeypatch):
+    monkeypatch.setattr(_estimator, "MANY", 100)
+    X, y = noisy(2, 90)
+    options = {"n_channels": "auto", "solver": "auto", "alpha": "auto", "max_iter": 3}
+    model = short(ODENetClassifier, **options).fit(X, y, X_val=X, y_val=y)
+    assert model.K_.shape[2] == _estimator.CHANNELS
+    np.testing.assert_allclose(model.alphas_ * 90, [0.1, 0.5, 2.0, 8.0])
+    weights = np.r_[np.ones(90), np.zeros(20)]  # nor do samples without weight
+    more = short(ODENetClassifier, **options).fit(np.r_[X, X[:20]], np.r_[y, y[:20]], weights)
+    assert more.K_.shape[2] == _estimator.CHANNELS
+
+
+def test_samples_to_judge_by_leave_the_precision_alone():
+    X, y = noisy()
+    model = short(ODENetClassifier).fit(X.astype(np.float32), y, X_val=X, y_val=y)
+    assert model.K_.dtype == np.float32
+
+
+def test_a_column_of_labels_to_judge_by_is_taken_as_such():
+    X, y = noisy()
+    with pytest.warns(DataConversionWarning):
+        one = short(ODENetClassifier).fit(X, y, X_val=X, y_val=y[:, None])
+    same = short(ODENetClassifier).fit(X, y, X_val=X, y_val=y)
+    np.testing.assert_array_equal(one.K_, same.K_)
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam", "adam+lbfgs"])
+def test_the_networks_are_those_of_their_best_iterations(solver):
+    X, y = noisy()
+    model = short(ODENetClassifier, cv=4, solver=solver, max_iter=60, batch_size=20).fit(X, y)
+    networks, best = np.arange(4), model.best_iter_
+    np.testing.assert_array_equal(model.loss_curve_[networks, best], model.loss_)
+    curve = model.validation_curve_[0, :, 0]
+    np.testing.assert_array_equal(curve[networks, best], model.validation_loss_[0, :, 0])
+    assert (best < model.n_iter_).any()
+
+
+def test_mini_batches_never_hold_the_fold_of_a_network():
+    X, y = noisy()
+    cv = list(StratifiedKFold(3).split(X, y))
+    other = y.copy()
+    other[cv[1][1]] = 1 - y[cv[1][1]]
+    options = {"cv": cv, "solver": "adam", "batch_size": 7, "max_iter": 20, **ENDLESS}
+    one, two = (short(ODENetClassifier, **options).fit(X, labels) for labels in (y, other))
+    np.testing.assert_array_equal(one.loss_curve_[1], two.loss_curve_[1])
+    assert (one.loss_curve_[[0, 2], 1:] != two.loss_curve_[[0, 2], 1:]).all()
+
+
+def test_codes_of_missing_values_in_samples_without_weight_do_no_harm():
+    X, y = curve()
+    weights = np.r_[np.zeros(3), np.ones(57)]
+    bad = X.copy()
+    bad[:3] = 1e300
+    one = short(ODENetRegressor, cv=3, solver="lbfgs").fit(bad, y, weights)
+    same = short(ODENetRegressor, cv=3, solver="lbfgs").fit(X, y, weights)
+    np.testing.assert_array_equal(one.K_, same.K_)

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from skode import ODENetClassifier, ODENetRegressor
 from skode import _folds as folds
 from skode._folds import Splits, choose_splits, validation_split
+from skode._inputs import Data
 from tests.estimators import blobs, curve, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -32,7 +33,14 @@ def chosen(cv, codes=None, n_samples=60, weights=None, groups=None, seed=0, **mo
     """What `choose_splits` gives to an estimator with these parameters."""
     options = {"early_stopping": False, "validation_fraction": 0.1, **more}
     weights = np.ones(n_samples if codes is None else len(codes)) if weights is None else weights
-    return choose_splits(SimpleNamespace(cv=cv, **options), weights, codes, groups, seed)
+    return choose_splits(SimpleNamespace(cv=cv, **options), samples(weights, codes), groups, seed)
+
+
+def samples(weights, codes=None):
+    """Data with these weights and classes."""
+    m = len(weights)
+    y = np.arange(m) if codes is None else np.array(list("abcdefgh"))[codes]
+    return Data(np.arange(2 * m).reshape(m, 2), y, np.zeros((m, 1)), weights, weights, codes)
 
 
 def counts(splits):
@@ -44,6 +52,38 @@ def counts_of(pairs, n_samples):
     return np.stack(
         [[np.bincount(pair[side], minlength=n_samples) for pair in pairs] for side in (0, 1)]
     )
+
+
+# --- splitters
+
+
+class Seen:
+    """A splitter that keeps what it is given."""
+
+    def split(self, X, y, groups=None):
+        self.given = X, y, groups
+        yield from KFold(3).split(X)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 3
+
+
+@pytest.mark.parametrize("n_targets", [None, 2])
+def test_a_splitter_sees_the_features_and_the_targets(n_targets):
+    X, y = curve(60, n_targets=n_targets)
+    y, groups, cv = 100 + 7 * y, np.arange(60) % 5, Seen()
+    short(ODENetRegressor, cv=cv, max_iter=2).fit(X, y, groups=groups)
+    for found, expected in zip(cv.given, (X, y, groups), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_splitter_sees_the_labels():
+    X, y = blobs(3)
+    names, cv = np.array(["a", "b", "c"])[np.random.default_rng(0).permutation(y)], Seen()
+    short(ODENetClassifier, cv=cv, max_iter=2).fit(X, names)
+    np.testing.assert_array_equal(cv.given[0], X)
+    np.testing.assert_array_equal(cv.given[1], names)
+    assert cv.given[2] is None
 
 
 # --- the tables
@@ -338,7 +378,7 @@ def test_groups_stay_together_without_a_splitter_too(cv, kind):
     groups = rng.integers(12, size=240)
     codes = rng.integers(2, size=240) if kind == "classes" else None
     estimator = short(ODENetClassifier, cv=cv, early_stopping=True, validation_fraction=0.25)
-    splits = choose_splits(estimator, np.ones(240), codes, groups, seed=0)
+    splits = choose_splits(estimator, samples(np.ones(240), codes), groups, seed=0)
     assert len(splits) == {"auto": 8, 4: 4, None: 1}[cv]
     for s in range(len(splits)):
         held_out = set(groups[splits.rows(s)])
@@ -346,3 +386,15 @@ def test_groups_stay_together_without_a_splitter_too(cv, kind):
         assert held_out
         assert trained
         assert not held_out & trained
+
+
+@pytest.mark.parametrize("cv", ["auto", 3])
+def test_the_group_of_a_rare_class_is_not_torn_apart(cv):
+    groups = np.repeat(np.arange(12), 20)
+    codes = np.tile([0, 1], 120)
+    codes[[41, 43]] = 2  # two samples of a class, both in group 2
+    splits = chosen(cv, codes, groups=groups)
+    trained, held_out = counts(splits)
+    assert (trained[:, groups == 2] == 1).all()
+    assert (held_out[:, groups == 2] == 0).all()
+    np.testing.assert_array_equal(held_out[:, groups != 2].max(0), 1)

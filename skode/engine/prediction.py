@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .arrays import Array, Scratch, host, namespace, quiet, to_host
@@ -46,20 +46,29 @@ class UnsolvedStagesError(ValueError):
         return type(self), (self.samples, self.layers, self.residuals)
 
 
-def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
-    """The outputs W yᴺ + μ of every member for every row of `X`.
+def outputs(
+    network: Network,
+    U: Controls,
+    X: Array,
+    reduce: Callable[[Array], Array] | None = None,
+    block: int | None = None,
+) -> Array:
+    """The outputs W yᴺ + μ of every member for every row of `X`, or what they are reduced to.
 
     Parameters
     ----------
     network : Network
     U : Controls
     X : array of shape (samples, n_features)
+    reduce : callable, optional
+        What to make of the outputs of a block, (members, n_outputs, samples), so that those of all
+        members and samples are never there together.  The samples have to stay the last axis.
     block : int, optional
         Samples per block; by default as many as suit the cache.
 
     Returns
     -------
-    array of shape (members, n_outputs, samples)
+    array of shape (members, n_outputs, samples), or as reduced
 
     Raises
     ------
@@ -71,10 +80,11 @@ def outputs(network: Network, U: Controls, X: Array, block: int | None = None) -
         layers = network.layers(U)
         for y, scratch in _inputs(U, X, block):
             y, status = network.propagate(layers, y, scratch)
-            z.append(readout(U, y))
+            out = readout(U, y)
+            z.append(out if reduce is None else reduce(out))
             statuses.append(status)
     _refuse_unsolved(statuses)
-    return namespace(U.K).concat(z, axis=2)
+    return namespace(U.K).concat(z, axis=-1)
 
 
 def trajectories(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:

@@ -105,7 +105,8 @@ class Record:
             raise ValueError(
                 "The objective or its gradient is not finite at the start of training, or the "
                 "stage equations of an implicit scheme could not be solved: scale X, for example "
-                "with StandardScaler, or take a smaller h, or stage_guard='bound'."
+                "with StandardScaler, and y; or take a smaller h, alpha or smoothness, or "
+                "stage_guard='bound'."
             )
         members = start.shape[0]
         self.judged = first.held_out is not None

@@ -9,10 +9,10 @@ from skode.engine.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.racing import Race
 from skode.engine.record import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.shares import Shares
-from skode.engine.racing import Race
 from skode.engine.training import SOLVERS, train
 from tests.engine.problems import (
     FREE,
