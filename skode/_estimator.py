@@ -435,7 +435,7 @@ class NetworkEstimator(BaseEstimator):
             unfit.append(~np.isfinite(z).all(axis=(0, 1)))
             return self._mean(z)
 
-        found = outputs(self._fitted_network(), U, X, mean)
+        found = outputs(self._fitted_network(), U, X, reduce=mean)
         if n_unfit := np.sum(np.concatenate(unfit)):
             raise ValueError(
                 f"The network's output is not finite for {n_unfit} of {len(X)} samples: X is too "

@@ -111,9 +111,9 @@ class Splits:
         tables = []
         for table in (self.train, self.held_out):
             of_group = np.bincount(self.group, weights, table.shape[1])
-            table = table / (table @ of_group)[:, None]
-            tables.append(np.tile(np.repeat(table, n_members, axis=0), (n_alphas, 1)).astype(dtype))
-        return Shares(self.group, *tables)
+            tables.append((table / (table @ of_group)[:, None]).astype(dtype))
+        split = np.tile(np.repeat(np.arange(len(self)), n_members), n_alphas)
+        return Shares(self.group, *tables, split)
 
 
 def _as_indices(number, pair, n_samples):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -110,7 +111,7 @@ class Objective:
         part.weights = xp.take(self.weights, rows) * (self.trained_rows.shape[0] / rows.shape[0])
         if self.shares is not None:
             group = xp.take(self.shares.group, rows)
-            part.shares = Shares(group, self.shares.train, self.shares.held_out)
+            part.shares = replace(self.shares, group=group)
         return part
 
     def value_and_gradient(self, flat: Array, members: Array | None = None) -> tuple[Array, Array]:

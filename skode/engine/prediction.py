@@ -50,8 +50,8 @@ def outputs(
     network: Network,
     U: Controls,
     X: Array,
-    reduce: Callable[[Array], Array] | None = None,
     block: int | None = None,
+    reduce: Callable[[Array], Array] | None = None,
 ) -> Array:
     """The outputs W yᴺ + μ of every member for every row of `X`, or what they are reduced to.
 
@@ -60,11 +60,11 @@ def outputs(
     network : Network
     U : Controls
     X : array of shape (samples, n_features)
+    block : int, optional
+        Samples per block; by default as many as suit the cache.
     reduce : callable, optional
         What to make of the outputs of a block, (members, n_outputs, samples), so that those of all
         members and samples are never there together.  The samples have to stay the last axis.
-    block : int, optional
-        Samples per block; by default as many as suit the cache.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Which samples each member is trained on, and which it is judged by.
 
-Samples that play the same part in every member form a group: a fold, for example.  What has to be
-stored is the group of each sample and the weight of each group for each member, never an array of
-members × samples.
+Samples that play the same part in every split form a group: a fold, for example.  What has to be
+stored is the group of each sample, the weight of each group in each split, and the split of each
+member, never an array of members × samples.
 """
 
 from __future__ import annotations
@@ -16,30 +16,38 @@ __all__ = ["Shares"]
 
 @dataclass(frozen=True)
 class Shares:
-    """The weights of the groups of samples for each member.
+    """The weights of the groups of samples in each split.
 
     Parameters
     ----------
     group : array of int of shape (samples,)
         The group of each sample.
-    train : array of shape (members, groups)
+    train : array of shape (splits, groups)
         Factors of the samples' weights in the data loss.
-    held_out : array of shape (members, groups)
+    held_out : array of shape (splits, groups)
         Factors of the samples' weights in the held-out loss.
+    split : array of int of shape (members,), optional
+        The split of each member; by default every member has its own, in their order.
     """
 
     group: Array
     train: Array
     held_out: Array
+    split: Array | None = None
 
     def of(self, members: Array) -> Shares:
         """The shares of some of the members."""
-        xp = namespace(self.train)
-        train, held_out = (xp.take(t, members, axis=0) for t in (self.train, self.held_out))
-        return Shares(self.group, train, held_out)
+        split = members
+        if self.split is not None:
+            split = namespace(self.split).take(self.split, members)
+        return Shares(self.group, self.train, self.held_out, split)
 
     def weights(self, rows: slice, w: Array) -> tuple[Array, Array]:
         """The weights of the samples `rows` in both losses, (members, samples), from their own."""
         xp = namespace(self.train)
-        group = self.group[rows]
-        return xp.take(self.train, group, axis=1) * w, xp.take(self.held_out, group, axis=1) * w
+        train, held_out = (
+            xp.take(table, self.group[rows], axis=1) * w for table in (self.train, self.held_out)
+        )
+        if self.split is None:
+            return train, held_out
+        return xp.take(train, self.split, axis=0), xp.take(held_out, self.split, axis=0)

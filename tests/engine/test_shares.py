@@ -25,10 +25,23 @@ def test_some_of_the_members_in_any_order(xp):
     host = shares_of(members=4, samples=9)
     shares = Shares(*map(xp.asarray, (host.group, host.train, host.held_out)))
     w = np.linspace(1, 2, 9)[None]
-    some = shares.of(xp.asarray([3, 0, 1])).weights(slice(2, 8), xp.asarray(w[:, 2:8]))
+    some = shares.of(xp.asarray([3, 0, 1]))
+    fewer = some.of(xp.asarray([2, 0]))
     every = host.weights(slice(2, 8), w[:, 2:8])
-    for found, expected in zip(some, every, strict=True):
-        np.testing.assert_array_equal(to_host(found), expected[[3, 0, 1]])
+    for part, members in ((some, [3, 0, 1]), (fewer, [1, 3])):
+        weights = part.weights(slice(2, 8), xp.asarray(w[:, 2:8]))
+        for found, expected in zip(weights, every, strict=True):
+            np.testing.assert_array_equal(to_host(found), expected[members])
+
+
+def test_members_may_share_a_split(xp):
+    host = shares_of(members=2, samples=9)
+    split = np.array([0, 1, 0, 1, 1])
+    tables = map(xp.asarray, (host.group, host.train, host.held_out, split))
+    w = np.linspace(1, 2, 9)[None]
+    expected = host.weights(slice(9), w)
+    for found, rows in zip(Shares(*tables).weights(slice(9), xp.asarray(w)), expected, strict=True):
+        np.testing.assert_array_equal(to_host(found), rows[split])
 
 
 def test_folds_use_every_sample_on_one_side_of_every_split():
