@@ -114,7 +114,8 @@ class NetworkEstimator(BaseEstimator):
 
         `count` says for how many samples the data stand.
         """
-        if not self._goes_on:
+        went_on = self._goes_on
+        if not went_on:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         groups = checked_groups(groups, data.X)
         n_samples = np.count_nonzero(data.weights)
@@ -126,11 +127,28 @@ class NetworkEstimator(BaseEstimator):
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
         self._train(data, n_samples, self._alphas(splits, n_samples, count), splits, loss)
+        self._warn_of_other_splits(went_on, data.X, splits)
         if splits is not None:
             self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
         if validation is not None:  # the samples of X were all trained on
             for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                 vars(self)[name] = vars(self)[name][: -len(validation.X)]
+
+    def _warn_of_other_splits(self, went_on, X, splits):
+        """Warn where training went on and networks may have known what was held out."""
+        before = getattr(self, "_fingerprint", None)
+        self._forget("_fingerprint")
+        if not self.warm_start or splits is None:
+            return
+        self._fingerprint = splits.fingerprint(X)
+        if went_on and before != self._fingerprint:
+            warnings.warn(
+                "warm_start=True goes on with other samples or other splits than before: networks "
+                "may have been trained on what is now held out, and oof_score_ then flatters. Set "
+                "warm_start=False to start afresh.",
+                UserWarning,
+                stacklevel=USER - 1,
+            )
 
     def _train(self, data, n_samples, alphas, splits, loss):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)

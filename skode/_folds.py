@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral
@@ -80,6 +81,13 @@ class Splits:
     def rows(self, split):
         """The samples that the split holds out."""
         return np.flatnonzero(self.held_out[split, self.group])
+
+    def fingerprint(self, X):
+        """A digest of the samples and of what each of them is for."""
+        digest = hashlib.sha256()
+        for part in (X, self.group, self.train, self.held_out):
+            digest.update(np.ascontiguousarray(part))
+        return digest.hexdigest()
 
     def check(self, weights, codes, classes):
         """Raise unless every split has weight on both sides, and every class in training.

@@ -45,8 +45,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             Groups of samples that have to be on the same side of a split.  "auto" and a number of
             folds keep them together, and a splitter is given them.
         X_val, y_val : array-likes of shapes (n_val, n_features) and like y, default=None
-            Samples to judge by, in place of those that `cv` holds out.  The out-of-fold results are
-            then NaN, and `oof_score_` is that of these samples.
+            Samples to judge by, in place of those that `cv` holds out.  They have to be scaled as X
+            is, which a pipeline does not do.  The out-of-fold results are then NaN, and
+            `oof_score_` is that of these samples.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights.
 
@@ -65,9 +66,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         -----
         ConvergenceWarning
             If half of the networks ended at `max_iter`, or where the objective is steep and yet
-            only tiny steps lower it, or none.
+            only tiny steps lower it, or none, or kept their start as nothing later was better for
+            what is held out.
         UserWarning
-            If training was interrupted with Ctrl-C; the best iterates are kept.
+            If training was interrupted with Ctrl-C; the best iterates are kept.  And where
+            ``warm_start=True`` goes on with other samples or other splits.
         """
         with unchanged_on_error(self), audible(self.verbose):
             X, y = self._validated_pair(X, y, reset=not self._goes_on)
@@ -85,7 +88,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
         goes with it have no part in it, and `n_members` networks are trained; after `fit`, those
-        that it has kept.  The targets are standardised by mean and deviation of the first call.
+        that it has kept.  The learning rate stays `learning_rate_init`.  The targets are
+        standardised by mean and deviation of the first call, which has to be large enough for that.
 
         Parameters
         ----------

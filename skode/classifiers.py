@@ -56,22 +56,22 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
-        the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
-        above 1500 samples for (0.2, 1, 5) / n_samples, above 10 000, or where nothing is held out,
-        for 1 / n_samples, at most 0.01; in `partial_fit` for 1e-4. Sample weights that are whole
-        numbers count as so many samples.
+        the lowest mean held-out loss is taken. "auto" means (0.1, 0.5, 2, 8) / n up to 1500
+        samples, (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means
+        1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
+        or the sum of the sample weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
-        Which samples are held out. Each network is trained on the training side of one split, and
-        what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
-        the networks of all splits are averaged. An int is a number of folds, stratified by class
-        and not shuffled; fewer are made where a class has fewer samples. "auto" means eight
-        shuffled ones, of which splits only as many are made as have 16 000 samples together, but at
-        least three, and above 10 000 samples one. Samples of a class with fewer than three are
-        trained on in every fold of "auto" or an int. With `groups`, see `fit`, the folds keep them
-        together. None: nothing is held out, unless by `early_stopping`.
+        Which samples are held out. Each network is trained on one side of a split. Its loss on the
+        other side, which is held out, decides when it stops, which iterate is kept, and which
+        `alpha` wins; the networks of all splits are averaged. An int is a number of folds,
+        stratified by class and not shuffled; fewer are made where a class has fewer samples. "auto"
+        means eight shuffled ones, of which splits only as many are made as have 16 000 samples
+        together, but at least three, and above 10 000 samples one. Samples of a class with fewer
+        than three are trained on in every fold of "auto" or an int. With `groups`, see `fit`, the
+        folds keep them together. None: nothing is held out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -84,12 +84,14 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
-        Samples per mini-batch of Adam; "auto" means min(500, n_samples). With n_samples, Adam goes
-        by the full gradient.
+        Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
+        to one sample. "auto" means min(500, n_samples), which is for many samples. With n_samples,
+        Adam goes by the full gradient.
     learning_rate_init : float, default=0.005
         Learning rate of Adam in its first epoch.
     learning_rate_decay : float, default=0.2
-        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e).
+        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e); in
+        `partial_fit` it stays learning_rate_init.
     max_iter : int, default=200
         Largest number of iterations; of epochs, with Adam.
     tol : float, default=1e-4
@@ -108,7 +110,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         held-out losses. "balanced" gives every class the same total weight.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
-        splits are then the same again.
+        splits are then the same again, and are meant for the same samples in the same order: on
+        others a network may have been trained on what is now held out. Then there is a warning.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -144,13 +147,18 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         What `decision_function` would say of each sample by the networks that were not trained on
         it; NaN for samples that are never held out.
     oof_score_ : float
-        Accuracy of the same, weighted with `sample_weight`.
+        Accuracy of the same, weighted with `sample_weight`. It is optimistic for few samples, as
+        the held-out folds have also chosen `alpha` and the iterates; and classes of fewer than
+        three samples, which are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
         Objective at the start and after each iteration; NaN after a network has ended.
     n_iter_ : ndarray of shape (n_networks,)
         Iterations of this fit.
+    best_iter_ : ndarray of shape (n_networks,)
+        The iteration that was kept: that of the lowest held-out loss, or where nothing is held out
+        of the lowest objective.
     n_evaluations_ : ndarray of shape (n_networks,)
         Evaluations of the objective on all samples.
     stop_reason_ : ndarray of str of shape (n_networks,)
@@ -281,22 +289,22 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Cross-entropy, or half the squared error of the logistic outputs.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
-        the lowest mean held-out loss is taken. "auto" stands for (0.1, 0.5, 2, 8) / n_samples;
-        above 1500 samples for (0.2, 1, 5) / n_samples, above 10 000, or where nothing is held out,
-        for 1 / n_samples, at most 0.01; in `partial_fit` for 1e-4. Sample weights that are whole
-        numbers count as so many samples.
+        the lowest mean held-out loss is taken. "auto" means (0.1, 0.5, 2, 8) / n up to 1500
+        samples, (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means
+        1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
+        or the sum of the sample weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
-        Which samples are held out. Each network is trained on the training side of one split, and
-        what it is held out decides when it stops, which iterate is kept, and which `alpha` wins;
-        the networks of all splits are averaged. An int is a number of folds, stratified by class
-        and not shuffled; fewer are made where a class has fewer samples. "auto" means eight
-        shuffled ones, of which splits only as many are made as have 16 000 samples together, but at
-        least three, and above 10 000 samples one. Samples of a class with fewer than three are
-        trained on in every fold of "auto" or an int. With `groups`, see `fit`, the folds keep them
-        together. None: nothing is held out, unless by `early_stopping`.
+        Which samples are held out. Each network is trained on one side of a split. Its loss on the
+        other side, which is held out, decides when it stops, which iterate is kept, and which
+        `alpha` wins; the networks of all splits are averaged. An int is a number of folds,
+        stratified by class and not shuffled; fewer are made where a class has fewer samples. "auto"
+        means eight shuffled ones, of which splits only as many are made as have 16 000 samples
+        together, but at least three, and above 10 000 samples one. Samples of a class with fewer
+        than three are trained on in every fold of "auto" or an int. With `groups`, see `fit`, the
+        folds keep them together. None: nothing is held out, unless by `early_stopping`.
     n_members : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -309,12 +317,14 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
-        Samples per mini-batch of Adam; "auto" means min(500, n_samples). With n_samples, Adam goes
-        by the full gradient.
+        Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
+        to one sample. "auto" means min(500, n_samples), which is for many samples. With n_samples,
+        Adam goes by the full gradient.
     learning_rate_init : float, default=0.005
         Learning rate of Adam in its first epoch.
     learning_rate_decay : float, default=0.2
-        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e).
+        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e); in
+        `partial_fit` it stays learning_rate_init.
     max_iter : int, default=200
         Largest number of iterations; of epochs, with Adam.
     tol : float, default=1e-4
@@ -333,7 +343,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         held-out losses. "balanced" gives every class the same total weight.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
-        splits are then the same again.
+        splits are then the same again, and are meant for the same samples in the same order: on
+        others a network may have been trained on what is now held out. Then there is a warning.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -369,13 +380,18 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         What `decision_function` would say of each sample by the networks that were not trained on
         it; NaN for samples that are never held out.
     oof_score_ : float
-        Accuracy of the same, weighted with `sample_weight`.
+        Accuracy of the same, weighted with `sample_weight`. It is optimistic for few samples, as
+        the held-out folds have also chosen `alpha` and the iterates; and classes of fewer than
+        three samples, which are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
         Objective at the start and after each iteration; NaN after a network has ended.
     n_iter_ : ndarray of shape (n_networks,)
         Iterations of this fit.
+    best_iter_ : ndarray of shape (n_networks,)
+        The iteration that was kept: that of the lowest held-out loss, or where nothing is held out
+        of the lowest objective.
     n_evaluations_ : ndarray of shape (n_networks,)
         Evaluations of the objective on all samples.
     stop_reason_ : ndarray of str of shape (n_networks,)

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.model_selection import ShuffleSplit
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _estimator
@@ -135,6 +136,21 @@ def test_a_warm_start_of_folds_goes_on_with_the_same_folds(cls, cv):
     np.testing.assert_allclose(model.validation_curve_[0, :, :, 0], validation, rtol=1e-12)
     assert (model.loss_curve_[:, 0] <= curves[:, 0]).all()
     assert model.loss_curve_[:, 0].mean() < curves[:, 0].mean() - 0.01
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_a_warm_start_with_other_samples_or_splits_warns_of_its_score(cls):
+    X, y = data_for(cls)
+    model = short(cls, warm_start=True, cv="auto", max_iter=5).fit(X, y)
+    model.fit(X, 1 - y if cls not in BOTH else y)  # the same samples, held out by the same networks
+    order = np.random.default_rng(0).permutation(len(X))
+    with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
+        model.fit(X[order], y[order])
+    with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
+        model.set_params(cv=ShuffleSplit(8, random_state=0)).fit(X[order], y[order])
+    model.set_params(cv=None, n_members=8).fit(X, y)  # nothing is held out, nothing flattered
+    with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
+        model.set_params(cv="auto", n_members=1).fit(X, y)
 
 
 def test_a_warm_start_with_other_penalties_and_steps():
