@@ -1,6 +1,6 @@
 """What the comparisons of estimators share: cross-validation, timing, tables and JSON.
 
-Used by tabular.py and regression.py, not run itself.
+Used by tabular.py, regression.py, generated.py and large.py, not run itself.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import sklearn
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, log_loss
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
@@ -134,6 +135,27 @@ def measure_fold(models, data, fold, seed, score):
                 }
             )
     return results
+
+
+class Measured(NamedTuple):
+    """What a classifier reaches on fresh samples, and what its fit takes."""
+
+    accuracy: float
+    log_loss: float
+    fit_seconds: float
+    n_iter: int
+
+
+def measure_fresh(model, X, y, X_test, y_test):
+    """Fit a classifier of the classes 0, 1, …, with one BLAS thread, and judge it."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        start = time.perf_counter()
+        model.fit(X, y)
+        seconds = time.perf_counter() - start
+        proba = model.predict_proba(X_test)
+    accuracy = accuracy_score(y_test, proba.argmax(1))
+    return Measured(accuracy, log_loss(y_test, proba), seconds, int(np.max(model.n_iter_)))
 
 
 def measure_set(models, data, splitter, score, repeats, jobs):

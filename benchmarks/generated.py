@@ -11,16 +11,12 @@ California, Berkeley, 1996), appendix.
 """
 
 import argparse
-import time
-import warnings
 
 import numpy as np
+from comparison import measure_fresh
 from sklearn.datasets import make_classification
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score, log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from skode import FeedForwardClassifier, ODENetClassifier
 
@@ -72,17 +68,6 @@ MODELS = {
 }
 
 
-def measured(model, X, y, X_test, y_test):
-    """Accuracy, log-loss and fit time."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        start = time.perf_counter()
-        model.fit(X, y)
-        seconds = time.perf_counter() - start
-        proba = model.predict_proba(X_test)
-    return accuracy_score(y_test, proba.argmax(1)), log_loss(y_test, proba), seconds
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -94,7 +79,7 @@ def main():
         X, y = make(m + FRESH)
         X = StandardScaler().fit(X[:m]).transform(X)
         for name, model in MODELS.items():
-            accuracy, loss, seconds = measured(model, X[:m], y[:m], X[m:], y[m:])
+            accuracy, loss, seconds, _ = measure_fresh(model, X[:m], y[:m], X[m:], y[m:])
             print(f"{problem:14} {name:12} {accuracy:9.4f} {loss:9.4f} {seconds:7.1f}", flush=True)
 
 

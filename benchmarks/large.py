@@ -8,34 +8,18 @@ one BLAS thread; reported are means over the seeds, and the iterations of each.
 """
 
 import argparse
-import time
-import warnings
 
 import numpy as np
+from comparison import measure_fresh
 from sklearn.base import clone
 from sklearn.datasets import make_classification
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from skode import FeedForwardClassifier, ODENetClassifier
 
 FRESH = 50_000
-
-
-def measured(model, X, y, X_test, y_test):
-    """Accuracy, log-loss, fit time and number of iterations."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        start = time.perf_counter()
-        model.fit(X, y)
-        seconds = time.perf_counter() - start
-        proba = model.predict_proba(X_test)
-    n_iter = np.max(model.n_iter_)
-    return accuracy_score(y_test, proba.argmax(1)), log_loss(y_test, proba), seconds, n_iter
 
 
 def main():
@@ -66,7 +50,7 @@ def main():
     for seed in range(args.repeats):
         for name, model in models.items():
             model = clone(model).set_params(random_state=seed)
-            found[name].append(measured(model, X, y, X_test, y_test))
+            found[name].append(measure_fresh(model, X, y, X_test, y_test))
     print(f"{args.samples} samples{'':12} {'accuracy':>9} {'log-loss':>9} {'fit/s':>7}  iterations")
     for name, results in found.items():
         accuracy, loss, seconds, _ = np.mean(results, axis=0)
