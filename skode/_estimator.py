@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -15,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._folds import MANY, choose_splits, validation_split
 from ._inputs import checked_groups, checked_weights, validation_data
 from ._verbose import iteration_reporter, report_end
+from ._warnings import warn_of_other_splits, warn_unless_converged
 from .engine.adam import Adam, Schedule
 from .engine.arrays import quiet
 from .engine.constraints import simplex_steps, unconstrained
@@ -25,11 +24,9 @@ from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
 from .engine.racing import Race
-from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED, Record, Stopping
+from .engine.record import Record, Stopping
 from .engine.start import random_start
 from .engine.training import SOLVERS, train
-
-USER = 6  # frames from a warning up to the call of fit: _warn…, _train, _fit, fit, its decorator
 
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
 # worth less the more data there are.  The last is also that where no samples are held out, and then
@@ -127,28 +124,17 @@ class NetworkEstimator(BaseEstimator):
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
         self._train(data, n_samples, self._alphas(splits, n_samples, count), splits, loss)
-        self._warn_of_other_splits(went_on, data.X, splits)
+        before = getattr(self, "_fingerprint", None)
+        self._forget("_fingerprint")
+        if splits is not None and self.warm_start:
+            self._fingerprint = splits.fingerprint(data.X)
+            if went_on and before != self._fingerprint:
+                warn_of_other_splits()
         if splits is not None:
             self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
         if validation is not None:  # the samples of X were all trained on
             for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                 vars(self)[name] = vars(self)[name][: -len(validation.X)]
-
-    def _warn_of_other_splits(self, went_on, X, splits):
-        """Warn where training went on and networks may have known what was held out."""
-        before = getattr(self, "_fingerprint", None)
-        self._forget("_fingerprint")
-        if not self.warm_start or splits is None:
-            return
-        self._fingerprint = splits.fingerprint(X)
-        if went_on and before != self._fingerprint:
-            warnings.warn(
-                "warm_start=True goes on with other samples or other splits than before: networks "
-                "may have been trained on what is now held out, and oof_score_ then flatters. Set "
-                "warm_start=False to start afresh.",
-                UserWarning,
-                stacklevel=USER - 1,
-            )
 
     def _train(self, data, n_samples, alphas, splits, loss):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
@@ -168,7 +154,7 @@ class NetworkEstimator(BaseEstimator):
         )
         report_end(self, training)
         self._keep(layout, training, self._choose(training, alphas, shape, splits), loss)
-        self._warn_unless_converged(solver)
+        warn_unless_converged(self, solver)
 
     def _continue(self, data, loss):
         """One more epoch of Adam on these samples alone."""
@@ -381,45 +367,6 @@ class NetworkEstimator(BaseEstimator):
         for name, part in layout.views(flat)._asdict().items():
             if part is not None:
                 setattr(self, f"{name}_", np.ascontiguousarray(part))
-
-    def _warn_unless_converged(self, solver):
-        """Warn of reasons to worry that half of the members or more share."""
-
-        def common(mask):
-            return 2 * np.sum(mask) >= len(mask)
-
-        if np.any(self.stop_reason_ == INTERRUPTED):
-            warnings.warn(
-                "Training interrupted: the best iterate so far is kept.",
-                UserWarning,
-                stacklevel=USER,
-            )
-            return
-        if hasattr(self, "validation_loss_") and common(self.best_iter_ == 0):
-            warnings.warn(
-                "The held-out loss was lowest before training: nothing that was learned serves for "
-                "the samples that are held out. Is X_val scaled as X is?",
-                ConvergenceWarning,
-                stacklevel=USER,
-            )
-        if common(self.stop_reason_ == MAX_ITER):
-            warnings.warn(
-                f"Training ended at max_iter={self.max_iter} before the objective settled "
-                f"(tol={self.tol}). Increase max_iter or tol, or scale the data.",
-                ConvergenceWarning,
-                stacklevel=USER,
-            )
-        for reason in (SLOW, STALLED):
-            if common(self.stop_reason_ == reason):
-                least = self.n_iter_[self.stop_reason_ == reason].min()
-                warnings.warn(
-                    f"Training ended after {least} iterations ({reason}): "
-                    "the objective is steep and yet only tiny steps lower it. Scale X, for example "
-                    "with StandardScaler, or take a smaller h, or a smooth activation"
-                    f"{self._more_advice(solver)}.",
-                    ConvergenceWarning,
-                    stacklevel=USER,
-                )
 
     def _more_advice(self, solver):
         """What else may be tried where training has ended early."""

@@ -1,0 +1,57 @@
+"""What `fit` warns of."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED
+
+USER = 5  # the frame of the call of fit: warn_of_other_splits, _fit, fit, its decorator, the user
+
+
+def warn_of_other_splits():
+    """Networks that training went on with may have known what was held out."""
+    warnings.warn(
+        "warm_start=True goes on with other samples or other splits than before: networks may have "
+        "been trained on what is now held out, and oof_score_ then flatters. Set warm_start=False "
+        "to start afresh.",
+        UserWarning,
+        stacklevel=USER,
+    )
+
+
+def warn_unless_converged(estimator, solver):
+    """Reasons to worry that half of the networks or more share."""
+
+    def common(mask):
+        return 2 * np.sum(mask) >= len(mask)
+
+    def warn(message, category=ConvergenceWarning):
+        # Two frames more: this one, and _train.
+        warnings.warn(message, category, stacklevel=USER + 2)
+
+    reasons = estimator.stop_reason_
+    if np.any(reasons == INTERRUPTED):
+        warn("Training interrupted: the best iterate so far is kept.", UserWarning)
+        return
+    if hasattr(estimator, "validation_loss_") and common(estimator.best_iter_ == 0):
+        warn(
+            "The held-out loss was lowest before training: nothing that was learned serves for the "
+            "samples that are held out. Is X_val scaled as X is?"
+        )
+    if common(reasons == MAX_ITER):
+        warn(
+            f"Training ended at max_iter={estimator.max_iter} before the objective settled "
+            f"(tol={estimator.tol}). Increase max_iter or tol, or scale the data."
+        )
+    for reason in (SLOW, STALLED):
+        if common(reasons == reason):
+            least = estimator.n_iter_[reasons == reason].min()
+            warn(
+                f"Training ended after {least} iterations ({reason}): the objective is steep and "
+                "yet only tiny steps lower it. Scale X, for example with StandardScaler, or take a "
+                f"smaller h, or a smooth activation{estimator._more_advice(solver)}."
+            )
