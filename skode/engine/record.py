@@ -150,7 +150,7 @@ class Record:
         u = xp.where(mask, u, self.u)
         if g is not None and self.g is not None:
             g = xp.where(mask, g, self.g)
-        with quiet():
+        with quiet():  # from one infinite loss to the next is no reason to end, hence not `>`
             gained = ~(self.gain - held_out <= tol)
         self.gain_iter = host.where(gained, n_iter, self.gain_iter)
         self.gain = host.where(gained, held_out, self.gain)
