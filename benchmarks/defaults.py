@@ -64,6 +64,8 @@ CHANGES = {
     "n_iter_no_change=30": {"n_iter_no_change": 30},
     "tol=1e-3": {"tol": 1e-3},
     "start 1": {"START": 1.0},
+    "start 1, h=1": {"START": 1.0, "h": 1.0},
+    "start 2, h=1": {"START": 2.0, "h": 1.0},
     "start 0.25": {"START": 0.25},
     "no folds": {"cv": None},
 }
