@@ -144,7 +144,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                     "seen."
                 )
             if classes is not None:
-                classes = unique_labels(classes)
+                classes = unique_labels(column_or_1d(classes))
                 if not first and not np.array_equal(classes, self.classes_):
                     raise ValueError(
                         f"classes={classes} are not those of the first call of partial_fit or of "

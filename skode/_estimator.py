@@ -115,7 +115,7 @@ class NetworkEstimator(BaseEstimator):
         if not went_on:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         groups = checked_groups(groups, data.X)
-        n_samples = np.count_nonzero(data.weights)
+        n_rows, n_samples = len(data.X), np.count_nonzero(data.weights)
         if validation is not None:
             splits = validation_split(len(data.X), len(validation.X))
             data = data + validation
@@ -123,22 +123,26 @@ class NetworkEstimator(BaseEstimator):
             splits = choose_splits(self, data, groups, self._seed)
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
-        self._train(data, n_samples, self._alphas(splits, n_samples, count), splits, loss)
+        alphas = self._alphas(splits, n_samples, count)
+        schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
+        self._train(data, n_samples, schedule, alphas, splits, loss)
         before = getattr(self, "_fingerprint", None)
         self._forget("_fingerprint")
-        if splits is not None and self.warm_start:
-            self._fingerprint = splits.fingerprint(data.X)
-            if went_on and before != self._fingerprint:
-                warn_of_other_splits()
         if splits is not None:
-            self._keep_out_of_fold(self._out_of_fold_outputs(splits, data.X), data)
+            fingerprint = splits.fingerprint(data.X)
+            if went_on and before != fingerprint:
+                warn_of_other_splits()
+            else:  # after a warning there is one each time, until a fit starts afresh
+                self._fingerprint = fingerprint
+            self._keep_out_of_fold(self._out_of_fold_outputs(splits, data), data)
         if validation is not None:  # the samples of X were all trained on
             for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                 vars(self)[name] = vars(self)[name][: -len(validation.X)]
 
-    def _train(self, data, n_samples, alphas, splits, loss):
+    def _train(self, data, n_samples, schedule, alphas, splits, loss):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
-        layout = self._layout(data, n_samples, self._goes_on)
+        went_on = self._goes_on
+        layout = self._layout(data, n_samples, went_on)
         objective = self._objective(layout, data, alphas, shape, splits, loss)
         solver = self._solver(n_samples)
         training = train(
@@ -146,7 +150,7 @@ class NetworkEstimator(BaseEstimator):
             _cast(self._start(layout, shape), data.X.dtype),
             solver,
             line_search=self.line_search,
-            schedule=self._schedule(n_samples) if "adam" in solver else None,
+            schedule=schedule,
             project=self._constraint(layout, objective.network),
             stopping=self._stopping(solver),
             race=_race(shape),
@@ -154,16 +158,16 @@ class NetworkEstimator(BaseEstimator):
         )
         report_end(self, training)
         self._keep(layout, training, self._choose(training, alphas, shape, splits), loss)
-        warn_unless_converged(self, solver)
+        warn_unless_converged(self, solver, training, went_on)
 
     def _continue(self, data, loss):
         """One more epoch of Adam on these samples alone."""
-        self._forget(*HELD_OUT_RESULTS)
+        self._forget(*HELD_OUT_RESULTS, "_fingerprint")
         first, n_samples = not hasattr(self, "K_"), len(data.X)
         if first:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         if first or isinstance(self.alpha, Real):
-            self.alpha_ = self._alphas(None, MANY, MANY)[0]
+            self.alpha_ = float(self._alphas(None, MANY, MANY)[0])
         layout = self._layout(data, n_samples, goes_on=not first)
         n_networks = self.n_members if first else len(self.K_)
         if first:
@@ -231,7 +235,7 @@ class NetworkEstimator(BaseEstimator):
         if splits is None and len(alphas) > 1:
             raise ValueError(
                 f"alpha={self.alpha!r} is a choice, but no samples are held out to choose by. "
-                "Give one number, or a cv, or early_stopping=True, or X_val and y_val."
+                "Give one number, or, to fit, a cv, or early_stopping=True, or X_val and y_val."
             )
         return alphas.tolist()
 
@@ -279,16 +283,18 @@ class NetworkEstimator(BaseEstimator):
     def _batch(self, n_samples):
         return min(BATCH, n_samples) if self.batch_size == "auto" else self.batch_size
 
-    def _schedule(self, n_samples):
-        """How Adam goes in `fit`."""
+    def _schedule(self, n_rows, n_samples):
+        """How Adam goes in `fit`; of the rows so many have a weight."""
         batch = self._batch(n_samples)
-        if batch > n_samples:
+        if batch > n_rows:
             raise ValueError(
-                f"batch_size={batch} is more than the number of samples, {n_samples}. "
+                f"batch_size={batch} is more than the number of samples, {n_rows}. "
                 "Take at most as many, or 'auto'."
             )
         rng = np.random.RandomState([self._seed, 0])
-        return Schedule(batch, self.learning_rate_init, self.learning_rate_decay, rng)
+        return Schedule(
+            min(batch, n_samples), self.learning_rate_init, self.learning_rate_decay, rng
+        )
 
     def _stream_schedule(self, n_samples, epochs):
         """How Adam goes in `partial_fit`, after so many epochs of earlier calls.
@@ -408,12 +414,16 @@ class NetworkEstimator(BaseEstimator):
             )
         return found
 
-    def _out_of_fold_outputs(self, splits, X):
-        """Split by split, the held-out samples and what the split's members say of them."""
+    def _out_of_fold_outputs(self, splits, data):
+        """Split by split, the held-out samples and what the split's members say of them.
+
+        Those without weight are left out, as their features may be anything.
+        """
         for s in range(len(splits)):
             rows = splits.rows(s)
+            rows = rows[data.given_weights[rows] > 0]
             members = slice(s * self.n_members, (s + 1) * self.n_members)
-            yield rows, self._mean_outputs(self._controls(members), X[rows])
+            yield rows, self._mean_outputs(self._controls(members), data.X[rows])
 
 
 def _cast(array, dtype):

@@ -18,6 +18,7 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
+from .engine.arrays import quiet
 from .engine.shares import Shares
 
 __all__ = ["Splits", "choose_splits", "validation_split"]
@@ -119,7 +120,16 @@ class Splits:
         tables = []
         for table in (self.train, self.held_out):
             of_group = np.bincount(self.group, weights, table.shape[1])
-            tables.append((table / (table @ of_group)[:, None]).astype(dtype))
+            with quiet():
+                table = (table / (table @ of_group)[:, None]).astype(dtype)
+                of_group = np.bincount(self.group, weights.astype(dtype), table.shape[1])
+                total = table @ of_group
+            if not np.allclose(total, 1.0, rtol=1e-2):
+                raise ValueError(
+                    f"sample_weight spans too many orders of magnitude for X in {dtype}: a side of "
+                    "a split of cv loses its weight. Leave out what hardly counts, or take float64."
+                )
+            tables.append(table)
         split = np.tile(np.repeat(np.arange(len(self)), n_members), n_alphas)
         return Shares(self.group, *tables, split)
 
@@ -159,9 +169,7 @@ def choose_splits(estimator, data, groups, seed):
     used = np.flatnonzero(data.weights > 0)  # so that a weight of 0 is like leaving a sample out
     rare = np.zeros(len(used), dtype=bool)
     if codes is not None:
-        rare = np.bincount(codes[used])[codes[used]] < FEWEST_OF_A_CLASS
-        if groups is not None:  # those that belong to them stay with them
-            rare = np.isin(groups[used], groups[used[rare]])
+        rare = _rare(codes[used], groups if groups is None else groups[used])
     always, others = used[rare], used[~rare]
     codes, groups = (part if part is None else part[others] for part in (codes, groups))
     splitter = _splitter(estimator, len(others), codes, groups, seed)
@@ -173,6 +181,21 @@ def choose_splits(estimator, data, groups, seed):
     return Splits.from_indices(
         [(np.append(others[train], always), others[test]) for train, test in splits], n_samples
     )
+
+
+def _rare(codes, groups):
+    """The samples of classes that are too rare to hold some out, and their groups, as a mask.
+
+    Groups that are taken out may make other classes rare.
+    """
+    rare = np.zeros(len(codes), dtype=bool)
+    while True:
+        more = np.bincount(codes, ~rare)[codes] < FEWEST_OF_A_CLASS
+        if groups is not None:
+            more = np.isin(groups, groups[more])
+        if np.array_equal(more, rare) or groups is None:
+            return more
+        rare = more
 
 
 def _splitter(estimator, m, codes, groups, seed):

@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_array
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, column_or_1d
 
@@ -88,7 +89,7 @@ def checked_groups(groups, X):
         return None
     groups = column_or_1d(groups)
     check_consistent_length(X, groups)
-    if any(group is None or group != group for group in groups.tolist()):
+    if any(group is None or is_pandas_na(group) or group != group for group in groups.tolist()):
         raise ValueError("groups must name the group of every sample; some are None or NaN.")
     return groups
 

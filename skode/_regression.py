@@ -151,7 +151,13 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         self._centre = np.where(constant, used[0], mean)
 
     def _data(self, X, y, weights):
-        targets = self._standardised(y).astype(X.dtype)
+        with quiet():
+            targets = self._standardised(y).astype(X.dtype)
+        if not np.isfinite(targets[weights > 0]).all():
+            raise ValueError(
+                f"Some targets are so many standard deviations from the mean that {X.dtype} cannot "
+                "hold them."
+            )
         return Data(X, y, targets, weights, weights)
 
     def _checked_validation_targets(self, y_val):
@@ -173,7 +179,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             raise ValueError(
                 f"y has the shape {y.shape}, but in fit it had {self.n_outputs_} target(s)."
             )
-        return self._standardised(y)
+        with quiet():
+            return self._standardised(y)
 
     def predict(self, X):
         """The targets, averaged over the networks.

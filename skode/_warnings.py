@@ -23,8 +23,8 @@ def warn_of_other_splits():
     )
 
 
-def warn_unless_converged(estimator, solver):
-    """Reasons to worry that half of the networks or more share."""
+def warn_unless_converged(estimator, solver, training, went_on):
+    """An interruption, and reasons to worry that half of the networks kept or more share."""
 
     def common(mask):
         return 2 * np.sum(mask) >= len(mask)
@@ -34,10 +34,11 @@ def warn_unless_converged(estimator, solver):
         warnings.warn(message, category, stacklevel=USER + 2)
 
     reasons = estimator.stop_reason_
-    if np.any(reasons == INTERRUPTED):
+    if np.any(training.reason == INTERRUPTED):  # be it of candidates that are not kept
         warn("Training interrupted: the best iterate so far is kept.", UserWarning)
         return
-    if hasattr(estimator, "validation_loss_") and common(estimator.best_iter_ == 0):
+    judged = hasattr(estimator, "validation_loss_")
+    if judged and not went_on and common(estimator.best_iter_ == 0):
         warn(
             "The held-out loss was lowest before training: nothing that was learned serves for the "
             "samples that are held out. Is X_val scaled as X is?"

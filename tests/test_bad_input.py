@@ -341,6 +341,7 @@ def test_weights_that_leave_a_class_out_of_training():
         (np.arange(59), "inconsistent numbers of samples"),
         (np.where(np.arange(60) < 7, np.nan, 1.0), "some are None or NaN"),
         (np.array(["a"] * 59 + [None], dtype=object), "some are None or NaN"),
+        (pd.Series(["a"] * 59 + [pd.NA], dtype="string"), "some are None or NaN"),
     ],
 )
 def test_bad_groups(cv, groups, message):
@@ -424,6 +425,18 @@ def test_parameters_beyond_single_precision(parameters):
         bad.fit(X_GOOD.astype(np.float32), Y_GOOD)
 
 
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_targets_beyond_single_precision(cls):
+    X, y = X_GOOD.astype(np.float32), Y_GOOD + np.linspace(0, 1, 60)
+    far = np.r_[1e300, y[1:]]
+    message = "standard deviations from the mean .* float32"
+    refuses_part(stream(cls).partial_fit(X, y), message, X, far)
+    with pytest.raises(ValueError, match=message):
+        short(cls).fit(X, y, X_val=X, y_val=far)
+    weights = np.r_[0.0, np.ones(59)]
+    short(cls, max_iter=5).fit(X, far, weights)  # what has no weight may be anything
+
+
 def test_a_batch_size_is_the_concern_of_adam_alone():
     large = {"batch_size": 61, "max_iter": 2}
     short(ODENetClassifier, solver="lbfgs", **large).fit(X_GOOD, Y_GOOD)
@@ -466,6 +479,7 @@ def test_bad_classes_of_a_stream(cls):
     refuses_part(stream(cls), "classes must be given in the first call", X_GOOD, Y_GOOD)
     refuses_part(stream(cls), "at least two classes.*got", X_GOOD, Y_GOOD * 0, [0])
     refuses_part(stream(cls), "Unknown label type", X_GOOD, Y_GOOD, [0, 1, 0.5])
+    refuses_part(stream(cls), r"shape \(1, 2\)", X_GOOD, Y_GOOD, [[0, 1]])
     message = r"labels .* not among the classes \[0 2\]: 1\."
     refuses_part(stream(cls), message, X_GOOD, Y_GOOD, [0, 2])
     model = stream(cls).partial_fit(X_GOOD, Y_GOOD, [0, 1])

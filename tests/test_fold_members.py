@@ -392,6 +392,9 @@ def test_codes_of_missing_values_in_samples_without_weight_do_no_harm():
     weights = np.r_[np.zeros(3), np.ones(57)]
     bad = X.copy()
     bad[:3] = 1e300
-    one = short(ODENetRegressor, cv=3, solver="lbfgs").fit(bad, y, weights)
-    same = short(ODENetRegressor, cv=3, solver="lbfgs").fit(X, y, weights)
-    np.testing.assert_array_equal(one.K_, same.K_)
+    for cv in (3, KFold(3)):
+        one = short(ODENetRegressor, cv=cv, solver="lbfgs").fit(bad, y, weights)
+        same = short(ODENetRegressor, cv=cv, solver="lbfgs").fit(X, y, weights)
+        np.testing.assert_array_equal(one.K_, same.K_)
+        np.testing.assert_array_equal(one.oof_prediction_, same.oof_prediction_)
+        assert np.isnan(one.oof_prediction_[:3]).all()

@@ -400,3 +400,22 @@ def test_the_group_of_a_rare_class_is_not_torn_apart(cv):
     assert (trained[:, groups == 2] == 1).all()
     assert (held_out[:, groups == 2] == 0).all()
     np.testing.assert_array_equal(held_out[:, groups != 2].max(0), 1)
+
+
+def test_groups_that_are_taken_out_may_make_other_classes_rare():
+    # Class 3 takes a group with it, and with that two of the three samples of class 2.
+    codes = np.array([0] * 40 + [1] * 40 + [2] * 3 + [3])
+    groups = np.r_[np.arange(80) // 4, 50, 50, 51, 50]
+    splits = chosen("auto", codes, groups=groups)
+    trained, held_out = counts(splits)
+    assert (trained[:, 80:] == 1).all()
+    assert (held_out[:, 80:] == 0).all()
+    np.testing.assert_array_equal(held_out[:, :80].max(0), 1)
+
+
+def test_weights_that_single_precision_cannot_hold_side_by_side():
+    splits = Splits.from_indices([(np.arange(6), np.arange(6, 12))], 12)
+    weights = np.r_[np.full(6, 1e-45), np.ones(6)]
+    splits.shares(weights, np.float64, 1, 1)
+    with pytest.raises(ValueError, match=r"sample_weight spans too many orders .* float32"):
+        splits.shares(weights, np.dtype(np.float32), 1, 1)

@@ -148,9 +148,39 @@ def test_a_warm_start_with_other_samples_or_splits_warns_of_its_score(cls):
         model.fit(X[order], y[order])
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
         model.set_params(cv=ShuffleSplit(8, random_state=0)).fit(X[order], y[order])
+    with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
+        model.fit(X[order], y[order])  # what networks have seen they do not forget
     model.set_params(cv=None, n_members=8).fit(X, y)  # nothing is held out, nothing flattered
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
         model.set_params(cv="auto", n_members=1).fit(X, y)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_a_warm_start_after_a_stream_warns_of_its_score(cls):
+    X, y = data_for(cls)
+    options = {"early_stopping": True, "batch_size": 20, "max_iter": 5}
+    model = stream(cls, **options).fit(X, y).set_params(warm_start=True)
+    model.fit(X, y)  # the same samples and splits, although nobody had said that it would go on
+    model.partial_fit(X, y)
+    with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
+        model.fit(X, y)
+
+
+def test_a_warm_start_that_has_converged_is_no_reason_to_worry():
+    X, y = blobs(2)
+    model = short(ODENetClassifier, warm_start=True, cv=3, solver="lbfgs", max_iter=200, tol=1e-3)
+    model.fit(X, y).fit(X, y)
+    assert (model.best_iter_ == 0).any()
+
+
+def test_a_batch_may_be_all_rows_although_some_have_no_weight():
+    X, y = blobs(2)
+    weights = np.r_[np.zeros(5), np.ones(55)]
+    one, two = (
+        stream(ODENetClassifier, batch_size=size, max_iter=5).fit(X, y, weights)
+        for size in (60, 55)
+    )
+    assert_same(one, two, rtol=0, atol=0)
 
 
 def test_a_warm_start_with_other_penalties_and_steps():

@@ -10,7 +10,7 @@ from skode._warnings import warn_unless_converged
 from skode.engine.record import CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED
 
 
-def warn_of(reasons, best_iter=5, **held_out):
+def warn_of(reasons, best_iter=5, others=(), went_on=False, **held_out):
     estimator = SimpleNamespace(
         stop_reason_=np.array(reasons),
         best_iter_=np.broadcast_to(best_iter, len(reasons)),
@@ -20,7 +20,8 @@ def warn_of(reasons, best_iter=5, **held_out):
         _more_advice=lambda solver: f", or another {solver}",
         **held_out,
     )
-    warn_unless_converged(estimator, "solver")
+    training = SimpleNamespace(reason=np.array([*reasons, *others]))
+    warn_unless_converged(estimator, "solver", training, went_on)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,12 @@ def test_starts_that_are_kept_are_warned_of_where_samples_are_held_out():
         warn_of([EARLY] * 4, **kept)
     warn_of([EARLY] * 4, **{**kept, "best_iter": [0, 3, 1, 4]})
     warn_of([CONVERGED] * 4, best_iter=0)  # an objective that is lowest at the start
+    warn_of([EARLY] * 4, went_on=True, **kept)  # after a fit that had converged
 
 
 def test_an_interruption_is_all_that_is_said():
     with pytest.warns(UserWarning, match="interrupted") as caught:
         warn_of([MAX_ITER, MAX_ITER, INTERRUPTED], best_iter=0, validation_loss_=0.7)
     assert len(caught) == 1
+    with pytest.warns(UserWarning, match="interrupted"):  # before the race had an end
+        warn_of([EARLY, EARLY], others=[INTERRUPTED, INTERRUPTED])

@@ -107,6 +107,7 @@ class Objective:
         """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         xp = namespace(self.alpha)
         part = copy.copy(self)  # which shares the work arrays
+        vars(part).pop("trained_rows", None)
         part.X, part.targets = (xp.take(a, rows, axis=0) for a in (self.X, self.targets))
         part.weights = xp.take(self.weights, rows) * (self.trained_rows.shape[0] / rows.shape[0])
         if self.shares is not None:

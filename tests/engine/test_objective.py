@@ -243,6 +243,13 @@ def test_overflow_is_a_value_and_not_a_warning():
     assert not np.isfinite(J).any()
 
 
+def test_a_part_knows_its_own_trained_samples():
+    layout, _, *data, alpha = problem("softmax", "learned")
+    objective = Objective(HEUN, layout, LOSSES["softmax"], *data, alpha)
+    assert len(objective.trained_rows) == 7
+    np.testing.assert_array_equal(objective.sample(np.array([5, 2, 6])).trained_rows, [0, 1, 2])
+
+
 @pytest.mark.parametrize("lifted", [False, True])
 def test_samples_without_weight_need_not_be_finite(lifted):
     layout, flat, X, targets, weights, alpha = problem("squared", "learned", lifted=lifted)
