@@ -126,18 +126,22 @@ class NetworkEstimator(BaseEstimator):
         alphas = self._alphas(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
         self._train(data, n_samples, schedule, alphas, splits, loss)
-        before = getattr(self, "_fingerprint", None)
-        self._forget("_fingerprint")
-        if splits is not None:
-            fingerprint = splits.fingerprint(data.X)
-            if went_on and before != fingerprint:
-                warn_of_other_splits()
-            else:  # after a warning there is one each time, until a fit starts afresh
-                self._fingerprint = fingerprint
-            self._keep_out_of_fold(self._out_of_fold_outputs(splits, data), data)
+        if splits is None:
+            self._forget("_fingerprint")
+            return
+        self._watch(went_on, splits.fingerprint(data.X))
+        self._keep_out_of_fold(self._out_of_fold_outputs(splits, data), data)
         if validation is not None:  # the samples of X were all trained on
             for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                 vars(self)[name] = vars(self)[name][: -len(validation.X)]
+
+    def _watch(self, went_on, fingerprint):
+        """Warn where networks may know what is held out, each time until a fit starts afresh."""
+        known = not went_on or fingerprint == getattr(self, "_fingerprint", None)
+        self._fingerprint = fingerprint
+        if not known:
+            self._forget("_fingerprint")
+            warn_of_other_splits()
 
     def _train(self, data, n_samples, schedule, alphas, splits, loss):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)

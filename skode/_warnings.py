@@ -9,7 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED
 
-USER = 5  # the frame of the call of fit: warn_of_other_splits, _fit, fit, its decorator, the user
+# The frame of the call of fit, after warn_of_other_splits, _watch, _fit, fit and its decorator.
+USER = 6
 
 
 def warn_of_other_splits():
@@ -30,8 +31,8 @@ def warn_unless_converged(estimator, solver, training, went_on):
         return 2 * np.sum(mask) >= len(mask)
 
     def warn(message, category=ConvergenceWarning):
-        # Two frames more: this one, and _train.
-        warnings.warn(message, category, stacklevel=USER + 2)
+        # One frame more: this one, warn_unless_converged, _train and so on.
+        warnings.warn(message, category, stacklevel=USER + 1)
 
     reasons = estimator.stop_reason_
     if np.any(training.reason == INTERRUPTED):  # be it of candidates that are not kept

@@ -144,8 +144,9 @@ def test_a_warm_start_with_other_samples_or_splits_warns_of_its_score(cls):
     model = short(cls, warm_start=True, cv="auto", max_iter=5).fit(X, y)
     model.fit(X, 1 - y if cls not in BOTH else y)  # the same samples, held out by the same networks
     order = np.random.default_rng(0).permutation(len(X))
-    with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
+    with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_") as caught:
         model.fit(X[order], y[order])
+    assert caught[0].filename == __file__  # the warning points at the user's line
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
         model.set_params(cv=ShuffleSplit(8, random_state=0)).fit(X[order], y[order])
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
