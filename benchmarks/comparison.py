@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import joblib
@@ -192,8 +193,12 @@ def print_sets(table, sets, models, metric):
         print(f"{name:<16}" + "".join(shown(value, 13, metric.digits) for value in row))
 
 
-def print_summary(tables, models, metrics):
-    """Means over the sets, mean rank and differences by the first metric, one row per model."""
+def summary(tables, models, metrics):
+    """By model: means over the sets, mean rank, and the difference by the first metric.
+
+    The difference is that to the network, or to the first model, with its standard error over the
+    sets.
+    """
     best = tables[0]
     n_sets = len(best)
     # Rounded, so that equal means that differ in the last bit share their rank.
@@ -203,17 +208,36 @@ def print_summary(tables, models, metrics):
     error = np.full(len(models), np.nan)
     if n_sets > 1:
         error = difference.std(axis=0, ddof=1) / n_sets**0.5
-    difference = difference.mean(axis=0)
+    return {
+        model: {
+            **{m.key: t[:, j].mean() * m.unit for t, m in zip(tables, metrics, strict=True)},
+            "rank": ranks[j],
+            "difference": difference[:, j].mean() * metrics[0].unit,
+            "standard_error": error[j] * metrics[0].unit,
+            "difference_to": models[reference],
+        }
+        for j, model in enumerate(models)
+    }
 
-    digits = metrics[0].digits
-    title = f"{metrics[0].title} less {models[reference]}'s"
+
+def print_summary(rows, n_sets, metrics):
+    """One row per model."""
+    first = metrics[0]
+    reference = next(iter(rows.values()))["difference_to"]
     print(f"\nmeans over {n_sets} sets; ± is the standard error over the sets")
-    print(f"{'':<16}" + "".join(f"{m.title:>13}" for m in metrics) + f"{'rank':>7}   {title}")
-    for j, model in enumerate(models):
-        row = [shown(t[:, j].mean(), 13, m.digits) for t, m in zip(tables, metrics, strict=True)]
-        line = f"{model:<16}" + "".join(row) + f"{ranks[j]:7.2f}"
-        if j != reference:
-            line += f"   {shown(difference[j], 8, digits, '+')} ± {shown(error[j], 1, digits)}"
+    print(
+        f"{'':<16}"
+        + "".join(f"{m.title:>13}" for m in metrics)
+        + f"{'rank':>7}   {first.title} less {reference}'s"
+    )
+    for model, row in rows.items():
+        line = f"{model:<16}" + "".join(shown(row[m.key] / m.unit, 13, m.digits) for m in metrics)
+        line += f"{row['rank']:7.2f}"
+        if model != reference:
+            difference, error = (row[key] / first.unit for key in ("difference", "standard_error"))
+            line += (
+                f"   {shown(difference, 8, first.digits, '+')} ± {shown(error, 1, first.digits)}"
+            )
         print(line)
 
 
@@ -263,11 +287,17 @@ def compare(args, loaders, factories, splitter, score, metrics):
         report["results"] += [{"set": name, **result} for result in results]
         print(f"{name}: {data.about}; {seconds:.0f} s", flush=True)
         if args.json:  # now, so that a run cut short keeps what it has
-            with open(args.json, "w") as file:
-                json.dump(report, file, indent=1)
+            Path(args.json).write_text(json.dumps(report, indent=1))
 
     names, metrics = list(models), [*metrics, FIT_TIME, PREDICT_TIME]
     tables = [means(report["results"], loaders, names, metric) for metric in metrics]
     for table, metric in zip(tables[:-1], metrics[:-1], strict=True):
         print_sets(table, loaders, names, metric)
-    print_summary(tables, names, metrics)
+    rows = summary(tables, names, metrics)
+    print_summary(rows, len(loaders), metrics)
+    if args.json:  # which knows no NaN
+        report["summary"] = {
+            model: {key: None if value != value else value for key, value in row.items()}
+            for model, row in rows.items()
+        }
+        Path(args.json).write_text(json.dumps(report, indent=1))
