@@ -24,7 +24,7 @@ from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.prediction import outputs
 from .engine.racing import Race
-from .engine.record import Record, Stopping
+from .engine.record import MAX_ITER, Record, Stopping
 from .engine.start import random_start
 from .engine.training import SOLVERS, train
 
@@ -196,7 +196,7 @@ class NetworkEstimator(BaseEstimator):
         self.loss_curve_[:, : history.shape[1]] = history
         self.loss_curve_[np.arange(n_networks), self.n_iter_] = record.J
         self.n_evaluations_ = record.n_evaluations + (0 if first else self.n_evaluations_)
-        self.stop_reason_ = record.reason
+        self.stop_reason_ = np.full(n_networks, MAX_ITER)  # one epoch is all that was asked for
 
     def _forget(self, *names):
         """Remove what an earlier fit has left."""

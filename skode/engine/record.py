@@ -22,6 +22,7 @@ __all__ = [
     "inner",
 ]
 
+RUNNING = ""  # no reason yet
 CONVERGED = "converged"  # the objective has stopped falling, as `tol` has it
 EARLY = "early stopping"  # the held-out loss has
 BEHIND = "behind"  # other candidates are clearly better
@@ -114,7 +115,7 @@ class Record:
         self.running = host.arange(members)
         self.n_iter = host.zeros(members, dtype=int)
         self.n_evaluations = host.ones(members, dtype=int)
-        self.reason = host.full(members, MAX_ITER, dtype="<U20")
+        self.reason = host.full(members, RUNNING, dtype="<U20")
         self.curve, self.held_out_curve = self.J[:, None], self.held_out[:, None]
         # The lowest objective so far, since Adam's goes up and down; begun anew at a hand-over.
         self.lowest_curve, self.begin = self.curve.copy(), host.zeros(members, dtype=int)
@@ -184,6 +185,7 @@ class Record:
         lowest = self.lowest_curve[running, host.maximum(before, 0)]
         fallen = lowest - self.lowest_curve[running, now]
         resting = (before >= self.begin[running]) & (fallen < stopping.tol)
+        self.reason[running[now >= stopping.max_iter]] = MAX_ITER
         if self.judged:
             self.reason[running[now - self.gain_iter[running] >= stopping.n_iter_no_change]] = EARLY
         self.reason[running[resting | standing]] = CONVERGED
@@ -193,7 +195,7 @@ class Record:
             self.reason[running[resting & steep]] = SLOW
             # Without a gradient on all samples: a rate that has become nothing is no minimum.
             self.reason[running[standing & (steep | (self.g is None))]] = STALLED
-        return (self.reason[running] != MAX_ITER) | (now >= stopping.max_iter)
+        return self.reason[running] != RUNNING
 
     def residual(self) -> Array:
         """u - project(u - g), which is g, to the last bit, where there is no constraint."""

@@ -34,7 +34,7 @@ def record_of(best, n_iter=15, progress=0.0, running=None):
         best_held_out=held_out,
         held_out=held_out,
         held_out_curve=curve,
-        reason=np.full(held_out.size, MAX_ITER, dtype="<U20"),
+        reason=np.full(held_out.size, "", dtype="<U20"),
     )
 
 
