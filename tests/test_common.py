@@ -1,6 +1,9 @@
 """scikit-learn's own tests of its estimator contract; none is expected to fail."""
 
+import numpy as np
 import pytest
+from sklearn.base import is_classifier
+from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skode import (
@@ -67,8 +70,35 @@ ESTIMATORS = [
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_contract(estimator, check):
-    if "sample_weight_equivalence" in check.func.__name__:
-        # Training amplifies rounding: after fifty iterations from equivalent data, weights in place
-        # of duplicates, some fits differ by more than the 1e-7 that scikit-learn allows.
-        estimator.set_params(max_iter=min(20, estimator.max_iter))
+    of_weights = check.func.__name__.startswith("check_sample_weight_equivalence")
+    if of_weights and repr(estimator) == "FeedForwardClassifier()":
+        # Fifty iterations amplify rounding.  With some BLAS kernels weights and duplicates are then
+        # 2e-7 apart, and 1e-7 is allowed; the next test looks at the whole fit.
+        estimator.set_params(max_iter=20)
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    "cls", [ODENetClassifier, FeedForwardClassifier, ODENetRegressor, FeedForwardRegressor]
+)
+def test_weights_are_like_duplicates_over_a_whole_fit(cls):
+    rng = np.random.default_rng(0)
+    X, weights = rng.random((15, 30)), rng.integers(0, 5, 15)
+    y = rng.integers(0, 3, 15)
+    rows = np.repeat(np.arange(15), weights)
+    order = rng.permutation(15)
+
+    def fit(rows, weights=None):
+        """These rows are one fold, and all of them, once each, are the two others."""
+        rows = np.r_[rows, np.arange(15), np.arange(15)]
+        fold = np.repeat([0, 1, 2], [len(rows) - 30, 15, 15])
+        weights = None if weights is None else np.r_[weights, np.ones(30)]
+        return cls(cv=PredefinedSplit(fold), random_state=0).fit(X[rows], y[rows], weights)
+
+    one, other = fit(rows), fit(order, weights[order])
+    assert one.n_iter_.min() > 20  # so that this is more than scikit-learn's check says
+    predict = "predict_proba" if is_classifier(one) else "predict"
+    found, expected = (getattr(model, predict)(X) for model in (one, other))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    unweighted = getattr(fit(order, np.ones(15)), predict)(X)
+    assert np.abs(unweighted - expected).max() > 1e-3
