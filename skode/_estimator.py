@@ -151,7 +151,7 @@ class NetworkEstimator(BaseEstimator):
         solver = self._solver(n_samples)
         training = train(
             objective,
-            _cast(self._start(layout, shape), data.X.dtype),
+            cast(self._start(layout, shape), data.X.dtype),
             solver,
             line_search=self.line_search,
             schedule=schedule,
@@ -181,7 +181,7 @@ class NetworkEstimator(BaseEstimator):
             start = self._last_controls(layout, n_networks, "Set them as they were")
             epochs = self.n_iter_
         objective = self._objective(layout, data, [self.alpha_], (1, 1, n_networks), None, loss)
-        flat = _cast(layout.flatten(start), data.X.dtype)
+        flat = cast(layout.flatten(start), data.X.dtype)
         record = Record(objective, flat, self._constraint(layout, objective.network))
         schedule = self._stream_schedule(n_samples, int(epochs.max()))
         adam = Adam(record, schedule, getattr(self, "_adam", None))
@@ -278,7 +278,7 @@ class NetworkEstimator(BaseEstimator):
             X,
             data.targets,
             weights,
-            np.repeat(_cast(np.array(alphas), X.dtype), n_splits * n_members),
+            np.repeat(cast(np.array(alphas), X.dtype), n_splits * n_members),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
             shares=shares,
             smooth=(self.smoothness, self.h),
@@ -430,7 +430,7 @@ class NetworkEstimator(BaseEstimator):
             yield rows, self._mean_outputs(self._controls(members), data.X[rows])
 
 
-def _cast(array, dtype):
+def cast(array, dtype):
     """In the precision of X; numbers beyond it are infinite, which training will notice."""
     with quiet():
         return array.astype(dtype)

@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, validate_data
 
-from ._estimator import NetworkEstimator, trained_by_adam
+from ._estimator import NetworkEstimator, cast, trained_by_adam
 from ._inputs import FLOATS, Data, checked_weights, counted, unchanged_on_error
 from ._verbose import audible
 from .engine.arrays import quiet
@@ -117,10 +117,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             weights = checked_weights(sample_weight, X)
             if first:
                 self._set_scale(y, weights)
-            if y.shape[1:] != self._centre.shape:
-                raise ValueError(
-                    f"y has the shape {y.shape}, but before it had {self.n_outputs_} target(s)."
-                )
+            y = self._like_those_before(y, "y")
             self._continue(self._data(X, y, weights), "squared")
             return self
 
@@ -151,8 +148,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         self._centre = np.where(constant, used[0], mean)
 
     def _data(self, X, y, weights):
-        with quiet():
-            targets = self._standardised(y).astype(X.dtype)
+        targets = cast(self._standardised(y), X.dtype)
         if not np.isfinite(targets[weights > 0]).all():
             raise ValueError(
                 f"Some targets are so many standard deviations from the mean that {X.dtype} cannot "
@@ -161,26 +157,26 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return Data(X, y, targets, weights, weights)
 
     def _checked_validation_targets(self, y_val):
-        y_val = check_array(y_val, ensure_2d=False, dtype=np.float64, input_name="y_val")
-        if y_val.shape[1:] != self._centre.shape:
-            raise ValueError(
-                f"y_val has the shape {y_val.shape} and not, as y, "
-                f"{(len(y_val), *self._centre.shape)}."
-            )
-        return y_val
-
-    def _standardised(self, y):
-        return ((y - self._centre) / self._scale).reshape(len(y), -1)
+        return self._like_those_before(y_val, "y_val")
 
     def _checked_targets(self, y):
         """What the outputs are compared with, from targets in their units."""
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if y.shape[1:] != self._centre.shape:
+        return self._standardised(self._like_those_before(y, "y"))
+
+    def _like_those_before(self, y, name):
+        """Targets in their units as float64, as many per sample as those that set the scale."""
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+        expected = (len(y), *self._centre.shape)
+        if y.shape != expected:
             raise ValueError(
-                f"y has the shape {y.shape}, but in fit it had {self.n_outputs_} target(s)."
+                f"{name} has the shape {y.shape}, but {expected} is expected: before, y had "
+                f"{self._centre.size} target(s)."
             )
+        return y
+
+    def _standardised(self, y):
         with quiet():
-            return self._standardised(y)
+            return ((y - self._centre) / self._scale).reshape(len(y), -1)
 
     def predict(self, X):
         """The targets, averaged over the networks.

@@ -558,7 +558,7 @@ def test_bad_targets(cls):
     ):
         assert_refused(short(cls), (X, target), message)
     for y_val, message in (
-        (y[:, None], r"y_val has the shape \(60, 1\) and not, as y, \(60,\)"),
+        (y[:, None], r"y_val has the shape \(60, 1\), but \(60,\) is expected"),
         (np.full(60, np.nan), "y_val contains NaN"),
     ):
         assert_refused(short(cls), (X, y), message, X_val=X, y_val=y_val)
