@@ -8,7 +8,7 @@ exists and correct everywhere, as long as the *returned* array is the one that i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -114,17 +114,28 @@ class Scratch:
 
     def __init__(self, like: Array) -> None:
         self.xp = namespace(like)
+        self.in_place = not isinstance(self.xp, _OutIgnored)
         self._dtype = like.dtype
         self._device = device(like)
-        self._arrays: dict[tuple[object, ...], Array] = {}
-        self._in_place = not isinstance(self.xp, _OutIgnored)
+        self._made: dict[Hashable, Any] = {}
 
     def __call__(self, shape: tuple[int, ...], *name: object) -> Array | None:
         """The work array called `name`, or None where `out` would be ignored anyway."""
-        if not self._in_place:
+        if not self.in_place:
             return None
-        array = self._arrays.get(name)
+        array = self._made.get(name)
         if array is None or array.shape != shape:
             array = self.xp.empty(shape, dtype=self._dtype, device=self._device)
-            self._arrays[name] = array
+            self._made[name] = array
         return array
+
+    def array(self, values: Any) -> Array:
+        """The values as an array like the work arrays."""
+        return self.xp.asarray(values, dtype=self._dtype, device=self._device)
+
+    def once(self, make: Callable[..., Any], *arguments: Hashable) -> Any:
+        """``make(scratch, *arguments)``, which is made when it is first asked for."""
+        key = (make, *arguments)
+        if key not in self._made:
+            self._made[key] = make(self, *arguments)
+        return self._made[key]

@@ -30,20 +30,22 @@ def blocks(n_samples: int, size: int) -> Iterator[slice]:
 
 
 def features(X: Array, rows: slice, n_channels: int, U: Controls, scratch: Scratch) -> Array:
-    """The features of the samples `rows` of `X`, channel-major, (1, features, samples).
+    """The features of the samples `rows` of `X`, channel-major, (1, height, samples).
 
-    Where no map of the network's own lifts them to the channels, they are padded with zeros, so
-    that they are the state y⁰.  The block alone is brought to the dtype of the controls and to
-    channel-major order, so that `X` may be a read-only memory map.
+    Where no map of the network's own lifts them to the channels, they are padded with zeros to as
+    many, so that they are the state y⁰; elsewhere there is a row of ones below them.  The block
+    alone is brought to the dtype of the controls and to channel-major order, so that `X` may be a
+    read-only memory map.
     """
     xp = scratch.xp
     block = xp.astype(xp.permute_dims(X[rows, :], (1, 0)), U.K.dtype, copy=False)
     n_features, size = block.shape
-    height = n_channels if U.V is None else n_features
-    y = scratch((1, height, size), "input")
-    if y is None:
-        padding = xp.zeros((height - n_features, size), dtype=block.dtype, device=device(X))
-        return xp.concat([block, padding], axis=0)[None, ...]
-    y[0, :n_features, :] = block
-    y[0, n_features:, :] = 0.0
-    return y
+    below = n_channels - n_features if U.V is None else 1
+    fill = 0.0 if U.V is None else 1.0
+    x = scratch((1, n_features + below, size), "input")
+    if x is None:
+        filling = xp.full((below, size), fill, dtype=block.dtype, device=device(X))
+        return xp.concat([block, filling], axis=0)[None, ...]
+    x[0, :n_features, :] = block
+    x[0, n_features:, :] = fill
+    return x

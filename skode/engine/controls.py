@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .arrays import Array, device, namespace
 
@@ -40,11 +40,14 @@ def refined(U: Controls, times: int) -> Controls:
 
 
 class Layer(NamedTuple):
-    """The controls of one layer of every member, and how stiff it is.
+    """The controls of one layer of every member, in the forms that a step needs, and its stiffness.
 
     K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and for
     implicit schemes the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the stage equations of
     all members are known to have one solution only.
+
+    For the step itself, the matrix [K b], the matrix h Kᵀ, and the coefficients of states and
+    slopes in stages and step, see `stages.combination_rows`.
     """
 
     K: Array
@@ -52,6 +55,9 @@ class Layer(NamedTuple):
     h: Array
     stiffness: Array = None
     unique: bool = False
+    K_b: Array = None
+    hK_transposed: Array = None
+    rows: Any = None
 
 
 @dataclass(frozen=True)

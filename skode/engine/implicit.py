@@ -90,13 +90,13 @@ def solve_stages(
     matrix = StageMatrix(xp, A, layer.K, layer.h, exact=not layer.unique)
     certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
     contracting = bool(xp.all(_norm(A) * layer.stiffness <= certain))
-    equations = _StageEquations(A, field, layer, scratch, base, name)
+    equations = _StageEquations(A, layer, scratch, field, base, name)
     found = _solve(equations, equations.start(), matrix, contracting)
     return Solution(*_mend(equations, found, _by_continuation), matrix)
 
 
 def solve_costates(
-    A: Matrix, field: AffineField, solution: Solution, r: Array, layer: Layer, scratch: Scratch
+    A: Matrix, matrix: StageMatrix, sigma: Array, r: Array, layer: Layer, scratch: Scratch
 ) -> tuple[Array, Status]:
     """Γ, of shape (members, channels, k, samples), and how the iteration ended.
 
@@ -104,11 +104,14 @@ def solve_costates(
     ----------
     A : tuple of tuples
         Coefficients of the block, k × k.
+    matrix : StageMatrix
+        That of the stages' solution.
+    sigma : array of shape (members, channels, k, samples)
+        σ′ at the stages.
     r : array of shape (members, channels, k, samples)
         ri = bi p⁺ + Σ aji Vj over later blocks.
     """
-    equations = _CostateEquations(A, field, layer, scratch, solution.F, r)
-    matrix = solution.matrix
+    equations = _CostateEquations(A, layer, scratch, sigma, r)
     V = matrix.solve(equations.pulled_back(r), transposed=True)
     found = _solve(equations, V, matrix, contracting=not matrix.computed)
     return found.values, found.status
@@ -127,7 +130,6 @@ class _Equations(ABC):
     """R(x) = 0, with values that belong to x; all of shape (members, channels, k, samples)."""
 
     A: Matrix
-    field: AffineField
     layer: Layer
     scratch: Scratch
 
@@ -154,6 +156,7 @@ class _Equations(ABC):
 class _StageEquations(_Equations):
     """x is Y, and the values are F = f(Y)."""
 
+    field: AffineField
     base: Array
     name: tuple[object, ...]
     turn: Iterator[int] = dataclasses.field(default_factory=count)
@@ -169,7 +172,8 @@ class _StageEquations(_Equations):
         xp, (K, b, h, *_) = self.scratch.xp, self.layer
         # In two work arrays by turns, since a trial must not overwrite the values before it.
         turn = next(self.turn) % 2
-        F = self.field.value(merged(xp, x), K, b, self.scratch, *self.name, turn)
+        Y = merged(xp, x)
+        F = self.field.value(xp, Y, K, b, self.scratch(Y.shape, *self.name, turn))
         F = split(xp, F, len(self.A))
         return x - self.base - h[..., None] * _mix(xp, self.A, F), F
 
@@ -180,7 +184,7 @@ class _StageEquations(_Equations):
         return (1.0 + contraction) * (_size(xp, self.base) + _size(xp, R))
 
     def slope(self, values: Array) -> Array:
-        return self.field.slope(values, self.scratch)
+        return self.field.slope(self.scratch.xp, values)
 
     def on(self, samples: Array) -> Self:
         base = self.scratch.xp.take(self.base, samples, axis=3)
@@ -189,9 +193,9 @@ class _StageEquations(_Equations):
 
 @dataclasses.dataclass(frozen=True)
 class _CostateEquations(_Equations):
-    """x is V, and the values are Γ."""
+    """x is V, and the values are Γ; σ′ is that of the stages."""
 
-    F: Array
+    sigma: Array
     r: Array
 
     transposed: ClassVar[bool] = True
@@ -199,9 +203,8 @@ class _CostateEquations(_Equations):
     def pulled_back(self, gamma: Array) -> Array:
         """hJᵀΓ."""
         xp = self.scratch.xp
-        F = merged(xp, self.F)
-        G = self.field.scaled(F, merged(xp, gamma), self.scratch)
-        JtG = self.field.transposed(self.layer.K, G, self.scratch, "trial")
+        G = merged(xp, self.sigma * gamma)
+        JtG = xp.matmul(xp.matrix_transpose(self.layer.K), G, out=self.scratch(G.shape, "JtG"))
         return split(xp, self.layer.h * JtG, len(self.A))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
@@ -213,11 +216,11 @@ class _CostateEquations(_Equations):
         return (1.0 + _norm(self.A) * stiffness) * stiffness * _size(self.scratch.xp, values)
 
     def slope(self, values: Array) -> Array:
-        return self.field.slope(self.F, self.scratch)
+        return self.sigma
 
     def on(self, samples: Array) -> Self:
-        F, r = (self.scratch.xp.take(part, samples, axis=3) for part in (self.F, self.r))
-        return dataclasses.replace(self, F=F, r=r)
+        sigma, r = (self.scratch.xp.take(part, samples, axis=3) for part in (self.sigma, self.r))
+        return dataclasses.replace(self, sigma=sigma, r=r)
 
 
 def _solve(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool) -> _Found:
@@ -230,8 +233,15 @@ def _solve(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bo
 
 def _with_own_matrices(equations: _Equations, x: Array) -> _Found:
     """Newton's method with a matrix for every sample."""
-    K, _, h, _, unique = equations.layer
-    matrix = StageMatrix(equations.scratch.xp, equations.A, K, h, shared=False, exact=not unique)
+    layer = equations.layer
+    matrix = StageMatrix(
+        equations.scratch.xp,
+        equations.A,
+        layer.K,
+        layer.h,
+        shared=False,
+        exact=not layer.unique,
+    )
     return _iterate(equations, x, matrix, contracting=False, stale=True)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from .arrays import Array, Scratch, namespace, to_host
 from .controls import Controls, Layer
@@ -11,10 +13,11 @@ from .implicit import Status
 from .linear import TINY, spectral_norm
 from .schemes import TABLEAUX
 from .solvability import uniquely_solvable
-from .stages import Step, adjoint_step, step
+from .stacks import Stack, Stacks
+from .stages import AdjointPlan, Step, adjoint_step, combination_rows, keeps_values, step
 from .tableaux import ButcherTableau
 
-__all__ = ["Network", "feed_forward", "lift", "ode_net", "readout"]
+__all__ = ["Network", "feed_forward", "ode_net", "readout"]
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,23 @@ class Network:
     carry: float
 
     def propagate(
-        self, layers: list[Layer], y: Array, scratch: Scratch, steps: list[Step] | None = None
-    ) -> tuple[Array, list[Status]]:
-        """The state yᴺ of every member from the state y⁰ of a block.
+        self,
+        U: Controls,
+        layers: list[Layer],
+        x: Array,
+        scratch: Scratch,
+        steps: list[Step] | None = None,
+    ) -> tuple[Stack, list[Status]]:
+        """The state yᴺ of every member from the features of a block.
 
         Parameters
         ----------
+        U : Controls
         layers : list of Layer
-            What `layers` makes of the controls, once for all blocks.
-        y : array of shape (members or 1, n_channels, samples)
+            What `layers` makes of them, once for all blocks.
+        x : array of shape (members or 1, n_channels, samples)
+            The state y⁰; or where the network has a map V x + ν of its own, the features and below
+            them a row of ones, (1, n_features + 1, samples).
         scratch : Scratch
             The result lies in it, until it is used again.
         steps : list, optional
@@ -52,19 +63,50 @@ class Network:
 
         Returns
         -------
-        y : array of shape (members, n_channels, samples)
+        y : Stack
+            Has yᴺ, (members, n_channels, samples), as its x0.
         statuses : list of Status
             How the stage equations of each layer were solved; empty for explicit schemes.
         """
+        xp, kept = scratch.xp, steps is not None
+        shape = (*U.b.shape[::2], x.shape[2])
+        # Layers that are not kept take two stacks in turn.
+        number = len(layers) + 1 if kept else 2
+        stacks, values = self._stacks(scratch, number, shape)
+        end = stacks[0]
+        if U.V is None:
+            end.put(0, xp.broadcast_to(x, shape))
+        else:
+            V_nu = xp.concat([U.V, U.nu[..., None]], axis=2)
+            end.put(0, xp.matmul(V_nu, x, out=end.out[0]))
         statuses: list[Status] = []
-        for number, layer in enumerate(layers):
-            # Layers that are not kept need two sets of work arrays in turn.
-            slot = number if steps is not None else number % 2
-            y, done = step(self.tableau, self.field, self.carry, y, layer, scratch, slot)
+        for layer, controls in enumerate(layers):
+            now, end = layer % number, stacks[(layer + 1) % number]
+            own = [part and part[now] for part in values]
+            done = step(self.tableau, self.field, controls, stacks[now], own, end, scratch)
             statuses += done.status
             if steps is not None:
                 steps.append(done)
-        return y, statuses
+        return end, statuses
+
+    def _stacks(
+        self, scratch: Scratch, number: int, shape: tuple[int, ...]
+    ) -> tuple[Stacks, list[Stacks | None]]:
+        """The memory of states and slopes, and of the stages that are no states."""
+        return scratch.once(Stacks, "y, F", number, len(self.tableau.b), shape), [
+            scratch.once(Stacks, f"Y{i}", number, 0, shape) if own else None
+            for i, own in enumerate(keeps_values(self.tableau))
+        ]
+
+    def _costates(self, scratch: Scratch, shape: tuple[int, ...]) -> Stacks:
+        """The memory of costates: those of the layers ℓ with even ℓ, and the others."""
+        stacks: Stacks = scratch.once(Stacks, "p, V", 2, len(self.tableau.b), shape)
+        return stacks
+
+    def entry(self, U: Controls, scratch: Scratch, samples: int) -> Array | None:
+        """Where pᴺ is best written for `pull_back`, or None where `out` would be ignored anyway."""
+        shape = (*U.b.shape[::2], samples)
+        return self._costates(scratch, shape)[U.b.shape[1] % 2].out[0]
 
     def pull_back(
         self,
@@ -80,45 +122,72 @@ class Network:
 
         p⁰ is None unless `with_p`; where nothing depends on it, that saves a matrix product.
 
-        The work array of `p` is overwritten.  The gradient with respect to h is zero unless
+        The gradient with respect to h is zero unless
         `with_h`, which saves a pass over every stage where the steps are fixed.  Copies of
         pᴺ … p⁰ are appended to `costates`.
         """
-        xp = scratch.xp
-        gradients = []
+        xp, plan = scratch.xp, scratch.once(AdjointPlan, self.tableau, self.carry)
+        N, s = len(steps), len(self.tableau.b)
+        stacks, values = self._stacks(scratch, N + 1, p.shape)
+        F = stacks.slopes(N)
+        # σ′ of all layers at once; they take the place of F, and G theirs, unless F is needed.
+        sigma = self.field.slope(xp, F, out=scratch(F.shape, "slope") if with_h else F)
+        two = self._costates(scratch, p.shape)
+        two[N % 2].put(0, p)
         if costates is not None:
             costates.append(xp.asarray(p, copy=True))
-        for number in reversed(range(len(steps))):
-            p, gradient = adjoint_step(
-                self.tableau,
-                self.field,
-                self.carry,
-                steps[number],
-                p,
-                scratch,
-                number % 2,
-                with_h,
-                with_p=number > 0 or with_p,
+        G: list[list[Array]] = [[]] * N
+        dh: list[Array] = [None] * N
+        for number in reversed(range(N)):
+            now, end = two[(number + 1) % 2], two[number % 2]
+            of_stages = [sigma[number, :, i, ...] for i in range(s)]
+            wanted = number > 0 or with_p
+            G[number], dh[number] = adjoint_step(
+                plan, steps[number], of_stages, now, end, scratch, with_h, wanted
             )
-            gradients.append(gradient)
-            if costates is not None and p is not None:
-                costates.append(xp.asarray(p, copy=True))
-        dK, db, dh = zip(*reversed(gradients), strict=True)
-        return p, (
-            U.h[:, :, None, None] * xp.stack(dK, axis=1),
-            U.h[:, :, None] * xp.stack(db, axis=1),
+            if costates is not None:
+                costates.append(xp.asarray(end.x[0], copy=True))
+        if not scratch.in_place:
+            sigma = xp.stack([xp.stack(of_stages, axis=1) for of_stages in G])
+        dK, db = self._sums(sigma, stacks, values, scratch)
+        return two[0].x[0] if with_p else None, (
+            U.h[:, :, None, None] * xp.permute_dims(dK, (1, 0, 2, 3)),
+            U.h[:, :, None] * xp.permute_dims(db, (1, 0, 2)),
             xp.stack(dh, axis=1) if with_h else xp.zeros_like(U.h),
         )
 
+    def _sums(
+        self, G: Array, stacks: Stacks, values: list[Stacks | None], scratch: Scratch
+    ) -> tuple[Array, Array]:
+        """Σi Gi Yiᵀ and the row sums of Σi Gi, of all layers, (n_layers, members, …)."""
+        xp, N = scratch.xp, G.shape[0]
+        ones = scratch.once(_ones, G.shape[-1])
+        dK, db = [], []
+        for i, own in enumerate(values):
+            Y = (own or stacks).states(N)
+            dK.append(xp.matmul(G[:, :, i, ...], xp.matrix_transpose(Y)))
+            db.append(xp.matmul(G[:, :, i, ...], ones)[..., 0])
+        return reduce(add, dK), reduce(add, db)
+
     def layers(self, U: Controls) -> list[Layer]:
         """The controls layer by layer, with what implicit schemes have to know of them."""
+        xp = namespace(U.K)
+        K_b = xp.concat([U.K, U.b[..., None]], axis=3)
+        hK_transposed = xp.matrix_transpose(U.h[:, :, None, None] * U.K)
+        rows = combination_rows(self.tableau, self.carry, U.h, Scratch(U.K))
         layers = [
-            Layer(U.K[:, number, ...], U.b[:, number, ...], U.h[:, number, None, None])
+            Layer(
+                U.K[:, number, ...],
+                U.b[:, number, ...],
+                U.h[:, number, None, None],
+                K_b=K_b[:, number, ...],
+                hK_transposed=hK_transposed[:, number, ...],
+                rows=[row[:, number, ...] for row in rows],
+            )
             for number in range(U.K.shape[1])
         ]
         if self.tableau.explicit:
             return layers
-        xp = namespace(U.K)
         stiffness = xp.abs(U.h) * spectral_norm(xp, U.K)
         unique = [False] * len(layers)
         # Tiny matrices are Newton's anyway.
@@ -140,15 +209,11 @@ def feed_forward(activation: str = "tanh") -> Network:
     return Network(TABLEAUX["euler"], AffineField(ACTIVATIONS[activation]), carry=0.0)
 
 
-def lift(U: Controls, x: Array, scratch: Scratch) -> Array:
-    """The state y⁰ = V x + ν of the features x, or x itself where there is no such map."""
-    if U.V is None:
-        return x
-    xp = scratch.xp
-    y = xp.matmul(U.V, x, out=scratch((*U.nu.shape, x.shape[2]), "lift"))
-    return xp.add(y, U.nu[:, :, None], out=y)
+def readout(U: Controls, y: Stack) -> Array:
+    """The outputs z = W y + μ of the state, (members, n_outputs, samples)."""
+    xp = namespace(U.W)
+    return xp.matmul(xp.concat([U.W, U.mu[..., None]], axis=2), y.with_one)
 
 
-def readout(U: Controls, y: Array) -> Array:
-    """The outputs z = W y + μ, (members, n_outputs, samples)."""
-    return namespace(y).matmul(U.W, y) + U.mu[:, :, None]
+def _ones(scratch: Scratch, size: int) -> Array:
+    return scratch.array([[1.0]] * size)

@@ -19,7 +19,7 @@ from .blocks import block_size, blocks, features
 from .controls import Controls, Layer, Layout
 from .implicit import Status
 from .losses import Loss
-from .networks import Network, lift, readout
+from .networks import Network, readout
 from .penalties import l2, smoothness
 from .shares import Shares
 from .stages import Step
@@ -207,7 +207,7 @@ class Objective:
         w, w_held_out = (w, None) if shares is None else shares.weights(rows, w)
 
         steps: list[Step] | None = [] if with_gradient else None
-        y, statuses = self.network.propagate(layers, lift(U, x, scratch), scratch, steps)
+        y, statuses = self.network.propagate(U, layers, x, scratch, steps)
         value, slope = self.loss.value_and_slope(xp, readout(U, y), c[None, ...])
         J = _sum(xp, w, value, statuses)
         held_out = None
@@ -220,8 +220,9 @@ class Objective:
         dz = _weighted(xp, w[:, None, :], slope)
         if statuses:  # the gradient of what is unsolved is of no use; costates of zero cost nothing
             dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
-        p = xp.matmul(xp.matrix_transpose(U.W), dz, out=scratch(y.shape, "p"))
-        dW, dmu = xp.matmul(dz, xp.matrix_transpose(y)), xp.sum(dz, axis=2)
+        dW_mu = xp.matmul(dz, xp.matrix_transpose(y.with_one))
+        entry = self.network.entry(U, scratch, x.shape[2])
+        p = xp.matmul(xp.matrix_transpose(U.W), dz, out=entry)
         p, (dK, db, dh) = self.network.pull_back(
             U,
             steps,
@@ -231,9 +232,10 @@ class Objective:
             with_p=U.V is not None or costates is not None,
             costates=costates,
         )
-        dU = Controls(dK, db, dh, dW, dmu)
+        dU = Controls(dK, db, dh, dW_mu[..., :-1], dW_mu[..., -1])
         if U.V is not None:
-            dU = dU._replace(V=xp.matmul(p, xp.matrix_transpose(x)), nu=xp.sum(p, axis=2))
+            dV_nu = xp.matmul(p, xp.matrix_transpose(x))
+            dU = dU._replace(V=dV_nu[..., :-1], nu=dV_nu[..., -1])
         return Evaluation(J, self.layout.flatten(dU), held_out)
 
 

@@ -10,7 +10,7 @@ from .arrays import Array, Scratch, host, namespace, quiet, to_host
 from .blocks import block_size, blocks, features
 from .controls import Controls
 from .implicit import Status
-from .networks import Network, lift, readout
+from .networks import Network, readout
 from .stages import Step
 
 __all__ = ["UnsolvedStagesError", "outputs", "trajectories"]
@@ -78,8 +78,8 @@ def outputs(
     z, statuses = [], []
     with quiet():
         layers = network.layers(U)
-        for y, scratch in _inputs(U, X, block):
-            y, status = network.propagate(layers, y, scratch)
+        for x, scratch in _inputs(U, X, block):
+            y, status = network.propagate(U, layers, x, scratch)
             out = readout(U, y)
             z.append(out if reduce is None else reduce(out))
             statuses.append(status)
@@ -98,11 +98,10 @@ def trajectories(network: Network, U: Controls, X: Array, block: int | None = No
     all_states, statuses = [], []
     with quiet():
         layers = network.layers(U)
-        for y, scratch in _inputs(U, X, block):
+        for x, scratch in _inputs(U, X, block):
             steps: list[Step] = []
-            y, status = network.propagate(layers, y, scratch, steps)
-            states = [step.y for step in steps] + [y]
-            all_states.append(xp.stack([xp.broadcast_to(s, y.shape) for s in states], axis=1))
+            y, status = network.propagate(U, layers, x, scratch, steps)
+            all_states.append(xp.stack([step.stack.x[0] for step in steps] + [y.x[0]], axis=1))
             statuses.append(status)
     _refuse_unsolved(statuses)
     return xp.concat(all_states, axis=3)
@@ -126,8 +125,8 @@ def _refuse_unsolved(statuses: list[list[Status]]) -> None:
 
 
 def _inputs(U: Controls, X: Array, block: int | None) -> Iterator[tuple[Array, Scratch]]:
-    """The states y⁰ of the blocks, and the work arrays that all blocks share."""
+    """What `propagate` takes for each of the blocks, and the work arrays that they share."""
     members, _, n_channels, _ = U.K.shape
     scratch = Scratch(U.K)
     for rows in blocks(X.shape[0], block or block_size(members, n_channels, U.K)):
-        yield lift(U, features(X, rows, n_channels, U, scratch), scratch), scratch
+        yield features(X, rows, n_channels, U, scratch), scratch

@@ -3,8 +3,8 @@
 One step of a scheme (A, b, c) with step h and controls U, and its adjoint without any division,
 so that weights bi = 0 are allowed:
 
-    Yi = y + h Σj aij Fj,   Fj = f(Yj, U)          Γi = bi p⁺ + h Σj aji Jjᵀ Γj
-    y⁺ = α y + h Σi bi Fi                          p  = α p⁺ + h Σi Jiᵀ Γi
+    Yi = y + h Σj aij Fj,   Fj = f(Yj, U)          Γi = bi p⁺ + Σj aji Vj,   Vj = h Jjᵀ Γj
+    y⁺ = α y + h Σi bi Fi                          p  = α p⁺ + Σi Vi
 
     ∂J/∂U = h Σi (∂f/∂U at Yi)ᵀ Γi                 ∂J/∂h = Σi ⟨Fi, Γi⟩
 
@@ -13,175 +13,217 @@ Proposition 1 in Benning, Celledoni, Ehrhardt, Owren, Schönlieb, "Deep learning
 control problems" (2021).
 
 The stages fall into blocks that need only themselves and the blocks before them.  A block of an
-explicit scheme is one stage, which is evaluated; an implicit block is solved for.  The stages of a
-block lie side by side, as if they were more samples.
+explicit scheme is one stage, which is evaluated; an implicit block is solved for.
+
+With G = σ′∘Γ the field f = σ(K y + b) has JᵀΓ = KᵀG, (∂f/∂K)ᵀΓ = G Yᵀ, and (∂f/∂b)ᵀΓ the row sums
+of G.  The last two are left to whoever has the G of all layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import reduce
-from operator import add
 from typing import NamedTuple
 
-from .arrays import Array, Namespace, Scratch
+from .arrays import Array, Scratch
 from .controls import Layer
 from .fields import AffineField
-from .implicit import Solution, Status, merged, solve_costates, solve_stages, split, worse
-from .tableaux import ButcherTableau
+from .implicit import Status, solve_costates, solve_stages, worse
+from .linear import StageMatrix
+from .stacks import Stack, Stacks
+from .tableaux import Block, ButcherTableau
 
-__all__ = ["Step", "StepGradient", "adjoint_step", "step"]
+__all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "keeps_values", "step"]
 
 
 class Step(NamedTuple):
-    """What the adjoint of a step needs: layer and state, and Yi and Fi = f(Yi, U) block by block.
+    """What the adjoint of a step needs.
 
-    `solutions` has an entry per block, None where the block is explicit.
+    Parameters
+    ----------
+    layer : Layer
+    stack : Stack
+        y, F1, …, Fs.
+    matrices : dict
+        Newton's matrix of each implicit block, by the number of its first stage.
+    status : list of Status
+        How the stage equations of all implicit blocks were solved: one entry, or none.
     """
 
     layer: Layer
-    y: Array
-    Y: list[Array]
-    F: list[Array]
-    solutions: list[Solution | None]
-
-    @property
-    def status(self) -> list[Status]:
-        """How the stage equations of all implicit blocks were solved: one entry, or none."""
-        statuses = [solution.status for solution in self.solutions if solution]
-        return [reduce(worse, statuses)] if statuses else []
+    stack: Stack
+    matrices: dict[int, StageMatrix]
+    status: list[Status]
 
 
-class StepGradient(NamedTuple):
-    """The sums over the stages in the gradient of one layer's controls.
+def keeps_values(tableau: ButcherTableau) -> list[bool]:
+    """Which stages have a Yi of their own; an explicit first one has Y1 = y."""
+    return [i > 0 or not tableau.blocks[0].explicit for i in range(len(tableau.b))]
 
-    K and b still lack their factor h, which is cheaper to apply to all layers at once; h is None
-    where it is not wanted.
+
+def combination_rows(
+    tableau: ButcherTableau, carry: float, h: Array, scratch: Scratch
+) -> list[Array]:
+    """The coefficients of y, F1, … in Y1, …, Ys and in y⁺, (*h.shape, 1, number) each.
+
+    Those of the Yi stop where their block begins, and those in y⁺ begin with F1 where α = 0.
     """
-
-    K: Array
-    b: Array
-    h: Array | None
+    h = h[..., None, None]
+    rows = []
+    for block in tableau.blocks:
+        start = block.stages.start
+        for i in block.stages:
+            of_y, of_F = [[1.0, *[0.0] * start]], [[0.0, *tableau.A[i][:start]]]
+            rows.append(scratch.array(of_y) + h * scratch.array(of_F))
+    weights = h * scratch.array([tableau.b])
+    if carry:
+        alpha = scratch.xp.full_like(weights[..., :1], carry)
+        weights = scratch.xp.concat([alpha, weights], axis=-1)
+    return [*rows, weights]
 
 
 def step(
     tableau: ButcherTableau,
     field: AffineField,
-    carry: float,
-    y: Array,
     layer: Layer,
+    stack: Stack,
+    values: list[Stack | None],
+    end: Stack,
     scratch: Scratch,
-    slot: int,
-) -> tuple[Array, Step]:
-    """y⁺, and what the adjoint needs.
+) -> Step:
+    """y⁺.
 
     Parameters
     ----------
-    slot : int
-        Numbers the work arrays, which must differ from those of `y`.
+    layer : Layer
+    stack : Stack
+        Holds y, and is filled with F1, …, Fs.
+    values : list of Stack or None
+        Filled with Y1, …, Ys; None where `keeps_values` says so.
+    end : Stack
+        Gets y⁺ as its x0.
     """
-    xp, (K, b, h, *_) = scratch.xp, layer
-    shape = (*K.shape[:2], y.shape[2])
-    part = scratch(shape, "part")
-    Y: list[Array] = []
-    F: list[Array] = []
-    solutions: list[Solution | None] = []
-    slopes: list[Array] = []  # Fi, stage by stage
+    xp, rows = scratch.xp, layer.rows
+    matrices, statuses = {}, []
     for block in tableau.blocks:
-        base = []
-        for i in block.stages:
-            row = zip(tableau.A[i], slopes, strict=False)
-            terms = [(h * a, Fj) for a, Fj in row if a]
-            out = scratch(shape, "Y", slot, i) if terms else y
-            base.append(_combination(xp, [(1.0, y), *terms], out, part))
-        name = ("F", slot, block.stages.start)
+        i = block.stages.start
         if block.explicit:
-            Y.append(base[0])
-            F.append(field.value(base[0], K, b, scratch, *name))
-            slopes.append(F[-1])
-            solutions.append(None)
-        else:
-            B = xp.stack(xp.broadcast_arrays(*base), axis=2)
-            solution = solve_stages(block.A, field, B, layer, scratch, *name)
-            Y.append(merged(xp, solution.Y))
-            F.append(merged(xp, solution.F))
-            slopes += [solution.F[:, :, j, :] for j in range(len(block.A))]
-            solutions.append(solution)
-    terms = [(h * bi, Fi) for bi, Fi in zip(tableau.b, slopes, strict=True) if bi]
-    terms = [(carry, y), *terms] if carry else terms
-    y_next = _combination(xp, terms, scratch(shape, "y", slot), part)
-    return y_next, Step(layer, y, Y, F, solutions)
+            Y = values[i]
+            if Y is None:
+                Y = stack
+            else:
+                stack.combination(rows[i], 0, Y)
+            stack.put(1 + i, field.value(xp, Y.with_one, layer.K_b, out=stack.out[1 + i]))
+            continue
+        base = stack.combinations(xp.concat([rows[j] for j in block.stages], axis=1), 0)
+        B = xp.stack([base[:, j, ...] for j in range(len(block.A))], axis=2)
+        solution = solve_stages(block.A, field, B, layer, scratch, "F", i)
+        for j in block.stages:
+            own = values[j]
+            assert own is not None
+            own.put(0, solution.Y[:, :, j - i, :])
+            stack.put(1 + j, solution.F[:, :, j - i, :])
+        matrices[i] = solution.matrix
+        statuses.append(solution.status)
+    weights = rows[-1]
+    stack.combination(weights, 1 + len(tableau.b) - weights.shape[2], end)
+    return Step(layer, stack, matrices, [reduce(worse, statuses)] if statuses else [])
+
+
+class AdjointPlan:
+    """What of the adjoint step is the same for all layers.
+
+    The Vj are kept in the order in which they are found, from the last block of stages to the
+    first, each block from its first stage to its last.
+
+    Parameters
+    ----------
+    scratch : Scratch
+    tableau : ButcherTableau
+    carry : float
+        α.
+    """
+
+    def __init__(self, scratch: Scratch, tableau: ButcherTableau, carry: float) -> None:
+        A, b = tableau.A, tableau.b
+        found: list[int] = []
+        # Of each block: how many Vj there are before, the rows (bi, aji, …) over p⁺ and these Vj,
+        # whether that is nothing but p⁺ itself, and whether another Γ depends on its Vj.
+        self.blocks = []
+        for block in reversed(tableau.blocks):
+            rows = [[b[i], *(A[j][i] for j in found)] for i in block.stages]
+            alone = block.explicit and rows == [[1.0]]
+            wanted = any(A[j][i] for j in block.stages for i in range(block.stages.start))
+            self.blocks.append(
+                (block, len(found), scratch.array([rows]), alone, wanted)
+            )
+            found += block.stages
+        self.first = 0 if carry else 1
+        self.total = scratch.array([[[carry, *[1.0] * len(b)][self.first :]]])
 
 
 def adjoint_step(
-    tableau: ButcherTableau,
-    field: AffineField,
-    carry: float,
+    plan: AdjointPlan,
     step: Step,
-    p: Array,
+    sigma: list[Array],
+    costate: Stack,
+    end: Stack,
     scratch: Scratch,
-    slot: int,
     with_h: bool,
     with_p: bool = True,
-) -> tuple[Array | None, StepGradient]:
-    """p from p⁺, unless it is not wanted, and the gradient of this layer's controls.
+) -> tuple[list[Array], Array | None]:
+    """p, from p⁺.
 
-    The work array of `p` is overwritten.  `slot` alternates from step to step, because the
-    result may be a work array of this step.  Where the costates of a sample cannot be found, they
-    are NaN.
+    Parameters
+    ----------
+    plan : AdjointPlan
+    step : Step
+    sigma : list of arrays of shape (members, channels, samples)
+        σ′ of each stage.  On libraries that write in place, they become G.
+    costate : Stack
+        Holds p⁺, and is filled with the Vj.
+    end : Stack
+        Gets p as its x0, where that is wanted.
+    with_h, with_p : bool
+        Whether ∂J/∂h and p are wanted.
+
+    Returns
+    -------
+    G : list of arrays of shape (members, channels, samples)
+        σ′∘Γ of each stage; where the costates of a sample cannot be found, NaN.
+    dh : array of shape (members,) or None
     """
-    xp, (K, _, h, *_) = scratch.xp, step.layer
-    part = scratch(p.shape, "part")
-    V: dict[int, Array] = {}  # h Jiᵀ Γi
-    dK, db, dh = [], [], []
-    for block, Y, F, solution in reversed(
-        list(zip(tableau.blocks, step.Y, step.F, step.solutions, strict=True))
-    ):
-        r = []
-        for i in block.stages:
-            terms = [(tableau.A[j][i], V[j]) for j in V if tableau.A[j][i]]
-            terms = [(tableau.b[i], p), *terms] if tableau.b[i] else terms
-            r.append(_combination(xp, terms, scratch(p.shape, "gamma", i), part))
-        if all(ri is None for ri in r):  # nothing depends on this block
-            continue
-        if solution is None:
-            (gamma,) = r
-        else:
-            R = xp.stack([xp.zeros_like(p) if ri is None else ri for ri in r], axis=2)
-            gamma, status = solve_costates(block.A, field, solution, R, step.layer, scratch)
-            found = status.converged[:, None, None, :]
-            gamma = merged(xp, xp.where(found, gamma, xp.asarray(xp.nan, dtype=gamma.dtype)))
-        if with_h:
-            dh.append(xp.sum(xp.vecdot(F, gamma), axis=1))
-        G = field.scaled(F, gamma, scratch)
-        dKi, dbi = field.gradient(Y, G, scratch)
-        dK.append(dKi)
-        db.append(dbi)
-        first = block.stages.start
-        if not (with_p or any(tableau.A[j][i] for j in block.stages for i in range(first))):
-            continue  # nothing depends on what comes next
-        hJtG = split(xp, field.transposed(h * K, G, scratch, slot, first), len(block.A))
-        V.update({i: hJtG[:, :, j, :] for j, i in enumerate(block.stages)})
-    gradient = StepGradient(reduce(add, dK), reduce(add, db), reduce(add, dh) if with_h else None)
-    if not with_p:
-        return None, gradient
-    terms = [(1.0, Vi) for Vi in V.values()]
-    return _combination(xp, [(carry, p), *terms] if carry else terms, p, part), gradient
+    xp, layer = scratch.xp, step.layer
+    G = sigma.copy()
+    dh = None
+    for block, done, rows, alone, wanted in plan.blocks:
+        gammas = [costate.x[0]] if alone else _gammas(step, block, sigma, costate, rows, scratch)
+        for i, gamma in zip(block.stages, gammas, strict=True):
+            if with_h:
+                part = xp.sum(xp.vecdot(step.stack.x[1 + i], gamma), axis=1)
+                dh = part if dh is None else dh + part
+            G[i] = xp.multiply(sigma[i], gamma, out=sigma[i])
+        if with_p or wanted:
+            for slot, i in enumerate(block.stages, 1 + done):
+                costate.put(slot, xp.matmul(layer.hK_transposed, G[i], out=costate.out[slot]))
+    if with_p:
+        costate.combination(plan.total, plan.first, end)
+    return G, dh
 
 
-def _combination(
-    xp: Namespace,
-    terms: Iterable[tuple[Array | float, Array]],
-    out: Array | None,
-    part: Array | None,
-) -> Array:
-    """Σ c x over the pairs (c, x); `out` holds the sum, `part` every product but the first.
-
-    `out` may be the first x.  A single term with c = 1 comes back as it is, not as a copy.
-    """
-    total = None
-    for c, x in terms:
-        one = isinstance(c, float) and c == 1.0
-        product = x if one else xp.multiply(x, c, out=out if total is None else part)
-        total = product if total is None else xp.add(total, product, out=out)
-    return total
+def _gammas(
+    step: Step, block: Block, sigma: list[Array], costate: Stack, rows: Array, scratch: Scratch
+) -> list[Array]:
+    """Γi of the stages of a block."""
+    xp = scratch.xp
+    if block.explicit:
+        gamma = scratch.once(Stacks, "gamma", 1, 0, costate.x[0].shape)[0]
+        costate.combination(rows, 0, gamma)
+        return [gamma.x[0]]
+    r = costate.combinations(rows, 0)
+    R = xp.stack([r[:, j, ...] for j in range(len(block.A))], axis=2)
+    of_block = xp.stack([sigma[i] for i in block.stages], axis=2)
+    matrix = step.matrices[block.stages.start]
+    gammas, status = solve_costates(block.A, matrix, of_block, R, step.layer, scratch)
+    found = status.converged[:, None, None, :]
+    gammas = xp.where(found, gammas, xp.asarray(xp.nan, dtype=gammas.dtype))
+    return [gammas[:, :, j, :] for j in range(len(block.A))]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from skode.engine.arrays import Scratch, host, namespace, to_host
+from skode.engine.arrays import host, namespace, to_host
 from skode.engine.fields import ACTIVATIONS, AffineField
 from tests import reference
 
@@ -9,14 +9,15 @@ from tests import reference
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_value_and_derivative_from_the_value(name, xp):
     z = np.linspace(-5, 5, 101)[None, None, :] + 0.003  # no grid point on the kink of relu
-    gamma = np.random.default_rng(0).normal(size=z.shape)
     sigma, slope = reference.ACTIVATIONS[name]
     activation = ACTIVATIONS[name]
     ns = namespace(xp.asarray(z))
     s = activation.value(ns, xp.asarray(z), xp.zeros_like(xp.asarray(z)))
     np.testing.assert_allclose(to_host(s), sigma(z), atol=1e-15)
-    found = activation.transposed(ns, s, xp.asarray(gamma), xp.zeros_like(s))
-    np.testing.assert_allclose(to_host(found), slope(z) * gamma, atol=1e-14)
+    found = activation.slope(ns, s, xp.zeros_like(s))
+    np.testing.assert_allclose(to_host(found), slope(z), atol=1e-14)
+    # In place of the values, as the engine asks for it, it is the same.
+    np.testing.assert_array_equal(to_host(activation.slope(ns, s, s)), to_host(found))
 
 
 @pytest.mark.parametrize("name", ["tanh", "softplus", "relu"])
@@ -24,7 +25,7 @@ def test_activations_are_finite_and_flat_far_out(name):
     z = np.array([[[-1e300, -750.0, 750.0]]])
     s = ACTIVATIONS[name].value(host, z, np.empty_like(z))
     assert np.isfinite(s).all()
-    slope = ACTIVATIONS[name].transposed(host, s, np.ones_like(s), np.empty_like(s))
+    slope = ACTIVATIONS[name].slope(host, s, np.empty_like(s))
     np.testing.assert_array_equal(slope[0, 0], [0, 0, 0 if name == "tanh" else 1])
 
 
@@ -34,22 +35,16 @@ def test_not_a_number_stays_one():
         assert np.isnan(activation.value(host, np.array([np.nan]), np.empty(1))).all()
 
 
-def test_field_and_its_transposed_derivatives(xp):
+def test_field_with_the_bias_apart_and_as_a_column(xp):
     rng = np.random.default_rng(1)
-    K, b = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3))
-    y, gamma = rng.normal(size=(1, 3, 5)), rng.normal(size=(2, 3, 5))  # one input, two members
+    K, b, y = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3)), rng.normal(size=(2, 3, 5))
     field = AffineField(ACTIVATIONS["tanh"])
-    K_, b_, y_, gamma_ = map(xp.asarray, (K, b, y, gamma))
-    scratch = Scratch(K_)
-    F = field.value(y_, K_, b_, scratch, "F")
-    np.testing.assert_allclose(to_host(F), np.tanh(K @ y + b[:, :, None]), atol=1e-15)
-    G_ = field.scaled(F, gamma_, scratch)
-    JtG = field.transposed(K_, G_, scratch, 0)
-    dK, db = field.gradient(y_, G_, scratch)
-    slope = field.slope(F, scratch)
-    for k in range(2):
-        G = (1 - np.tanh(K[k] @ y[0] + b[k][:, None]) ** 2) * gamma[k]
-        np.testing.assert_allclose(to_host(JtG)[k], K[k].T @ G, atol=1e-14)
-        np.testing.assert_allclose(to_host(slope)[k] * gamma[k], G, atol=1e-14)
-        np.testing.assert_allclose(to_host(dK)[k], G @ y[0].T, atol=1e-14)
-        np.testing.assert_allclose(to_host(db)[k], G.sum(1), atol=1e-14)
+    K_b = np.concatenate([K, b[:, :, None]], axis=2)
+    y_1 = np.concatenate([y, np.ones((2, 1, 5))], axis=1)
+    ns = namespace(xp.asarray(K))
+    expected = np.tanh(K @ y + b[:, :, None])
+    apart = field.value(ns, xp.asarray(y), xp.asarray(K), xp.asarray(b))
+    as_column = field.value(ns, xp.asarray(y_1), xp.asarray(K_b))
+    np.testing.assert_allclose(to_host(apart), expected, atol=1e-15)
+    np.testing.assert_allclose(to_host(as_column), expected, atol=1e-15)
+    np.testing.assert_allclose(to_host(field.slope(ns, apart)), 1 - expected**2, atol=1e-15)

@@ -183,7 +183,7 @@ def costates(network, scheme, activation, seed):
     )
     steps: list[Step] = []
     scratch = Scratch(flat)
-    network.propagate(network.layers(U), y, scratch, steps)
+    network.propagate(U, network.layers(U), y, scratch, steps)
     p0, (dK, db, _) = network.pull_back(U, steps, p, scratch, with_h=False)
     return (p0[0], dK[0], db[0]), expected
 
@@ -262,7 +262,7 @@ def test_costate_is_the_derivative_with_respect_to_the_input(scheme, seed):
     steps: list[Step] = []
     scratch = Scratch(flat)
     network = ode_net(as_tableau(scheme), "tanh")
-    network.propagate(network.layers(U), y, scratch, steps)
+    network.propagate(U, network.layers(U), y, scratch, steps)
     p0, _ = network.pull_back(U, steps, p.copy(), scratch, with_h=False)
     for k in range(X.shape[1]):
         moved = X.astype(complex)

@@ -66,7 +66,7 @@ def test_stages_and_costates_solve_their_equations(scheme, n, size):
     np.testing.assert_allclose(solution.F, F, atol=1e-13 * scale.max())
 
     r = rng.normal(size=solution.Y.shape)
-    gamma, status = solve_costates(A, TANH, solution, r, layer, Scratch(layer.K))
+    gamma, status = solve_costates(A, solution.matrix, 1 - F**2, r, layer, Scratch(layer.K))
     assert status.converged.all()
     JtG = np.einsum("bdc,bdjm->bcjm", layer.K, (1 - F**2) * gamma)
     expected = r + layer.h[..., None] * np.einsum("ji,bcjm->bcim", A, JtG)
@@ -191,8 +191,8 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
 
     def propagate(U, y):
         with quiet():
-            end, statuses = network.propagate(network.layers(U), y, Scratch(U.K))
-        return end.copy(), np.all([status.converged for status in statuses], axis=0)
+            end, statuses = network.propagate(U, network.layers(U), y, Scratch(U.K))
+        return end.x[0].copy(), np.all([status.converged for status in statuses], axis=0)
 
     together, solved_together = propagate(U, y)
     assert 0 < solved_together.sum() < solved_together.size or scheme == "gauss4"
@@ -252,8 +252,8 @@ def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme):
     y = np.random.default_rng(1).normal(size=(1, 4, 10))
     steps: list[Step] = []
     scratch = Scratch(U.K)
-    end, _ = network.propagate(network.layers(U), y, scratch, steps)
-    end = end.copy()
+    end, _ = network.propagate(U, network.layers(U), y, scratch, steps)
+    end = end.x[0].copy()
     before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
     drift = np.abs(after - before).max() / np.abs(before).max()
     if TABLEAUX[scheme].symplectic:
