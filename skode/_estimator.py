@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
+from joblib import cpu_count
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -26,6 +27,7 @@ from .engine.prediction import outputs
 from .engine.racing import Race
 from .engine.record import MAX_ITER, Record, Stopping
 from .engine.start import random_start
+from .engine.threads import Threads, blas_threads
 from .engine.training import SOLVERS, train
 
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
@@ -86,6 +88,11 @@ class NetworkEstimator(BaseEstimator):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -147,19 +154,20 @@ class NetworkEstimator(BaseEstimator):
         shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
         went_on = self._goes_on
         layout = self._layout(data, n_samples, went_on)
-        objective = self._objective(layout, data, alphas, shape, splits, loss)
         solver = self._solver(n_samples)
-        training = train(
-            objective,
-            cast(self._start(layout, shape), data.X.dtype),
-            solver,
-            line_search=self.line_search,
-            schedule=schedule,
-            project=self._constraint(layout, objective.network),
-            stopping=self._stopping(solver),
-            race=_race(shape),
-            on_iteration=iteration_reporter(self),
-        )
+        with self._threads() as threads:
+            objective = self._objective(layout, data, alphas, shape, splits, loss, threads)
+            training = train(
+                objective,
+                cast(self._start(layout, shape), data.X.dtype),
+                solver,
+                line_search=self.line_search,
+                schedule=schedule,
+                project=self._constraint(layout, objective.network),
+                stopping=self._stopping(solver),
+                race=_race(shape),
+                on_iteration=iteration_reporter(self),
+            )
         report_end(self, training)
         self._keep(layout, training, self._choose(training, alphas, shape, splits), loss)
         warn_unless_converged(self, solver, training, went_on)
@@ -180,12 +188,14 @@ class NetworkEstimator(BaseEstimator):
         else:
             start = self._last_controls(layout, n_networks, "Set them as they were")
             epochs = self.n_iter_
-        objective = self._objective(layout, data, [self.alpha_], (1, 1, n_networks), None, loss)
-        flat = cast(layout.flatten(start), data.X.dtype)
-        record = Record(objective, flat, self._constraint(layout, objective.network))
-        schedule = self._stream_schedule(n_samples, int(epochs.max()))
-        adam = Adam(record, schedule, getattr(self, "_adam", None))
-        adam.round(self.tol)
+        shape = (1, 1, n_networks)
+        with self._threads() as threads:
+            objective = self._objective(layout, data, [self.alpha_], shape, None, loss, threads)
+            flat = cast(layout.flatten(start), data.X.dtype)
+            record = Record(objective, flat, self._constraint(layout, objective.network))
+            schedule = self._stream_schedule(n_samples, int(epochs.max()))
+            adam = Adam(record, schedule, getattr(self, "_adam", None))
+            adam.round(self.tol)
         self._adam = adam.state
         self._keep_controls(layout, record.u)
         self._fitted_loss, self._fitted_recipe = loss, self._recipe()
@@ -262,7 +272,13 @@ class NetworkEstimator(BaseEstimator):
             )
         return Layout(self.N, n_channels, n_outputs)
 
-    def _objective(self, layout, data, alphas, shape, splits, loss):
+    def _threads(self):
+        """As many threads as `n_jobs` says; as BLAS would use here where it says nothing."""
+        if self.n_jobs is None:
+            return Threads(blas_threads())
+        return Threads(self.n_jobs if self.n_jobs > 0 else max(1, cpu_count() + 1 + self.n_jobs))
+
+    def _objective(self, layout, data, alphas, shape, splits, loss, threads):
         """The objective of alphas × splits × restarts."""
         n_alphas, n_splits, n_members = shape
         X, weights = data.X, data.weights
@@ -282,6 +298,7 @@ class NetworkEstimator(BaseEstimator):
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
             shares=shares,
             smooth=(self.smoothness, self.h),
+            threads=threads,
         )
 
     def _batch(self, n_samples):
@@ -410,7 +427,8 @@ class NetworkEstimator(BaseEstimator):
             unfit.append(~np.isfinite(z).all(axis=(0, 1)))
             return self._mean(z)
 
-        found = outputs(self._fitted_network(), U, X, reduce=mean)
+        with self._threads() as threads:
+            found = outputs(self._fitted_network(), U, X, reduce=mean, threads=threads)
         if n_unfit := np.sum(np.concatenate(unfit)):
             raise ValueError(
                 f"The network's output is not finite for {n_unfit} of {len(X)} samples: X is too "

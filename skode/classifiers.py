@@ -112,6 +112,11 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again, and are meant for the same samples in the same order: on
         others a network may have been trained on what is now held out. Then there is a warning.
+    n_jobs : int, default=None
+        Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
+        None means as many as BLAS would use here, so that there is one in each worker of a
+        GridSearchCV that has several.  Where there is too little to compute, one thread does it.
+        The results do not depend on it, to the last bit.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -228,6 +233,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         validation_fraction=0.1,
         class_weight=None,
         warm_start=False,
+        n_jobs=None,
         verbose=0,
         random_state=None,
     ):
@@ -256,6 +262,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
 
@@ -345,6 +352,11 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again, and are meant for the same samples in the same order: on
         others a network may have been trained on what is now held out. Then there is a warning.
+    n_jobs : int, default=None
+        Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
+        None means as many as BLAS would use here, so that there is one in each worker of a
+        GridSearchCV that has several.  Where there is too little to compute, one thread does it.
+        The results do not depend on it, to the last bit.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -449,6 +461,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         validation_fraction=0.1,
         class_weight=None,
         warm_start=False,
+        n_jobs=None,
         verbose=0,
         random_state=None,
     ):
@@ -475,5 +488,6 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state

@@ -106,6 +106,11 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again, and are meant for the same samples in the same order: on
         others a network may have been trained on what is now held out. Then there is a warning.
+    n_jobs : int, default=None
+        Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
+        None means as many as BLAS would use here, so that there is one in each worker of a
+        GridSearchCV that has several.  Where there is too little to compute, one thread does it.
+        The results do not depend on it, to the last bit.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -217,6 +222,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         early_stopping=False,
         validation_fraction=0.1,
         warm_start=False,
+        n_jobs=None,
         verbose=0,
         random_state=None,
     ):
@@ -243,6 +249,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
 
@@ -325,6 +332,11 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again, and are meant for the same samples in the same order: on
         others a network may have been trained on what is now held out. Then there is a warning.
+    n_jobs : int, default=None
+        Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
+        None means as many as BLAS would use here, so that there is one in each worker of a
+        GridSearchCV that has several.  Where there is too little to compute, one thread does it.
+        The results do not depend on it, to the last bit.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -424,6 +436,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         early_stopping=False,
         validation_fraction=0.1,
         warm_start=False,
+        n_jobs=None,
         verbose=0,
         random_state=None,
     ):
@@ -448,5 +461,6 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state

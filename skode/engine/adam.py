@@ -108,7 +108,7 @@ class Adam:
     def _evaluate(self, u: Array) -> tuple[Evaluation, Array]:
         """The objective at u, and for which members it and what Adam remembers are finite."""
         record = self.record
-        found = record.evaluate(u, with_gradient=self._whole)
+        found = record.evaluate(u, gradient=self._whole)
         record.n_evaluations[record.running] += 1
         finite = host.isfinite(to_host(found.J)) & host.isfinite(to_host(inner(u, u)))
         if found.gradient is not None:

@@ -8,19 +8,19 @@ exists and correct everywhere, as long as the *returned* array is the one that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
 import array_api_compat
-import array_api_compat.numpy
 import numpy as np
 
 __all__ = [
     "Array",
     "Namespace",
     "Scratch",
+    "ScratchPool",
     "SingularMatrixError",
     "device",
     "host",
@@ -33,8 +33,9 @@ __all__ = [
 Array = Any
 Namespace = Any
 
-# The namespace of host arrays, in which the descent makes its decisions per member.
-host: Namespace = array_api_compat.numpy
+# The namespace of host arrays, in which the descent makes its decisions per member.  NumPy itself
+# follows the standard; the functions that array-api-compat wraps cost more than a small sum.
+host: Namespace = np
 device = array_api_compat.device
 
 # What `linalg.inv` raises for a stack of matrices of which one is singular.
@@ -139,3 +140,28 @@ class Scratch:
         if key not in self._made:
             self._made[key] = make(self, *arguments)
         return self._made[key]
+
+
+class ScratchPool:
+    """Work arrays that threads borrow, so that each has its own.
+
+    Parameters
+    ----------
+    like : array
+        Decides namespace, dtype and device of the work arrays.
+    """
+
+    def __init__(self, like: Array) -> None:
+        self._like = like
+        self._free: dict[Hashable, list[Scratch]] = {}
+
+    @contextmanager
+    def borrowed(self, kind: Hashable) -> Iterator[Scratch]:
+        """Work arrays for blocks of one kind, which share their shapes."""
+        free = self._free.setdefault(kind, [])
+        try:
+            scratch = free.pop()
+        except IndexError:
+            scratch = Scratch(self._like)
+        yield scratch
+        free.append(scratch)

@@ -6,27 +6,48 @@ memory whatever the number of samples is, and fixes the order of summation by th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 
 from .arrays import Array, Scratch, device, namespace
 from .controls import Controls
 
-__all__ = ["block_size", "blocks", "features"]
+__all__ = ["block_size", "blocks", "features", "worth_threads"]
 
-STATE_BYTES = 512 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
+STATE_BYTES = 240 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
 FEWEST_SAMPLES = 384  # below this the calls themselves cost more than what they compute
+LINE = 64  # bytes of a line of the cache
+LEAST_WORK = 8 * 1024**2  # bytes of all states of all layers, below which threads lose
 
 
 def block_size(n_members: int, n_channels: int, like: Array) -> int:
     """The number of samples whose states, of all members, fill `STATE_BYTES` in the given dtype."""
-    itemsize = int(namespace(like).finfo(like.dtype).bits) // 8
-    return max(FEWEST_SAMPLES, STATE_BYTES // (n_members * n_channels * itemsize))
+    return max(FEWEST_SAMPLES, STATE_BYTES // (n_members * n_channels * _itemsize(like)))
 
 
-def blocks(n_samples: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of at most `size` samples."""
-    for start in range(0, n_samples, size):
-        yield slice(start, min(start + size, n_samples))
+def blocks(n_samples: int, size: int, like: Array) -> list[slice]:
+    """Consecutive slices of about `size` samples.
+
+    Two or any other even number of them, as a rule, so that two threads have the same to do.  The
+    samples of a channel take an odd number of lines of the cache, so that channels do not compete
+    for the same places in it, as with a power of two.
+    """
+    number = -(-n_samples // size)
+    if number > 1:
+        in_line = max(1, LINE // _itemsize(like))
+        lines = -(-n_samples // (number + number % 2) // in_line)
+        size = min(size, (lines | 1) * in_line)
+    return [
+        slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)
+    ]
+
+
+def _itemsize(like: Array) -> int:
+    return int(namespace(like).finfo(like.dtype).bits) // 8
+
+
+def worth_threads(shape: tuple[int, ...], like: Array) -> bool:
+    """Whether the states of members, layers, channels and samples are so many that threads gain."""
+    return math.prod(shape) * _itemsize(like) >= LEAST_WORK
 
 
 def features(X: Array, rows: slice, n_channels: int, U: Controls, scratch: Scratch) -> Array:

@@ -38,7 +38,7 @@ def project_onto_simplex(v: Array, total: float) -> Array:
     """
     xp = namespace(v)
     v = v - xp.max(v, axis=1, keepdims=True)  # changes nothing but the rounding of far-off points
-    u = xp.sort(v, axis=1, descending=True)
+    u = xp.flip(xp.sort(v, axis=1), axis=1)
     rank = xp.arange(1, v.shape[1] + 1, dtype=v.dtype, device=device(v))[None, :]
     thresholds = (xp.cumulative_sum(u, axis=1) - total) / rank
     positive = xp.astype(u > thresholds, v.dtype)

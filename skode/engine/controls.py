@@ -7,11 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .arrays import Array, device, namespace
+from .arrays import Array, device, host, namespace, to_host
 
-__all__ = ["Controls", "Layer", "Layout", "refined"]
+__all__ = ["Controls", "Layer", "Layout", "refined", "without_idle_layers"]
 
 
 class Controls(NamedTuple):
@@ -39,25 +39,43 @@ def refined(U: Controls, times: int) -> Controls:
     return U._replace(K=K, b=b, h=h / times)
 
 
+def without_idle_layers(U: Controls) -> Controls:
+    """The controls of an ODE network without the layers with h = 0, which leave the state alone.
+
+    Where members have different numbers of such layers, those with more keep some, at the end.
+    """
+    xp = namespace(U.K)
+    idle = to_host(U.h) == 0
+    n_layers = max(1, int(host.max(host.sum(~idle, axis=1))))
+    if n_layers == idle.shape[1]:
+        return U
+    order = host.argsort(idle, axis=1, stable=True)[:, :n_layers]
+    members = xp.asarray(host.arange(len(order))[:, None], device=device(U.K))
+    order = xp.asarray(order, device=device(U.K))
+    return U._replace(K=U.K[members, order, ...], b=U.b[members, order, ...], h=U.h[members, order])
+
+
 class Layer(NamedTuple):
-    """The controls of one layer of every member, in the forms that a step needs, and its stiffness.
+    """The controls of one layer of every member, in the forms that a step and its adjoint need.
 
-    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), and for
-    implicit schemes the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the stage equations of
+    The matrix [K b], (members, n_channels, n_channels + 1), the matrix h Kᵀ, (members, n_channels,
+    n_channels), and the coefficients of states and slopes, see `stages.combination_rows`; those in
+    y⁺ begin with the state, or with the `first` slope.
+
+    For implicit schemes also K (members, n_channels, n_channels), b (members, n_channels),
+    h (members, 1, 1), the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the stage equations of
     all members are known to have one solution only.
-
-    For the step itself, the matrix [K b], the matrix h Kᵀ, and the coefficients of states and
-    slopes in stages and step, see `stages.combination_rows`.
     """
 
-    K: Array
-    b: Array
-    h: Array
+    K_b: Array
+    hK_transposed: Array
+    rows: list[Array]
+    first: int = 0
+    K: Array = None
+    b: Array = None
+    h: Array = None
     stiffness: Array = None
     unique: bool = False
-    K_b: Array = None
-    hK_transposed: Array = None
-    rows: Any = None
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Solution(NamedTuple):
 
 
 def solve_stages(
-    A: Matrix, field: AffineField, base: Array, layer: Layer, scratch: Scratch, *name: object
+    A: Matrix, field: AffineField, base: Array, layer: Layer, scratch: Scratch
 ) -> Solution:
     """The stages of a block; the first iteration is the explicit predictor Bi + h Σj aij f(Bj).
 
@@ -83,14 +83,12 @@ def solve_stages(
         Coefficients of the block, k × k.
     base : array of shape (members or 1, channels, k, samples)
         Bi.
-    name : objects
-        Name the work arrays that hold F.
     """
     xp = scratch.xp
     matrix = StageMatrix(xp, A, layer.K, layer.h, exact=not layer.unique)
     certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
     contracting = bool(xp.all(_norm(A) * layer.stiffness <= certain))
-    equations = _StageEquations(A, layer, scratch, field, base, name)
+    equations = _StageEquations(A, layer, scratch, field, base)
     found = _solve(equations, equations.start(), matrix, contracting)
     return Solution(*_mend(equations, found, _by_continuation), matrix)
 
@@ -158,7 +156,7 @@ class _StageEquations(_Equations):
 
     field: AffineField
     base: Array
-    name: tuple[object, ...]
+    name: str = "F"
     turn: Iterator[int] = dataclasses.field(default_factory=count)
 
     transposed: ClassVar[bool] = False
@@ -169,13 +167,13 @@ class _StageEquations(_Equations):
         return self.scratch.xp.broadcast_to(base, (K.shape[0], *base.shape[1:]))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
-        xp, (K, b, h, *_) = self.scratch.xp, self.layer
+        xp, layer = self.scratch.xp, self.layer
         # In two work arrays by turns, since a trial must not overwrite the values before it.
         turn = next(self.turn) % 2
         Y = merged(xp, x)
-        F = self.field.value(xp, Y, K, b, self.scratch(Y.shape, *self.name, turn))
+        F = self.field.value(xp, Y, layer.K, layer.b, self.scratch(Y.shape, self.name, turn))
         F = split(xp, F, len(self.A))
-        return x - self.base - h[..., None] * _mix(xp, self.A, F), F
+        return x - self.base - layer.h[..., None] * _mix(xp, self.A, F), F
 
     def scale(self, R: Array, values: Array) -> Array:
         # At the start, Y = B, R is -h A F.  Errors of f(Y) are of the size of ε ‖K‖₂ |Y|.
@@ -188,7 +186,7 @@ class _StageEquations(_Equations):
 
     def on(self, samples: Array) -> Self:
         base = self.scratch.xp.take(self.base, samples, axis=3)
-        return dataclasses.replace(self, base=base, name=("rest", *self.name))
+        return dataclasses.replace(self, base=base, name="F of the rest")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,11 @@ def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
 
 
 def _binary_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
-    return (softplus(xp, z) - c * z)[:, 0, :], _logistic(xp, z) - c
+    # With d = ½ - c, log(1 + exp z) - c z = log(1 + exp(-|z|)) + ½ |z| + d z, which never
+    # overflows, and the logistic function less c is ½ tanh ½z + d.
+    d, size = 0.5 - c, xp.abs(z)
+    value = xp.log1p(xp.exp(-size)) + 0.5 * size + d * z
+    return value[:, 0, :], 0.5 * xp.tanh(0.5 * z) + d
 
 
 # --- log-loss with one output per class: log Σ exp z - ⟨c, z⟩

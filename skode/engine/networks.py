@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 from .arrays import Array, Scratch, namespace, to_host
 from .controls import Controls, Layer
 from .fields import ACTIVATIONS, AffineField
-from .implicit import Status
+from .implicit import Status, worse
 from .linear import TINY, spectral_norm
 from .schemes import TABLEAUX
 from .solvability import uniquely_solvable
 from .stacks import Stack, Stacks
-from .stages import AdjointPlan, Step, adjoint_step, combination_rows, keeps_values, step
+from .stages import AdjointPlan, Step, adjoint_step, combination_rows, step
 from .tableaux import ButcherTableau
 
-__all__ = ["Network", "feed_forward", "ode_net", "readout"]
+__all__ = ["Network", "feed_forward", "ode_net", "pulled_back", "readout"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Network:
         x: Array,
         scratch: Scratch,
         steps: list[Step] | None = None,
+        states: list[Array] | None = None,
     ) -> tuple[Stack, list[Status]]:
         """The state yᴺ of every member from the features of a block.
 
@@ -60,6 +62,8 @@ class Network:
             The result lies in it, until it is used again.
         steps : list, optional
             Filled with what `pull_back` needs, layer by layer.
+        states : list, optional
+            Filled with copies of y⁰ … yᴺ.
 
         Returns
         -------
@@ -69,44 +73,36 @@ class Network:
             How the stage equations of each layer were solved; empty for explicit schemes.
         """
         xp, kept = scratch.xp, steps is not None
-        shape = (*U.b.shape[::2], x.shape[2])
         # Layers that are not kept take two stacks in turn.
-        number = len(layers) + 1 if kept else 2
-        stacks, values = self._stacks(scratch, number, shape)
-        end = stacks[0]
+        walk = scratch.once(_walk, self.tableau, len(layers), kept, (*U.b.shape[::2], x.shape[2]))
+        y = walk.stacks.layers[0]
         if U.V is None:
-            end.put(0, xp.broadcast_to(x, shape))
+            y.put(0, xp.broadcast_to(x, (*U.b.shape[::2], x.shape[2])))
         else:
             V_nu = xp.concat([U.V, U.nu[..., None]], axis=2)
-            end.put(0, xp.matmul(V_nu, x, out=end.out[0]))
+            y.put(0, xp.matmul(V_nu, x, out=y.out[0]))
+        if states is not None:
+            states.append(xp.asarray(y.x[0], copy=True))
         statuses: list[Status] = []
-        for layer, controls in enumerate(layers):
-            now, end = layer % number, stacks[(layer + 1) % number]
-            own = [part and part[now] for part in values]
-            done = step(self.tableau, self.field, controls, stacks[now], own, end, scratch)
-            statuses += done.status
+        for layer, (values, end) in zip(layers, walk.steps, strict=True):
+            matrices, status = step(self.tableau, self.field, layer, y, values, end, scratch)
+            y = end
+            if status:
+                statuses.append(reduce(worse, status))
             if steps is not None:
-                steps.append(done)
-        return end, statuses
+                steps.append(Step(layer, matrices))
+            if states is not None:
+                states.append(xp.asarray(y.x[0], copy=True))
+        return y, statuses
 
-    def _stacks(
-        self, scratch: Scratch, number: int, shape: tuple[int, ...]
-    ) -> tuple[Stacks, list[Stacks | None]]:
-        """The memory of states and slopes, and of the stages that are no states."""
-        return scratch.once(Stacks, "y, F", number, len(self.tableau.b), shape), [
-            scratch.once(Stacks, f"Y{i}", number, 0, shape) if own else None
-            for i, own in enumerate(keeps_values(self.tableau))
-        ]
-
-    def _costates(self, scratch: Scratch, shape: tuple[int, ...]) -> Stacks:
-        """The memory of costates: those of the layers ℓ with even ℓ, and the others."""
-        stacks: Stacks = scratch.once(Stacks, "p, V", 2, len(self.tableau.b), shape)
-        return stacks
+    def _costate(self, scratch: Scratch, shape: tuple[int, ...]) -> Stack:
+        """The memory of the costate, and of what the stages add to it."""
+        stack: Stack = scratch.once(Stacks, "p, V", 1, len(self.tableau.b), shape).layers[0]
+        return stack
 
     def entry(self, U: Controls, scratch: Scratch, samples: int) -> Array | None:
         """Where pᴺ is best written for `pull_back`, or None where `out` would be ignored anyway."""
-        shape = (*U.b.shape[::2], samples)
-        return self._costates(scratch, shape)[U.b.shape[1] % 2].out[0]
+        return self._costate(scratch, (*U.b.shape[::2], samples)).out[0]
 
     def pull_back(
         self,
@@ -126,48 +122,38 @@ class Network:
         `with_h`, which saves a pass over every stage where the steps are fixed.  Copies of
         pᴺ … p⁰ are appended to `costates`.
         """
-        xp, plan = scratch.xp, scratch.once(AdjointPlan, self.tableau, self.carry)
+        xp, plan = scratch.xp, scratch.once(AdjointPlan, self.tableau)
         N, s = len(steps), len(self.tableau.b)
-        stacks, values = self._stacks(scratch, N + 1, p.shape)
-        F = stacks.slopes(N)
+        walk = scratch.once(_walk, self.tableau, N, True, p.shape)
         # σ′ of all layers at once; they take the place of F, and G theirs, unless F is needed.
-        sigma = self.field.slope(xp, F, out=scratch(F.shape, "slope") if with_h else F)
-        two = self._costates(scratch, p.shape)
-        two[N % 2].put(0, p)
+        F = walk.stacks
+        sigma = scratch.once(Stacks, "σ′", N, s, p.shape) if with_h else F
+        out = sigma.slopes(N) if scratch.in_place else None
+        sigma.put_slopes(self.field.slope(xp, F.slopes(N), out), out)
+        costate = self._costate(scratch, p.shape)
+        costate.put(0, p)
         if costates is not None:
             costates.append(xp.asarray(p, copy=True))
-        G: list[list[Array]] = [[]] * N
         dh: list[Array] = [None] * N
         for number in reversed(range(N)):
-            now, end = two[(number + 1) % 2], two[number % 2]
-            of_stages = [sigma[number, :, i, ...] for i in range(s)]
-            wanted = number > 0 or with_p
-            G[number], dh[number] = adjoint_step(
-                plan, steps[number], of_stages, now, end, scratch, with_h, wanted
+            dh[number] = adjoint_step(
+                plan,
+                self.carry,
+                steps[number],
+                sigma.layers[number],
+                costate,
+                scratch,
+                F.layers[number] if with_h else None,
+                with_p=number > 0 or with_p,
             )
             if costates is not None:
-                costates.append(xp.asarray(end.x[0], copy=True))
-        if not scratch.in_place:
-            sigma = xp.stack([xp.stack(of_stages, axis=1) for of_stages in G])
-        dK, db = self._sums(sigma, stacks, values, scratch)
-        return two[0].x[0] if with_p else None, (
+                costates.append(xp.asarray(costate.x[0], copy=True))
+        dK, db = _sums(sigma.slopes(N), walk.values, scratch)
+        return costate.x[0] if with_p else None, (
             U.h[:, :, None, None] * xp.permute_dims(dK, (1, 0, 2, 3)),
             U.h[:, :, None] * xp.permute_dims(db, (1, 0, 2)),
             xp.stack(dh, axis=1) if with_h else xp.zeros_like(U.h),
         )
-
-    def _sums(
-        self, G: Array, stacks: Stacks, values: list[Stacks | None], scratch: Scratch
-    ) -> tuple[Array, Array]:
-        """Σi Gi Yiᵀ and the row sums of Σi Gi, of all layers, (n_layers, members, …)."""
-        xp, N = scratch.xp, G.shape[0]
-        ones = scratch.once(_ones, G.shape[-1])
-        dK, db = [], []
-        for i, own in enumerate(values):
-            Y = (own or stacks).states(N)
-            dK.append(xp.matmul(G[:, :, i, ...], xp.matrix_transpose(Y)))
-            db.append(xp.matmul(G[:, :, i, ...], ones)[..., 0])
-        return reduce(add, dK), reduce(add, db)
 
     def layers(self, U: Controls) -> list[Layer]:
         """The controls layer by layer, with what implicit schemes have to know of them."""
@@ -177,12 +163,10 @@ class Network:
         rows = combination_rows(self.tableau, self.carry, U.h, Scratch(U.K))
         layers = [
             Layer(
-                U.K[:, number, ...],
-                U.b[:, number, ...],
-                U.h[:, number, None, None],
-                K_b=K_b[:, number, ...],
-                hK_transposed=hK_transposed[:, number, ...],
-                rows=[row[:, number, ...] for row in rows],
+                K_b[:, number, ...],
+                hK_transposed[:, number, ...],
+                [row[:, number, ...] for row in rows],
+                0 if self.carry else 1,
             )
             for number in range(U.K.shape[1])
         ]
@@ -194,7 +178,13 @@ class Network:
         if U.K.shape[2] * max(len(block.A) for block in self.tableau.blocks) > TINY:
             unique = to_host(xp.all(uniquely_solvable(self.tableau, U.K, U.h), axis=0)).tolist()
         return [
-            layer._replace(stiffness=stiffness[:, number, None], unique=unique[number])
+            layer._replace(
+                K=U.K[:, number, ...],
+                b=U.b[:, number, ...],
+                h=U.h[:, number, None, None],
+                stiffness=stiffness[:, number, None],
+                unique=unique[number],
+            )
             for number, layer in enumerate(layers)
         ]
 
@@ -213,6 +203,61 @@ def readout(U: Controls, y: Stack) -> Array:
     """The outputs z = W y + μ of the state, (members, n_outputs, samples)."""
     xp = namespace(U.W)
     return xp.matmul(xp.concat([U.W, U.mu[..., None]], axis=2), y.with_one)
+
+
+def pulled_back(U: Controls, dz: Array, out: Array | None) -> Array:
+    """The costate pᴺ = Wᵀ ∂J/∂z."""
+    xp, W_transposed = namespace(dz), namespace(dz).matrix_transpose(U.W)
+    # BLAS is slow where it has nothing to add up.
+    product = xp.multiply if dz.shape[1] == 1 else xp.matmul
+    return product(W_transposed, dz, out=out)
+
+
+class _Walk(NamedTuple):
+    """The memory that the layers are gone through with.
+
+    Parameters
+    ----------
+    stacks : Stacks
+        y, F1, …, Fs.
+    values : list of Stacks
+        Y1, …, Ys; the first is `stacks` where Y1 = y.
+    steps : list
+        Of each layer, the stacks of Y1, …, Ys, and that of y⁺.
+    """
+
+    stacks: Stacks
+    values: list[Stacks]
+    steps: list[tuple[list[Stack], Stack]]
+
+
+def _walk(
+    scratch: Scratch, tableau: ButcherTableau, n_layers: int, kept: bool, shape: tuple[int, ...]
+) -> _Walk:
+    number, s = n_layers + 1 if kept else 2, len(tableau.b)
+    stacks = scratch.once(Stacks, f"y, F {kept}", number, s, shape)
+    values = [
+        stacks
+        if i == 0 and tableau.blocks[0].explicit
+        else scratch.once(Stacks, f"Y{i} {kept}", number, 0, shape)
+        for i in range(s)
+    ]
+    steps = [
+        ([own.layers[k % number] for own in values], stacks.layers[(k + 1) % number])
+        for k in range(n_layers)
+    ]
+    return _Walk(stacks, values, steps)
+
+
+def _sums(G: Array, values: list[Stacks], scratch: Scratch) -> tuple[Array, Array]:
+    """Σi Gi Yiᵀ and the row sums of Σi Gi, of all layers, (n_layers, members, …)."""
+    xp, ones = scratch.xp, scratch.once(_ones, G.shape[-1])
+    dK, db = [], []
+    for i, Y in enumerate(values):
+        Gi = G[:, :, i, ...]
+        dK.append(xp.matmul(Gi, xp.matrix_transpose(Y.states(G.shape[0]))))
+        db.append(xp.matmul(Gi, ones)[..., 0])
+    return reduce(add, dK), reduce(add, db)
 
 
 def _ones(scratch: Scratch, size: int) -> Array:

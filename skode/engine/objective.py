@@ -9,22 +9,23 @@ the first sum with other weights.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .arrays import Array, Namespace, Scratch, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, features
+from .arrays import Array, Namespace, Scratch, ScratchPool, device, host, namespace, quiet, to_host
+from .blocks import block_size, blocks, features, worth_threads
 from .controls import Controls, Layer, Layout
 from .implicit import Status
 from .losses import Loss
-from .networks import Network, readout
+from .networks import Network, pulled_back, readout
 from .penalties import l2, smoothness
 from .shares import Shares
 from .stages import Step
+from .threads import Threads
 
-__all__ = ["Evaluation", "Objective"]
+__all__ = ["Evaluation", "Objective", "Verdict"]
 
 
 class Evaluation(NamedTuple):
@@ -37,6 +38,10 @@ class Evaluation(NamedTuple):
     J: Array
     gradient: Array | None
     held_out: Array | None
+
+
+Verdict = Callable[[Evaluation], Array]
+POOLS = 3  # numbers of members for which work arrays are kept
 
 
 class Objective:
@@ -64,6 +69,8 @@ class Objective:
         The penalty on controls that change from layer to layer, and the nominal step.
     block_size : int, optional
         Samples per block; by default as many as suit the cache.
+    threads : Threads, optional
+        Compute the blocks; by default one.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class Objective:
         block_size: int | None = None,
         shares: Shares | None = None,
         smooth: tuple[float, float] = (0.0, 1.0),
+        threads: Threads | None = None,
     ) -> None:
         self.network = network
         self.layout = layout
@@ -92,7 +100,8 @@ class Objective:
         self.smooth = smooth
         self._mask = layout.mask(free, like=alpha)
         self._block_size = block_size
-        self._scratch: dict[tuple[int, int], Scratch] = {}
+        self.threads = Threads() if threads is None else threads
+        self._pools: dict[int, ScratchPool] = {}
 
     @cached_property
     def trained_rows(self) -> Array:
@@ -103,11 +112,17 @@ class Objective:
             weights = weights * some[to_host(self.shares.group)]
         return host.nonzero(weights)[0]
 
+    @cached_property
+    def _everywhere(self) -> bool:
+        """Whether every sample has a weight for every member."""
+        return self.shares is None and bool(host.all(to_host(self.weights) > 0))
+
     def sample(self, rows: Array) -> Objective:
         """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         xp = namespace(self.alpha)
         part = copy.copy(self)  # which shares the work arrays
-        vars(part).pop("trained_rows", None)
+        for derived in ("trained_rows", "_everywhere"):
+            vars(part).pop(derived, None)
         part.X, part.targets = (xp.take(a, rows, axis=0) for a in (self.X, self.targets))
         part.weights = xp.take(self.weights, rows) * (self.trained_rows.shape[0] / rows.shape[0])
         if self.shares is not None:
@@ -121,7 +136,7 @@ class Objective:
         return evaluation.J, evaluation.gradient
 
     def evaluate(
-        self, flat: Array, members: Array | None = None, with_gradient: bool = True
+        self, flat: Array, members: Array | None = None, gradient: bool | Verdict = True
     ) -> Evaluation:
         """J, its gradient and the held-out loss.
 
@@ -130,27 +145,52 @@ class Objective:
         flat : array of shape (members, layout.size)
         members : array of int, optional
             Which members the rows are; all of them by default.
-        with_gradient : bool, default=True
-            Whether the gradient is wanted, which costs twice what the values cost.
+        gradient : bool or callable, default=True
+            Whether the gradient is wanted, which costs twice what the values cost.  A callable is
+            given the values and says for which members, in a mask on the host.  For the others the
+            gradient is then of no use.
         """
+        rows = self._blocks(flat)
+        if callable(gradient) and len(rows) > 1:
+            return self._evaluate_for_some(flat, members, gradient)
         xp = namespace(flat)
         U = self.layout.views(flat)
         shares = self.shares if self.shares is None or members is None else self.shares.of(members)
         with quiet():
             layers = self.network.layers(U)
             J, dU = self._penalty(U, members)
-            gradient = self.layout.flatten(dU) if with_gradient else None
-            held_out = None if shares is None else xp.zeros_like(J)
-            for rows, scratch in self._blocks(flat):
-                share = self._block(U, layers, rows, scratch, shares, with_gradient)
-                J = J + share.J
-                if gradient is not None:
-                    gradient = gradient + share.gradient
-                if held_out is not None:
-                    held_out = held_out + share.held_out
-            if gradient is not None:
-                gradient = xp.where(self._mask, gradient, xp.zeros_like(gradient))
-            return Evaluation(J, gradient, held_out)
+            total = Evaluation(J, None, None if shares is None else xp.zeros_like(J))
+
+            def wanted(share: Evaluation) -> bool:
+                if not callable(gradient):
+                    return gradient
+                return bool(host.any(gradient(_sum_of(total, share))))  # of all: one block has all
+
+            def of_block(rows: slice, scratch: Scratch) -> Evaluation:
+                steps: list[Step] | None = [] if gradient else None
+                return self._block(U, layers, rows, scratch, shares, steps, wanted)
+
+            for share in self._each(of_block, rows, flat):
+                total = _sum_of(total, share)
+            if total.gradient is None:
+                return total
+            dJ = total.gradient + self.layout.flatten(dU)
+            return total._replace(gradient=xp.where(self._mask, dJ, xp.zeros_like(dJ)))
+
+    def _evaluate_for_some(
+        self, flat: Array, members: Array | None, verdict: Verdict
+    ) -> Evaluation:
+        """The values for all members, then the gradient for those that the verdict names."""
+        xp = namespace(flat)
+        found = self.evaluate(flat, members, gradient=False)
+        some = verdict(found)
+        if not host.any(some):
+            return found
+        rows = xp.asarray(host.nonzero(some)[0], device=device(flat))
+        members = rows if members is None else xp.take(members, rows)
+        part = self.evaluate(xp.take(flat, rows, axis=0), members)
+        place = xp.asarray(host.maximum(host.cumsum(some) - 1, 0), device=device(flat))
+        return found._replace(gradient=xp.take(part.gradient, place, axis=0))
 
     def _penalty(self, U: Controls, members: Array | None) -> tuple[Array, Controls]:
         """The penalties and their gradient."""
@@ -168,26 +208,39 @@ class Objective:
         """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""
         xp = namespace(flat)
         U = self.layout.views(flat)
-        blocks = []
         with quiet():
             layers = self.network.layers(U)
-            for rows, scratch in self._blocks(flat):
-                costates: list[Array] = []
-                self._block(U, layers, rows, scratch, costates=costates)
-                blocks.append(xp.stack(costates[::-1], axis=1))
-        return xp.concat(blocks, axis=3)
 
-    def _blocks(self, flat: Array) -> Iterator[tuple[slice, Scratch]]:
-        """The blocks, each with the work arrays of its shape."""
+        def of_block(rows: slice, scratch: Scratch) -> Array:
+            costates: list[Array] = []
+            self._block(U, layers, rows, scratch, steps=[], costates=costates)
+            return xp.stack(costates[::-1], axis=1)
+
+        return xp.concat(list(self._each(of_block, self._blocks(flat), flat)), axis=3)
+
+    def _blocks(self, flat: Array) -> list[slice]:
+        """The blocks of samples."""
+        size = self._block_size or block_size(flat.shape[0], self.layout.n_channels, flat)
+        return blocks(self.X.shape[0], size, flat)
+
+    def _each(
+        self, of_block: Callable[[slice, Scratch], Any], rows: list[slice], flat: Array
+    ) -> Iterator[Any]:
+        """What `of_block` gives for every block, in their order."""
         n_members = flat.shape[0]
-        size = self._block_size or block_size(n_members, self.layout.n_channels, flat)
-        if any(known != n_members for known, _ in self._scratch):
-            self._scratch.clear()  # members have dropped out: their share of the memory goes too
-        for rows in blocks(self.X.shape[0], size):
-            shape = (n_members, rows.stop - rows.start)
-            if shape not in self._scratch:
-                self._scratch[shape] = Scratch(flat)
-            yield rows, self._scratch[shape]
+        # The newest last; members drop out, and their share of the memory goes too.
+        pool = self._pools[n_members] = self._pools.pop(n_members, None) or ScratchPool(flat)
+        while len(self._pools) > POOLS:
+            del self._pools[next(iter(self._pools))]
+
+        def with_scratch(rows: slice) -> Any:
+            # Every thread has to be told to be quiet.
+            with quiet(), pool.borrowed(rows.stop - rows.start) as scratch:
+                return of_block(rows, scratch)
+
+        shape = (n_members, self.layout.n_layers, self.layout.n_channels, self.X.shape[0])
+        alone = not worth_threads(shape, flat)
+        return self.threads.map(with_scratch, rows, alone or len(rows) == 1)
 
     def _block(
         self,
@@ -196,33 +249,38 @@ class Objective:
         rows: slice,
         scratch: Scratch,
         shares: Shares | None = None,
-        with_gradient: bool = True,
+        steps: list[Step] | None = None,
+        wanted: Callable[[Evaluation], bool] | None = None,
         costates: list[Array] | None = None,
     ) -> Evaluation:
-        """The share of one block in all that an evaluation gives; pᴺ … p⁰ to `costates`."""
+        """The share of one block in the data loss, its gradient and the held-out loss.
+
+        The gradient only where there are `steps` to be filled, and it is `wanted`; pᴺ … p⁰ are
+        appended to `costates`.
+        """
         xp = scratch.xp
         x = features(self.X, rows, self.layout.n_channels, U, scratch)
         c = xp.astype(xp.permute_dims(self.targets[rows, :], (1, 0)), U.K.dtype, copy=False)
         w = xp.astype(self.weights[rows], U.K.dtype, copy=False)[None, :]
         w, w_held_out = (w, None) if shares is None else shares.weights(rows, w)
 
-        steps: list[Step] | None = [] if with_gradient else None
         y, statuses = self.network.propagate(U, layers, x, scratch, steps)
         value, slope = self.loss.value_and_slope(xp, readout(U, y), c[None, ...])
-        J = _sum(xp, w, value, statuses)
+        weighted = _product if self._everywhere else _product_where_weighted
+        J = _sum(xp, w, weighted(xp, w, value), statuses)
         held_out = None
         if w_held_out is not None:
-            held_out = _sum(xp, w_held_out, value, statuses)
+            held_out = _sum(xp, w_held_out, weighted(xp, w_held_out, value), statuses)
             held_out = xp.where(xp.isnan(held_out), xp.inf, held_out)  # so that it can be compared
-        if steps is None:
-            return Evaluation(J, None, held_out)
+        share = Evaluation(J, None, held_out)
+        if steps is None or (wanted is not None and not wanted(share)):
+            return share
 
-        dz = _weighted(xp, w[:, None, :], slope)
+        dz = weighted(xp, w[:, None, :], slope)
         if statuses:  # the gradient of what is unsolved is of no use; costates of zero cost nothing
             dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
         dW_mu = xp.matmul(dz, xp.matrix_transpose(y.with_one))
-        entry = self.network.entry(U, scratch, x.shape[2])
-        p = xp.matmul(xp.matrix_transpose(U.W), dz, out=entry)
+        p = pulled_back(U, dz, self.network.entry(U, scratch, x.shape[2]))
         p, (dK, db, dh) = self.network.pull_back(
             U,
             steps,
@@ -236,18 +294,30 @@ class Objective:
         if U.V is not None:
             dV_nu = xp.matmul(p, xp.matrix_transpose(x))
             dU = dU._replace(V=dV_nu[..., :-1], nu=dV_nu[..., -1])
-        return Evaluation(J, self.layout.flatten(dU), held_out)
+        return share._replace(gradient=self.layout.flatten(dU))
 
 
-def _weighted(xp: Namespace, w: Array, values: Array) -> Array:
+def _sum_of(one: Evaluation, other: Evaluation) -> Evaluation:
+    """The sum of what two evaluations give; what one of them has not got is that of the other."""
+    return Evaluation(
+        *(x if y is None else y if x is None else x + y for x, y in zip(one, other, strict=True))
+    )
+
+
+def _product(xp: Namespace, w: Array, values: Array) -> Array:
+    """w times the values."""
+    return w * values
+
+
+def _product_where_weighted(xp: Namespace, w: Array, values: Array) -> Array:
     """w times the values; 0 where w is, so that samples without weight need not be finite."""
     product = w * values
     return xp.where(w > 0, product, xp.zeros_like(product))
 
 
-def _sum(xp: Namespace, w: Array, value: Array, statuses: list[Status]) -> Array:
+def _sum(xp: Namespace, w: Array, weighted: Array, statuses: list[Status]) -> Array:
     """Σ w ℓ per member; +inf where a sample that has a weight is unsolved in some layer."""
-    total = xp.sum(_weighted(xp, w, value), axis=1, dtype=xp.float64)
+    total = xp.sum(weighted, axis=1, dtype=xp.float64)
     for status in statuses:
         total = xp.where(xp.any(~status.converged & (w > 0), axis=1), xp.inf, total)
     return total

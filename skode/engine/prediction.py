@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .arrays import Array, Scratch, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, features
-from .controls import Controls
+from .arrays import Array, Scratch, ScratchPool, host, namespace, quiet, to_host
+from .blocks import block_size, blocks, features, worth_threads
+from .controls import Controls, without_idle_layers
 from .implicit import Status
 from .networks import Network, readout
 from .stages import Step
+from .threads import Threads
 
 __all__ = ["UnsolvedStagesError", "outputs", "trajectories"]
 
@@ -52,6 +53,7 @@ def outputs(
     X: Array,
     block: int | None = None,
     reduce: Callable[[Array], Array] | None = None,
+    threads: Threads | None = None,
 ) -> Array:
     """The outputs W yᴺ + μ of every member for every row of `X`, or what they are reduced to.
 
@@ -65,6 +67,8 @@ def outputs(
     reduce : callable, optional
         What to make of the outputs of a block, (members, n_outputs, samples), so that those of all
         members and samples are never there together.  The samples have to stay the last axis.
+    threads : Threads, optional
+        Compute the blocks; by default one.
 
     Returns
     -------
@@ -75,14 +79,17 @@ def outputs(
     UnsolvedStagesError
         If the stage equations of an implicit scheme could not be solved for some sample.
     """
-    z, statuses = [], []
+    if network.carry:
+        U = without_idle_layers(U)
     with quiet():
         layers = network.layers(U)
-        for x, scratch in _inputs(U, X, block):
-            y, status = network.propagate(U, layers, x, scratch)
-            out = readout(U, y)
-            z.append(out if reduce is None else reduce(out))
-            statuses.append(status)
+
+    def of_block(x: Array, scratch: Scratch) -> tuple[Array, list[Status]]:
+        y, status = network.propagate(U, layers, x, scratch)
+        z = readout(U, y)
+        return (z if reduce is None else reduce(z)), status
+
+    z, statuses = zip(*_each(of_block, U, X, block, threads), strict=True)
     _refuse_unsolved(statuses)
     return namespace(U.K).concat(z, axis=-1)
 
@@ -95,19 +102,20 @@ def trajectories(network: Network, U: Controls, X: Array, block: int | None = No
     array of shape (members, n_layers + 1, n_channels, samples)
     """
     xp = namespace(U.K)
-    all_states, statuses = [], []
     with quiet():
         layers = network.layers(U)
-        for x, scratch in _inputs(U, X, block):
-            steps: list[Step] = []
-            y, status = network.propagate(U, layers, x, scratch, steps)
-            all_states.append(xp.stack([step.stack.x[0] for step in steps] + [y.x[0]], axis=1))
-            statuses.append(status)
+
+    def of_block(x: Array, scratch: Scratch) -> tuple[Array, list[Status]]:
+        states: list[Array] = []
+        _, status = network.propagate(U, layers, x, scratch, states=states)
+        return xp.stack(states, axis=1), status
+
+    states, statuses = zip(*_each(of_block, U, X, block), strict=True)
     _refuse_unsolved(statuses)
-    return xp.concat(all_states, axis=3)
+    return xp.concat(states, axis=3)
 
 
-def _refuse_unsolved(statuses: list[list[Status]]) -> None:
+def _refuse_unsolved(statuses: Iterable[list[Status]]) -> None:
     """Raise where a sample is unsolved; `statuses` are those of the layers, block by block."""
     samples, layers, residuals = [], [], []
     first = 0
@@ -124,9 +132,21 @@ def _refuse_unsolved(statuses: list[list[Status]]) -> None:
         raise UnsolvedStagesError(samples, layers, residuals)
 
 
-def _inputs(U: Controls, X: Array, block: int | None) -> Iterator[tuple[Array, Scratch]]:
-    """What `propagate` takes for each of the blocks, and the work arrays that they share."""
-    members, _, n_channels, _ = U.K.shape
-    scratch = Scratch(U.K)
-    for rows in blocks(X.shape[0], block or block_size(members, n_channels, U.K)):
-        yield features(X, rows, n_channels, U, scratch), scratch
+def _each(
+    of_block: Callable[[Array, Scratch], Any],
+    U: Controls,
+    X: Array,
+    block: int | None,
+    threads: Threads | None = None,
+) -> Iterator[Any]:
+    """What `of_block` makes of the features of every block, in their order."""
+    members, n_layers, n_channels, _ = U.K.shape
+    pool = ScratchPool(U.K)
+
+    def with_scratch(rows: slice) -> Any:
+        with quiet(), pool.borrowed(rows.stop - rows.start) as scratch:
+            return of_block(features(X, rows, n_channels, U, scratch), scratch)
+
+    size = block or block_size(members, n_channels, U.K)
+    alone = not worth_threads((members, n_layers, n_channels, X.shape[0]), U.K)
+    return (threads or Threads()).map(with_scratch, blocks(X.shape[0], size, U.K), alone)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .arrays import Array, device, host, namespace, quiet, to_host
-from .objective import Evaluation, Objective
+from .objective import Evaluation, Objective, Verdict
 
 __all__ = [
     "BEHIND",
@@ -125,10 +125,10 @@ class Record:
         self.gain_iter, self.gain = self.best_iter, self.held_out
         self._ended: list[tuple[Array, Array]] = []  # members and their points
 
-    def evaluate(self, flat: Array, with_gradient: bool = True) -> Evaluation:
+    def evaluate(self, flat: Array, gradient: bool | Verdict = True) -> Evaluation:
         """The objective of the running members."""
         members = self.xp.asarray(self.running, device=device(flat))
-        return self.objective.evaluate(flat, members, with_gradient)
+        return self.objective.evaluate(flat, members, gradient)
 
     def move(
         self, moved: Array, u: Array, g: Array | None, J: Array, held_out: Array, tol: float

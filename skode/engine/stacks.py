@@ -18,7 +18,8 @@ __all__ = ["Stack", "Stacks"]
 class Stack:
     """The arrays x0, …, xs of one layer, (members, channels, samples) each.
 
-    `out[j]` is where a function is to write xj, or None.
+    `x` holds them, `out[j]` is where a function is to write xj, or None, and `with_one` is x0 and
+    below it the channel that is 1.
 
     Parameters
     ----------
@@ -29,47 +30,44 @@ class Stack:
     """
 
     def __init__(self, scratch: Scratch, memory: Array | None, s: int) -> None:
-        self._scratch = scratch
+        self._xp = scratch.xp
         self._memory = memory
         self.x: list[Array] = [None] * (1 + s)
         self.out = self.x.copy()
+        self.with_one: Array = None
         if memory is None:
             return
         members, _, height, samples = memory.shape
         memory[:, 0, height - 1, :] = 1.0
         self.x = [memory[:, j, :-1, :] for j in range(1 + s)]
         self.out = self.x.copy()
-        self._with_one = memory[:, 0, ...]
-        rows = scratch.xp.reshape(memory, (members, 1 + s, -1))[..., : (height - 1) * samples]
+        self.with_one = memory[:, 0, ...]
+        rows = self._xp.reshape(memory, (members, 1 + s, -1))[..., : (height - 1) * samples]
         self._row = rows[:, :1, :]
         # The rows from the first or the second to just before the j-th.
         self._rows = [[rows[:, i:j, :] for j in range(2 + s)] for i in (0, 1)]
 
     def put(self, j: int, x: Array) -> None:
         """Let xj be x, which is copied unless it was written to ``out[j]``."""
-        if self._memory is None:
-            self.x[j] = x
-        elif x is not self.out[j]:
-            self.out[j][...] = x
-
-    @property
-    def with_one(self) -> Array:
-        """x0 and below it the channel that is 1, (members, channels + 1, samples)."""
+        if x is self.out[j]:
+            return
         if self._memory is not None:
-            return self._with_one
-        return self._scratch.xp.concat([self.x[0], self._scratch.xp.ones_like(self.x[0][:, :1, :])], axis=1)
+            self.out[j][...] = x
+            return
+        self.x[j] = x
+        if j == 0:
+            self.with_one = self._xp.concat([x, self._xp.ones_like(x[:, :1, :])], axis=1)
 
     def combination(self, c: Array, first: int, target: Stack) -> None:
         """Let x0 of the target be Σ cj xj over j = first, first + 1, …; c is (members or 1, 1, j)."""
-        xp, last = self._scratch.xp, first + c.shape[2]
         if self._memory is None:
-            target.x[0] = self.combinations(c, first)[:, 0, ...]
+            target.put(0, self.combinations(c, first)[:, 0, ...])
         else:
-            xp.matmul(c, self._rows[first][last], out=target._row)
+            self._xp.matmul(c, self._rows[first][first + c.shape[2]], out=target._row)
 
     def combinations(self, c: Array, first: int) -> Array:
         """Σ cj xj for every row of c, (members, rows, channels, samples)."""
-        xp, last = self._scratch.xp, first + c.shape[2]
+        xp, last = self._xp, first + c.shape[2]
         shape = (self.x[0].shape[0], c.shape[1], *self.x[0].shape[1:])
         if self._memory is None:
             rows = xp.reshape(xp.stack(self.x[first:last], axis=1), (shape[0], last - first, -1))
@@ -93,25 +91,32 @@ class Stacks:
         self, scratch: Scratch, name: str, n_layers: int, s: int, shape: tuple[int, int, int]
     ) -> None:
         members, channels, samples = shape
-        self._scratch = scratch
+        self._xp = scratch.xp
         self._memory = scratch((n_layers, members, 1 + s, channels + 1, samples), name)
-        self._stacks = [
+        self.layers = [
             Stack(scratch, None if self._memory is None else self._memory[layer, ...], s)
             for layer in range(n_layers)
         ]
-
-    def __getitem__(self, layer: int) -> Stack:
-        return self._stacks[layer]
 
     def states(self, n_layers: int) -> Array:
         """x0 of the first layers, (n_layers, members, channels, samples)."""
         if self._memory is not None:
             return self._memory[:n_layers, :, 0, :-1, :]
-        return self._scratch.xp.stack([stack.x[0] for stack in self._stacks[:n_layers]])
+        return self._xp.stack([stack.x[0] for stack in self.layers[:n_layers]])
 
     def slopes(self, n_layers: int) -> Array:
         """x1 … xs of the first layers, (n_layers, members, s, channels, samples)."""
-        xp = self._scratch.xp
         if self._memory is not None:
             return self._memory[:n_layers, :, 1:, :-1, :]
-        return xp.stack([xp.stack(stack.x[1:], axis=1) for stack in self._stacks[:n_layers]])
+        each = [self._xp.stack(stack.x[1:], axis=1) for stack in self.layers[:n_layers]]
+        return self._xp.stack(each)
+
+    def put_slopes(self, slopes: Array, out: Array | None) -> None:
+        """Let x1 … xs of the first layers be these, which are copied unless written to `out`."""
+        if self._memory is not None:
+            if slopes is not out:
+                out[...] = slopes  # type: ignore[index]
+            return
+        for layer in range(slopes.shape[0]):
+            for j in range(slopes.shape[2]):
+                self.layers[layer].put(1 + j, slopes[layer, :, j, ...])

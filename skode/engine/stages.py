@@ -21,18 +21,17 @@ of G.  The last two are left to whoever has the G of all layers.
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import NamedTuple
 
 from .arrays import Array, Scratch
 from .controls import Layer
 from .fields import AffineField
-from .implicit import Status, solve_costates, solve_stages, worse
+from .implicit import Solution, Status, solve_costates, solve_stages
 from .linear import StageMatrix
 from .stacks import Stack, Stacks
 from .tableaux import Block, ButcherTableau
 
-__all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "keeps_values", "step"]
+__all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "step"]
 
 
 class Step(NamedTuple):
@@ -41,23 +40,12 @@ class Step(NamedTuple):
     Parameters
     ----------
     layer : Layer
-    stack : Stack
-        y, F1, …, Fs.
     matrices : dict
-        Newton's matrix of each implicit block, by the number of its first stage.
-    status : list of Status
-        How the stage equations of all implicit blocks were solved: one entry, or none.
+        Newton's matrix of each implicit block, by its first stage.
     """
 
     layer: Layer
-    stack: Stack
     matrices: dict[int, StageMatrix]
-    status: list[Status]
-
-
-def keeps_values(tableau: ButcherTableau) -> list[bool]:
-    """Which stages have a Yi of their own; an explicit first one has Y1 = y."""
-    return [i > 0 or not tableau.blocks[0].explicit for i in range(len(tableau.b))]
 
 
 def combination_rows(
@@ -86,10 +74,10 @@ def step(
     field: AffineField,
     layer: Layer,
     stack: Stack,
-    values: list[Stack | None],
+    values: list[Stack],
     end: Stack,
     scratch: Scratch,
-) -> Step:
+) -> tuple[dict[int, StageMatrix], list[Status]]:
     """y⁺.
 
     Parameters
@@ -97,36 +85,52 @@ def step(
     layer : Layer
     stack : Stack
         Holds y, and is filled with F1, …, Fs.
-    values : list of Stack or None
-        Filled with Y1, …, Ys; None where `keeps_values` says so.
+    values : list of Stack
+        Filled with Y1, …, Ys; the first is `stack` itself where Y1 = y.
     end : Stack
         Gets y⁺ as its x0.
+
+    Returns
+    -------
+    matrices : dict
+        Newton's matrix of each implicit block, by its first stage.
+    statuses : list of Status
+        How the stage equations of each implicit block were solved.
     """
     xp, rows = scratch.xp, layer.rows
     matrices, statuses = {}, []
     for block in tableau.blocks:
-        i = block.stages.start
         if block.explicit:
+            i = block.start
             Y = values[i]
-            if Y is None:
-                Y = stack
-            else:
+            if Y is not stack:
                 stack.combination(rows[i], 0, Y)
-            stack.put(1 + i, field.value(xp, Y.with_one, layer.K_b, out=stack.out[1 + i]))
-            continue
-        base = stack.combinations(xp.concat([rows[j] for j in block.stages], axis=1), 0)
-        B = xp.stack([base[:, j, ...] for j in range(len(block.A))], axis=2)
-        solution = solve_stages(block.A, field, B, layer, scratch, "F", i)
-        for j in block.stages:
-            own = values[j]
-            assert own is not None
-            own.put(0, solution.Y[:, :, j - i, :])
-            stack.put(1 + j, solution.F[:, :, j - i, :])
-        matrices[i] = solution.matrix
-        statuses.append(solution.status)
-    weights = rows[-1]
-    stack.combination(weights, 1 + len(tableau.b) - weights.shape[2], end)
-    return Step(layer, stack, matrices, [reduce(worse, statuses)] if statuses else [])
+            stack.put(1 + i, field.value(xp, Y.with_one, layer.K_b, None, stack.out[1 + i]))
+        else:
+            solution = _solved(block, field, layer, stack, values, scratch)
+            matrices[block.start] = solution.matrix
+            statuses.append(solution.status)
+    stack.combination(rows[-1], layer.first, end)
+    return matrices, statuses
+
+
+def _solved(
+    block: Block,
+    field: AffineField,
+    layer: Layer,
+    stack: Stack,
+    values: list[Stack],
+    scratch: Scratch,
+) -> Solution:
+    """The stages of an implicit block, from the state and the slopes before it."""
+    xp = scratch.xp
+    base = stack.combinations(xp.concat([layer.rows[i] for i in block.stages], axis=1), 0)
+    B = xp.stack([base[:, j, ...] for j in range(len(block.A))], axis=2)
+    solution = solve_stages(block.A, field, B, layer, scratch)
+    for j, i in enumerate(block.stages):
+        values[i].put(0, solution.Y[:, :, j, :])
+        stack.put(1 + i, solution.F[:, :, j, :])
+    return solution
 
 
 class AdjointPlan:
@@ -139,11 +143,9 @@ class AdjointPlan:
     ----------
     scratch : Scratch
     tableau : ButcherTableau
-    carry : float
-        α.
     """
 
-    def __init__(self, scratch: Scratch, tableau: ButcherTableau, carry: float) -> None:
+    def __init__(self, scratch: Scratch, tableau: ButcherTableau) -> None:
         A, b = tableau.A, tableau.b
         found: list[int] = []
         # Of each block: how many Vj there are before, the rows (bi, aji, …) over p⁺ and these Vj,
@@ -152,78 +154,79 @@ class AdjointPlan:
         for block in reversed(tableau.blocks):
             rows = [[b[i], *(A[j][i] for j in found)] for i in block.stages]
             alone = block.explicit and rows == [[1.0]]
-            wanted = any(A[j][i] for j in block.stages for i in range(block.stages.start))
-            self.blocks.append(
-                (block, len(found), scratch.array([rows]), alone, wanted)
-            )
+            wanted = any(A[j][i] for j in block.stages for i in range(block.start))
+            self.blocks.append((block, len(found), scratch.array([rows]), alone, wanted))
             found += block.stages
-        self.first = 0 if carry else 1
-        self.total = scratch.array([[[carry, *[1.0] * len(b)][self.first :]]])
 
 
 def adjoint_step(
     plan: AdjointPlan,
+    carry: float,
     step: Step,
-    sigma: list[Array],
+    sigma: Stack,
     costate: Stack,
-    end: Stack,
     scratch: Scratch,
-    with_h: bool,
+    F: Stack | None = None,
     with_p: bool = True,
-) -> tuple[list[Array], Array | None]:
-    """p, from p⁺.
+) -> Array | None:
+    """p in place of p⁺, and G in place of σ′.
 
     Parameters
     ----------
     plan : AdjointPlan
+    carry : float
+        α.
     step : Step
-    sigma : list of arrays of shape (members, channels, samples)
-        σ′ of each stage.  On libraries that write in place, they become G.
+    sigma : Stack
+        Holds σ′ of the stages as x1, …, xs, and then G = σ′∘Γ; where the costates of a sample
+        cannot be found, NaN.
     costate : Stack
-        Holds p⁺, and is filled with the Vj.
-    end : Stack
-        Gets p as its x0, where that is wanted.
-    with_h, with_p : bool
-        Whether ∂J/∂h and p are wanted.
+        Holds p⁺ and then, unless it is not wanted, p; and is filled with the Vj.
+    F : Stack, optional
+        The slopes, for ∂J/∂h.
+    with_p : bool
+        Whether p is wanted.
 
     Returns
     -------
-    G : list of arrays of shape (members, channels, samples)
-        σ′∘Γ of each stage; where the costates of a sample cannot be found, NaN.
     dh : array of shape (members,) or None
+        ∂J/∂h, where `F` is given.
     """
-    xp, layer = scratch.xp, step.layer
-    G = sigma.copy()
+    xp, hK_transposed = scratch.xp, step.layer.hK_transposed
     dh = None
     for block, done, rows, alone, wanted in plan.blocks:
-        gammas = [costate.x[0]] if alone else _gammas(step, block, sigma, costate, rows, scratch)
-        for i, gamma in zip(block.stages, gammas, strict=True):
-            if with_h:
-                part = xp.sum(xp.vecdot(step.stack.x[1 + i], gamma), axis=1)
+        gammas = costate.x[:1] if alone else _gammas(step, block, sigma, costate, rows, scratch)
+        for j, gamma in enumerate(gammas, 1 + block.start):
+            if F is not None:
+                part = xp.sum(xp.vecdot(F.x[j], gamma), axis=1)
                 dh = part if dh is None else dh + part
-            G[i] = xp.multiply(sigma[i], gamma, out=sigma[i])
+            sigma.put(j, xp.multiply(sigma.x[j], gamma, out=sigma.out[j]))
         if with_p or wanted:
-            for slot, i in enumerate(block.stages, 1 + done):
-                costate.put(slot, xp.matmul(layer.hK_transposed, G[i], out=costate.out[slot]))
+            for j, i in enumerate(block.stages, 1 + done):
+                V = xp.matmul(hK_transposed, sigma.x[1 + i], out=costate.out[j])
+                costate.put(j, V)
     if with_p:
-        costate.combination(plan.total, plan.first, end)
-    return G, dh
+        p, *terms = costate.x if carry else costate.x[1:]
+        for V in terms:
+            p = xp.add(p, V, out=costate.out[0])
+        costate.put(0, p)
+    return dh
 
 
 def _gammas(
-    step: Step, block: Block, sigma: list[Array], costate: Stack, rows: Array, scratch: Scratch
+    step: Step, block: Block, sigma: Stack, costate: Stack, rows: Array, scratch: Scratch
 ) -> list[Array]:
     """Γi of the stages of a block."""
-    xp = scratch.xp
     if block.explicit:
-        gamma = scratch.once(Stacks, "gamma", 1, 0, costate.x[0].shape)[0]
+        gamma = scratch.once(Stacks, "gamma", 1, 0, costate.x[0].shape).layers[0]
         costate.combination(rows, 0, gamma)
-        return [gamma.x[0]]
+        return gamma.x
+    xp, k = scratch.xp, len(block.A)
     r = costate.combinations(rows, 0)
-    R = xp.stack([r[:, j, ...] for j in range(len(block.A))], axis=2)
-    of_block = xp.stack([sigma[i] for i in block.stages], axis=2)
-    matrix = step.matrices[block.stages.start]
+    R = xp.stack([r[:, j, ...] for j in range(k)], axis=2)
+    of_block = xp.stack([sigma.x[1 + i] for i in block.stages], axis=2)
+    matrix = step.matrices[block.start]
     gammas, status = solve_costates(block.A, matrix, of_block, R, step.layer, scratch)
     found = status.converged[:, None, None, :]
     gammas = xp.where(found, gammas, xp.asarray(xp.nan, dtype=gammas.dtype))
-    return [gammas[:, :, j, :] for j in range(len(block.A))]
+    return [gammas[:, :, j, :] for j in range(k)]

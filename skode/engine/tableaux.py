@@ -27,15 +27,15 @@ HIGHEST_ORDER_CHECKED = 8
 
 
 class Block(NamedTuple):
-    """Consecutive stages that have to be found together, and their part of A."""
+    """Consecutive stages that have to be found together, and their part of A.
+
+    It is `explicit` where it is one stage that does not depend on itself.
+    """
 
     stages: range
     A: Matrix
-
-    @property
-    def explicit(self) -> bool:
-        """Whether it is one stage that does not depend on itself."""
-        return self.A == ((0.0,),)
+    start: int  # its first stage
+    explicit: bool
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,11 @@ class ButcherTableau:
         cuts = [
             i for i in range(1, s) if not any(self.A[j][k] for j in range(i) for k in range(i, s))
         ]
-        return tuple(
-            Block(range(i, j), tuple(row[i:j] for row in self.A[i:j]))
-            for i, j in zip([0, *cuts], [*cuts, s], strict=True)
-        )
+        blocks = []
+        for i, j in zip([0, *cuts], [*cuts, s], strict=True):
+            A = tuple(row[i:j] for row in self.A[i:j])
+            blocks.append(Block(range(i, j), A, i, explicit=A == ((0.0,),)))
+        return tuple(blocks)
 
     @property
     def symplectic(self) -> bool:

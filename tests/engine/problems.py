@@ -106,10 +106,10 @@ class Quadratic:
         """The held-out loss; there is none."""
         return
 
-    def evaluate(self, flat, members=None, with_gradient=True):
+    def evaluate(self, flat, members=None, gradient=True):
         members = np.arange(len(flat)) if members is None else members
         J, g = self.value_and_gradient(flat, members)
-        return Evaluation(J, g if with_gradient else None, self.held_out(flat, members))
+        return Evaluation(J, g if gradient else None, self.held_out(flat, members))
 
 
 def quadratic(members=3, size=4, seed=0):

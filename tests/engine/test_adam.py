@@ -189,8 +189,8 @@ def test_members_see_the_same_samples_and_do_not_disturb_each_other():
             self.objective, self.k = objective, k
             self.trained_rows = objective.trained_rows
 
-        def evaluate(self, flat, members=None, with_gradient=True):
-            return self.objective.evaluate(flat, np.array([self.k]), with_gradient)
+        def evaluate(self, flat, members=None, gradient=True):
+            return self.objective.evaluate(flat, np.array([self.k]), gradient)
 
         def sample(self, rows):
             return Only(self.objective.sample(rows), self.k)

@@ -192,8 +192,8 @@ class Only:
     def __init__(self, objective, member):
         self.objective, self.member = objective, member
 
-    def evaluate(self, flat, members=None, with_gradient=True):
-        return self.objective.evaluate(flat, np.array([self.member]), with_gradient)
+    def evaluate(self, flat, members=None, gradient=True):
+        return self.objective.evaluate(flat, np.array([self.member]), gradient)
 
 
 def assert_alone_as_together(objective, start, k, together, options):
@@ -212,8 +212,8 @@ class Counting(Only):
         super().__init__(objective, member)
         self.values = []
 
-    def evaluate(self, flat, members=None, with_gradient=True):
-        found = super().evaluate(flat, members, with_gradient)
+    def evaluate(self, flat, members=None, gradient=True):
+        found = super().evaluate(flat, members, gradient)
         self.values.append(found.J[0])
         return found
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skode.engine.arrays import to_host
-from skode.engine.blocks import block_size, blocks
+from skode.engine.blocks import STATE_BYTES, block_size, blocks
 from skode.engine.controls import Controls
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
@@ -66,7 +66,7 @@ def test_blocks_and_subsets_change_nothing_with_shares_lift_and_smoothness(
     scale = np.abs(whole.gradient[rows]).max()
     np.testing.assert_allclose(found.gradient, whole.gradient[rows], atol=1e-12 * scale)
     # Without the gradient the values have the same bits.
-    values = objective.evaluate(flat[rows], rows, with_gradient=False)
+    values = objective.evaluate(flat[rows], rows, gradient=False)
     assert values.gradient is None
     np.testing.assert_array_equal(values.J, found.J)
     np.testing.assert_array_equal(values.held_out, found.held_out)
@@ -281,18 +281,30 @@ def test_a_sample_beyond_all_numbers_spoils_only_the_loss_that_it_counts_in():
     np.testing.assert_array_equal(np.isposinf(found.held_out), [True, False])
 
 
-@given(st.integers(1, 200), st.integers(1, 50))
-def test_blocks_cover_every_sample_once(n_samples, size):
-    covered = np.concatenate([np.arange(n_samples)[rows] for rows in blocks(n_samples, size)])
+@given(st.integers(1, 5000), st.integers(1, 700), st.sampled_from(["float32", "float64"]))
+def test_blocks_cover_every_sample_once(n_samples, size, dtype):
+    rows = blocks(n_samples, size, np.zeros(1, dtype=dtype))
+    covered = np.concatenate([np.arange(n_samples)[part] for part in rows])
     np.testing.assert_array_equal(covered, np.arange(n_samples))
+    assert max(part.stop - part.start for part in rows) <= size
+
+
+@pytest.mark.parametrize(("dtype", "in_line"), [("float32", 16), ("float64", 8)])
+def test_two_threads_get_equal_shares_of_blocks_with_an_odd_number_of_lines(dtype, in_line):
+    like = np.zeros(1, dtype=dtype)
+    for n_samples in (10_000, 100_000, 1_000_000):
+        sizes = [part.stop - part.start for part in blocks(n_samples, 1920, like)]
+        assert len(sizes) % 2 == 0 or len(sizes) > 100
+        assert {size // in_line % 2 for size in sizes[:-1]} == {1}
+        assert {size % in_line for size in sizes[:-1]} == {0}
+        assert sum(sizes[::2]) <= 1.15 * sum(sizes[1::2])
 
 
 def test_block_size_keeps_the_states_of_a_block_in_the_cache():
     double, single = np.zeros(1), np.zeros(1, dtype=np.float32)
-    half_a_mebibyte = 2**19
-    assert 16 * 8 * block_size(1, 16, double) == half_a_mebibyte
-    assert 4 * 16 * 8 * block_size(4, 16, double) == half_a_mebibyte
-    assert 4 * 16 * 4 * block_size(4, 16, single) == half_a_mebibyte
+    assert 16 * 8 * block_size(1, 16, double) == STATE_BYTES
+    assert 4 * 16 * 8 * block_size(4, 16, double) == STATE_BYTES
+    assert 4 * 16 * 4 * block_size(4, 16, single) == STATE_BYTES
     # Many wide networks have larger blocks than that, so that the calls are worth it.
     assert block_size(100, 1000, double) == block_size(10, 1000, double) == 384
 

@@ -1,0 +1,80 @@
+"""Blocks of samples side by side in threads, their results in the order of the blocks.
+
+NumPy hands the interpreter over while it computes, so that threads compute at the same time, each
+with one thread of BLAS.  What comes out does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
+from typing import Self, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["Threads", "blas_threads"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The BLAS libraries of this process; to look for them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def blas_threads() -> int:
+    """How many threads BLAS would use here: one, for example, in a worker process of joblib."""
+    return max((library["num_threads"] for library in _libraries().info()), default=1)
+
+
+class Threads:
+    """A number of threads that work side by side.
+
+    Within a ``with`` statement BLAS has one thread.  The threads are started when they are first
+    needed, and end with the statement.
+
+    Parameters
+    ----------
+    number : int, default=1
+    """
+
+    def __init__(self, number: int = 1) -> None:
+        self.number = number
+        self._pool: ThreadPoolExecutor | None = None
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._exit.enter_context(_libraries().limit(limits=1))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+        self._exit.close()
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], alone: bool = False
+    ) -> Iterator[Result]:
+        """``function(item)`` for every item, in their order.
+
+        No more than two results per thread wait to be taken.  With `alone`, or without threads,
+        everything is computed right here.
+        """
+        if alone or self.number == 1:
+            yield from map(function, items)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.number, thread_name_prefix="skode")
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(self._pool.submit(function, item))
+            if len(waiting) > 2 * self.number:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
