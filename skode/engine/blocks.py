@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from .arrays import Array, Scratch, device, namespace
-from .controls import Controls
+from .networks import Ready
 
 __all__ = ["block_size", "blocks", "features", "worth_threads"]
 
@@ -35,7 +35,8 @@ def blocks(n_samples: int, size: int, like: Array) -> list[slice]:
     if number > 1:
         in_line = max(1, LINE // _itemsize(like))
         lines = -(-n_samples // (number + number % 2) // in_line)
-        size = min(size, (lines | 1) * in_line)
+        most = max(1, size // in_line)
+        size = min(size, min(lines | 1, most - 1 | 1) * in_line)
     return [
         slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)
     ]
@@ -50,7 +51,7 @@ def worth_threads(shape: tuple[int, ...], like: Array) -> bool:
     return math.prod(shape) * _itemsize(like) >= LEAST_WORK
 
 
-def features(X: Array, rows: slice, n_channels: int, U: Controls, scratch: Scratch) -> Array:
+def features(X: Array, rows: slice, ready: Ready, scratch: Scratch) -> Array:
     """The features of the samples `rows` of `X`, channel-major, (1, height, samples).
 
     Where no map of the network's own lifts them to the channels, they are padded with zeros to as
@@ -59,10 +60,9 @@ def features(X: Array, rows: slice, n_channels: int, U: Controls, scratch: Scrat
     read-only memory map.
     """
     xp = scratch.xp
-    block = xp.astype(xp.permute_dims(X[rows, :], (1, 0)), U.K.dtype, copy=False)
+    block = xp.astype(xp.permute_dims(X[rows, :], (1, 0)), ready.W_mu.dtype, copy=False)
     n_features, size = block.shape
-    below = n_channels - n_features if U.V is None else 1
-    fill = 0.0 if U.V is None else 1.0
+    below, fill = (ready.shape[1] - n_features, 0.0) if ready.V_nu is None else (1, 1.0)
     x = scratch((1, n_features + below, size), "input")
     if x is None:
         filling = xp.full((below, size), fill, dtype=block.dtype, device=device(X))

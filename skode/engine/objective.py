@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 from .arrays import Array, Namespace, Scratch, ScratchPool, device, host, namespace, quiet, to_host
 from .blocks import block_size, blocks, features, worth_threads
-from .controls import Controls, Layer, Layout
+from .controls import Controls, Layout
 from .implicit import Status
 from .losses import Loss
-from .networks import Network, pulled_back, readout
+from .networks import Network, Ready, Sums, pulled_back, readout
 from .penalties import l2, smoothness
 from .shares import Shares
-from .stages import Step
 from .threads import Threads
 
 __all__ = ["Evaluation", "Objective", "Verdict"]
@@ -157,25 +156,33 @@ class Objective:
         U = self.layout.views(flat)
         shares = self.shares if self.shares is None or members is None else self.shares.of(members)
         with quiet():
-            layers = self.network.layers(U)
+            ready = self.network.ready(U)
             J, dU = self._penalty(U, members)
-            total = Evaluation(J, None, None if shares is None else xp.zeros_like(J))
+            total = _Share(J, None if shares is None else xp.zeros_like(J))
 
-            def wanted(share: Evaluation) -> bool:
+            def wanted(share: _Share) -> bool:
                 if not callable(gradient):
                     return gradient
-                return bool(host.any(gradient(_sum_of(total, share))))  # of all: one block has all
+                return bool(host.any(gradient(_sum(total, share).values)))  # one block has all
 
-            def of_block(rows: slice, scratch: Scratch) -> Evaluation:
-                steps: list[Step] | None = [] if gradient else None
-                return self._block(U, layers, rows, scratch, shares, steps, wanted)
+            def of_block(rows: slice, scratch: Scratch) -> _Share:
+                keep = bool(gradient)
+                return self._block(ready, rows, scratch, shares, keep, wanted)
 
             for share in self._each(of_block, rows, flat):
-                total = _sum_of(total, share)
-            if total.gradient is None:
-                return total
-            dJ = total.gradient + self.layout.flatten(dU)
-            return total._replace(gradient=xp.where(self._mask, dJ, xp.zeros_like(dJ)))
+                total = _sum(total, share)
+            if total.K is None:
+                return total.values
+            dJ = self.layout.flatten(self._gradient(U, total)) + self.layout.flatten(dU)
+            return total.values._replace(gradient=xp.where(self._mask, dJ, xp.zeros_like(dJ)))
+
+    def _gradient(self, U: Controls, share: _Share) -> Controls:
+        """The gradient of the data loss."""
+        dK, db, dh = self.network.gradient(U, Sums(share.K, share.b, share.h))
+        dU = Controls(dK, db, dh, share.W_mu[..., :-1], share.W_mu[..., -1])
+        if share.V_nu is not None:
+            dU = dU._replace(V=share.V_nu[..., :-1], nu=share.V_nu[..., -1])
+        return dU
 
     def _evaluate_for_some(
         self, flat: Array, members: Array | None, verdict: Verdict
@@ -209,11 +216,11 @@ class Objective:
         xp = namespace(flat)
         U = self.layout.views(flat)
         with quiet():
-            layers = self.network.layers(U)
+            ready = self.network.ready(U)
 
         def of_block(rows: slice, scratch: Scratch) -> Array:
             costates: list[Array] = []
-            self._block(U, layers, rows, scratch, steps=[], costates=costates)
+            self._block(ready, rows, scratch, keep=True, costates=costates)
             return xp.stack(costates[::-1], axis=1)
 
         return xp.concat(list(self._each(of_block, self._blocks(flat), flat)), axis=3)
@@ -244,62 +251,75 @@ class Objective:
 
     def _block(
         self,
-        U: Controls,
-        layers: list[Layer],
+        ready: Ready,
         rows: slice,
         scratch: Scratch,
         shares: Shares | None = None,
-        steps: list[Step] | None = None,
-        wanted: Callable[[Evaluation], bool] | None = None,
+        keep: bool = False,
+        wanted: Callable[[_Share], bool] | None = None,
         costates: list[Array] | None = None,
-    ) -> Evaluation:
+    ) -> _Share:
         """The share of one block in the data loss, its gradient and the held-out loss.
 
-        The gradient only where there are `steps` to be filled, and it is `wanted`; pᴺ … p⁰ are
-        appended to `costates`.
+        The gradient only where the pass forward is kept, and it is `wanted`; pᴺ … p⁰ are appended
+        to `costates`.
         """
-        xp = scratch.xp
-        x = features(self.X, rows, self.layout.n_channels, U, scratch)
-        c = xp.astype(xp.permute_dims(self.targets[rows, :], (1, 0)), U.K.dtype, copy=False)
-        w = xp.astype(self.weights[rows], U.K.dtype, copy=False)[None, :]
+        xp, dtype = scratch.xp, ready.W_mu.dtype
+        x = features(self.X, rows, ready, scratch)
+        c = xp.astype(xp.permute_dims(self.targets[rows, :], (1, 0)), dtype, copy=False)
+        w = xp.astype(self.weights[rows], dtype, copy=False)[None, :]
         w, w_held_out = (w, None) if shares is None else shares.weights(rows, w)
 
-        y, statuses = self.network.propagate(U, layers, x, scratch, steps)
-        value, slope = self.loss.value_and_slope(xp, readout(U, y), c[None, ...])
+        done = self.network.propagate(ready, x, scratch, keep)
+        value, slope = self.loss.value_and_slope(xp, readout(ready, done.y), c[None, ...])
         weighted = _product if self._everywhere else _product_where_weighted
-        J = _sum(xp, w, weighted(xp, w, value), statuses)
-        held_out = None
+        share = _Share(_total(xp, w, weighted(xp, w, value), done.statuses))
         if w_held_out is not None:
-            held_out = _sum(xp, w_held_out, weighted(xp, w_held_out, value), statuses)
+            held_out = _total(xp, w_held_out, weighted(xp, w_held_out, value), done.statuses)
             held_out = xp.where(xp.isnan(held_out), xp.inf, held_out)  # so that it can be compared
-        share = Evaluation(J, None, held_out)
-        if steps is None or (wanted is not None and not wanted(share)):
+            share = share._replace(held_out=held_out)
+        if not keep or (wanted is not None and not wanted(share)):
             return share
 
         dz = weighted(xp, w[:, None, :], slope)
-        if statuses:  # the gradient of what is unsolved is of no use; costates of zero cost nothing
-            dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
-        dW_mu = xp.matmul(dz, xp.matrix_transpose(y.with_one))
-        p = pulled_back(U, dz, self.network.entry(U, scratch, x.shape[2]))
-        p, (dK, db, dh) = self.network.pull_back(
-            U,
-            steps,
-            p,
+        if done.statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
+            dz = xp.where(xp.isinf(share.J)[:, None, None], xp.zeros_like(dz), dz)
+        W_mu = xp.matmul(dz, xp.matrix_transpose(done.y.with_one))
+        p, sums = self.network.pull_back(
+            done,
+            pulled_back(ready, dz, done.entry),
             scratch,
             with_h="h" in self.free,
-            with_p=U.V is not None or costates is not None,
+            with_p=ready.V_nu is not None or costates is not None,
             costates=costates,
         )
-        dU = Controls(dK, db, dh, dW_mu[..., :-1], dW_mu[..., -1])
-        if U.V is not None:
-            dV_nu = xp.matmul(p, xp.matrix_transpose(x))
-            dU = dU._replace(V=dV_nu[..., :-1], nu=dV_nu[..., -1])
-        return share._replace(gradient=self.layout.flatten(dU))
+        V_nu = None if ready.V_nu is None else xp.matmul(p, xp.matrix_transpose(x))
+        return _Share(share.J, share.held_out, *sums, W_mu, V_nu)
 
 
-def _sum_of(one: Evaluation, other: Evaluation) -> Evaluation:
-    """The sum of what two evaluations give; what one of them has not got is that of the other."""
-    return Evaluation(
+class _Share(NamedTuple):
+    """What a block adds to J, to the held-out loss, and to the sums that the gradient is made of.
+
+    `W_mu` and `V_nu` are the gradients with respect to [W μ] and [V ν].
+    """
+
+    J: Array
+    held_out: Array | None = None
+    K: Array | None = None
+    b: Array | None = None
+    h: Array | None = None
+    W_mu: Array | None = None
+    V_nu: Array | None = None
+
+    @property
+    def values(self) -> Evaluation:
+        """The evaluation without the gradient."""
+        return Evaluation(self.J, None, self.held_out)
+
+
+def _sum(one: _Share, other: _Share) -> _Share:
+    """The sum of two shares; what one of them has not got is that of the other."""
+    return _Share(
         *(x if y is None else y if x is None else x + y for x, y in zip(one, other, strict=True))
     )
 
@@ -315,7 +335,7 @@ def _product_where_weighted(xp: Namespace, w: Array, values: Array) -> Array:
     return xp.where(w > 0, product, xp.zeros_like(product))
 
 
-def _sum(xp: Namespace, w: Array, weighted: Array, statuses: list[Status]) -> Array:
+def _total(xp: Namespace, w: Array, weighted: Array, statuses: list[Status]) -> Array:
     """Σ w ℓ per member; +inf where a sample that has a weight is unsolved in some layer."""
     total = xp.sum(weighted, axis=1, dtype=xp.float64)
     for status in statuses:

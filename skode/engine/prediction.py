@@ -10,8 +10,7 @@ from .arrays import Array, Scratch, ScratchPool, host, namespace, quiet, to_host
 from .blocks import block_size, blocks, features, worth_threads
 from .controls import Controls, without_idle_layers
 from .implicit import Status
-from .networks import Network, readout
-from .stages import Step
+from .networks import Network, Ready, readout
 from .threads import Threads
 
 __all__ = ["UnsolvedStagesError", "outputs", "trajectories"]
@@ -82,14 +81,14 @@ def outputs(
     if network.carry:
         U = without_idle_layers(U)
     with quiet():
-        layers = network.layers(U)
+        ready = network.ready(U)
 
     def of_block(x: Array, scratch: Scratch) -> tuple[Array, list[Status]]:
-        y, status = network.propagate(U, layers, x, scratch)
-        z = readout(U, y)
-        return (z if reduce is None else reduce(z)), status
+        done = network.propagate(ready, x, scratch)
+        z = readout(ready, done.y)
+        return (z if reduce is None else reduce(z)), done.statuses
 
-    z, statuses = zip(*_each(of_block, U, X, block, threads), strict=True)
+    z, statuses = zip(*_each(of_block, ready, X, block, threads), strict=True)
     _refuse_unsolved(statuses)
     return namespace(U.K).concat(z, axis=-1)
 
@@ -103,14 +102,13 @@ def trajectories(network: Network, U: Controls, X: Array, block: int | None = No
     """
     xp = namespace(U.K)
     with quiet():
-        layers = network.layers(U)
+        ready = network.ready(U)
 
     def of_block(x: Array, scratch: Scratch) -> tuple[Array, list[Status]]:
-        states: list[Array] = []
-        _, status = network.propagate(U, layers, x, scratch, states=states)
-        return xp.stack(states, axis=1), status
+        done = network.propagate(ready, x, scratch, states=True)
+        return xp.stack(done.states, axis=1), done.statuses
 
-    states, statuses = zip(*_each(of_block, U, X, block), strict=True)
+    states, statuses = zip(*_each(of_block, ready, X, block), strict=True)
     _refuse_unsolved(statuses)
     return xp.concat(states, axis=3)
 
@@ -134,19 +132,19 @@ def _refuse_unsolved(statuses: Iterable[list[Status]]) -> None:
 
 def _each(
     of_block: Callable[[Array, Scratch], Any],
-    U: Controls,
+    ready: Ready,
     X: Array,
     block: int | None,
     threads: Threads | None = None,
 ) -> Iterator[Any]:
     """What `of_block` makes of the features of every block, in their order."""
-    members, n_layers, n_channels, _ = U.K.shape
-    pool = ScratchPool(U.K)
+    like, shape = ready.W_mu, (*ready.shape, len(ready.layers), X.shape[0])
+    pool = ScratchPool(like)
 
     def with_scratch(rows: slice) -> Any:
         with quiet(), pool.borrowed(rows.stop - rows.start) as scratch:
-            return of_block(features(X, rows, n_channels, U, scratch), scratch)
+            return of_block(features(X, rows, ready, scratch), scratch)
 
-    size = block or block_size(members, n_channels, U.K)
-    alone = not worth_threads((members, n_layers, n_channels, X.shape[0]), U.K)
-    return (threads or Threads()).map(with_scratch, blocks(X.shape[0], size, U.K), alone)
+    rows = blocks(X.shape[0], block or block_size(*ready.shape, like), like)
+    alone = len(rows) == 1 or not worth_threads(shape, like)
+    return (threads or Threads()).map(with_scratch, rows, alone)

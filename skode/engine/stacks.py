@@ -91,6 +91,7 @@ class Stacks:
         self, scratch: Scratch, name: str, n_layers: int, s: int, shape: tuple[int, int, int]
     ) -> None:
         members, channels, samples = shape
+        self.shape = (s, shape)
         self._xp = scratch.xp
         self._memory = scratch((n_layers, members, 1 + s, channels + 1, samples), name)
         self.layers = [
@@ -110,6 +111,12 @@ class Stacks:
             return self._memory[:n_layers, :, 1:, :-1, :]
         each = [self._xp.stack(stack.x[1:], axis=1) for stack in self.layers[:n_layers]]
         return self._xp.stack(each)
+
+    def slope(self, i: int, n_layers: int) -> Array:
+        """The i-th of them, (n_layers, members, channels, samples)."""
+        if self._memory is not None:
+            return self._memory[:n_layers, :, 1 + i, :-1, :]
+        return self._xp.stack([stack.x[1 + i] for stack in self.layers[:n_layers]])
 
     def put_slopes(self, slopes: Array, out: Array | None) -> None:
         """Let x1 … xs of the first layers be these, which are copied unless written to `out`."""

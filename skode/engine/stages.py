@@ -21,8 +21,6 @@ of G.  The last two are left to whoever has the G of all layers.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from .arrays import Array, Scratch
 from .controls import Layer
 from .fields import AffineField
@@ -34,18 +32,9 @@ from .tableaux import Block, ButcherTableau
 __all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "step"]
 
 
-class Step(NamedTuple):
-    """What the adjoint of a step needs.
-
-    Parameters
-    ----------
-    layer : Layer
-    matrices : dict
-        Newton's matrix of each implicit block, by its first stage.
-    """
-
-    layer: Layer
-    matrices: dict[int, StageMatrix]
+# What the adjoint of a step needs: the layer, and Newton's matrix of each implicit block, by its
+# first stage.
+Step = tuple[Layer, dict[int, StageMatrix]]
 
 
 def combination_rows(
@@ -100,15 +89,15 @@ def step(
     xp, rows = scratch.xp, layer.rows
     matrices, statuses = {}, []
     for block in tableau.blocks:
+        i = block.start
         if block.explicit:
-            i = block.start
             Y = values[i]
             if Y is not stack:
                 stack.combination(rows[i], 0, Y)
-            stack.put(1 + i, field.value(xp, Y.with_one, layer.K_b, None, stack.out[1 + i]))
+            stack.x[1 + i] = field.value(xp, Y.with_one, layer.K_b, None, stack.out[1 + i])
         else:
             solution = _solved(block, field, layer, stack, values, scratch)
-            matrices[block.start] = solution.matrix
+            matrices[i] = solution.matrix
             statuses.append(solution.status)
     stack.combination(rows[-1], layer.first, end)
     return matrices, statuses
@@ -148,14 +137,14 @@ class AdjointPlan:
     def __init__(self, scratch: Scratch, tableau: ButcherTableau) -> None:
         A, b = tableau.A, tableau.b
         found: list[int] = []
-        # Of each block: how many Vj there are before, the rows (bi, aji, …) over p⁺ and these Vj,
+        # Of each block: the place of its first Vj, the rows (bi, aji, …) over p⁺ and the Vj before,
         # whether that is nothing but p⁺ itself, and whether another Γ depends on its Vj.
         self.blocks = []
         for block in reversed(tableau.blocks):
             rows = [[b[i], *(A[j][i] for j in found)] for i in block.stages]
             alone = block.explicit and rows == [[1.0]]
             wanted = any(A[j][i] for j in block.stages for i in range(block.start))
-            self.blocks.append((block, len(found), scratch.array([rows]), alone, wanted))
+            self.blocks.append((block, 1 + len(found), scratch.array([rows]), alone, wanted))
             found += block.stages
 
 
@@ -192,19 +181,18 @@ def adjoint_step(
     dh : array of shape (members,) or None
         ∂J/∂h, where `F` is given.
     """
-    xp, hK_transposed = scratch.xp, step.layer.hK_transposed
+    xp, hK_transposed = scratch.xp, step[0].hK_transposed
     dh = None
-    for block, done, rows, alone, wanted in plan.blocks:
+    for block, place, rows, alone, wanted in plan.blocks:
         gammas = costate.x[:1] if alone else _gammas(step, block, sigma, costate, rows, scratch)
         for j, gamma in enumerate(gammas, 1 + block.start):
             if F is not None:
                 part = xp.sum(xp.vecdot(F.x[j], gamma), axis=1)
                 dh = part if dh is None else dh + part
-            sigma.put(j, xp.multiply(sigma.x[j], gamma, out=sigma.out[j]))
-        if with_p or wanted:
-            for j, i in enumerate(block.stages, 1 + done):
-                V = xp.matmul(hK_transposed, sigma.x[1 + i], out=costate.out[j])
-                costate.put(j, V)
+            G = sigma.x[j] = xp.multiply(sigma.x[j], gamma, out=sigma.out[j])
+            if with_p or wanted:
+                costate.x[place] = xp.matmul(hK_transposed, G, out=costate.out[place])
+                place += 1
     if with_p:
         p, *terms = costate.x if carry else costate.x[1:]
         for V in terms:
@@ -225,8 +213,8 @@ def _gammas(
     r = costate.combinations(rows, 0)
     R = xp.stack([r[:, j, ...] for j in range(k)], axis=2)
     of_block = xp.stack([sigma.x[1 + i] for i in block.stages], axis=2)
-    matrix = step.matrices[block.start]
-    gammas, status = solve_costates(block.A, matrix, of_block, R, step.layer, scratch)
+    layer, matrices = step
+    gammas, status = solve_costates(block.A, matrices[block.start], of_block, R, layer, scratch)
     found = status.converged[:, None, None, :]
     gammas = xp.where(found, gammas, xp.asarray(xp.nan, dtype=gammas.dtype))
     return [gammas[:, :, j, :] for j in range(k)]

@@ -29,12 +29,13 @@ HIGHEST_ORDER_CHECKED = 8
 class Block(NamedTuple):
     """Consecutive stages that have to be found together, and their part of A.
 
-    It is `explicit` where it is one stage that does not depend on itself.
+    It begins with the stage `start`, and is `explicit` where it is one stage that does not depend
+    on itself.
     """
 
     stages: range
     A: Matrix
-    start: int  # its first stage
+    start: int
     explicit: bool
 
 

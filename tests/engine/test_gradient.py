@@ -11,7 +11,6 @@ from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX, as_tableau
-from skode.engine.stages import Step
 from tests import reference
 from tests.engine.problems import FREE, problem, shares_of
 
@@ -181,10 +180,10 @@ def costates(network, scheme, activation, seed):
     expected = reference.proposition_1(
         scheme, activation, reference.member(layout, flat[0]), X, p[0].copy()
     )
-    steps: list[Step] = []
     scratch = Scratch(flat)
-    network.propagate(U, network.layers(U), y, scratch, steps)
-    p0, (dK, db, _) = network.pull_back(U, steps, p, scratch, with_h=False)
+    done = network.propagate(network.ready(U), y, scratch, keep=True)
+    p0, sums = network.pull_back(done, p, scratch, with_h=False)
+    dK, db, _ = network.gradient(U, sums)
     return (p0[0], dK[0], db[0]), expected
 
 
@@ -259,11 +258,10 @@ def test_costate_is_the_derivative_with_respect_to_the_input(scheme, seed):
     y = np.zeros((1, layout.n_channels, len(X)))
     y[0, : X.shape[1]] = X.T
     p = np.random.default_rng(seed).normal(size=y.shape)
-    steps: list[Step] = []
     scratch = Scratch(flat)
     network = ode_net(as_tableau(scheme), "tanh")
-    network.propagate(U, network.layers(U), y, scratch, steps)
-    p0, _ = network.pull_back(U, steps, p.copy(), scratch, with_h=False)
+    done = network.propagate(network.ready(U), y, scratch, keep=True)
+    p0, _ = network.pull_back(done, p.copy(), scratch, with_h=False)
     for k in range(X.shape[1]):
         moved = X.astype(complex)
         moved[:, k] += 1e-40j

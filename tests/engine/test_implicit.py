@@ -14,7 +14,6 @@ from skode.engine.fields import ACTIVATIONS, AffineField
 from skode.engine.implicit import solve_costates, solve_stages
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
-from skode.engine.stages import Step
 from tests.reference import implicit_schemes
 
 TANH = AffineField(ACTIVATIONS["tanh"])
@@ -197,8 +196,9 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
 
     def propagate(U, y):
         with quiet():
-            end, statuses = network.propagate(U, network.layers(U), y, Scratch(U.K))
-        return end.x[0].copy(), np.all([status.converged for status in statuses], axis=0)
+            done = network.propagate(network.ready(U), y, Scratch(U.K))
+        converged = np.all([status.converged for status in done.statuses], axis=0)
+        return done.y.x[0].copy(), converged
 
     together, solved_together = propagate(U, y)
     assert 0 < solved_together.sum() < solved_together.size or scheme == "gauss4"
@@ -256,17 +256,16 @@ def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme):
     U = rotation(n_layers=20, h=0.3, seed=0)
     network = ode_net(TABLEAUX[scheme], "identity")
     y = np.random.default_rng(1).normal(size=(1, 4, 10))
-    steps: list[Step] = []
     scratch = Scratch(U.K)
-    end, _ = network.propagate(U, network.layers(U), y, scratch, steps)
-    end = end.x[0].copy()
+    done = network.propagate(network.ready(U), y, scratch, keep=True)
+    end = done.y.x[0].copy()
     before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
     drift = np.abs(after - before).max() / np.abs(before).max()
     if TABLEAUX[scheme].symplectic:
         assert drift < 1e-13
         # So ⟨p, y⟩ is conserved too: state and costate together are the same rotation.
         p = np.random.default_rng(2).normal(size=y.shape)
-        p0, _ = network.pull_back(U, steps, p.copy(), scratch, with_h=False)
+        p0, _ = network.pull_back(done, p.copy(), scratch, with_h=False)
         np.testing.assert_allclose((p0 * y).sum(1), (p * end).sum(1), atol=1e-12)
         np.testing.assert_allclose((p0**2).sum(1), (p**2).sum(1), rtol=1e-12)
     elif scheme not in ("trapezoid", "lobatto_iiia4"):  # conjugate to symplectic ones while K stays
