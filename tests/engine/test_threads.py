@@ -1,0 +1,131 @@
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skode.engine.arrays import Scratch, ScratchPool
+from skode.engine.losses import LOSSES
+from skode.engine.networks import ode_net
+from skode.engine.objective import Objective
+from skode.engine.prediction import outputs
+from skode.engine.schemes import TABLEAUX
+from skode.engine.threads import Threads, blas_threads
+from tests.engine.problems import FREE, problem, shares_of
+
+
+def blas_numbers():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("alone", [True, False])
+def test_results_come_in_order_whichever_thread_is_first(number, alone):
+    turns = [threading.Event() for _ in range(7)]
+
+    def late(k):
+        # Where there are threads, every even item waits for the odd one after it.
+        if k % 2:
+            turns[k].set()
+        elif number > 1 and not alone and k + 1 < len(turns):
+            assert turns[k + 1].wait(10)
+        return k, threading.current_thread() is threading.main_thread()
+
+    with Threads(number) as threads:
+        found = list(threads.map(late, range(7), alone))
+    assert [k for k, _ in found] == list(range(7))
+    assert {main for _, main in found} == {number == 1 or alone}
+
+
+def test_few_results_wait_to_be_taken():
+    started = []
+    with Threads(2) as threads:
+        results = threads.map(started.append, range(100))
+        next(results)
+        assert len(started) <= 6
+        results.close()
+
+
+def test_an_error_in_a_thread_is_raised_where_its_result_is_taken():
+    def fail(k):
+        if k == 3:
+            raise ValueError("the third")
+        return k
+
+    with Threads(2) as threads:
+        results = threads.map(fail, range(9))
+        assert [next(results) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(ValueError, match="the third"):
+            next(results)
+
+
+def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_numbers()
+        assert blas_threads() == max(before)
+        with Threads(2):
+            assert blas_numbers() == {1}
+            assert blas_threads() == 1  # so that what is nested has one thread
+        assert blas_numbers() == before
+
+
+def test_threads_end_with_the_statement():
+    with Threads(2) as threads:
+        list(threads.map(abs, range(4)))
+        assert any(thread.name.startswith("skode") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("skode") for thread in threading.enumerate())
+
+
+def test_work_arrays_are_borrowed_by_one_at_a_time_and_used_again():
+    pool = ScratchPool(np.zeros(1))
+    with pool.borrowed(5) as one, pool.borrowed(5) as other, pool.borrowed(6) as third:
+        assert len({id(one), id(other), id(third)}) == 3
+        assert isinstance(one, Scratch)
+    with pool.borrowed(5) as again:
+        assert again is one or again is other
+
+
+@pytest.mark.parametrize("scheme", ["euler", "rk4", "gauss4"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_any_number_of_threads_gives_the_same_bits(scheme, dtype, monkeypatch):
+    monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
+    layout, flat, X, targets, weights, alpha = problem("softmax", "learned", dtype=dtype)
+    network = ode_net(TABLEAUX[scheme])
+    found = []
+    for number in (1, 2, 5):
+        with Threads(number) as threads:
+            objective = Objective(
+                network,
+                layout,
+                LOSSES["softmax"],
+                X,
+                targets,
+                weights,
+                alpha,
+                FREE["learned"],
+                block_size=3,
+                shares=shares_of(members=2),
+                threads=threads,
+            )
+            z = outputs(network, layout.views(flat), X, block=2, threads=threads)
+            found.append((*objective.evaluate(flat), z))
+    for other in found[1:]:
+        for part, expected in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+
+def test_what_overflows_in_a_thread_is_silent(monkeypatch):
+    # Warnings are errors here, and each thread has its own state of them.
+    monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
+    layout, flat, X, *data = problem("softmax", "fixed")
+    with Threads(2) as threads:
+        objective = Objective(
+            ode_net(TABLEAUX["euler"], "softplus"),
+            layout,
+            LOSSES["softmax"],
+            1e300 * X,
+            *data,
+            block_size=2,
+            threads=threads,
+        )
+        assert not np.isfinite(objective.evaluate(1e10 * flat).J).any()
