@@ -94,6 +94,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             check_classification_targets(y)
             known = getattr(self, "classes_", None)
             self.classes_, codes = np.unique(y, return_inverse=True)
+            codes = codes.astype(np.int32)
             if self._goes_on and not np.array_equal(known, self.classes_):
                 raise ValueError(
                     f"warm_start=True goes on with the classes {known}, but y holds "
@@ -174,8 +175,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _data(self, X, codes, weights):
         """The samples, with the class weights in their weights."""
         factors = class_factors(self.class_weight, self.classes_, codes, weights)
-        y, targets = self.classes_[codes], self._targets(codes)
-        return Data(X, y, targets, weights * factors[codes], weights, codes)
+        of_sample = weights if self.class_weight is None else weights * factors[codes]
+        return Data(X, self.classes_[codes], self._targets(codes), of_sample, weights, codes)
 
     def _checked_validation_targets(self, y_val):
         if y_val.shape[1:] not in {(), (1,)}:

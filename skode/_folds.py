@@ -40,6 +40,8 @@ ONE_SPLIT = {
     (False, True): GroupShuffleSplit,
     (True, True): GroupShuffleSplit,
 }
+HUGE = 10**6  # samples, above which scikit-learn's stratified splitter takes too much memory
+CHUNK = 2**16  # samples to be hashed at a time
 FEWEST_OF_A_CLASS = 3  # the samples of a smaller class are trained on in every fold
 
 
@@ -62,18 +64,16 @@ class Splits:
     @classmethod
     def from_indices(cls, splits, n_samples):
         """From pairs of index arrays, or of masks."""
-        splits = [_as_indices(s, pair, n_samples) for s, pair in enumerate(splits)]
-        if not splits:
-            raise ValueError("cv gives no splits; note that an iterator gives them only once.")
-        group = np.zeros(n_samples, dtype=np.intp)
-        for pair in splits:
-            counts = (np.bincount(side, minlength=n_samples) for side in pair)
-            for count in counts:
-                _, group = np.unique(group * (count.max() + 1) + count, return_inverse=True)
-        tables = np.zeros((2, len(splits), group.max() + 1))
+        group = np.zeros(n_samples, dtype=np.uint8)
+        tables = np.zeros((2, 0, 1))
         for s, pair in enumerate(splits):
-            for table, side in zip(tables, pair, strict=True):
-                table[s, group] = np.bincount(side, minlength=n_samples)
+            tables = np.pad(tables, ((0, 0), (0, 1), (0, 0)))
+            for table, side in enumerate(_as_indices(s, pair, n_samples)):
+                group, old, times = _parted(group, np.bincount(side, minlength=n_samples))
+                tables = tables[:, :, old]
+                tables[table, s] = times
+        if not tables.shape[1]:
+            raise ValueError("cv gives no splits; note that an iterator gives them only once.")
         return cls(group, *tables)
 
     def __len__(self):
@@ -87,7 +87,8 @@ class Splits:
         """A digest of the samples and of what each of them is for."""
         digest = hashlib.sha256()
         for part in (X, self.group, self.train, self.held_out):
-            digest.update(np.ascontiguousarray(part))
+            for start in range(0, len(part), CHUNK):
+                digest.update(np.ascontiguousarray(part[start : start + CHUNK]))
         return digest.hexdigest()
 
     def check(self, weights, codes, classes):
@@ -95,35 +96,40 @@ class Splits:
 
         `codes` are the classes of the samples as numbers, or None for regression.
         """
-        present = None if codes is None else np.bincount(codes, weights, len(classes)) > 0
+        n_groups, n_classes = self.train.shape[1], max(1, len(classes))
+        kind = self.group
+        if codes is not None:
+            kind = codes * np.int64(n_groups)
+            kind += self.group
+        # The weight of each class in each group.
+        total = np.bincount(kind, weights, n_groups * n_classes).reshape(n_classes, n_groups)
         for s in range(len(self)):
-            trained = weights * self.train[s, self.group]
-            held_out = weights * self.held_out[s, self.group]
+            trained, held_out = total @ self.train[s], total @ self.held_out[s]
             for share, side in ((trained, "trains on"), (held_out, "holds out")):
                 if not share.sum() > 0:
                     raise ValueError(
                         f"Split {s} of cv {side} no sample with a positive sample_weight. "
                         "Take fewer folds, or other splits."
                     )
-            if codes is not None:
-                missing = present & ~(np.bincount(codes, trained, len(classes)) > 0)
-                if missing.any():
-                    left_out = classes[missing].tolist()[0]
-                    raise ValueError(
-                        f"Split {s} of cv leaves class {left_out!r} out of training. "
-                        "Take splits that are stratified, such as cv=5 or StratifiedKFold; "
-                        "with groups, the classes have to be in several of them."
-                    )
+            missing = (total.sum(axis=1) > 0) & ~(trained > 0)
+            if codes is not None and missing.any():
+                left_out = classes[missing].tolist()[0]
+                raise ValueError(
+                    f"Split {s} of cv leaves class {left_out!r} out of training. "
+                    "Take splits that are stratified, such as cv=5 or StratifiedKFold; "
+                    "with groups, the classes have to be in several of them."
+                )
 
     def shares(self, weights, dtype, n_alphas, n_members):
         """The shares of alphas × splits × restarts, each side of a split with total weight one."""
-        tables = []
+        tables, n_groups = [], self.train.shape[1]
+        of_group = np.bincount(self.group, weights, n_groups)
+        with quiet():
+            in_dtype = np.bincount(self.group, weights.astype(dtype), n_groups)
         for table in (self.train, self.held_out):
-            of_group = np.bincount(self.group, weights, table.shape[1])
             with quiet():
                 table = (table / (table @ of_group)[:, None]).astype(dtype)
-                of_group = np.bincount(self.group, weights.astype(dtype), table.shape[1])
-                total = table @ of_group
+                total = table @ in_dtype
             if not np.allclose(total, 1.0, rtol=1e-2):
                 raise ValueError(
                     f"sample_weight spans too many orders of magnitude for X in {dtype}: a side of "
@@ -132,6 +138,23 @@ class Splits:
             tables.append(table)
         split = np.tile(np.repeat(np.arange(len(self)), n_members), n_alphas)
         return Shares(self.group, *tables, split)
+
+
+def _parted(group, count):
+    """The groups parted by the count of each sample.
+
+    Returns the new groups, in the smallest type of integer, and for each of them the group that it
+    was part of and its count.
+    """
+    base = int(count.max(initial=0)) + 1
+    kinds = group.astype(np.min_scalar_type(base * (int(group.max(initial=0)) + 1)))
+    kinds *= base
+    kinds += count.astype(kinds.dtype)
+    del count
+    found = np.flatnonzero(np.bincount(kinds))
+    number = np.zeros(found.max(initial=0) + 1, dtype=np.min_scalar_type(len(found)))
+    number[found] = np.arange(len(found))
+    return number[kinds], found // base, found % base
 
 
 def _as_indices(number, pair, n_samples):
@@ -175,12 +198,25 @@ def choose_splits(estimator, data, groups, seed):
     splitter = _splitter(estimator, len(others), codes, groups, seed)
     if splitter is None:
         return None
-    splits = splitter.split(np.zeros((len(others), 1)), codes, groups)
+    if cv == "auto" and groups is None and codes is not None and len(others) > HUGE:
+        splits = [_stratified_split(codes, seed)]
+    else:
+        splits = splitter.split(np.zeros((len(others), 1)), codes, groups)
     if cv == "auto":
-        splits = islice(splits, n_default_splits(len(used)))
-    return Splits.from_indices(
-        [(np.append(others[train], always), others[test]) for train, test in splits], n_samples
-    )
+        splits = list(islice(splits, n_default_splits(len(used))))  # and free the splitter's memory
+    if len(others) < n_samples:
+        splits = ((np.append(others[train], always), others[test]) for train, test in splits)
+    return Splits.from_indices(splits, n_samples)
+
+
+def _stratified_split(codes, seed):
+    """A split like one of `StratifiedKFold`, with a quarter of its memory."""
+    rng = np.random.RandomState(seed)
+    held_out = np.zeros(len(codes), dtype=bool)
+    for k in np.flatnonzero(np.bincount(codes)):
+        rows = np.flatnonzero(codes == k)
+        held_out[rng.choice(rows, len(rows) // FOLDS, replace=False)] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 def _rare(codes, groups):

@@ -68,8 +68,10 @@ def validation_data(estimator, X_val, y_val, dtype):
 
 def checked_weights(sample_weight, X, name="sample_weight"):
     """The weights as float64, (n_samples,), the largest of them 1."""
-    if sample_weight is None or isinstance(sample_weight, Real):
-        sample_weight = np.full(len(X), 1.0 if sample_weight is None else sample_weight)
+    if sample_weight is None:
+        return np.broadcast_to(1.0, len(X))  # which takes no memory
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(len(X), sample_weight)
     weights = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name=name)
     if weights.shape != (len(X),):
         raise ValueError(f"{name}.shape == {weights.shape}, expected {(len(X),)}.")
@@ -114,6 +116,8 @@ def class_factors(class_weight, classes, codes, weights):
     "balanced" is w / (K w_c) with the total weight w of all samples, that of the class w_c, and
     the number of classes K, so that a weight of 2 is like two samples.
     """
+    if class_weight is None:
+        return np.ones(len(classes))
     if class_weight == "balanced":
         of_class = np.bincount(codes, weights, len(classes))
         with np.errstate(divide="ignore"):

@@ -419,3 +419,29 @@ def test_weights_that_single_precision_cannot_hold_side_by_side():
     splits.shares(weights, np.float64, 1, 1)
     with pytest.raises(ValueError, match=r"sample_weight spans too many orders .* float32"):
         splits.shares(weights, np.dtype(np.float32), 1, 1)
+
+
+def test_very_many_samples_are_split_in_proportion_and_any_class_is_trained_on(monkeypatch):
+    monkeypatch.setattr("skode._folds.HUGE", 1000)
+    codes = np.repeat([0, 1, 2], [9000, 3000, 5])
+    data = Data(np.zeros((len(codes), 1)), codes, None, np.ones(len(codes)), None, codes)
+    splits = choose_splits(ODENetClassifier(), data, None, seed=0)
+    assert len(splits) == 1
+    held_out = splits.rows(0)
+    np.testing.assert_array_equal(np.bincount(codes[held_out]), [1125, 375])
+    trained = np.flatnonzero(splits.train[0, splits.group])
+    np.testing.assert_array_equal(np.union1d(trained, held_out), np.arange(len(codes)))
+    assert not np.intersect1d(trained, held_out).size
+    again = choose_splits(ODENetClassifier(), data, None, seed=0)
+    np.testing.assert_array_equal(again.rows(0), held_out)
+    assert not np.array_equal(choose_splits(ODENetClassifier(), data, None, 1).rows(0), held_out)
+
+
+def test_groups_of_samples_take_the_smallest_integers():
+    splits = Splits.from_indices(KFold(5).split(np.zeros((50, 1))), 50)
+    assert splits.group.dtype == np.uint8
+    assert splits.train.shape == (5, 5)
+    np.testing.assert_array_equal(splits.train + splits.held_out, 1)
+    many = Splits.from_indices([(np.arange(300).repeat(np.arange(300)), np.arange(300))], 300)
+    assert many.group.dtype == np.uint16
+    np.testing.assert_array_equal(many.train[0, many.group], np.arange(300))
