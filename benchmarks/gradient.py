@@ -1,87 +1,131 @@
-"""Time of one objective and gradient, beside the floor of its matrix products and tanh alone.
+"""One objective and its gradient, beside PyTorch, torch.compile, JAX and torchdiffeq.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/gradient.py
+    pip install -e '.[bench]'
+    python benchmarks/gradient.py [--json FILE] [--seconds 3]
 
-Both are timed in turn in the same run, so that the ratio holds on a noisy machine.
+Euler, tanh, log-loss, the same numbers for everyone; before any time is taken, every result is
+compared.  Times are medians in milliseconds of calls that take turns, with as many threads as each
+package takes by itself.  Peers that are not installed are left out, torch.compile also where there
+is no C++ compiler.  The last rows are schemes and twenty networks side by side.
 """
 
-import platform
-import statistics
-import time
+import math
 
 import numpy as np
+from peers import PEERS, STEP, problem
+from timing import CELLS, SMALLEST, Report, argument_parser, medians
 
-import skode
-from skode.engine.blocks import block_size
-from skode.engine.controls import Layout
+from skode.engine.controls import Controls, Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX
+from skode.engine.threads import Threads, blas_threads
 
-CELLS = [(500, 2, 20), (10_000, 8, 20), (100_000, 16, 20), (10_000, 64, 20)]  # m, n, N
 
-
-def gradient(m, n, N, dtype):
-    """A call that evaluates J and its gradient once: Euler, tanh, log-loss."""
-    rng = np.random.default_rng(0)
-    layout = Layout(N, n, 1)
-    X = rng.normal(size=(m, n)).astype(dtype)
+def skode_call(cell, threads=None, scheme="euler"):
+    """A call that gives J and its flat gradient; of many members, of the first."""
+    parts = problem(cell)
+    layout = Layout(cell.N, cell.n, 1)
+    controls = [part[None] for part in (parts.K, parts.b, np.full(cell.N, STEP), parts.W, parts.mu)]
+    flat = layout.flatten(Controls(*controls)).astype(cell.dtype)
+    flat = np.repeat(flat, cell.members, axis=0)
     objective = Objective(
-        ode_net(TABLEAUX["euler"]),
+        ode_net(TABLEAUX[scheme]),
         layout,
         LOSSES["logistic"],
-        X,
-        X[:, :1] > 0,
-        np.full(m, 1 / m, dtype=dtype),
-        np.zeros(1, dtype=dtype),
+        parts.X,
+        parts.c[:, None],
+        np.full(cell.m, 1 / cell.m, dtype=cell.dtype),
+        np.zeros(cell.members, dtype=cell.dtype),
+        free=("K", "b", "W", "mu"),
+        threads=threads,
     )
-    flat = (0.3 * rng.normal(size=(1, layout.size))).astype(dtype)
-    return lambda: objective.value_and_gradient(flat)
+    fixed = layout.slices.h
+
+    def call():
+        J, gradient = objective.value_and_gradient(flat)
+        return J[0], np.delete(gradient[0], fixed)
+
+    return call
 
 
-def floor(m, n, N, dtype):
-    """A call that does the three matrix products and the tanh of every layer, and nothing else."""
-    rng = np.random.default_rng(0)
-    size = block_size(1, n, np.zeros(1, dtype=dtype))
-    sizes = [min(size, m - start) for start in range(0, m, size)]
-    K = (0.3 * rng.normal(size=(n, n))).astype(dtype)
-    y = rng.normal(size=(n, min(size, m))).astype(dtype)
-    z, back, dK = np.empty_like(y), np.empty_like(y), np.empty_like(K)
-
-    def run():
-        for samples in sizes:
-            for _ in range(N):
-                np.matmul(K, y[:, :samples], out=z[:, :samples])
-                np.tanh(z[:, :samples], out=z[:, :samples])
-                np.matmul(K.T, z[:, :samples], out=back[:, :samples])
-                np.matmul(z[:, :samples], y[:, :samples].T, out=dK)
-
-    return run
+def available_peers(parts):
+    calls = {}
+    for name, peer in PEERS.items():
+        try:
+            calls[name] = peer(parts)
+        except ImportError as error:
+            print(f"without {name}: {error}")
+    return calls
 
 
-def median_times(*calls, seconds=3.0):
-    """Median milliseconds of each call, timed A B A B."""
-    times = [[] for _ in calls]
-    for call in calls:
-        call()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[0]) < 5:
-        for record, call in zip(times, calls, strict=True):
-            start = time.perf_counter()
-            call()
-            record.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(record) for record in times]
+def compare(cell, calls):
+    """Raise unless all give the same."""
+    J, gradient = calls["skode"]()
+    tolerance = 1e3 * np.finfo(cell.dtype).eps
+    for name, call in calls.items():
+        other, theirs = call()
+        error = np.abs(theirs - gradient).max() / np.abs(gradient).max()
+        if not (abs(other - J) <= tolerance * abs(J) and error <= tolerance):
+            raise AssertionError(f"{name} differs at {cell}: J {other} and {J}, gradient {error}")
 
 
 def main():
-    print(f"skode {skode.__version__}, numpy {np.__version__}, {platform.machine()}")
-    print(f"{'m, n, N, dtype':>28} {'gradient/ms':>12} {'floor/ms':>10} {'ratio':>6}")
+    args = argument_parser(__doc__).parse_args()
+    report = Report(args.json)
+    number = blas_threads()
+    with Threads(number) as threads:
+        ratios = measure_peers(report, threads, args.seconds)
+        if ratios:
+            mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+            print(f"best peer / skode: geometric mean {mean:.2f}, least {min(ratios.values()):.2f}")
+            report.write(threads=number, geometric_mean=mean)
+        measure_members(report, threads, args.seconds, ratios)
+        measure_schemes(report, threads, args.seconds)
+
+
+def measure_peers(report, threads, seconds):
+    """The ratio best peer / skode of each cell."""
+    ratios = {}
+    print(f"\nms{'':28}{'skode':>9}" + "".join(f"{name:>13}" for name in PEERS) + "   best/skode")
     for cell in CELLS:
-        for dtype in (np.float64, np.float32):
-            ours, lowest = median_times(gradient(*cell, dtype), floor(*cell, dtype))
-            name = f"{', '.join(map(str, cell))}, {dtype.__name__}"
-            print(f"{name:>28} {ours:12.2f} {lowest:10.2f} {ours / lowest:6.2f}", flush=True)
+        calls = {"skode": skode_call(cell, threads), **available_peers(problem(cell))}
+        compare(cell, calls)
+        times = medians(calls, seconds)
+        ours = times.pop("skode")
+        line = f"{cell!s:<30}{1e3 * ours:9.2f}"
+        line += "".join(f"{1e3 * times.get(name, np.nan):13.2f}" for name in PEERS)
+        if times:
+            ratios[cell] = min(times.values()) / ours
+            line += f"{ratios[cell]:13.2f}"
+        report.add(line, cell=cell, skode=ours, peers=times)
+    return ratios
+
+
+def measure_members(report, threads, seconds, ratios):
+    """Twenty networks side by side in the smallest cells, per network."""
+    print("\nper network, ms               alone  of twenty   best/skode, of twenty")
+    for cell in (cell for cell in CELLS if cell[:3] == SMALLEST):
+        batch = cell._replace(members=20)
+        calls = {"alone": skode_call(cell, threads), "of twenty": skode_call(batch, threads)}
+        times = medians(calls, seconds)
+        each = times["of twenty"] / batch.members
+        line = f"{cell!s:<26}{1e3 * times['alone']:9.3f}{1e3 * each:11.3f}"
+        if cell in ratios:
+            line += f"{ratios[cell] * times['alone'] / each:13.2f}"
+        report.add(line, cell=batch, alone=times["alone"], of_twenty=each)
+
+
+def measure_schemes(report, threads, seconds):
+    """Schemes with more stages, as multiples of Euler."""
+    print("\ntimes Euler" + "".join(f"{scheme:>12}" for scheme in ("heun", "rk4")))
+    for cell in CELLS:
+        calls = {scheme: skode_call(cell, threads, scheme) for scheme in ("euler", "heun", "rk4")}
+        times = medians(calls, seconds)
+        euler = times["euler"]
+        shown = "".join(f"{times[scheme] / euler:12.2f}" for scheme in ("heun", "rk4"))
+        report.add(f"{cell!s:<30}{shown}", cell=cell, schemes=times)
 
 
 if __name__ == "__main__":

@@ -59,8 +59,7 @@ class Layer(NamedTuple):
     """The controls of one layer of every member, in the forms that a step and its adjoint need.
 
     The matrix [K b], (members, n_channels, n_channels + 1), the matrix h Kᵀ, (members, n_channels,
-    n_channels), and the coefficients of states and slopes, see `stages.combination_rows`; those in
-    y⁺ begin with the state, or with the `first` slope.
+    n_channels), and the coefficients of states and slopes, see `stages.combination_rows`.
 
     For implicit schemes also K (members, n_channels, n_channels), b (members, n_channels),
     h (members, 1, 1), the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the stage equations of
@@ -70,7 +69,6 @@ class Layer(NamedTuple):
     K_b: Array
     hK_transposed: Array
     rows: list[Array]
-    first: int = 0
     K: Array = None
     b: Array = None
     h: Array = None

@@ -68,7 +68,9 @@ class Network:
         steps: list[Step] = []
         statuses: list[Status] = []
         for layer, (values, end) in zip(ready.layers, memory.steps, strict=True):
-            matrices, status = step(self.tableau, self.field, layer, y, values, end, scratch)
+            matrices, status = step(
+                self.tableau, self.field, self.carry, layer, y, values, end, scratch
+            )
             steps.append((layer, matrices))
             if status:
                 statuses.append(reduce(worse, status))
@@ -155,7 +157,6 @@ class Network:
                 K_b[:, number, ...],
                 hK_transposed[:, number, ...],
                 [row[:, number, ...] for row in rows],
-                0 if self.carry else 1,
             )
             for number in range(U.K.shape[1])
         ]

@@ -98,6 +98,7 @@ class Objective:
         self.shares = shares
         self.smooth = smooth
         self._mask = layout.mask(free, like=alpha)
+        self._penalised = layout.mask(("K", "W", "V"), like=alpha)
         self._block_size = block_size
         self.threads = Threads() if threads is None else threads
         self._pools: dict[int, ScratchPool] = {}
@@ -157,7 +158,7 @@ class Objective:
         shares = self.shares if self.shares is None or members is None else self.shares.of(members)
         with quiet():
             ready = self.network.ready(U)
-            J, dU = self._penalty(U, members)
+            J, of_penalty = self._penalty(flat, U, members)
             total = _Share(J, None if shares is None else xp.zeros_like(J))
 
             def wanted(share: _Share) -> bool:
@@ -173,7 +174,7 @@ class Objective:
                 total = _sum(total, share)
             if total.K is None:
                 return total.values
-            dJ = self.layout.flatten(self._gradient(U, total)) + self.layout.flatten(dU)
+            dJ = self.layout.flatten(self._gradient(U, total)) + of_penalty
             return total.values._replace(gradient=xp.where(self._mask, dJ, xp.zeros_like(dJ)))
 
     def _gradient(self, U: Controls, share: _Share) -> Controls:
@@ -199,17 +200,19 @@ class Objective:
         place = xp.asarray(host.maximum(host.cumsum(some) - 1, 0), device=device(flat))
         return found._replace(gradient=xp.take(part.gradient, place, axis=0))
 
-    def _penalty(self, U: Controls, members: Array | None) -> tuple[Array, Controls]:
-        """The penalties and their gradient."""
-        alpha = self.alpha
+    def _penalty(self, flat: Array, U: Controls, members: Array | None) -> tuple[Array, Array]:
+        """The penalties and their gradient, a flat row per member."""
+        xp, alpha = namespace(flat), self.alpha
         if members is not None:
-            alpha = namespace(alpha).take(alpha, members, axis=0)
-        value, dU = l2(U, alpha)
+            alpha = xp.take(alpha, members, axis=0)
+        value, gradient = l2(flat, self._penalised, alpha)
         beta, h = self.smooth
         if beta:
             rough, (dK, db) = smoothness(U, beta, h)
-            value, dU = value + rough, dU._replace(K=dU.K + dK, b=dU.b + db)
-        return value, dU
+            zero = Controls(*(part if part is None else xp.zeros_like(part) for part in U))
+            value = value + rough
+            gradient = gradient + self.layout.flatten(zero._replace(K=dK, b=db))
+        return value, gradient
 
     def costates(self, flat: Array) -> Array:
         """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""

@@ -8,17 +8,14 @@ from .controls import Controls
 __all__ = ["l2", "smoothness"]
 
 
-def l2(U: Controls, alpha: Array) -> tuple[Array, Controls]:
-    """½ α (‖K‖² + ‖W‖² + ‖V‖²) and its gradient; `alpha` is (members,)."""
-    xp = namespace(U.K)
-    gradient = Controls(*(part if part is None else xp.zeros_like(part) for part in U))
-    value = 0.0
-    for name in ("K", "W", "V"):
-        if (part := getattr(U, name)) is not None:
-            weighted = xp.reshape(alpha, (-1, *[1] * (part.ndim - 1))) * part
-            gradient = gradient._replace(**{name: weighted})
-            value = value + 0.5 * _total(weighted * part)
-    return value, gradient
+def l2(flat: Array, penalised: Array, alpha: Array) -> tuple[Array, Array]:
+    """½ α (‖K‖² + ‖W‖² + ‖V‖²) and its gradient, from flat rows of controls.
+
+    `penalised` is True on K, W and V, (controls,), and `alpha` is (members,).
+    """
+    xp = namespace(flat)
+    gradient = alpha[:, None] * xp.where(penalised, flat, xp.zeros_like(flat))
+    return 0.5 * _total(xp.where(penalised, gradient * flat, xp.zeros_like(flat))), gradient
 
 
 def smoothness(U: Controls, beta: float, h: float) -> tuple[Array, tuple[Array, Array]]:

@@ -10,9 +10,14 @@ Where libraries do not write in place, a stack is a list of arrays, put together
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from .arrays import Array, Scratch
 
-__all__ = ["Stack", "Stacks"]
+__all__ = ["Columns", "Stack", "Stacks", "nonzero_columns"]
+
+Columns = tuple[int, int, int]  # first, end and step, as of a slice
 
 
 class Stack:
@@ -43,9 +48,8 @@ class Stack:
         self.out = self.x.copy()
         self.with_one = memory[:, 0, ...]
         rows = self._xp.reshape(memory, (members, 1 + s, -1))[..., : (height - 1) * samples]
-        self._row = rows[:, :1, :]
-        # The rows from the first or the second to just before the j-th.
-        self._rows = [[rows[:, i:j, :] for j in range(2 + s)] for i in (0, 1)]
+        self._rows, self._row = rows, rows[:, :1, :]
+        self._chosen: dict[Columns, Array] = {}
 
     def put(self, j: int, x: Array) -> None:
         """Let xj be x, which is copied unless it was written to ``out[j]``."""
@@ -58,22 +62,39 @@ class Stack:
         if j == 0:
             self.with_one = self._xp.concat([x, self._xp.ones_like(x[:, :1, :])], axis=1)
 
-    def combination(self, c: Array, first: int, target: Stack) -> None:
-        """Let x0 of the target be Σ cj xj over j = first, first + 1, …; c is (members or 1, 1, j)."""
+    def combination(self, c: Array, columns: Columns, target: Stack) -> None:
+        """Let x0 of the target be Σ cj xj over the columns; c is (members or 1, 1, number)."""
         if self._memory is None:
-            target.put(0, self.combinations(c, first)[:, 0, ...])
+            target.put(0, self.combinations(c, columns)[:, 0, ...])
         else:
-            self._xp.matmul(c, self._rows[first][first + c.shape[2]], out=target._row)
+            self._xp.matmul(c, self._chosen_rows(columns), out=target._row)
 
-    def combinations(self, c: Array, first: int) -> Array:
+    def combinations(self, c: Array, columns: Columns) -> Array:
         """Σ cj xj for every row of c, (members, rows, channels, samples)."""
-        xp, last = self._xp, first + c.shape[2]
-        shape = (self.x[0].shape[0], c.shape[1], *self.x[0].shape[1:])
+        xp = self._xp
         if self._memory is None:
-            rows = xp.reshape(xp.stack(self.x[first:last], axis=1), (shape[0], last - first, -1))
+            chosen = xp.stack(self.x[slice(*columns)], axis=1)
+            rows = xp.reshape(chosen, (*chosen.shape[:2], -1))
         else:
-            rows = self._rows[first][last]
+            rows = self._chosen_rows(columns)
+        shape = (self.x[0].shape[0], c.shape[1], *self.x[0].shape[1:])
         return xp.reshape(xp.matmul(c, rows), shape)
+
+    def _chosen_rows(self, columns: Columns) -> Array:
+        chosen = self._chosen.get(columns)
+        if chosen is None:
+            chosen = self._chosen[columns] = self._rows[:, slice(*columns), :]
+        return chosen
+
+
+def nonzero_columns(row: Sequence[float]) -> Columns:
+    """The columns that a combination takes: at equal distances, and all those that are not zero.
+
+    Where all are zero, the first.
+    """
+    found = [j for j, c in enumerate(row) if c] or [0]
+    step = math.gcd(*(j - found[0] for j in found)) or 1
+    return found[0], found[-1] + 1, step
 
 
 class Stacks:

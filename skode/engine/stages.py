@@ -21,12 +21,14 @@ of G.  The last two are left to whoever has the G of all layers.
 
 from __future__ import annotations
 
+from functools import cache
+
 from .arrays import Array, Scratch
 from .controls import Layer
 from .fields import AffineField
 from .implicit import Solution, Status, solve_costates, solve_stages
 from .linear import StageMatrix
-from .stacks import Stack, Stacks
+from .stacks import Columns, Stack, Stacks, nonzero_columns
 from .tableaux import Block, ButcherTableau
 
 __all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "step"]
@@ -37,30 +39,39 @@ __all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "step"]
 Step = tuple[Layer, dict[int, StageMatrix]]
 
 
+@cache
+def step_columns(tableau: ButcherTableau, carry: float) -> list[tuple[list[float], Columns]]:
+    """The coefficients of y, F1, … without their factor h in Y1, …, Ys and in y⁺, and where.
+
+    Those of the Yi stop where their block begins.
+    """
+    rows = []
+    for block in tableau.blocks:
+        for i in block.stages:
+            row = [1.0, *tableau.A[i][: block.start]]
+            columns = nonzero_columns(row) if block.explicit else (0, len(row), 1)
+            rows.append((row, columns))
+    weights = [carry, *tableau.b]
+    return [*rows, (weights, nonzero_columns(weights))]
+
+
 def combination_rows(
     tableau: ButcherTableau, carry: float, h: Array, scratch: Scratch
 ) -> list[Array]:
-    """The coefficients of y, F1, … in Y1, …, Ys and in y⁺, (*h.shape, 1, number) each.
-
-    Those of the Yi stop where their block begins, and those in y⁺ begin with F1 where α = 0.
-    """
+    """The coefficients of `step_columns` with their factor, (*h.shape, 1, number) each."""
     h = h[..., None, None]
     rows = []
-    for block in tableau.blocks:
-        start = block.stages.start
-        for i in block.stages:
-            of_y, of_F = [[1.0, *[0.0] * start]], [[0.0, *tableau.A[i][:start]]]
-            rows.append(scratch.array(of_y) + h * scratch.array(of_F))
-    weights = h * scratch.array([tableau.b])
-    if carry:
-        alpha = scratch.xp.full_like(weights[..., :1], carry)
-        weights = scratch.xp.concat([alpha, weights], axis=-1)
-    return [*rows, weights]
+    for row, columns in step_columns(tableau, carry):
+        of_y = [row[0], *[0.0] * (len(row) - 1)][slice(*columns)]
+        of_F = [0.0, *row[1:]][slice(*columns)]
+        rows.append(scratch.array([of_y]) + h * scratch.array([of_F]))
+    return rows
 
 
 def step(
     tableau: ButcherTableau,
     field: AffineField,
+    carry: float,
     layer: Layer,
     stack: Stack,
     values: list[Stack],
@@ -86,20 +97,20 @@ def step(
     statuses : list of Status
         How the stage equations of each implicit block were solved.
     """
-    xp, rows = scratch.xp, layer.rows
+    xp, rows, columns = scratch.xp, layer.rows, step_columns(tableau, carry)
     matrices, statuses = {}, []
     for block in tableau.blocks:
         i = block.start
         if block.explicit:
             Y = values[i]
             if Y is not stack:
-                stack.combination(rows[i], 0, Y)
+                stack.combination(rows[i], columns[i][1], Y)
             stack.x[1 + i] = field.value(xp, Y.with_one, layer.K_b, None, stack.out[1 + i])
         else:
             solution = _solved(block, field, layer, stack, values, scratch)
             matrices[i] = solution.matrix
             statuses.append(solution.status)
-    stack.combination(rows[-1], layer.first, end)
+    stack.combination(rows[-1], columns[-1][1], end)
     return matrices, statuses
 
 
@@ -113,7 +124,8 @@ def _solved(
 ) -> Solution:
     """The stages of an implicit block, from the state and the slopes before it."""
     xp = scratch.xp
-    base = stack.combinations(xp.concat([layer.rows[i] for i in block.stages], axis=1), 0)
+    rows = xp.concat([layer.rows[i] for i in block.stages], axis=1)
+    base = stack.combinations(rows, (0, 1 + block.start, 1))
     B = xp.stack([base[:, j, ...] for j in range(len(block.A))], axis=2)
     solution = solve_stages(block.A, field, B, layer, scratch)
     for j, i in enumerate(block.stages):
@@ -138,13 +150,18 @@ class AdjointPlan:
         A, b = tableau.A, tableau.b
         found: list[int] = []
         # Of each block: the place of its first Vj, the rows (bi, aji, …) over p⁺ and the Vj before,
-        # whether that is nothing but p⁺ itself, and whether another Γ depends on its Vj.
+        # their columns, or none where Γ is p⁺ itself, and whether another Γ depends on its Vj.
         self.blocks = []
         for block in reversed(tableau.blocks):
             rows = [[b[i], *(A[j][i] for j in found)] for i in block.stages]
-            alone = block.explicit and rows == [[1.0]]
+            columns: Columns | None = (0, len(rows[0]), 1)
+            if block.explicit:
+                columns = nonzero_columns(rows[0])
+                rows = [rows[0][slice(*columns)]]
+                if columns[0] == 0 and rows == [[1.0]]:
+                    columns = None
             wanted = any(A[j][i] for j in block.stages for i in range(block.start))
-            self.blocks.append((block, 1 + len(found), scratch.array([rows]), alone, wanted))
+            self.blocks.append((block, 1 + len(found), scratch.array([rows]), columns, wanted))
             found += block.stages
 
 
@@ -183,8 +200,10 @@ def adjoint_step(
     """
     xp, hK_transposed = scratch.xp, step[0].hK_transposed
     dh = None
-    for block, place, rows, alone, wanted in plan.blocks:
-        gammas = costate.x[:1] if alone else _gammas(step, block, sigma, costate, rows, scratch)
+    for block, place, rows, columns, wanted in plan.blocks:
+        gammas = costate.x[:1]
+        if columns is not None:
+            gammas = _gammas(step, block, sigma, costate, rows, columns, scratch)
         for j, gamma in enumerate(gammas, 1 + block.start):
             if F is not None:
                 part = xp.sum(xp.vecdot(F.x[j], gamma), axis=1)
@@ -202,15 +221,21 @@ def adjoint_step(
 
 
 def _gammas(
-    step: Step, block: Block, sigma: Stack, costate: Stack, rows: Array, scratch: Scratch
+    step: Step,
+    block: Block,
+    sigma: Stack,
+    costate: Stack,
+    rows: Array,
+    columns: Columns,
+    scratch: Scratch,
 ) -> list[Array]:
     """Γi of the stages of a block."""
     if block.explicit:
         gamma = scratch.once(Stacks, "gamma", 1, 0, costate.x[0].shape).layers[0]
-        costate.combination(rows, 0, gamma)
+        costate.combination(rows, columns, gamma)
         return gamma.x
     xp, k = scratch.xp, len(block.A)
-    r = costate.combinations(rows, 0)
+    r = costate.combinations(rows, columns)
     R = xp.stack([r[:, j, ...] for j in range(k)], axis=2)
     of_block = xp.stack([sigma.x[1 + i] for i in block.stages], axis=2)
     layer, matrices = step

@@ -28,7 +28,7 @@ def one_layer(K, b=None, h=0.1):
     # One solution is known of, so that the solver may take what is fastest.
     b = np.zeros((members, n)) if b is None else b
     h = np.full((members, 1, 1), h)
-    return Layer(None, None, [], 0, K, b, h, stiffness, unique=True)
+    return Layer(None, None, [], K, b, h, stiffness, unique=True)
 
 
 def random_layer(n, size, h=0.1, members=2, seed=0):

@@ -1,0 +1,62 @@
+"""How close one objective and gradient is to its matrix products and tanh alone.
+
+    python benchmarks/floor.py [--json FILE] [--seconds 3]
+
+The floor is what cannot be left out: of every layer the products K y, Kᵀ G and G yᵀ, and tanh, in
+blocks of the same size, with one thread.  Then the same with two threads for skode: how many times
+faster they are than one.
+"""
+
+import numpy as np
+from gradient import skode_call
+from timing import CELLS, Report, argument_parser, medians
+
+from skode.engine.blocks import block_size, blocks
+from skode.engine.threads import Threads
+
+
+def floor(cell):
+    """A call that does the products and the tanh, and nothing else."""
+    rng = np.random.default_rng(0)
+    like = np.zeros(1, dtype=cell.dtype)
+    rows = blocks(cell.m, block_size(1, cell.n, like), like)
+    sizes = [part.stop - part.start for part in rows]
+    K = (0.3 * rng.normal(size=(cell.n, cell.n))).astype(cell.dtype)
+    work = {
+        size: [rng.normal(size=(cell.n, size)).astype(cell.dtype) for _ in range(3)]
+        for size in set(sizes)
+    }
+    dK = np.empty_like(K)
+
+    def call():
+        for size in sizes:
+            y, z, back = work[size]
+            for layer in range(cell.N):
+                np.matmul(K, y, out=z)
+                np.tanh(z, out=z)
+                if layer:  # nothing depends on the costate of the input
+                    np.matmul(K.T, z, out=back)
+                np.matmul(z, y.T, out=dK)
+
+    return call
+
+
+def main():
+    args = argument_parser(__doc__).parse_args()
+    report = Report(args.json)
+    print(f"\nms{'':28}{'floor':>9}{'one':>9}{'one/floor':>11}{'two':>9}{'one/two':>9}")
+    for cell in CELLS:
+        with Threads(2) as two:
+            calls = {"floor": floor(cell), "one": skode_call(cell), "two": skode_call(cell, two)}
+            times = medians(calls, args.seconds)
+        low, one, both = times.values()
+        report.add(
+            f"{cell!s:<30}{1e3 * low:9.2f}{1e3 * one:9.2f}{one / low:11.2f}"
+            f"{1e3 * both:9.2f}{one / both:9.2f}",
+            cell=cell,
+            **times,
+        )
+
+
+if __name__ == "__main__":
+    main()
