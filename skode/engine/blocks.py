@@ -14,14 +14,18 @@ from .networks import Ready
 __all__ = ["block_size", "blocks", "features", "worth_threads"]
 
 STATE_BYTES = 240 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
-FEWEST_SAMPLES = 384  # below this the calls themselves cost more than what they compute
+FEWEST_SAMPLES = 192  # below this the calls themselves cost more than what they compute
 LINE = 64  # bytes of a line of the cache
 LEAST_WORK = 8 * 1024**2  # bytes of all states of all layers, below which threads lose
 
 
-def block_size(n_members: int, n_channels: int, like: Array) -> int:
-    """The number of samples whose states, of all members, fill `STATE_BYTES` in the given dtype."""
-    return max(FEWEST_SAMPLES, STATE_BYTES // (n_members * n_channels * _itemsize(like)))
+def block_size(n_members: int, n_channels: int, like: Array, n_stages: int = 1) -> int:
+    """The number of samples whose states, of all members, fill `STATE_BYTES` in the given dtype.
+
+    Where a layer has more than two stages, it touches more states, and each is to be smaller.
+    """
+    most = STATE_BYTES * 2 // max(2, n_stages)
+    return max(FEWEST_SAMPLES, most // (n_members * n_channels * _itemsize(like)))
 
 
 def blocks(n_samples: int, size: int, like: Array) -> list[slice]:

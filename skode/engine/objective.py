@@ -230,7 +230,8 @@ class Objective:
 
     def _blocks(self, flat: Array) -> list[slice]:
         """The blocks of samples."""
-        size = self._block_size or block_size(flat.shape[0], self.layout.n_channels, flat)
+        shape = (flat.shape[0], self.layout.n_channels)
+        size = self._block_size or block_size(*shape, flat, self.network.tableau.n_stages)
         return blocks(self.X.shape[0], size, flat)
 
     def _each(

@@ -67,7 +67,9 @@ class Stack:
         if self._memory is None:
             target.put(0, self.combinations(c, columns)[:, 0, ...])
         else:
-            self._xp.matmul(c, self._chosen_rows(columns), out=target._row)
+            # BLAS is slow where it has nothing to add up.
+            product = self._xp.multiply if c.shape[2] == 1 else self._xp.matmul
+            product(c, self._chosen_rows(columns), out=target._row)
 
     def combinations(self, c: Array, columns: Columns) -> Array:
         """Σ cj xj for every row of c, (members, rows, channels, samples)."""

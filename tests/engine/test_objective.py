@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skode.engine.arrays import to_host
-from skode.engine.blocks import STATE_BYTES, block_size, blocks
+from skode.engine.blocks import FEWEST_SAMPLES, STATE_BYTES, block_size, blocks
 from skode.engine.controls import Controls
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
@@ -306,7 +306,7 @@ def test_block_size_keeps_the_states_of_a_block_in_the_cache():
     assert 4 * 16 * 8 * block_size(4, 16, double) == STATE_BYTES
     assert 4 * 16 * 4 * block_size(4, 16, single) == STATE_BYTES
     # Many wide networks have larger blocks than that, so that the calls are worth it.
-    assert block_size(100, 1000, double) == block_size(10, 1000, double) == 384
+    assert block_size(100, 1000, double) == block_size(10, 1000, double) == FEWEST_SAMPLES
 
 
 def test_unsolvable_stages_make_the_objective_infinite_for_their_member_alone():
