@@ -92,7 +92,9 @@ def train_from_memory_map(report, m, **parameters):
 
 def main():
     parser = argument_parser(__doc__, seconds=1.5)
-    parser.add_argument("--memory", type=int, metavar="M", help="train on M samples of a memory map")
+    parser.add_argument(
+        "--memory", type=int, metavar="M", help="train on M samples of a memory map"
+    )
     args = parser.parse_args()
     report = Report(args.json)
     if args.memory:

@@ -13,6 +13,7 @@ of MLPClassifier, 100 hidden units, with Adam, in batches of 200.  Last, a grid 
 import statistics
 import time
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, make_classification
@@ -88,11 +89,8 @@ def makers(n_features, n_classes):
         "FeedForward": lambda k, seed: FeedForwardClassifier(max_iter=k, random_state=seed),
         "MLP": lambda k, seed: MLPClassifier(max_iter=k, random_state=seed),
     }
-    try:
-        import skorch as _  # noqa: F401
-        import torch as _  # noqa: F401
-    except ImportError as error:
-        print(f"without skorch and PyTorch: {error}")
+    if find_spec("skorch") is None or find_spec("torch") is None:
+        print("without skorch and the PyTorch loop: they are not installed")
     else:
         found["skorch"] = lambda k, seed: skorch(k, seed, n_features, n_classes)
         found["PyTorch loop"] = Loop
@@ -113,7 +111,7 @@ def measure(report, n_samples, n_classes, repeats):
     X, X_test = (scaler.transform(part).astype(np.float32) for part in (X, X_test))
     models = makers(X.shape[1], n_classes)
     reached = {(name, target): [] for name in models for target in TARGETS}
-    best = {name: 0.0 for name in models}
+    best = dict.fromkeys(models, 0.0)
     for seed in range(repeats):
         for length in LENGTHS:
             for name, make in models.items():  # in turn
@@ -131,12 +129,17 @@ def measure(report, n_samples, n_classes, repeats):
         for times in reached.values():
             if len(times) == seed:
                 times.append(np.inf)
-    print(f"\n{n_samples} × 20, {n_classes} classes: seconds to" + "".join(f"{t:9.2f}" for t in TARGETS))
+    print(
+        f"\n{n_samples} × 20, {n_classes} classes: seconds to"
+        + "".join(f"{t:9.2f}" for t in TARGETS)
+    )
     for name in models:
         times = [statistics.median(reached[name, target]) for target in TARGETS]
         shown = "".join(f"{'–' if t == np.inf else f'{t:.2f}':>9}" for t in times)
         line = f"{name:<36}{shown}   best {best[name]:.3f}"
-        report.add(line, samples=n_samples, model=name, seconds=[t if t < np.inf else None for t in times])
+        report.add(
+            line, samples=n_samples, model=name, seconds=[t if t < np.inf else None for t in times]
+        )
 
 
 def grid_search(report, repeats):

@@ -1,7 +1,6 @@
 """What the timings share: the cells, taking turns, the machine, tables and JSON.
 
-Used by gradient.py, floor.py, scaling.py, time_to_accuracy.py and gradients.py of the asv suite,
-not run itself.
+Used by gradient.py, floor.py, scaling.py and time_to_accuracy.py, not run itself.
 """
 
 import argparse
@@ -91,10 +90,16 @@ def environment():
             versions[package] = None
     return {
         "cpu": cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "blas": {k: v for k, v in np.show_config(mode="dicts")["Build Dependencies"]["blas"].items() if k in {"name", "version"}},
+        "blas": {
+            k: v
+            for k, v in np.show_config(mode="dicts")["Build Dependencies"]["blas"].items()
+            if k in {"name", "version"}
+        },
         "openblas_environment": {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS_")},
         **versions,
     }

@@ -43,8 +43,36 @@ class Data:
 
     def __add__(self, other):
         """These samples, and then the others."""
-        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
-        return Data(*(None if one is None else np.concatenate([one, two]) for one, two in pairs))
+        names = [f.name for f in fields(self) if f.name != "X"]
+        pairs = [(getattr(self, name), getattr(other, name)) for name in names]
+        rest = (None if one is None else np.concatenate([one, two]) for one, two in pairs)
+        return Data(Joined(self.X, other.X), *rest)
+
+
+class Joined:
+    """The rows of one array and then those of another, of which neither is copied whole."""
+
+    def __init__(self, one, two):
+        self._one, self._two = one, two
+        self.shape = (len(one) + len(two), one.shape[1])
+        self.dtype = one.dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, key):
+        rows = key[0] if isinstance(key, tuple) else key  # of which all columns are asked for
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        return self.take(rows)
+
+    def take(self, rows, axis=0, out=None, mode="raise"):
+        """The rows of these numbers; the signature is that of NumPy's method."""
+        cut = len(self._one)
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        first = rows < cut
+        found[first], found[~first] = self._one[rows[first]], self._two[rows[~first] - cut]
+        return found
 
 
 def validation_data(estimator, X_val, y_val, dtype):

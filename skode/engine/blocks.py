@@ -41,9 +41,7 @@ def blocks(n_samples: int, size: int, like: Array) -> list[slice]:
         lines = -(-n_samples // (number + number % 2) // in_line)
         most = max(1, size // in_line)
         size = min(size, min(lines | 1, most - 1 | 1) * in_line)
-    return [
-        slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)
-    ]
+    return [slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]
 
 
 def _itemsize(like: Array) -> int:

@@ -67,7 +67,7 @@ class Layer(NamedTuple):
     """
 
     K_b: Array
-    hK_transposed: Array
+    back: Array
     rows: list[Array]
     K: Array = None
     b: Array = None

@@ -150,12 +150,12 @@ class Network:
         """The controls in the forms that all blocks need."""
         xp = namespace(U.K)
         K_b = xp.concat([U.K, U.b[..., None]], axis=3)
-        hK_transposed = xp.matrix_transpose(U.h[:, :, None, None] * U.K)
+        back = xp.matrix_transpose(U.h[:, :, None, None] * U.K)
         rows = combination_rows(self.tableau, self.carry, U.h, Scratch(U.K))
         layers = [
             Layer(
                 K_b[:, number, ...],
-                hK_transposed[:, number, ...],
+                back[:, number, ...],
                 [row[:, number, ...] for row in rows],
             )
             for number in range(U.K.shape[1])

@@ -240,7 +240,8 @@ class Objective:
         """What `of_block` gives for every block, in their order."""
         n_members = flat.shape[0]
         # The newest last; members drop out, and their share of the memory goes too.
-        pool = self._pools[n_members] = self._pools.pop(n_members, None) or ScratchPool(flat)
+        pool = self._pools.pop(n_members) if n_members in self._pools else ScratchPool(flat)
+        self._pools[n_members] = pool
         while len(self._pools) > POOLS:
             del self._pools[next(iter(self._pools))]
 
@@ -308,12 +309,12 @@ class _Share(NamedTuple):
     """
 
     J: Array
-    held_out: Array | None = None
-    K: Array | None = None
-    b: Array | None = None
-    h: Array | None = None
-    W_mu: Array | None = None
-    V_nu: Array | None = None
+    held_out: Array = None
+    K: Array = None
+    b: Array = None
+    h: Array = None
+    W_mu: Array = None
+    V_nu: Array = None
 
     @property
     def values(self) -> Evaluation:

@@ -1,9 +1,9 @@
 """A state and its slopes side by side in memory, so that a combination of them is one product.
 
-A Runge-Kutta step is made of sums Σ cj xj over a state x0 = y and slopes x1 = F1, …, and its adjoint
-of sums over a costate and what the stages add to it.  As rows of one matrix they take one product
-with the row c, one pass over memory, whatever their number.  The state has one more channel, which
-is always 1, so that K y + b is one product with the matrix [K b].
+A Runge-Kutta step is made of sums Σ cj xj over a state x0 = y and slopes x1 = F1, …, and its
+adjoint of sums over a costate and what the stages add to it.  As rows of one matrix they take one
+product with the row c, one pass over memory, whatever their number.  The state has one more
+channel, which is always 1, so that K y + b is one product with the matrix [K b].
 
 Where libraries do not write in place, a stack is a list of arrays, put together when needed.
 """

@@ -198,7 +198,7 @@ def adjoint_step(
     dh : array of shape (members,) or None
         ∂J/∂h, where `F` is given.
     """
-    xp, hK_transposed = scratch.xp, step[0].hK_transposed
+    xp, back = scratch.xp, step[0].back
     dh = None
     for block, place, rows, columns, wanted in plan.blocks:
         gammas = costate.x[:1]
@@ -210,7 +210,7 @@ def adjoint_step(
                 dh = part if dh is None else dh + part
             G = sigma.x[j] = xp.multiply(sigma.x[j], gamma, out=sigma.out[j])
             if with_p or wanted:
-                costate.x[place] = xp.matmul(hK_transposed, G, out=costate.out[place])
+                costate.x[place] = xp.matmul(back, G, out=costate.out[place])
                 place += 1
     if with_p:
         p, *terms = costate.x if carry else costate.x[1:]
@@ -231,9 +231,9 @@ def _gammas(
 ) -> list[Array]:
     """Γi of the stages of a block."""
     if block.explicit:
-        gamma = scratch.once(Stacks, "gamma", 1, 0, costate.x[0].shape).layers[0]
+        gamma: Stack = scratch.once(Stacks, "gamma", 1, 0, costate.x[0].shape).layers[0]
         costate.combination(rows, columns, gamma)
-        return gamma.x
+        return gamma.x[:1]
     xp, k = scratch.xp, len(block.A)
     r = costate.combinations(rows, columns)
     R = xp.stack([r[:, j, ...] for j in range(k)], axis=2)

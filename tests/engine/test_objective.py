@@ -5,15 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skode.engine import networks
 from skode.engine.arrays import to_host
 from skode.engine.blocks import FEWEST_SAMPLES, STATE_BYTES, block_size, blocks
 from skode.engine.controls import Controls
 from skode.engine.losses import LOSSES
-from skode.engine.networks import ode_net
+from skode.engine.networks import Network, ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import UnsolvedStagesError, outputs, trajectories
+from skode.engine.record import Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.shares import Shares
+from skode.engine.training import train
 from tests import reference
 from tests.engine.problems import FREE, problem, shares_of
 
@@ -402,3 +405,88 @@ def test_forward_pass_of_the_plain_reference(lifted):
         controls = reference.member(layout, flat[k])
         y = reference.forward(reference.triple(TABLEAUX["heun"]), "tanh", 1.0, controls, X)[-1]
         np.testing.assert_allclose(z[k], controls.W @ y + controls.mu[:, None], rtol=1e-12)
+
+
+@pytest.mark.parametrize("block_size", [None, 3])
+def test_the_gradient_waits_for_the_verdict(block_size):
+    # In one block it goes on from the pass forward, in several it is computed for the chosen.
+    layout, flat, *data, alpha = problem("softmax", "learned", members=4)
+    objective = Objective(
+        HEUN, layout, LOSSES["softmax"], *data, alpha, block_size=block_size, shares=shares_of(4)
+    )
+    whole = objective.evaluate(flat)
+    asked = []
+
+    def verdict(mask):
+        def decide(values):
+            asked.append(values)
+            return np.array(mask)
+
+        return decide
+
+    found = objective.evaluate(flat, gradient=verdict([True, False, True, True]))
+    np.testing.assert_array_equal(found.J, whole.J)
+    np.testing.assert_array_equal(found.held_out, whole.held_out)
+    scale = np.abs(whole.gradient).max()
+    for k in (0, 2, 3):
+        np.testing.assert_allclose(found.gradient[k], whole.gradient[k], atol=1e-13 * scale)
+    some = objective.evaluate(flat[[2, 1]], np.array([2, 1]), gradient=verdict([False, True]))
+    np.testing.assert_allclose(some.gradient[1], whole.gradient[1], atol=1e-13 * scale)
+    assert objective.evaluate(flat, gradient=verdict([False] * 4)).gradient is None
+    assert len(asked) == 3
+    np.testing.assert_array_equal(asked[0].J, whole.J)
+    np.testing.assert_array_equal(asked[0].held_out, whole.held_out)
+
+
+def test_rejected_trials_cost_no_pass_backward(monkeypatch):
+    passes = {"propagate": 0, "pull_back": 0}
+    for name in passes:
+        plain = getattr(Network, name)
+
+        def counted(self, *args, name=name, plain=plain, **options):
+            passes[name] += 1
+            return plain(self, *args, **options)
+
+        monkeypatch.setattr(Network, name, counted)
+    layout, flat, *data, alpha = problem("softmax", "fixed", members=1)
+    objective = Objective(HEUN, layout, LOSSES["softmax"], *data, alpha)
+    training = train(objective, flat, "gd", stopping=Stopping(60, tol=0.0, n_iter_no_change=60))
+    evaluations, iterations = training.n_evaluations[0], training.n_iter[0]
+    assert evaluations > 1.5 * iterations  # Armijo's rule doubles each step that was accepted
+    assert passes["propagate"] == evaluations
+    assert passes["pull_back"] < iterations + 0.3 * (evaluations - iterations)
+
+
+@pytest.mark.parametrize("lifted", [True, False])
+def test_layers_with_a_step_of_zero_are_skipped_in_prediction(lifted, monkeypatch):
+    layout, flat, X, *_ = problem("softmax", "learned", members=3, N=4, lifted=lifted)
+    U = layout.views(flat)
+    U.h[...] = [[0.5, 0.0, 0.2, 0.0], [0.0, 0.0, 0.3, 0.0], [0.0, 0.1, 0.0, 0.4]]
+    expected = outputs(HEUN, U, X)
+    steps = []
+    plain = networks.step
+
+    def counted(*args):
+        steps.append(args)
+        return plain(*args)
+
+    monkeypatch.setattr(networks, "step", counted)
+    np.testing.assert_allclose(outputs(HEUN, U, X), expected, rtol=1e-13)
+    assert len(steps) == 2
+    # Without the shortcut the states are the same, and those of a feed-forward network are not.
+    every = trajectories(HEUN, U, X)
+    z = np.einsum("mqc,mcs->mqs", U.W, every[:, -1]) + U.mu[:, :, None]
+    np.testing.assert_allclose(z, expected, rtol=1e-12)
+    steps.clear()
+    outputs(networks.feed_forward(), U, X)
+    assert len(steps) == 4
+
+
+def test_a_network_of_idle_layers_only_reads_out_its_input():
+    layout, flat, X, *_ = problem("softmax", "learned", members=2)
+    U = layout.views(flat)
+    U.h[...] = 0.0
+    y = np.zeros((len(X), layout.n_channels))
+    y[:, : X.shape[1]] = X
+    expected = U.W @ y.T + U.mu[:, :, None]
+    np.testing.assert_allclose(outputs(HEUN, U, X), expected, rtol=1e-13)

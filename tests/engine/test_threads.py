@@ -15,7 +15,9 @@ from tests.engine.problems import FREE, problem, shares_of
 
 
 def blas_numbers():
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    return {
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    }
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -1,0 +1,78 @@
+"""Threads, and data that is not copied."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skode import ODENetClassifier
+from skode._inputs import Joined
+from skode.engine import blocks
+from tests.estimators import blobs, short
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "gd", "adam"])
+def test_n_jobs_changes_no_bit(solver, monkeypatch):
+    monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
+    monkeypatch.setattr("skode.engine.blocks.FEWEST_SAMPLES", 16)
+    monkeypatch.setattr("skode.engine.blocks.STATE_BYTES", 1024)
+    X, y = blobs(3, 150)
+    options = {"solver": solver, "cv": 3, "n_members": 2, "max_iter": 6}
+    one, *others = (
+        short(ODENetClassifier, n_jobs=n_jobs, **options).fit(X, y) for n_jobs in (1, 2, None, -1)
+    )
+    for other in others:
+        for name in ("K_", "b_", "W_", "mu_", "loss_curve_", "validation_curve_"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        np.testing.assert_array_equal(one.decision_function(X), other.decision_function(X))
+
+
+def test_n_jobs_says_how_many_threads_there_are(monkeypatch):
+    monkeypatch.setattr("skode._estimator.cpu_count", lambda: 8)
+    monkeypatch.setattr("skode._estimator.blas_threads", lambda: 3)
+    found = {
+        n: short(ODENetClassifier, n_jobs=n)._threads().number for n in (None, 1, 5, -1, -3, -9)
+    }
+    assert found == {None: 3, 1: 1, 5: 5, -1: 8, -3: 6, -9: 1}
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_a_memory_map_is_never_copied_whole(solver, tmp_path, monkeypatch):
+    X, y = blobs(2, 3000)
+    X_val, y_val = blobs(2, 200, seed=1)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    pieces = []
+    plain = blocks.features
+
+    def watched(X, rows, *rest):
+        pieces.append(X)
+        return plain(X, rows, *rest)
+
+    monkeypatch.setattr("skode.engine.objective.features", watched)
+    options = {"solver": solver, "max_iter": 2, "n_jobs": 1}
+    model = short(ODENetClassifier, **options).fit(mapped, y, X_val=X_val, y_val=y_val)
+    inner = {id(piece): piece for piece in pieces}.values()
+    whole = [piece for piece in inner if isinstance(piece, Joined)]
+    assert whole
+    assert all(np.shares_memory(joined._one, mapped) for joined in whole)
+    assert all(len(piece) <= 500 for piece in inner if not isinstance(piece, Joined))
+    plain_array = short(ODENetClassifier, **options).fit(X, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(model.K_, plain_array.K_)
+    # And F-ordered data, which many tables are.
+    pieces.clear()
+    short(ODENetClassifier, **options).fit(np.asfortranarray(X), y)
+    assert not any(len(piece) == 3000 and piece.flags.c_contiguous for piece in pieces)
+
+
+@given(st.integers(0, 6), st.integers(1, 6), st.data())
+def test_joined_rows_are_those_of_one_array(m, n, data):
+    one, two = np.arange(2.0 * m).reshape(m, 2), -np.arange(2.0 * n).reshape(n, 2)
+    joined, whole = Joined(one, two), np.concatenate([one, two])
+    start, stop = sorted(data.draw(st.tuples(st.integers(0, m + n), st.integers(0, m + n))))
+    np.testing.assert_array_equal(joined[start:stop, :], whole[start:stop])
+    rows = np.array(data.draw(st.lists(st.integers(0, m + n - 1))), dtype=int)
+    np.testing.assert_array_equal(joined[rows], whole[rows])
+    np.testing.assert_array_equal(np.take(joined, rows, axis=0), whole[rows])
