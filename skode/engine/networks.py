@@ -14,7 +14,7 @@ from .linear import TINY, spectral_norm
 from .schemes import TABLEAUX
 from .solvability import uniquely_solvable
 from .stacks import Stack, Stacks
-from .stages import AdjointPlan, Step, adjoint_step, combination_rows, step
+from .stages import AdjointPlan, Step, adjoint_step, combination_rows, step, step_plan
 from .tableaux import ButcherTableau
 
 __all__ = ["Network", "Ready", "Sums", "feed_forward", "ode_net", "pulled_back", "readout"]
@@ -58,7 +58,7 @@ class Network:
             Whether copies of y⁰ … yᴺ are made.
         """
         xp, shape = scratch.xp, (*ready.shape, x.shape[2])
-        memory = scratch.once(_Memory, self.tableau, len(ready.layers), keep, shape)
+        memory = scratch.once(_Memory, self.tableau, self.carry, len(ready.layers), keep, shape)
         y = memory.stacks.layers[0]
         if ready.V_nu is None:
             y.put(0, xp.broadcast_to(x, shape))
@@ -69,7 +69,7 @@ class Network:
         statuses: list[Status] = []
         for layer, (values, end) in zip(ready.layers, memory.steps, strict=True):
             matrices, status = step(
-                self.tableau, self.field, self.carry, layer, y, values, end, scratch
+                self.tableau, self.field, memory.columns, layer, y, values, end, scratch
             )
             steps.append((layer, matrices))
             if status:
@@ -269,11 +269,13 @@ class _Memory:
         self,
         scratch: Scratch,
         tableau: ButcherTableau,
+        carry: float,
         n_layers: int,
         keep: bool,
         shape: tuple[int, int, int],
     ) -> None:
         number, s = n_layers + 1 if keep else 2, len(tableau.b)
+        self.columns = [columns for _, columns in step_plan(tableau, carry)]
         self.stacks = Stacks(scratch, f"y, F {keep}", number, s, shape)
         self.values = [
             self.stacks

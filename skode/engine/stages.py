@@ -31,7 +31,7 @@ from .linear import StageMatrix
 from .stacks import Columns, Stack, Stacks, nonzero_columns
 from .tableaux import Block, ButcherTableau
 
-__all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "step"]
+__all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "step", "step_plan"]
 
 
 # What the adjoint of a step needs: the layer, and Newton's matrix of each implicit block, by its
@@ -40,8 +40,8 @@ Step = tuple[Layer, dict[int, StageMatrix]]
 
 
 @cache
-def step_columns(tableau: ButcherTableau, carry: float) -> list[tuple[list[float], Columns]]:
-    """The coefficients of y, F1, … without their factor h in Y1, …, Ys and in y⁺, and where.
+def step_plan(tableau: ButcherTableau, carry: float) -> list[tuple[list[float], Columns]]:
+    """The coefficients of y, F1, … without their factor h in Y1, …, Ys and in y⁺; their columns.
 
     Those of the Yi stop where their block begins.
     """
@@ -58,10 +58,10 @@ def step_columns(tableau: ButcherTableau, carry: float) -> list[tuple[list[float
 def combination_rows(
     tableau: ButcherTableau, carry: float, h: Array, scratch: Scratch
 ) -> list[Array]:
-    """The coefficients of `step_columns` with their factor, (*h.shape, 1, number) each."""
+    """The coefficients of `step_plan` with their factor, (*h.shape, 1, number) each."""
     h = h[..., None, None]
     rows = []
-    for row, columns in step_columns(tableau, carry):
+    for row, columns in step_plan(tableau, carry):
         of_y = [row[0], *[0.0] * (len(row) - 1)][slice(*columns)]
         of_F = [0.0, *row[1:]][slice(*columns)]
         rows.append(scratch.array([of_y]) + h * scratch.array([of_F]))
@@ -71,7 +71,7 @@ def combination_rows(
 def step(
     tableau: ButcherTableau,
     field: AffineField,
-    carry: float,
+    columns: list[Columns],
     layer: Layer,
     stack: Stack,
     values: list[Stack],
@@ -82,6 +82,10 @@ def step(
 
     Parameters
     ----------
+    tableau : ButcherTableau
+    field : AffineField
+    columns : list
+        Those of `step_plan`.
     layer : Layer
     stack : Stack
         Holds y, and is filled with F1, …, Fs.
@@ -97,20 +101,20 @@ def step(
     statuses : list of Status
         How the stage equations of each implicit block were solved.
     """
-    xp, rows, columns = scratch.xp, layer.rows, step_columns(tableau, carry)
+    xp, rows = scratch.xp, layer.rows
     matrices, statuses = {}, []
     for block in tableau.blocks:
         i = block.start
         if block.explicit:
             Y = values[i]
             if Y is not stack:
-                stack.combination(rows[i], columns[i][1], Y)
+                stack.combination(rows[i], columns[i], Y)
             stack.x[1 + i] = field.value(xp, Y.with_one, layer.K_b, None, stack.out[1 + i])
         else:
             solution = _solved(block, field, layer, stack, values, scratch)
             matrices[i] = solution.matrix
             statuses.append(solution.status)
-    stack.combination(rows[-1], columns[-1][1], end)
+    stack.combination(rows[-1], columns[-1], end)
     return matrices, statuses
 
 
