@@ -126,7 +126,7 @@ class Report:
             ", ".join(
                 f"{name} {value}"
                 for name, value in self.content["environment"].items()
-                if isinstance(value, str | int)
+                if isinstance(value, str | int) or value
             ),
             flush=True,
         )
