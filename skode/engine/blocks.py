@@ -15,6 +15,9 @@ __all__ = ["block_size", "blocks", "features", "worth_threads"]
 
 STATE_BYTES = 240 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
 FEWEST_SAMPLES = 192  # below this the calls themselves cost more than what they compute
+# OpenBLAS has faster kernels for products of at most so many multiplications, which pays up to so
+# many channels.
+SMALL_PRODUCT, FEW_CHANNELS = 10**6, 32
 LINE = 64  # bytes of a line of the cache
 LEAST_WORK = 8 * 1024**2  # bytes of all states of all layers, below which threads lose
 
@@ -22,10 +25,14 @@ LEAST_WORK = 8 * 1024**2  # bytes of all states of all layers, below which threa
 def block_size(n_members: int, n_channels: int, like: Array, n_stages: int = 1) -> int:
     """The number of samples whose states, of all members, fill `STATE_BYTES` in the given dtype.
 
-    Where a layer has more than two stages, it touches more states, and each is to be smaller.
+    Where a layer has more than two stages, it touches more states, and each is to be smaller.  And
+    where the product [K b] y can be a small one, it is.
     """
     most = STATE_BYTES * 2 // max(2, n_stages)
-    return max(FEWEST_SAMPLES, most // (n_members * n_channels * _itemsize(like)))
+    size = most // (n_members * n_channels * _itemsize(like))
+    if n_channels <= FEW_CHANNELS:
+        size = min(size, SMALL_PRODUCT // (n_channels * (n_channels + 1)))
+    return max(FEWEST_SAMPLES, size)
 
 
 def blocks(n_samples: int, size: int, like: Array) -> list[slice]:

@@ -308,6 +308,8 @@ def test_block_size_keeps_the_states_of_a_block_in_the_cache():
     assert 16 * 8 * block_size(1, 16, double) == STATE_BYTES
     assert 4 * 16 * 8 * block_size(4, 16, double) == STATE_BYTES
     assert 4 * 16 * 4 * block_size(4, 16, single) == STATE_BYTES
+    # Small products, for which BLAS has faster kernels, stay small.
+    assert 24 * 25 * block_size(1, 24, single) <= 10**6 < 24 * 25 * (STATE_BYTES // (24 * 4))
     # Many wide networks have larger blocks than that, so that the calls are worth it.
     assert block_size(100, 1000, double) == block_size(10, 1000, double) == FEWEST_SAMPLES
 
