@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import cache
-from typing import Self, TypeVar
+from threading import Lock
+from typing import Any, Self, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -25,6 +25,33 @@ Result = TypeVar("Result")
 def _libraries() -> ThreadpoolController:
     """The BLAS libraries of this process; to look for them takes milliseconds."""
     return ThreadpoolController().select(user_api="blas")
+
+
+class _OneBlasThread:
+    """BLAS has one thread from the first that enters to the last that leaves.
+
+    Fits may overlap in threads of the user's own; each for itself would restore what it has found.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limits = _libraries().limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+
+
+_one_blas_thread = _OneBlasThread()
 
 
 def blas_threads() -> int:
@@ -46,17 +73,16 @@ class Threads:
     def __init__(self, number: int = 1) -> None:
         self.number = number
         self._pool: ThreadPoolExecutor | None = None
-        self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        self._exit.enter_context(_libraries().limit(limits=1))
+        _one_blas_thread.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
-        self._exit.close()
+        _one_blas_thread.__exit__()
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], alone: bool = False

@@ -71,6 +71,18 @@ def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
         assert blas_numbers() == before
 
 
+def test_overlapping_fits_leave_blas_as_it_was():
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_numbers()
+        one, other = Threads(1), Threads(1)
+        one.__enter__()
+        other.__enter__()
+        one.__exit__()  # the first to come is the first to go
+        assert blas_numbers() == {1}
+        other.__exit__()
+        assert blas_numbers() == before
+
+
 def test_threads_end_with_the_statement():
     with Threads(2) as threads:
         list(threads.map(abs, range(4)))
