@@ -15,20 +15,22 @@ from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX
 
+CELLS = [
+    (500, 2, 20, "float64", "euler", 1),
+    (500, 2, 20, "float64", "euler", 20),
+    (10_000, 8, 20, "float64", "euler", 1),
+    (10_000, 64, 20, "float64", "euler", 1),
+    (100_000, 16, 20, "float64", "euler", 1),
+    (100_000, 16, 20, "float32", "euler", 1),
+    (100_000, 16, 20, "float64", "rk4", 1),
+    (500_000, 8, 10, "float32", "euler", 1),
+]
+
 
 class Gradient:
     """One objective and its gradient; m, n, N, precision, scheme, members."""
 
-    params = [
-        (500, 2, 20, "float64", "euler", 1),
-        (500, 2, 20, "float64", "euler", 20),
-        (10_000, 8, 20, "float64", "euler", 1),
-        (10_000, 64, 20, "float64", "euler", 1),
-        (100_000, 16, 20, "float64", "euler", 1),
-        (100_000, 16, 20, "float32", "euler", 1),
-        (100_000, 16, 20, "float64", "rk4", 1),
-        (500_000, 8, 10, "float32", "euler", 1),
-    ]
+    params = [CELLS]  # one parameter, which takes these values
     param_names = ["cell"]
 
     def setup(self, cell):
