@@ -7,11 +7,14 @@ memory whatever the number of samples is, and fixes the order of summation by th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from .arrays import Array, Scratch, device, namespace
+from .arrays import Array, Scratch, ScratchPool, device, namespace, quiet
 from .networks import Ready
+from .threads import Threads
 
-__all__ = ["block_size", "blocks", "features", "worth_threads"]
+__all__ = ["block_size", "blocks", "each_block", "features", "worth_threads"]
 
 STATE_BYTES = 240 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
 FEWEST_SAMPLES = 192  # below this the calls themselves cost more than what they compute
@@ -58,6 +61,23 @@ def _itemsize(like: Array) -> int:
 def worth_threads(shape: tuple[int, ...], like: Array) -> bool:
     """Whether the states of members, layers, channels and samples are so many that threads gain."""
     return math.prod(shape) * _itemsize(like) >= LEAST_WORK
+
+
+def each_block(
+    of_block: Callable[[slice, Scratch], Any],
+    rows: list[slice],
+    pool: ScratchPool,
+    threads: Threads,
+    alone: bool,
+) -> Iterator[Any]:
+    """What `of_block` gives for every block, in their order, each thread with work arrays."""
+
+    def with_scratch(rows: slice) -> Any:
+        # Every thread has to be told to be quiet.
+        with quiet(), pool.borrowed(rows.stop - rows.start) as scratch:
+            return of_block(rows, scratch)
+
+    return threads.map(with_scratch, rows, alone or len(rows) == 1)
 
 
 def features(X: Array, rows: slice, ready: Ready, scratch: Scratch) -> Array:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from .arrays import Array, Namespace, Scratch, ScratchPool, device, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, features, worth_threads
+from .blocks import block_size, blocks, each_block, features, worth_threads
 from .controls import Controls, Layout
 from .implicit import Status
 from .losses import Loss
@@ -245,14 +245,9 @@ class Objective:
         while len(self._pools) > POOLS:
             del self._pools[next(iter(self._pools))]
 
-        def with_scratch(rows: slice) -> Any:
-            # Every thread has to be told to be quiet.
-            with quiet(), pool.borrowed(rows.stop - rows.start) as scratch:
-                return of_block(rows, scratch)
-
         shape = (n_members, self.layout.n_layers, self.layout.n_channels, self.X.shape[0])
         alone = not worth_threads(shape, flat)
-        return self.threads.map(with_scratch, rows, alone or len(rows) == 1)
+        return each_block(of_block, rows, pool, self.threads, alone)
 
     def _block(
         self,

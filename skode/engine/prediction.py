@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .arrays import Array, Scratch, ScratchPool, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, features, worth_threads
+from .blocks import block_size, blocks, each_block, features, worth_threads
 from .controls import Controls, without_idle_layers
 from .implicit import Status
 from .networks import Network, Ready, readout
@@ -139,12 +139,10 @@ def _each(
 ) -> Iterator[Any]:
     """What `of_block` makes of the features of every block, in their order."""
     like, shape = ready.W_mu, (*ready.shape, len(ready.layers), X.shape[0])
-    pool = ScratchPool(like)
 
-    def with_scratch(rows: slice) -> Any:
-        with quiet(), pool.borrowed(rows.stop - rows.start) as scratch:
-            return of_block(features(X, rows, ready, scratch), scratch)
+    def with_features(rows: slice, scratch: Scratch) -> Any:
+        return of_block(features(X, rows, ready, scratch), scratch)
 
     rows = blocks(X.shape[0], block or block_size(*ready.shape, like), like)
-    alone = len(rows) == 1 or not worth_threads(shape, like)
-    return (threads or Threads()).map(with_scratch, rows, alone)
+    alone = not worth_threads(shape, like)
+    return each_block(with_features, rows, ScratchPool(like), threads or Threads(), alone)
