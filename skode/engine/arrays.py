@@ -8,6 +8,7 @@ exists and correct everywhere, as long as the *returned* array is the one that i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -107,32 +108,46 @@ def quiet() -> AbstractContextManager[None]:
 class Scratch:
     """Work arrays by name, allocated at first use and used again by every later block.
 
+    Those of one name lie in the same memory, whatever their shape, so that a block with fewer
+    samples finds it in the cache.
+
     Parameters
     ----------
     like : array
         Decides namespace, dtype and device of the work arrays.
+    widest : int, default=1
+        Up to which length of the last axis there is room from the beginning.
     """
 
-    def __init__(self, like: Array) -> None:
+    def __init__(self, like: Array, widest: int = 1) -> None:
         self.xp = namespace(like)
         self.in_place = not isinstance(self.xp, _OutIgnored)
-        self._dtype = like.dtype
+        self.dtype = like.dtype
         self._device = device(like)
+        self._widest = widest
+        self._flat: dict[Hashable, Array] = {}
         self._made: dict[Hashable, Any] = {}
+        self._latest: Any = None
 
     def __call__(self, shape: tuple[int, ...], *name: object) -> Array | None:
         """The work array called `name`, or None where `out` would be ignored anyway."""
         if not self.in_place:
             return None
-        array = self._made.get(name)
-        if array is None or array.shape != shape:
-            array = self.xp.empty(shape, dtype=self._dtype, device=self._device)
-            self._made[name] = array
-        return array
+        size, flat = math.prod(shape), self._flat.get(name)
+        if flat is None or flat.shape[0] < size:
+            room = size // shape[-1] * max(shape[-1], self._widest)
+            flat = self.xp.empty((room,), dtype=self.dtype, device=self._device)
+            self._flat[name] = flat
+        return self.xp.reshape(flat[:size], shape)
+
+    def turned_to(self, user: object) -> bool:
+        """Whether another user than before is to work in the memory now."""
+        latest, self._latest = self._latest, user
+        return latest is not user
 
     def array(self, values: Any) -> Array:
         """The values as an array like the work arrays."""
-        return self.xp.asarray(values, dtype=self._dtype, device=self._device)
+        return self.xp.asarray(values, dtype=self.dtype, device=self._device)
 
     def once(self, make: Callable[..., Any], *arguments: Hashable) -> Any:
         """``make(scratch, *arguments)``, which is made when it is first asked for."""
@@ -148,20 +163,20 @@ class ScratchPool:
     Parameters
     ----------
     like : array
-        Decides namespace, dtype and device of the work arrays.
+    widest : int
+        As of `Scratch`.
     """
 
-    def __init__(self, like: Array) -> None:
-        self._like = like
-        self._free: dict[Hashable, list[Scratch]] = {}
+    def __init__(self, like: Array, widest: int) -> None:
+        self._like, self._widest = like, widest
+        self._free: list[Scratch] = []
 
     @contextmanager
-    def borrowed(self, kind: Hashable) -> Iterator[Scratch]:
-        """Work arrays for blocks of one kind, which share their shapes."""
-        free = self._free.setdefault(kind, [])
+    def borrowed(self) -> Iterator[Scratch]:
+        """Work arrays that nobody else has."""
         try:
-            scratch = free.pop()
+            scratch = self._free.pop()
         except IndexError:
-            scratch = Scratch(self._like)
+            scratch = Scratch(self._like, self._widest)
         yield scratch
-        free.append(scratch)
+        self._free.append(scratch)

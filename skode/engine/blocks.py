@@ -10,29 +10,27 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .arrays import Array, Scratch, ScratchPool, device, namespace, quiet
-from .networks import Ready
+from .arrays import Array, Scratch, ScratchPool, namespace, quiet
 from .threads import Threads
 
-__all__ = ["block_size", "blocks", "each_block", "features", "worth_threads"]
+__all__ = ["block_size", "blocks", "each", "features", "groups", "worth_threads"]
 
 STATE_BYTES = 240 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
-FEWEST_SAMPLES = 192  # below this the calls themselves cost more than what they compute
+FEWEST_SAMPLES = 128  # below this the calls themselves cost more than what they compute
 # OpenBLAS has faster kernels for products of at most so many multiplications, which pays up to so
 # many channels.
 SMALL_PRODUCT, FEW_CHANNELS = 10**6, 32
+GROUPS = 32  # at most, of blocks whose shares a thread adds up
 LINE = 64  # bytes of a line of the cache
 LEAST_WORK = 8 * 1024**2  # bytes of all states of all layers, below which threads lose
 
 
-def block_size(n_members: int, n_channels: int, like: Array, n_stages: int = 1) -> int:
+def block_size(n_members: int, n_channels: int, like: Array) -> int:
     """The number of samples whose states, of all members, fill `STATE_BYTES` in the given dtype.
 
-    Where a layer has more than two stages, it touches more states, and each is to be smaller.  And
-    where the product [K b] y can be a small one, it is.
+    Or fewer, so that the product [K b] y can be a small one.
     """
-    most = STATE_BYTES * 2 // max(2, n_stages)
-    size = most // (n_members * n_channels * _itemsize(like))
+    size = STATE_BYTES // (n_members * n_channels * _itemsize(like))
     if n_channels <= FEW_CHANNELS:
         size = min(size, SMALL_PRODUCT // (n_channels * (n_channels + 1)))
     return max(FEWEST_SAMPLES, size)
@@ -63,39 +61,34 @@ def worth_threads(shape: tuple[int, ...], like: Array) -> bool:
     return math.prod(shape) * _itemsize(like) >= LEAST_WORK
 
 
-def each_block(
-    of_block: Callable[[slice, Scratch], Any],
-    rows: list[slice],
+def groups(rows: list[slice]) -> list[list[slice]]:
+    """The blocks in groups of consecutive ones, as few as give many threads enough to do."""
+    number = min(len(rows), GROUPS)
+    return [rows[k * len(rows) // number : (k + 1) * len(rows) // number] for k in range(number)]
+
+
+def each(
+    compute: Callable[[Any, Scratch], Any],
+    items: list[Any],
     pool: ScratchPool,
     threads: Threads,
     alone: bool,
 ) -> Iterator[Any]:
-    """What `of_block` gives for every block, in their order, each thread with work arrays."""
+    """What `compute` gives for every item, in their order, each thread with work arrays."""
 
-    def with_scratch(rows: slice) -> Any:
+    def with_scratch(item: Any) -> Any:
         # Every thread has to be told to be quiet.
-        with quiet(), pool.borrowed(rows.stop - rows.start) as scratch:
-            return of_block(rows, scratch)
+        with quiet(), pool.borrowed() as scratch:
+            return compute(item, scratch)
 
-    return threads.map(with_scratch, rows, alone or len(rows) == 1)
+    return threads.map(with_scratch, items, alone or len(items) == 1)
 
 
-def features(X: Array, rows: slice, ready: Ready, scratch: Scratch) -> Array:
-    """The features of the samples `rows` of `X`, channel-major, (1, height, samples).
+def features(X: Array, rows: slice, scratch: Scratch) -> Array:
+    """The features of the samples `rows` of `X`, channel-major, (n_features, samples).
 
-    Where no map of the network's own lifts them to the channels, they are padded with zeros to as
-    many, so that they are the state y⁰; elsewhere there is a row of ones below them.  The block
-    alone is brought to the dtype of the controls and to channel-major order, so that `X` may be a
+    Only what is computed with is brought to the dtype of the work arrays, so that `X` may be a
     read-only memory map.
     """
-    xp = scratch.xp
-    block = xp.astype(xp.permute_dims(X[rows, :], (1, 0)), ready.W_mu.dtype, copy=False)
-    n_features, size = block.shape
-    below, fill = (ready.shape[1] - n_features, 0.0) if ready.V_nu is None else (1, 1.0)
-    x = scratch((1, n_features + below, size), "input")
-    if x is None:
-        filling = xp.full((below, size), fill, dtype=block.dtype, device=device(X))
-        return xp.concat([block, filling], axis=0)[None, ...]
-    x[0, :n_features, :] = block
-    x[0, n_features:, :] = fill
-    return x
+    x = scratch.xp.permute_dims(X[rows, :], (1, 0))
+    return x if scratch.in_place else scratch.xp.astype(x, scratch.dtype, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 from .arrays import Array, Scratch, namespace, to_host
@@ -14,7 +15,7 @@ from .linear import TINY, spectral_norm
 from .schemes import TABLEAUX
 from .solvability import uniquely_solvable
 from .stacks import Stack, Stacks
-from .stages import AdjointPlan, Step, adjoint_step, combination_rows, step, step_plan
+from .stages import Adjoint, AdjointPlan, Step, combination_rows
 from .tableaux import ButcherTableau
 
 __all__ = ["Network", "Ready", "Sums", "feed_forward", "ode_net", "pulled_back", "readout"]
@@ -38,46 +39,34 @@ class Network:
     field: AffineField
     carry: float
 
-    def propagate(
-        self, ready: Ready, x: Array, scratch: Scratch, keep: bool = False, states: bool = False
-    ) -> Pass:
+    def propagate(self, ready: Ready, x: Array, scratch: Scratch, keep: bool = False) -> Pass:
         """The state yᴺ of every member from the features of a block.
 
         Parameters
         ----------
         ready : Ready
             What `ready` makes of the controls, once for all blocks.
-        x : array of shape (members or 1, n_channels, samples)
-            The state y⁰; or where the network has a map V x + ν of its own, the features and below
-            them a row of ones, (1, n_features + 1, samples).
+        x : array of shape (n_features, samples)
+            They are padded with zeros to the state y⁰, or lifted to it by [V ν] where the network
+            has such a map.
         scratch : Scratch
             The result lies in it, until it is used again.
         keep : bool, default=False
-            Whether what `pull_back` needs is kept.
-        states : bool, default=False
-            Whether copies of y⁰ … yᴺ are made.
+            Whether the states, and what `pull_back` needs, are kept.
         """
-        xp, shape = scratch.xp, (*ready.shape, x.shape[2])
-        memory = scratch.once(_Memory, self.tableau, self.carry, len(ready.layers), keep, shape)
-        y = memory.stacks.layers[0]
+        shape = (*ready.shape, x.shape[1])
+        memory = scratch.once(_Memory, self, len(ready.layers), keep, shape)
+        if scratch.turned_to(memory):
+            memory.put_ones()
+        y, lifted = memory.stacks.layers[0], None
         if ready.V_nu is None:
-            y.put(0, xp.broadcast_to(x, shape))
+            y.put_padded(x)
         else:
-            y.put(0, xp.matmul(ready.V_nu, x, out=y.out[0]))
-        copies = [xp.asarray(y.x[0], copy=True)] if states else []
-        steps: list[Step] = []
-        statuses: list[Status] = []
-        for layer, (values, end) in zip(ready.layers, memory.steps, strict=True):
-            matrices, status = step(
-                self.tableau, self.field, memory.columns, layer, y, values, end, scratch
-            )
-            steps.append((layer, matrices))
-            if status:
-                statuses.append(reduce(worse, status))
-            y = end
-            if states:
-                copies.append(xp.asarray(y.x[0], copy=True))
-        return Pass(y, statuses, steps, memory, copies)
+            lifted = _with_one(x, scratch)
+            y.put(0, scratch.xp.matmul(ready.V_nu, lifted, out=y.out[0]))
+        for step, layer in zip(memory.steps, ready.layers, strict=True):
+            step(layer)
+        return Pass(memory.end, memory, ready.layers, lifted)
 
     def pull_back(
         self,
@@ -105,37 +94,27 @@ class Network:
         costates : list, optional
             Filled with copies of pᴺ … p⁰.
         """
-        xp, memory = scratch.xp, done.memory
-        N, F, costate = len(done.steps), memory.stacks, memory.costate
-        # σ′ of all layers at once; they take the place of F, and G theirs, unless F is needed.
-        sigma = scratch.once(Stacks, "σ′", N, *F.shape) if with_h else F
+        xp, F, N = scratch.xp, done.memory.stacks, len(done.layers)
+        back = scratch.once(_Back, done.memory, with_h, with_p)
+        sigma, costate = back.sigma, done.memory.costate
+        # σ′ of all layers at once.
         out = sigma.slopes(N) if scratch.in_place else None
         sigma.put_slopes(self.field.slope(xp, F.slopes(N), out), out)
         costate.put(0, p)
-        if costates is not None:
-            costates.append(xp.asarray(p, copy=True))
-        dh: list[Array] = [None] * N
-        for number in reversed(range(N)):
-            dh[number] = adjoint_step(
-                memory.plan,
-                self.carry,
-                done.steps[number],
-                sigma.layers[number],
-                costate,
-                scratch,
-                F.layers[number] if with_h else None,
-                with_p=number > 0 or with_p,
-            )
+        for adjoint, layer in zip(back.adjoints, reversed(done.layers), strict=True):
             if costates is not None:
                 costates.append(xp.asarray(costate.x[0], copy=True))
-        K: Array = 0.0
-        b: Array = 0.0
-        for i, Y in enumerate(memory.values):
+            adjoint(layer)
+        if costates is not None:
+            costates.append(xp.asarray(costate.x[0], copy=True))
+        K, b, h = [], [], None
+        for i, Y in enumerate(done.memory.values):
             G = sigma.slope(i, N)
-            K = K + xp.matmul(G, xp.matrix_transpose(Y.states(N)))
-            b = b + xp.matmul(G, memory.ones)
-        h = xp.stack(dh, axis=1) if with_h else None
-        return costate.x[0] if with_p else None, Sums(K, b, h)
+            K.append(xp.matmul(G, xp.matrix_transpose(Y.states(N))))
+            b.append(xp.matmul(G, back.ones))
+        if with_h:
+            h = xp.stack([adjoint.dh for adjoint in reversed(back.adjoints)], axis=1)
+        return costate.x[0] if with_p else None, Sums(reduce(add, K), reduce(add, b), h)
 
     def gradient(self, U: Controls, sums: Sums) -> tuple[Array, Array, Array]:
         """The gradient with respect to K, b and h from the sums over all blocks."""
@@ -151,14 +130,13 @@ class Network:
         xp = namespace(U.K)
         K_b = xp.concat([U.K, U.b[..., None]], axis=3)
         back = xp.matrix_transpose(U.h[:, :, None, None] * U.K)
-        rows = combination_rows(self.tableau, self.carry, U.h, Scratch(U.K))
+        h = U.h
+        if h.shape[0] > 1 and bool(xp.all(h == h[:1, :])):
+            h = h[:1, :]  # one sum for all members costs less
+        rows = combination_rows(self.tableau, self.carry, h, Scratch(U.K))
         layers = [
-            Layer(
-                K_b[:, number, ...],
-                back[:, number, ...],
-                [row[:, number, ...] for row in rows],
-            )
-            for number in range(U.K.shape[1])
+            Layer(K_b[:, k, ...], back[:, k, ...], [row[:, k, ...] for row in rows])
+            for k in range(U.K.shape[1])
         ]
         if not self.tableau.explicit:
             layers = self._with_stiffness(U, layers)
@@ -225,19 +203,27 @@ class Pass(NamedTuple):
     ----------
     y : Stack
         Has yᴺ, (members, n_channels, samples), as its x0.
-    statuses : list of Status
-        How the stage equations of each layer were solved; empty for explicit schemes.
-    steps : list of Step
     memory : _Memory
-    states : list of arrays
-        Copies of y⁰ … yᴺ, where they were asked for.
+    layers : list of Layer
+    x : array of shape (1, n_features + 1, samples) or None
+        The features, and ones below them, where the network has a map [V ν].
     """
 
     y: Stack
-    statuses: list[Status]
-    steps: list[Step]
     memory: _Memory
-    states: list[Array]
+    layers: list[Layer]
+    x: Array | None
+
+    @property
+    def statuses(self) -> list[Status]:
+        """How the stage equations of each layer were solved; empty for explicit schemes."""
+        of_layers = (step.statuses.values() for step in self.memory.steps)
+        return [reduce(worse, statuses) for statuses in of_layers if statuses]
+
+    @property
+    def states(self) -> Array:
+        """y⁰ … yᴺ of a pass that was kept, (n_layers + 1, members, n_channels, samples)."""
+        return self.memory.stacks.states(len(self.layers) + 1)
 
     @property
     def entry(self) -> Array | None:
@@ -258,39 +244,89 @@ class Sums(NamedTuple):
 
 
 class _Memory:
-    """The work arrays that a block goes through the layers with.
+    """The work arrays in which blocks of one shape go through the layers, and the steps in them.
 
     `stacks` holds y, F1, …, Fs of every layer, or where they are not kept, of two in turn; `values`
-    Y1, …, Ys, of which the first is `stacks` where Y1 = y; `steps` for every layer the stacks of
-    Y1, …, Ys and that of y⁺.
+    Y1, …, Ys, of which the first is `stacks` where Y1 = y; `costate` p and V1, …, Vs of one layer.
     """
 
     def __init__(
         self,
         scratch: Scratch,
-        tableau: ButcherTableau,
-        carry: float,
+        network: Network,
         n_layers: int,
         keep: bool,
         shape: tuple[int, int, int],
     ) -> None:
-        number, s = n_layers + 1 if keep else 2, len(tableau.b)
-        self.columns = [columns for _, columns in step_plan(tableau, carry)]
-        self.stacks = Stacks(scratch, f"y, F {keep}", number, s, shape)
+        tableau, s = network.tableau, network.tableau.n_stages
+        number = n_layers + 1 if keep else 2
+        self.network = network
+        self.stacks = Stacks(scratch, "y, F", number, s, shape)
         self.values = [
             self.stacks
             if i == 0 and tableau.blocks[0].explicit
-            else Stacks(scratch, f"Y{i} {keep}", number, 0, shape)
+            else Stacks(scratch, f"Y{i}", number, 0, shape)
             for i in range(s)
         ]
         self.steps = [
-            ([own.layers[k % number] for own in self.values], self.stacks.layers[(k + 1) % number])
+            Step(
+                tableau,
+                network.carry,
+                network.field,
+                self.stacks.layers[k % number],
+                [own.layers[k % number] for own in self.values],
+                self.stacks.layers[(k + 1) % number],
+                scratch,
+            )
             for k in range(n_layers)
         ]
-        if keep:
-            self.costate = Stacks(scratch, "p, V", 1, s, shape).layers[0]
-            self.plan = AdjointPlan(scratch, tableau)
-            self.ones = scratch.array([[1.0]] * shape[2])
+        self.end = self.stacks.layers[n_layers % number]
+        self.costate = Stacks(scratch, "p, V", 1, s, shape).layers[0]
+
+    def put_ones(self) -> None:
+        """Let the channel below every state be 1, which blocks of other shapes may write to."""
+        for stacks in {self.stacks, *self.values}:
+            stacks.put_ones()
+
+
+class _Back:
+    """The adjoints of the steps, from the last to the first.
+
+    σ′ takes the place of F, and G that of σ′, unless F is needed for ∂J/∂h.
+    """
+
+    def __init__(self, scratch: Scratch, memory: _Memory, with_h: bool, with_p: bool) -> None:
+        network, stacks, N = memory.network, memory.stacks, len(memory.steps)
+        s, shape = stacks.shape
+        self.sigma = Stacks(scratch, "σ′", N, s, shape) if with_h else stacks
+        self.ones = scratch.array([[1.0]] * shape[2])
+        plan = AdjointPlan(scratch, network.tableau)
+        gammas = Stacks(scratch, "Γ", s, 0, shape).layers
+        self.adjoints = [
+            Adjoint(
+                plan,
+                memory.steps[k],
+                network.carry,
+                self.sigma.layers[k],
+                memory.costate,
+                gammas,
+                scratch,
+                stacks.layers[k] if with_h else None,
+                with_p=k > 0 or with_p,
+            )
+            for k in reversed(range(N))
+        ]
+
+
+def _with_one(x: Array, scratch: Scratch) -> Array:
+    """The features, and ones below them, (1, n_features + 1, samples)."""
+    n_features, samples = x.shape
+    out = scratch((1, n_features + 1, samples), "x")
+    if out is None:
+        return scratch.xp.concat([x, scratch.array([[1.0] * samples])], axis=0)[None, ...]
+    out[0, :-1, :] = x
+    out[0, -1, :] = 1.0
+    return out
 
 
 def readout(ready: Ready, y: Stack) -> Array:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 from .arrays import Array, Namespace, Scratch, ScratchPool, device, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, each_block, features, worth_threads
+from .blocks import block_size, blocks, each, features, groups, worth_threads
 from .controls import Controls, Layout
 from .implicit import Status
 from .losses import Loss
@@ -98,6 +98,7 @@ class Objective:
         self.shares = shares
         self.smooth = smooth
         self._mask = layout.mask(free, like=alpha)
+        self._fixed = not self.free >= {"K", "b", "W", "mu", "V", "nu"}  # more than h
         self._penalised = layout.mask(("K", "W", "V"), like=alpha)
         self._block_size = block_size
         self.threads = Threads() if threads is None else threads
@@ -113,6 +114,19 @@ class Objective:
         return host.nonzero(weights)[0]
 
     @cached_property
+    def _targets(self) -> Array:
+        """The targets, channel-major and in the dtype of the controls, (n_outputs, samples)."""
+        xp = namespace(self.alpha)
+        c = xp.astype(self.targets, self.alpha.dtype, copy=False)
+        return xp.permute_dims(c, (1, 0))
+
+    @cached_property
+    def _weights(self) -> Array:
+        """The weights in the dtype of the controls, (1, samples)."""
+        xp = namespace(self.alpha)
+        return xp.astype(self.weights, self.alpha.dtype, copy=False)[None, :]
+
+    @cached_property
     def _everywhere(self) -> bool:
         """Whether every sample has a weight for every member."""
         return self.shares is None and bool(host.all(to_host(self.weights) > 0))
@@ -121,7 +135,7 @@ class Objective:
         """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         xp = namespace(self.alpha)
         part = copy.copy(self)  # which shares the work arrays
-        for derived in ("trained_rows", "_everywhere"):
+        for derived in ("trained_rows", "_everywhere", "_targets", "_weights"):
             vars(part).pop(derived, None)
         part.X, part.targets = (xp.take(a, rows, axis=0) for a in (self.X, self.targets))
         part.weights = xp.take(self.weights, rows) * (self.trained_rows.shape[0] / rows.shape[0])
@@ -166,16 +180,20 @@ class Objective:
                     return gradient
                 return bool(host.any(gradient(_sum(total, share).values)))  # one block has all
 
-            def of_block(rows: slice, scratch: Scratch) -> _Share:
+            def of_group(group: list[slice], scratch: Scratch) -> _Share:
                 keep = bool(gradient)
-                return self._block(ready, rows, scratch, shares, keep, wanted)
+                of_blocks = (
+                    self._block(ready, rows, scratch, shares, keep, wanted) for rows in group
+                )
+                return reduce(_sum, of_blocks)
 
-            for share in self._each(of_block, rows, flat):
-                total = _sum(total, share)
+            total = reduce(_sum, self._each(of_group, groups(rows), rows, flat), total)
             if total.K is None:
                 return total.values
             dJ = self.layout.flatten(self._gradient(U, total)) + of_penalty
-            return total.values._replace(gradient=xp.where(self._mask, dJ, xp.zeros_like(dJ)))
+            if self._fixed:
+                dJ = xp.where(self._mask, dJ, xp.zeros_like(dJ))
+            return total.values._replace(gradient=dJ)
 
     def _gradient(self, U: Controls, share: _Share) -> Controls:
         """The gradient of the data loss."""
@@ -226,28 +244,33 @@ class Objective:
             self._block(ready, rows, scratch, keep=True, costates=costates)
             return xp.stack(costates[::-1], axis=1)
 
-        return xp.concat(list(self._each(of_block, self._blocks(flat), flat)), axis=3)
+        rows = self._blocks(flat)
+        return xp.concat(list(self._each(of_block, rows, rows, flat)), axis=3)
 
     def _blocks(self, flat: Array) -> list[slice]:
         """The blocks of samples."""
         shape = (flat.shape[0], self.layout.n_channels)
-        size = self._block_size or block_size(*shape, flat, self.network.tableau.n_stages)
+        size = self._block_size or block_size(*shape, flat)
         return blocks(self.X.shape[0], size, flat)
 
     def _each(
-        self, of_block: Callable[[slice, Scratch], Any], rows: list[slice], flat: Array
+        self,
+        compute: Callable[[Any, Scratch], Any],
+        items: list[Any],
+        rows: list[slice],
+        flat: Array,
     ) -> Iterator[Any]:
-        """What `of_block` gives for every block, in their order."""
-        n_members = flat.shape[0]
+        """What `compute` gives for every item, blocks or groups of them, in their order."""
+        n_members, widest = flat.shape[0], rows[0].stop - rows[0].start
         # The newest last; members drop out, and their share of the memory goes too.
-        pool = self._pools.pop(n_members) if n_members in self._pools else ScratchPool(flat)
+        pool = self._pools.pop(n_members, None) or ScratchPool(flat, widest)
         self._pools[n_members] = pool
         while len(self._pools) > POOLS:
             del self._pools[next(iter(self._pools))]
 
         shape = (n_members, self.layout.n_layers, self.layout.n_channels, self.X.shape[0])
         alone = not worth_threads(shape, flat)
-        return each_block(of_block, rows, pool, self.threads, alone)
+        return each(compute, items, pool, self.threads, alone)
 
     def _block(
         self,
@@ -264,25 +287,24 @@ class Objective:
         The gradient only where the pass forward is kept, and it is `wanted`; pᴺ … p⁰ are appended
         to `costates`.
         """
-        xp, dtype = scratch.xp, ready.W_mu.dtype
-        x = features(self.X, rows, ready, scratch)
-        c = xp.astype(xp.permute_dims(self.targets[rows, :], (1, 0)), dtype, copy=False)
-        w = xp.astype(self.weights[rows], dtype, copy=False)[None, :]
+        xp = scratch.xp
+        c, w = self._targets[:, rows], self._weights[:, rows]
         w, w_held_out = (w, None) if shares is None else shares.weights(rows, w)
 
-        done = self.network.propagate(ready, x, scratch, keep)
+        done = self.network.propagate(ready, features(self.X, rows, scratch), scratch, keep)
+        statuses = done.statuses
         value, slope = self.loss.value_and_slope(xp, readout(ready, done.y), c[None, ...])
         weighted = _product if self._everywhere else _product_where_weighted
-        share = _Share(_total(xp, w, weighted(xp, w, value), done.statuses))
+        share = _Share(_total(xp, w, weighted(xp, w, value), statuses))
         if w_held_out is not None:
-            held_out = _total(xp, w_held_out, weighted(xp, w_held_out, value), done.statuses)
+            held_out = _total(xp, w_held_out, weighted(xp, w_held_out, value), statuses)
             held_out = xp.where(xp.isnan(held_out), xp.inf, held_out)  # so that it can be compared
             share = share._replace(held_out=held_out)
         if not keep or (wanted is not None and not wanted(share)):
             return share
 
         dz = weighted(xp, w[:, None, :], slope)
-        if done.statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
+        if statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
             dz = xp.where(xp.isinf(share.J)[:, None, None], xp.zeros_like(dz), dz)
         W_mu = xp.matmul(dz, xp.matrix_transpose(done.y.with_one))
         p, sums = self.network.pull_back(
@@ -293,7 +315,7 @@ class Objective:
             with_p=ready.V_nu is not None or costates is not None,
             costates=costates,
         )
-        V_nu = None if ready.V_nu is None else xp.matmul(p, xp.matrix_transpose(x))
+        V_nu = None if done.x is None else xp.matmul(p, xp.matrix_transpose(done.x))
         return _Share(share.J, share.held_out, *sums, W_mu, V_nu)
 
 

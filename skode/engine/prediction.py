@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .arrays import Array, Scratch, ScratchPool, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, each_block, features, worth_threads
+from .blocks import block_size, blocks, each, features, worth_threads
 from .controls import Controls, without_idle_layers
 from .implicit import Status
 from .networks import Network, Ready, readout
@@ -105,8 +105,9 @@ def trajectories(network: Network, U: Controls, X: Array, block: int | None = No
         ready = network.ready(U)
 
     def of_block(x: Array, scratch: Scratch) -> tuple[Array, list[Status]]:
-        done = network.propagate(ready, x, scratch, states=True)
-        return xp.stack(done.states, axis=1), done.statuses
+        done = network.propagate(ready, x, scratch, keep=True)
+        states = xp.permute_dims(done.states, (1, 0, 2, 3))
+        return xp.asarray(states, copy=True), done.statuses
 
     states, statuses = zip(*_each(of_block, ready, X, block), strict=True)
     _refuse_unsolved(statuses)
@@ -141,8 +142,9 @@ def _each(
     like, shape = ready.W_mu, (*ready.shape, len(ready.layers), X.shape[0])
 
     def with_features(rows: slice, scratch: Scratch) -> Any:
-        return of_block(features(X, rows, ready, scratch), scratch)
+        return of_block(features(X, rows, scratch), scratch)
 
     rows = blocks(X.shape[0], block or block_size(*ready.shape, like), like)
     alone = not worth_threads(shape, like)
-    return each_block(with_features, rows, ScratchPool(like), threads or Threads(), alone)
+    pool = ScratchPool(like, rows[0].stop - rows[0].start)
+    return each(with_features, rows, pool, threads or Threads(), alone)

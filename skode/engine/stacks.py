@@ -5,13 +5,16 @@ adjoint of sums over a costate and what the stages add to it.  As rows of one ma
 product with the row c, one pass over memory, whatever their number.  The state has one more
 channel, which is always 1, so that K y + b is one product with the matrix [K b].
 
+In memory the members are the last axis but one: then each of these arrays is one run, and what is
+done to every entry is done in one go, whatever the number of members.
+
 Where libraries do not write in place, a stack is a list of arrays, put together when needed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .arrays import Array, Scratch
 
@@ -29,27 +32,24 @@ class Stack:
     Parameters
     ----------
     scratch : Scratch
-    memory : array of shape (members, 1 + s, channels + 1, samples) or None
-        Where they are kept, side by side.
+    memory : array of shape (1 + s, channels + 1, members, samples) or None
+        Where they are kept.  Each of them is one run of memory, whatever the number of members.
     s : int
+    shape : tuple (members, channels, samples)
     """
 
-    def __init__(self, scratch: Scratch, memory: Array | None, s: int) -> None:
-        self._xp = scratch.xp
-        self._memory = memory
+    def __init__(
+        self, scratch: Scratch, memory: Array | None, s: int, shape: tuple[int, int, int]
+    ) -> None:
+        self._scratch, self._xp = scratch, scratch.xp
+        self._memory, self._shape = memory, shape
         self.x: list[Array] = [None] * (1 + s)
-        self.out = self.x.copy()
         self.with_one: Array = None
-        if memory is None:
-            return
-        members, _, height, samples = memory.shape
-        memory[:, 0, height - 1, :] = 1.0
-        self.x = [memory[:, j, :-1, :] for j in range(1 + s)]
+        if memory is not None:
+            members_first = self._xp.permute_dims(memory, (0, 2, 1, 3))
+            self.x = [members_first[j, :, :-1, :] for j in range(1 + s)]
+            self.with_one = members_first[0, ...]
         self.out = self.x.copy()
-        self.with_one = memory[:, 0, ...]
-        rows = self._xp.reshape(memory, (members, 1 + s, -1))[..., : (height - 1) * samples]
-        self._rows, self._row = rows, rows[:, :1, :]
-        self._chosen: dict[Columns, Array] = {}
 
     def put(self, j: int, x: Array) -> None:
         """Let xj be x, which is copied unless it was written to ``out[j]``."""
@@ -62,31 +62,56 @@ class Stack:
         if j == 0:
             self.with_one = self._xp.concat([x, self._xp.ones_like(x[:, :1, :])], axis=1)
 
-    def combination(self, c: Array, columns: Columns, target: Stack) -> None:
-        """Let x0 of the target be Σ cj xj over the columns; c is (members or 1, 1, number)."""
+    def put_padded(self, x: Array) -> None:
+        """Let x0 be x, (channels, samples), and zeros below it, for every member."""
+        n = x.shape[0]
+        if self._memory is not None:
+            self.out[0][:, :n, :] = x
+            self.out[0][:, n:, :] = 0.0
+            return
+        _, channels, samples = self._shape
+        if n < channels:
+            below = self._scratch.array([[0.0] * samples] * (channels - n))
+            x = self._xp.concat([x, below], axis=0)
+        self.put(0, self._xp.broadcast_to(x, self._shape))
+
+    def combining(self, columns: Columns, target: Stack) -> Callable[[Array], None]:
+        """A function of c, (members or 1, 1, number), that lets x0 of the target be Σ cj xj.
+
+        The sum is over the columns.  What the function needs is looked up here, once for all calls.
+        """
+        xp, out = self._xp, target.out[0]
         if self._memory is None:
-            target.put(0, self.combinations(c, columns)[:, 0, ...])
-        else:
-            # BLAS is slow where it has nothing to add up.
-            product = self._xp.multiply if c.shape[2] == 1 else self._xp.matmul
-            product(c, self._chosen_rows(columns), out=target._row)
+            return lambda c: target.put(0, self.combinations(c, columns)[:, :, 0, :])
+        if len(range(*columns)) == 1:  # BLAS is slow where it has nothing to add up
+            x = self.x[columns[0]]
+            return lambda c: xp.multiply(c, x, out=out)
+        runs, run = self._runs[:, slice(*columns), :], target._runs[:, :1, :]
+        rows, row = self._rows(columns), target._rows((0, 1, 1))
+
+        def combine(c: Array) -> None:
+            if c.shape[0] == 1:  # one row for all members
+                xp.matmul(c, runs, out=run)
+            else:
+                xp.matmul(c[:, None, ...], rows, out=row)
+
+        return combine
 
     def combinations(self, c: Array, columns: Columns) -> Array:
-        """Σ cj xj for every row of c, (members, rows, channels, samples)."""
-        xp = self._xp
-        if self._memory is None:
-            chosen = xp.stack(self.x[slice(*columns)], axis=1)
-            rows = xp.reshape(chosen, (*chosen.shape[:2], -1))
-        else:
-            rows = self._chosen_rows(columns)
-        shape = (self.x[0].shape[0], c.shape[1], *self.x[0].shape[1:])
-        return xp.reshape(xp.matmul(c, rows), shape)
+        """Σ cj xj for every row of c, (members, channels, rows, samples)."""
+        return self._xp.matmul(c[:, None, ...], self._rows(columns))
 
-    def _chosen_rows(self, columns: Columns) -> Array:
-        chosen = self._chosen.get(columns)
-        if chosen is None:
-            chosen = self._chosen[columns] = self._rows[:, slice(*columns), :]
-        return chosen
+    @property
+    def _runs(self) -> Array:
+        """x0, …, xs as they lie in memory, (1, 1 + s, channels · members · samples)."""
+        runs = self._xp.reshape(self._memory, (1, len(self.x), -1))
+        return runs[:, :, : math.prod(self._shape)]
+
+    def _rows(self, columns: Columns) -> Array:
+        """The columns as rows of each channel, (members, channels, number, samples)."""
+        if self._memory is None:
+            return self._xp.stack(self.x[slice(*columns)], axis=2)
+        return self._xp.permute_dims(self._memory[slice(*columns), :-1, ...], (2, 1, 0, 3))
 
 
 def nonzero_columns(row: Sequence[float]) -> Columns:
@@ -116,30 +141,36 @@ class Stacks:
         members, channels, samples = shape
         self.shape = (s, shape)
         self._xp = scratch.xp
-        self._memory = scratch((n_layers, members, 1 + s, channels + 1, samples), name)
+        self._memory = scratch((n_layers, 1 + s, channels + 1, members, samples), name)
         self.layers = [
-            Stack(scratch, None if self._memory is None else self._memory[layer, ...], s)
+            Stack(scratch, None if self._memory is None else self._memory[layer, ...], s, shape)
             for layer in range(n_layers)
         ]
 
+    def put_ones(self) -> None:
+        """The channel below the state is 1."""
+        if self._memory is not None:
+            self._memory[:, 0, -1, ...] = 1.0
+
     def states(self, n_layers: int) -> Array:
         """x0 of the first layers, (n_layers, members, channels, samples)."""
-        if self._memory is not None:
-            return self._memory[:n_layers, :, 0, :-1, :]
-        return self._xp.stack([stack.x[0] for stack in self.layers[:n_layers]])
-
-    def slopes(self, n_layers: int) -> Array:
-        """x1 … xs of the first layers, (n_layers, members, s, channels, samples)."""
-        if self._memory is not None:
-            return self._memory[:n_layers, :, 1:, :-1, :]
-        each = [self._xp.stack(stack.x[1:], axis=1) for stack in self.layers[:n_layers]]
-        return self._xp.stack(each)
+        return self._of_layers(0, n_layers)
 
     def slope(self, i: int, n_layers: int) -> Array:
-        """The i-th of them, (n_layers, members, channels, samples)."""
+        """Their x1+i, (n_layers, members, channels, samples)."""
+        return self._of_layers(1 + i, n_layers)
+
+    def _of_layers(self, j: int, n_layers: int) -> Array:
+        if self._memory is None:
+            return self._xp.stack([stack.x[j] for stack in self.layers[:n_layers]])
+        return self._xp.permute_dims(self._memory[:n_layers, j, :-1, ...], (0, 2, 1, 3))
+
+    def slopes(self, n_layers: int) -> Array:
+        """Their x1 … xs, (n_layers, s, channels, members, samples)."""
         if self._memory is not None:
-            return self._memory[:n_layers, :, 1 + i, :-1, :]
-        return self._xp.stack([stack.x[1 + i] for stack in self.layers[:n_layers]])
+            return self._memory[:n_layers, 1:, :-1, ...]
+        each = [self._xp.stack(stack.x[1:]) for stack in self.layers[:n_layers]]
+        return self._xp.permute_dims(self._xp.stack(each), (0, 1, 3, 2, 4))
 
     def put_slopes(self, slopes: Array, out: Array | None) -> None:
         """Let x1 … xs of the first layers be these, which are copied unless written to `out`."""
@@ -148,5 +179,6 @@ class Stacks:
                 out[...] = slopes  # type: ignore[index]
             return
         for layer in range(slopes.shape[0]):
-            for j in range(slopes.shape[2]):
-                self.layers[layer].put(1 + j, slopes[layer, :, j, ...])
+            for j in range(slopes.shape[1]):
+                x = self._xp.permute_dims(slopes[layer, j, ...], (1, 0, 2))
+                self.layers[layer].put(1 + j, x)

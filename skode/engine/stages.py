@@ -21,22 +21,18 @@ of G.  The last two are left to whoever has the G of all layers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from .arrays import Array, Scratch
 from .controls import Layer
 from .fields import AffineField
-from .implicit import Solution, Status, solve_costates, solve_stages
+from .implicit import Status, solve_costates, solve_stages
 from .linear import StageMatrix
-from .stacks import Columns, Stack, Stacks, nonzero_columns
+from .stacks import Columns, Stack, nonzero_columns
 from .tableaux import Block, ButcherTableau
 
-__all__ = ["AdjointPlan", "Step", "adjoint_step", "combination_rows", "step", "step_plan"]
-
-
-# What the adjoint of a step needs: the layer, and Newton's matrix of each implicit block, by its
-# first stage.
-Step = tuple[Layer, dict[int, StageMatrix]]
+__all__ = ["Adjoint", "AdjointPlan", "Step", "combination_rows", "step_plan"]
 
 
 @cache
@@ -68,74 +64,94 @@ def combination_rows(
     return rows
 
 
-def step(
-    tableau: ButcherTableau,
-    field: AffineField,
-    columns: list[Columns],
-    layer: Layer,
-    stack: Stack,
-    values: list[Stack],
-    end: Stack,
-    scratch: Scratch,
-) -> tuple[dict[int, StageMatrix], list[Status]]:
-    """y⁺.
+class Step:
+    """The step from one state to the next, in the work arrays of a block.
+
+    What can be looked up beforehand is: `calls` are what is left to do, each given the controls.
 
     Parameters
     ----------
     tableau : ButcherTableau
+    carry : float
+        α.
     field : AffineField
-    columns : list
-        Those of `step_plan`.
-    layer : Layer
     stack : Stack
         Holds y, and is filled with F1, …, Fs.
     values : list of Stack
         Filled with Y1, …, Ys; the first is `stack` itself where Y1 = y.
     end : Stack
         Gets y⁺ as its x0.
+    scratch : Scratch
 
-    Returns
-    -------
+    Attributes
+    ----------
+    calls : list of callable (Layer) -> None
+    statuses : dict
+        How the stage equations of each implicit block were solved, by its first stage.
     matrices : dict
         Newton's matrix of each implicit block, by its first stage.
-    statuses : list of Status
-        How the stage equations of each implicit block were solved.
     """
-    xp, rows = scratch.xp, layer.rows
-    matrices, statuses = {}, []
-    for block in tableau.blocks:
-        i = block.start
-        if block.explicit:
-            Y = values[i]
-            if Y is not stack:
-                stack.combination(rows[i], columns[i], Y)
-            stack.x[1 + i] = field.value(xp, Y.with_one, layer.K_b, None, stack.out[1 + i])
-        else:
-            solution = _solved(block, field, layer, stack, values, scratch)
-            matrices[i] = solution.matrix
-            statuses.append(solution.status)
-    stack.combination(rows[-1], columns[-1], end)
-    return matrices, statuses
 
+    def __init__(
+        self,
+        tableau: ButcherTableau,
+        carry: float,
+        field: AffineField,
+        stack: Stack,
+        values: list[Stack],
+        end: Stack,
+        scratch: Scratch,
+    ) -> None:
+        self._field, self._stack, self._values, self._scratch = field, stack, values, scratch
+        self.statuses: dict[int, Status] = {}
+        self.matrices: dict[int, StageMatrix] = {}
+        self.calls: list[Callable[[Layer], None]] = []
+        columns = [columns for _, columns in step_plan(tableau, carry)]
+        for block in tableau.blocks:
+            i = block.start
+            if not block.explicit:
+                self.calls.append(self._solving(block))
+                continue
+            if values[i] is not stack:
+                self.calls.append(self._combining(i, columns[i], values[i]))
+            self.calls.append(self._evaluating(i))
+        self.calls.append(self._combining(-1, columns[-1], end))
 
-def _solved(
-    block: Block,
-    field: AffineField,
-    layer: Layer,
-    stack: Stack,
-    values: list[Stack],
-    scratch: Scratch,
-) -> Solution:
-    """The stages of an implicit block, from the state and the slopes before it."""
-    xp = scratch.xp
-    rows = xp.concat([layer.rows[i] for i in block.stages], axis=1)
-    base = stack.combinations(rows, (0, 1 + block.start, 1))
-    B = xp.stack([base[:, j, ...] for j in range(len(block.A))], axis=2)
-    solution = solve_stages(block.A, field, B, layer, scratch)
-    for j, i in enumerate(block.stages):
-        values[i].put(0, solution.Y[:, :, j, :])
-        stack.put(1 + i, solution.F[:, :, j, :])
-    return solution
+    def __call__(self, layer: Layer) -> None:
+        """Y1, F1, …, y⁺."""
+        for call in self.calls:
+            call(layer)
+
+    def _combining(self, i: int, columns: Columns, target: Stack) -> Callable[[Layer], None]:
+        """Yi, or y⁺, from the state and the slopes."""
+        combine = self._stack.combining(columns, target)
+        return lambda layer: combine(layer.rows[i])
+
+    def _evaluating(self, i: int) -> Callable[[Layer], None]:
+        """Fi = f(Yi)."""
+        xp, x, Y, out = self._scratch.xp, self._stack.x, self._values[i], self._stack.out[1 + i]
+        value = self._field.value
+
+        def evaluate(layer: Layer) -> None:
+            x[1 + i] = value(xp, Y.with_one, layer.K_b, None, out)
+
+        return evaluate
+
+    def _solving(self, block: Block) -> Callable[[Layer], None]:
+        """The stages of an implicit block, from the state and the slopes before it."""
+        xp, stack = self._scratch.xp, self._stack
+
+        def solve(layer: Layer) -> None:
+            rows = xp.concat([layer.rows[i] for i in block.stages], axis=1)
+            B = stack.combinations(rows, (0, 1 + block.start, 1))
+            solution = solve_stages(block.A, self._field, B, layer, self._scratch)
+            for j, i in enumerate(block.stages):
+                self._values[i].put(0, solution.Y[:, :, j, :])
+                stack.put(1 + i, solution.F[:, :, j, :])
+            self.statuses[block.start] = solution.status
+            self.matrices[block.start] = solution.matrix
+
+        return solve
 
 
 class AdjointPlan:
@@ -169,81 +185,131 @@ class AdjointPlan:
             found += block.stages
 
 
-def adjoint_step(
-    plan: AdjointPlan,
-    carry: float,
-    step: Step,
-    sigma: Stack,
-    costate: Stack,
-    scratch: Scratch,
-    F: Stack | None = None,
-    with_p: bool = True,
-) -> Array | None:
-    """p in place of p⁺, and G in place of σ′.
+class Adjoint:
+    """The adjoint of a step, in the work arrays of a block.
 
     Parameters
     ----------
     plan : AdjointPlan
+    step : Step
+        Whose matrices serve for the costates, too.
     carry : float
         α.
-    step : Step
     sigma : Stack
         Holds σ′ of the stages as x1, …, xs, and then G = σ′∘Γ; where the costates of a sample
         cannot be found, NaN.
     costate : Stack
         Holds p⁺ and then, unless it is not wanted, p; and is filled with the Vj.
+    gammas : list of Stack
+        For the Γi of one block, as their x0.
+    scratch : Scratch
     F : Stack, optional
         The slopes, for ∂J/∂h.
     with_p : bool
         Whether p is wanted.
 
-    Returns
-    -------
+    Attributes
+    ----------
+    calls : list of callable (Layer) -> None
     dh : array of shape (members,) or None
         ∂J/∂h, where `F` is given.
     """
-    xp, back = scratch.xp, step[0].back
-    dh = None
-    for block, place, rows, columns, wanted in plan.blocks:
-        gammas = costate.x[:1]
-        if columns is not None:
-            gammas = _gammas(step, block, sigma, costate, rows, columns, scratch)
-        for j, gamma in enumerate(gammas, 1 + block.start):
-            if F is not None:
-                part = xp.sum(xp.vecdot(F.x[j], gamma), axis=1)
-                dh = part if dh is None else dh + part
-            G = sigma.x[j] = xp.multiply(sigma.x[j], gamma, out=sigma.out[j])
-            if with_p or wanted:
-                costate.x[place] = xp.matmul(back, G, out=costate.out[place])
-                place += 1
-    if with_p:
-        p, *terms = costate.x if carry else costate.x[1:]
-        for V in terms:
-            p = xp.add(p, V, out=costate.out[0])
-        costate.put(0, p)
-    return dh
 
+    def __init__(
+        self,
+        plan: AdjointPlan,
+        step: Step,
+        carry: float,
+        sigma: Stack,
+        costate: Stack,
+        gammas: list[Stack],
+        scratch: Scratch,
+        F: Stack | None = None,
+        with_p: bool = True,
+    ) -> None:
+        self._step, self._sigma, self._costate, self._scratch = step, sigma, costate, scratch
+        self.dh: Array = None
+        self.calls: list[Callable[[Layer], None]] = []
+        for block, place, rows, columns, wanted in plan.blocks:
+            found = [costate] if columns is None else gammas
+            if columns is not None:
+                self.calls.append(self._gathering(block, rows, columns, found))
+            for j, i in enumerate(block.stages):
+                if F is not None:
+                    self.calls.append(self._measuring(F, i, found[j]))
+                self.calls.append(
+                    self._pulling(i, found[j], place + j if with_p or wanted else None)
+                )
+        if with_p:
+            self.calls.append(self._adding(carry))
 
-def _gammas(
-    step: Step,
-    block: Block,
-    sigma: Stack,
-    costate: Stack,
-    rows: Array,
-    columns: Columns,
-    scratch: Scratch,
-) -> list[Array]:
-    """Γi of the stages of a block."""
-    if block.explicit:
-        gamma: Stack = scratch.once(Stacks, "gamma", 1, 0, costate.x[0].shape).layers[0]
-        costate.combination(rows, columns, gamma)
-        return gamma.x[:1]
-    xp, k = scratch.xp, len(block.A)
-    r = costate.combinations(rows, columns)
-    R = xp.stack([r[:, j, ...] for j in range(k)], axis=2)
-    of_block = xp.stack([sigma.x[1 + i] for i in block.stages], axis=2)
-    layer, matrices = step
-    gammas, status = solve_costates(block.A, matrices[block.start], of_block, R, layer, scratch)
-    found = status.converged[:, None, None, :]
-    gammas = xp.where(found, gammas, xp.asarray(xp.nan, dtype=gammas.dtype))
-    return [gammas[:, :, j, :] for j in range(k)]
+    def __call__(self, layer: Layer) -> None:
+        """Γs, Gs, Vs, …, p."""
+        self.dh = None
+        for call in self.calls:
+            call(layer)
+
+    def _pulling(self, i: int, gamma: Stack, place: int | None) -> Callable[[Layer], None]:
+        """Gi = σ′∘Γi and, where it has a place, Vi = h Kᵀ Gi."""
+        xp, sigma, out = self._scratch.xp, self._sigma.x, self._sigma.out[1 + i]
+        costate = self._costate.x
+
+        def weigh(layer: Layer) -> None:
+            sigma[1 + i] = xp.multiply(sigma[1 + i], gamma.x[0], out=out)
+
+        if place is None:
+            return weigh
+        out_V = self._costate.out[place]
+
+        def pull(layer: Layer) -> None:
+            G = sigma[1 + i] = xp.multiply(sigma[1 + i], gamma.x[0], out=out)
+            costate[place] = xp.matmul(layer.back, G, out=out_V)
+
+        return pull
+
+    def _adding(self, carry: float) -> Callable[[Layer], None]:
+        """p = α p⁺ + Σi Vi."""
+        xp, costate = self._scratch.xp, self._costate
+        x, out = costate.x, costate.out[0]
+        first = 0 if carry else 1
+        others = range(first + 1, len(x))
+
+        def add(layer: Layer) -> None:
+            p = x[first]
+            for j in others:
+                p = xp.add(p, x[j], out=out)
+            costate.put(0, p)
+
+        return add
+
+    def _measuring(self, F: Stack, i: int, gamma: Stack) -> Callable[[Layer], None]:
+        """What Fi adds to ∂J/∂h."""
+        xp = self._scratch.xp
+
+        def measure(layer: Layer) -> None:
+            part = xp.sum(xp.vecdot(F.x[1 + i], gamma.x[0]), axis=1)
+            self.dh = part if self.dh is None else self.dh + part
+
+        return measure
+
+    def _gathering(
+        self, block: Block, rows: Array, columns: Columns, gammas: list[Stack]
+    ) -> Callable[[Layer], None]:
+        """Γi of the stages of a block."""
+        xp, costate, sigma = self._scratch.xp, self._costate, self._sigma
+        if block.explicit:
+            combine = costate.combining(columns, gammas[0])
+            return lambda layer: combine(rows)
+
+        def solve(layer: Layer) -> None:
+            k = len(block.A)
+            R = costate.combinations(rows, columns)
+            of_block = xp.stack([sigma.x[1 + i] for i in block.stages], axis=2)
+            matrix = self._step.matrices[block.start]
+            found, status = solve_costates(block.A, matrix, of_block, R, layer, self._scratch)
+            converged = status.converged[:, None, None, :]
+            found = xp.where(converged, found, xp.asarray(xp.nan, dtype=found.dtype))
+            for j in range(k):
+                gammas[j].put(0, found[:, :, j, :])
+
+        return solve

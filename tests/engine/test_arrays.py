@@ -26,14 +26,24 @@ def test_to_host_gives_numpy_arrays(xp):
     np.testing.assert_array_equal(host, [1, 2])
 
 
-def test_scratch_hands_out_the_same_array_for_the_same_name():
-    scratch = Scratch(np.zeros(1, dtype=np.float32))
+def test_work_arrays_of_one_name_lie_in_the_same_memory():
+    scratch = Scratch(np.zeros(1, dtype=np.float32), widest=5)
     first = scratch((2, 3), "F", 0)
     assert first.shape == (2, 3)
     assert first.dtype == np.float32
-    assert scratch((2, 3), "F", 0) is first
-    assert scratch((2, 3), "F", 1) is not first
-    assert scratch((2, 4), "F", 0).shape == (2, 4)
+    first[...] = [[1, 2, 3], [4, 5, 6]]
+    np.testing.assert_array_equal(scratch((2, 3), "F", 0), first)
+    assert not np.shares_memory(first, scratch((2, 3), "F", 1))
+    for shape in [(2, 2), (2, 5), (1, 2, 1)]:  # there is room for rows of five
+        other = scratch(shape, "F", 0)
+        assert other.shape == shape
+        assert np.shares_memory(first, other)
+    assert scratch((9, 9), "F", 0).shape == (9, 9)
+
+
+def test_scratch_tells_when_another_takes_over():
+    scratch = Scratch(np.zeros(1))
+    assert [scratch.turned_to(user) for user in "aabba"] == [True, False, True, False, True]
 
 
 def test_scratch_allocates_nothing_where_out_is_ignored():

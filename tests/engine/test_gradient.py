@@ -181,7 +181,7 @@ def costates(network, scheme, activation, seed):
         scheme, activation, reference.member(layout, flat[0]), X, p[0].copy()
     )
     scratch = Scratch(flat)
-    done = network.propagate(network.ready(U), y, scratch, keep=True)
+    done = network.propagate(network.ready(U), y[0], scratch, keep=True)
     p0, sums = network.pull_back(done, p, scratch, with_h=False)
     dK, db, _ = network.gradient(U, sums)
     return (p0[0], dK[0], db[0]), expected
@@ -260,7 +260,7 @@ def test_costate_is_the_derivative_with_respect_to_the_input(scheme, seed):
     p = np.random.default_rng(seed).normal(size=y.shape)
     scratch = Scratch(flat)
     network = ode_net(as_tableau(scheme), "tanh")
-    done = network.propagate(network.ready(U), y, scratch, keep=True)
+    done = network.propagate(network.ready(U), y[0], scratch, keep=True)
     p0, _ = network.pull_back(done, p.copy(), scratch, with_h=False)
     for k in range(X.shape[1]):
         moved = X.astype(complex)

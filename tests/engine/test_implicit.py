@@ -196,7 +196,7 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
 
     def propagate(U, y):
         with quiet():
-            done = network.propagate(network.ready(U), y, Scratch(U.K))
+            done = network.propagate(network.ready(U), y[0], Scratch(U.K))
         converged = np.all([status.converged for status in done.statuses], axis=0)
         return done.y.x[0].copy(), converged
 
@@ -257,7 +257,7 @@ def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme):
     network = ode_net(TABLEAUX[scheme], "identity")
     y = np.random.default_rng(1).normal(size=(1, 4, 10))
     scratch = Scratch(U.K)
-    done = network.propagate(network.ready(U), y, scratch, keep=True)
+    done = network.propagate(network.ready(U), y[0], scratch, keep=True)
     end = done.y.x[0].copy()
     before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
     drift = np.abs(after - before).max() / np.abs(before).max()
