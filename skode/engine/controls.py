@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .arrays import Array, device, host, namespace, to_host
 
-__all__ = ["Controls", "Layer", "Layout", "refined", "without_idle_layers"]
+__all__ = ["Controls", "Layout", "refined", "without_idle_layers"]
 
 
 class Controls(NamedTuple):
@@ -53,27 +53,6 @@ def without_idle_layers(U: Controls) -> Controls:
     members = xp.asarray(host.arange(len(order))[:, None], device=device(U.K))
     order = xp.asarray(order, device=device(U.K))
     return U._replace(K=U.K[members, order, ...], b=U.b[members, order, ...], h=U.h[members, order])
-
-
-class Layer(NamedTuple):
-    """The controls of one layer of every member, in the forms that a step and its adjoint need.
-
-    The matrix [K b], (members, n_channels, n_channels + 1), the matrix h Kᵀ, (members, n_channels,
-    n_channels), and the coefficients of states and slopes, see `stages.combination_rows`.
-
-    For implicit schemes also K (members, n_channels, n_channels), b (members, n_channels),
-    h (members, 1, 1), the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the stage equations of
-    all members are known to have one solution only.
-    """
-
-    K_b: Array
-    back: Array
-    rows: list[Array]
-    K: Array = None
-    b: Array = None
-    h: Array = None
-    stiffness: Array = None
-    unique: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,18 @@ class Activation:
 
     Parameters
     ----------
-    value : callable (xp, z, out) -> array
+    value : callable (xp, z, out=None) -> array
         s = σ(z); may overwrite z, which is `out`.
     slope : callable (xp, s, out) -> array
         σ′(z), computed from s = σ(z), which may be `out`.
     """
 
-    value: Callable[[Namespace, Array, Array | None], Array]
+    value: Callable[..., Array]
     slope: Callable[[Namespace, Array, Array | None], Array]
+
+
+def _tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
+    return xp.tanh(z, out=out)
 
 
 def _tanh_slope(xp: Namespace, s: Array, out: Array | None) -> Array:
@@ -43,6 +47,10 @@ def _softplus_slope(xp: Namespace, s: Array, out: Array | None) -> Array:
     return xp.negative(out, out=out)
 
 
+def _identity(xp: Namespace, z: Array, out: Array | None = None) -> Array:
+    return z
+
+
 def softplus(xp: Namespace, z: Array, out: Array | None = None) -> Array:
     """log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|)), which never overflows."""
     tail = xp.log1p(xp.exp(-xp.abs(z)))
@@ -51,11 +59,11 @@ def softplus(xp: Namespace, z: Array, out: Array | None = None) -> Array:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(lambda xp, z, out: xp.tanh(z, out=out), _tanh_slope),
+    "tanh": Activation(_tanh, _tanh_slope),
     # σ′ = 1 where s > 0, else 0; the convention σ′(0) = 0.
     "relu": Activation(positive_part, lambda xp, s, out: xp.sign(s, out=out)),
     "softplus": Activation(softplus, _softplus_slope),
-    "identity": Activation(lambda xp, z, out: z, lambda xp, s, out: xp.ones_like(s)),
+    "identity": Activation(_identity, lambda xp, s, out: xp.ones_like(s)),
 }
 
 

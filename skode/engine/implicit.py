@@ -28,7 +28,6 @@ from itertools import count
 from typing import Any, ClassVar, NamedTuple, Self
 
 from .arrays import Array, Namespace, Scratch, device, host, namespace, to_host
-from .controls import Layer
 from .fields import AffineField
 from .linear import GOOD_RATE, StageMatrix
 from .rooted_trees import Matrix
@@ -63,6 +62,21 @@ def worse(one: Status, other: Status) -> Status:
     )
 
 
+class StageControls(NamedTuple):
+    """The controls of one layer of every member, and what is known of its stage equations.
+
+    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), the stiffness
+    ``|h| ‖K‖₂``, (members, 1), and whether the equations of all members are known to have one
+    solution only.
+    """
+
+    K: Array
+    b: Array
+    h: Array
+    stiffness: Array
+    unique: bool
+
+
 class Solution(NamedTuple):
     """The stages of a block, Y and F = f(Y) of shape (members, channels, k, samples)."""
 
@@ -73,7 +87,7 @@ class Solution(NamedTuple):
 
 
 def solve_stages(
-    A: Matrix, field: AffineField, base: Array, layer: Layer, scratch: Scratch
+    A: Matrix, field: AffineField, base: Array, layer: StageControls, scratch: Scratch
 ) -> Solution:
     """The stages of a block; the first iteration is the explicit predictor Bi + h Σj aij f(Bj).
 
@@ -94,7 +108,7 @@ def solve_stages(
 
 
 def solve_costates(
-    A: Matrix, matrix: StageMatrix, sigma: Array, r: Array, layer: Layer, scratch: Scratch
+    A: Matrix, matrix: StageMatrix, sigma: Array, r: Array, layer: StageControls, scratch: Scratch
 ) -> tuple[Array, Status]:
     """Γ, of shape (members, channels, k, samples), and how the iteration ended.
 
@@ -128,7 +142,7 @@ class _Equations(ABC):
     """R(x) = 0, with values that belong to x; all of shape (members, channels, k, samples)."""
 
     A: Matrix
-    layer: Layer
+    layer: StageControls
     scratch: Scratch
 
     transposed: ClassVar[bool]  # whether R is linear with the transposed Newton's matrix

@@ -7,18 +7,17 @@ from functools import reduce
 from operator import add
 from typing import NamedTuple
 
-from .arrays import Array, Scratch, namespace, to_host
-from .controls import Controls, Layer
+from .arrays import Array, Scratch, namespace
+from .controls import Controls
 from .fields import ACTIVATIONS, AffineField
 from .implicit import Status, worse
-from .linear import TINY, spectral_norm
+from .ready import Ready
 from .schemes import TABLEAUX
-from .solvability import uniquely_solvable
 from .stacks import Stack, Stacks
-from .stages import Adjoint, AdjointPlan, Step, combination_rows
+from .stages import Adjoint, AdjointPlan, Step
 from .tableaux import ButcherTableau
 
-__all__ = ["Network", "Ready", "Sums", "feed_forward", "ode_net", "pulled_back", "readout"]
+__all__ = ["Network", "Sums", "feed_forward", "ode_net", "pulled_back", "readout"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +53,19 @@ class Network:
         keep : bool, default=False
             Whether the states, and what `pull_back` needs, are kept.
         """
-        shape = (*ready.shape, x.shape[1])
-        memory = scratch.once(_Memory, self, len(ready.layers), keep, shape)
+        memory = scratch.once(_Memory, self, ready, keep, (*ready.shape, x.shape[1]))
         if scratch.turned_to(memory):
             memory.put_ones()
-        y, lifted = memory.stacks.layers[0], None
+        start, lifted = memory.stacks.layers[0], None
         if ready.V_nu is None:
-            y.put_padded(x)
+            start.put_padded(x)
         else:
-            lifted = _with_one(x, scratch)
-            y.put(0, scratch.xp.matmul(ready.V_nu, lifted, out=y.out[0]))
-        for step, layer in zip(memory.steps, ready.layers, strict=True):
-            step(layer)
-        return Pass(memory.end, memory, ready.layers, lifted)
+            y, lifted = start.x[0], _with_one(x, scratch)
+            y.put(scratch.xp.matmul(ready.V_nu, lifted, out=y.array))
+        for step in memory.steps:
+            for call in step.calls:
+                call()
+        return Pass(memory.end, memory, lifted)
 
     def pull_back(
         self,
@@ -94,27 +93,27 @@ class Network:
         costates : list, optional
             Filled with copies of pᴺ … p⁰.
         """
-        xp, F, N = scratch.xp, done.memory.stacks, len(done.layers)
-        back = scratch.once(_Back, done.memory, with_h, with_p)
-        sigma, costate = back.sigma, done.memory.costate
+        xp, memory = scratch.xp, done.memory
+        F, N, costate = memory.stacks, len(memory.steps), memory.costate.x[0]
+        back = scratch.once(_Back, memory, with_h, with_p)
         # σ′ of all layers at once.
-        out = sigma.slopes(N) if scratch.in_place else None
-        sigma.put_slopes(self.field.slope(xp, F.slopes(N), out), out)
-        costate.put(0, p)
-        for adjoint, layer in zip(back.adjoints, reversed(done.layers), strict=True):
+        out = back.sigma.slopes(N) if scratch.in_place else None
+        back.sigma.put_slopes(self.field.slope(xp, F.slopes(N), out), out)
+        costate.put(p)
+        for adjoint in back.adjoints:
             if costates is not None:
-                costates.append(xp.asarray(costate.x[0], copy=True))
-            adjoint(layer)
+                costates.append(xp.asarray(costate.array, copy=True))
+            for call in adjoint.calls:
+                call()
         if costates is not None:
-            costates.append(xp.asarray(costate.x[0], copy=True))
-        K, b, h = [], [], None
-        for i, Y in enumerate(done.memory.values):
-            G = sigma.slope(i, N)
+            costates.append(xp.asarray(costate.array, copy=True))
+        K, b = [], []
+        for i, Y in enumerate(memory.values):
+            G = back.sigma.slope(i, N)
             K.append(xp.matmul(G, xp.matrix_transpose(Y.states(N))))
             b.append(xp.matmul(G, back.ones))
-        if with_h:
-            h = xp.stack([adjoint.dh for adjoint in reversed(back.adjoints)], axis=1)
-        return costate.x[0] if with_p else None, Sums(reduce(add, K), reduce(add, b), h)
+        sums = Sums(reduce(add, K), reduce(add, b), back.of_h() if with_h else None)
+        return costate.array if with_p else None, sums
 
     def gradient(self, U: Controls, sums: Sums) -> tuple[Array, Array, Array]:
         """The gradient with respect to K, b and h from the sums over all blocks."""
@@ -127,44 +126,7 @@ class Network:
 
     def ready(self, U: Controls) -> Ready:
         """The controls in the forms that all blocks need."""
-        xp = namespace(U.K)
-        K_b = xp.concat([U.K, U.b[..., None]], axis=3)
-        back = xp.matrix_transpose(U.h[:, :, None, None] * U.K)
-        h = U.h
-        if h.shape[0] > 1 and bool(xp.all(h == h[:1, :])):
-            h = h[:1, :]  # one sum for all members costs less
-        rows = combination_rows(self.tableau, self.carry, h, Scratch(U.K))
-        layers = [
-            Layer(K_b[:, k, ...], back[:, k, ...], [row[:, k, ...] for row in rows])
-            for k in range(U.K.shape[1])
-        ]
-        if not self.tableau.explicit:
-            layers = self._with_stiffness(U, layers)
-        return Ready(
-            layers,
-            U.b.shape[::2],
-            xp.concat([U.W, U.mu[..., None]], axis=2),
-            None if U.V is None else xp.concat([U.V, U.nu[..., None]], axis=2),
-        )
-
-    def _with_stiffness(self, U: Controls, layers: list[Layer]) -> list[Layer]:
-        """The layers with what implicit schemes have to know of them."""
-        xp = namespace(U.K)
-        stiffness = xp.abs(U.h) * spectral_norm(xp, U.K)
-        unique = [False] * len(layers)
-        # Tiny matrices are Newton's anyway.
-        if U.K.shape[2] * max(len(block.A) for block in self.tableau.blocks) > TINY:
-            unique = to_host(xp.all(uniquely_solvable(self.tableau, U.K, U.h), axis=0)).tolist()
-        return [
-            layer._replace(
-                K=U.K[:, number, ...],
-                b=U.b[:, number, ...],
-                h=U.h[:, number, None, None],
-                stiffness=stiffness[:, number, None],
-                unique=unique[number],
-            )
-            for number, layer in enumerate(layers)
-        ]
+        return Ready(self.tableau, self.carry, U)
 
 
 def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
@@ -177,25 +139,6 @@ def feed_forward(activation: str = "tanh") -> Network:
     return Network(TABLEAUX["euler"], AffineField(ACTIVATIONS[activation]), carry=0.0)
 
 
-class Ready(NamedTuple):
-    """The controls in the forms that all blocks need.
-
-    Parameters
-    ----------
-    layers : list of Layer
-    shape : tuple (members, n_channels)
-    W_mu : array of shape (members, n_outputs, n_channels + 1)
-        The readout, [W μ].
-    V_nu : array of shape (members, n_channels, n_features + 1) or None
-        The map [V ν] of the features to y⁰, where there is one.
-    """
-
-    layers: list[Layer]
-    shape: tuple[int, int]
-    W_mu: Array
-    V_nu: Array | None
-
-
 class Pass(NamedTuple):
     """A pass forward of a block.
 
@@ -204,14 +147,12 @@ class Pass(NamedTuple):
     y : Stack
         Has yᴺ, (members, n_channels, samples), as its x0.
     memory : _Memory
-    layers : list of Layer
     x : array of shape (1, n_features + 1, samples) or None
         The features, and ones below them, where the network has a map [V ν].
     """
 
     y: Stack
     memory: _Memory
-    layers: list[Layer]
     x: Array | None
 
     @property
@@ -223,12 +164,12 @@ class Pass(NamedTuple):
     @property
     def states(self) -> Array:
         """y⁰ … yᴺ of a pass that was kept, (n_layers + 1, members, n_channels, samples)."""
-        return self.memory.stacks.states(len(self.layers) + 1)
+        return self.memory.stacks.states(len(self.memory.steps) + 1)
 
     @property
     def entry(self) -> Array | None:
-        """Where pᴺ is best written, or None where `out` would be ignored anyway."""
-        return self.memory.costate.out[0]
+        """Where pᴺ is best written."""
+        return self.memory.costate.x[0].array
 
 
 class Sums(NamedTuple):
@@ -254,13 +195,13 @@ class _Memory:
         self,
         scratch: Scratch,
         network: Network,
-        n_layers: int,
+        ready: Ready,
         keep: bool,
         shape: tuple[int, int, int],
     ) -> None:
         tableau, s = network.tableau, network.tableau.n_stages
-        number = n_layers + 1 if keep else 2
-        self.network = network
+        number = len(ready.layers) + 1 if keep else 2
+        self.network, self.layers = network, ready.layers
         self.stacks = Stacks(scratch, "y, F", number, s, shape)
         self.values = [
             self.stacks
@@ -273,14 +214,15 @@ class _Memory:
                 tableau,
                 network.carry,
                 network.field,
+                layer,
                 self.stacks.layers[k % number],
                 [own.layers[k % number] for own in self.values],
                 self.stacks.layers[(k + 1) % number],
                 scratch,
             )
-            for k in range(n_layers)
+            for k, layer in enumerate(ready.layers)
         ]
-        self.end = self.stacks.layers[n_layers % number]
+        self.end = self.stacks.layers[len(ready.layers) % number]
         self.costate = Stacks(scratch, "p, V", 1, s, shape).layers[0]
 
     def put_ones(self) -> None:
@@ -305,8 +247,9 @@ class _Back:
         self.adjoints = [
             Adjoint(
                 plan,
-                memory.steps[k],
                 network.carry,
+                memory.layers[k],
+                memory.steps[k],
                 self.sigma.layers[k],
                 memory.costate,
                 gammas,
@@ -316,6 +259,14 @@ class _Back:
             )
             for k in reversed(range(N))
         ]
+
+    def of_h(self) -> Array:
+        """Σ ⟨Fi, Γi⟩ of this pass, (members, n_layers)."""
+        sums = []
+        for adjoint in reversed(self.adjoints):
+            sums.append(reduce(add, adjoint.of_h))
+            adjoint.of_h.clear()
+        return namespace(*sums).stack(sums, axis=1)
 
 
 def _with_one(x: Array, scratch: Scratch) -> Array:
@@ -331,7 +282,7 @@ def _with_one(x: Array, scratch: Scratch) -> Array:
 
 def readout(ready: Ready, y: Stack) -> Array:
     """The outputs z = W y + μ of the state, (members, n_outputs, samples)."""
-    return namespace(ready.W_mu).matmul(ready.W_mu, y.with_one)
+    return namespace(ready.W_mu).matmul(ready.W_mu, y.with_one.array)
 
 
 def pulled_back(ready: Ready, dz: Array, out: Array | None) -> Array:

@@ -19,8 +19,9 @@ from .blocks import block_size, blocks, each, features, groups, worth_threads
 from .controls import Controls, Layout
 from .implicit import Status
 from .losses import Loss
-from .networks import Network, Ready, Sums, pulled_back, readout
+from .networks import Network, Sums, pulled_back, readout
 from .penalties import l2, smoothness
+from .ready import Ready
 from .shares import Shares
 from .threads import Threads
 
@@ -40,7 +41,7 @@ class Evaluation(NamedTuple):
 
 
 Verdict = Callable[[Evaluation], Array]
-POOLS = 3  # numbers of members for which work arrays are kept
+WORKPLACES = 3  # numbers of members for which work arrays are kept
 
 
 class Objective:
@@ -102,7 +103,7 @@ class Objective:
         self._penalised = layout.mask(("K", "W", "V"), like=alpha)
         self._block_size = block_size
         self.threads = Threads() if threads is None else threads
-        self._pools: dict[int, ScratchPool] = {}
+        self._workplaces: dict[int, tuple[ScratchPool, Ready]] = {}
 
     @cached_property
     def trained_rows(self) -> Array:
@@ -171,7 +172,7 @@ class Objective:
         U = self.layout.views(flat)
         shares = self.shares if self.shares is None or members is None else self.shares.of(members)
         with quiet():
-            ready = self.network.ready(U)
+            pool, ready = self._workplace(U)
             J, of_penalty = self._penalty(flat, U, members)
             total = _Share(J, None if shares is None else xp.zeros_like(J))
 
@@ -187,7 +188,7 @@ class Objective:
                 )
                 return reduce(_sum, of_blocks)
 
-            total = reduce(_sum, self._each(of_group, groups(rows), rows, flat), total)
+            total = reduce(_sum, self._each(of_group, groups(rows), pool, ready), total)
             if total.K is None:
                 return total.values
             dJ = self.layout.flatten(self._gradient(U, total)) + of_penalty
@@ -237,15 +238,15 @@ class Objective:
         xp = namespace(flat)
         U = self.layout.views(flat)
         with quiet():
-            ready = self.network.ready(U)
+            pool, ready = self._workplace(U)
 
         def of_block(rows: slice, scratch: Scratch) -> Array:
             costates: list[Array] = []
             self._block(ready, rows, scratch, keep=True, costates=costates)
             return xp.stack(costates[::-1], axis=1)
 
-        rows = self._blocks(flat)
-        return xp.concat(list(self._each(of_block, rows, rows, flat)), axis=3)
+        of_blocks = self._each(of_block, self._blocks(flat), pool, ready)
+        return xp.concat(list(of_blocks), axis=3)
 
     def _blocks(self, flat: Array) -> list[slice]:
         """The blocks of samples."""
@@ -253,23 +254,33 @@ class Objective:
         size = self._block_size or block_size(*shape, flat)
         return blocks(self.X.shape[0], size, flat)
 
+    def _workplace(self, U: Controls) -> tuple[ScratchPool, Ready]:
+        """Work arrays, and the controls in the forms that all blocks need."""
+        members = U.K.shape[0]
+        found = self._workplaces.pop(members, None)
+        if found is not None and found[1].suits(U):
+            pool, ready = found
+            ready.put(U)
+        else:
+            pool = ScratchPool(U.h, widest=self._blocks(U.h)[0].stop)
+            ready = self.network.ready(U)
+        # The newest last; members drop out, and their share of the memory goes too.
+        self._workplaces[members] = pool, ready
+        while len(self._workplaces) > WORKPLACES:
+            del self._workplaces[next(iter(self._workplaces))]
+        return pool, ready
+
     def _each(
         self,
         compute: Callable[[Any, Scratch], Any],
         items: list[Any],
-        rows: list[slice],
-        flat: Array,
+        pool: ScratchPool,
+        ready: Ready,
     ) -> Iterator[Any]:
         """What `compute` gives for every item, blocks or groups of them, in their order."""
-        n_members, widest = flat.shape[0], rows[0].stop - rows[0].start
-        # The newest last; members drop out, and their share of the memory goes too.
-        pool = self._pools.pop(n_members, None) or ScratchPool(flat, widest)
-        self._pools[n_members] = pool
-        while len(self._pools) > POOLS:
-            del self._pools[next(iter(self._pools))]
-
-        shape = (n_members, self.layout.n_layers, self.layout.n_channels, self.X.shape[0])
-        alone = not worth_threads(shape, flat)
+        members, n_channels = ready.shape
+        shape = (members, self.layout.n_layers, n_channels, self.X.shape[0])
+        alone = not worth_threads(shape, ready.W_mu)
         return each(compute, items, pool, self.threads, alone)
 
     def _block(
@@ -306,7 +317,7 @@ class Objective:
         dz = weighted(xp, w[:, None, :], slope)
         if statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
             dz = xp.where(xp.isinf(share.J)[:, None, None], xp.zeros_like(dz), dz)
-        W_mu = xp.matmul(dz, xp.matrix_transpose(done.y.with_one))
+        W_mu = xp.matmul(dz, xp.matrix_transpose(done.y.with_one.array))
         p, sums = self.network.pull_back(
             done,
             pulled_back(ready, dz, done.entry),

@@ -10,7 +10,8 @@ from .arrays import Array, Scratch, ScratchPool, host, namespace, quiet, to_host
 from .blocks import block_size, blocks, each, features, worth_threads
 from .controls import Controls, without_idle_layers
 from .implicit import Status
-from .networks import Network, Ready, readout
+from .networks import Network, readout
+from .ready import Ready
 from .threads import Threads
 
 __all__ = ["UnsolvedStagesError", "outputs", "trajectories"]

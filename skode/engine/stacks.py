@@ -14,9 +14,11 @@ Where libraries do not write in place, a stack is a list of arrays, put together
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
-from .arrays import Array, Scratch
+from .arrays import Array, Namespace, Scratch
+from .places import Call, Place, call
 
 __all__ = ["Columns", "Stack", "Stacks", "nonzero_columns"]
 
@@ -26,8 +28,7 @@ Columns = tuple[int, int, int]  # first, end and step, as of a slice
 class Stack:
     """The arrays x0, …, xs of one layer, (members, channels, samples) each.
 
-    `x` holds them, `out[j]` is where a function is to write xj, or None, and `with_one` is x0 and
-    below it the channel that is 1.
+    `x` has the places of them, and `with_one` that of x0 and below it the channel that is 1.
 
     Parameters
     ----------
@@ -43,59 +44,44 @@ class Stack:
     ) -> None:
         self._scratch, self._xp = scratch, scratch.xp
         self._memory, self._shape = memory, shape
-        self.x: list[Array] = [None] * (1 + s)
-        self.with_one: Array = None
-        if memory is not None:
+        if memory is None:
+            self.x = [Place() for _ in range(1 + s)]
+            self.with_one: Place = _WithOne(self._xp, self.x[0])
+        else:
             members_first = self._xp.permute_dims(memory, (0, 2, 1, 3))
-            self.x = [members_first[j, :, :-1, :] for j in range(1 + s)]
-            self.with_one = members_first[0, ...]
-        self.out = self.x.copy()
-
-    def put(self, j: int, x: Array) -> None:
-        """Let xj be x, which is copied unless it was written to ``out[j]``."""
-        if x is self.out[j]:
-            return
-        if self._memory is not None:
-            self.out[j][...] = x
-            return
-        self.x[j] = x
-        if j == 0:
-            self.with_one = self._xp.concat([x, self._xp.ones_like(x[:, :1, :])], axis=1)
+            self.x = [Place(members_first[j, :, :-1, :]) for j in range(1 + s)]
+            self.with_one = Place(members_first[0, ...])
 
     def put_padded(self, x: Array) -> None:
         """Let x0 be x, (channels, samples), and zeros below it, for every member."""
-        n = x.shape[0]
-        if self._memory is not None:
-            self.out[0][:, :n, :] = x
-            self.out[0][:, n:, :] = 0.0
+        n, y = x.shape[0], self.x[0]
+        if y.fixed:
+            y.array[:, :n, :] = x
+            y.array[:, n:, :] = 0.0
             return
         _, channels, samples = self._shape
         if n < channels:
             below = self._scratch.array([[0.0] * samples] * (channels - n))
             x = self._xp.concat([x, below], axis=0)
-        self.put(0, self._xp.broadcast_to(x, self._shape))
+        y.put(self._xp.broadcast_to(x, self._shape))
 
-    def combining(self, columns: Columns, target: Stack) -> Callable[[Array], None]:
-        """A function of c, (members or 1, 1, number), that lets x0 of the target be Σ cj xj.
+    def combining(self, c: Place, columns: Columns, target: Stack) -> Call:
+        """A call that lets x0 of the target be Σ cj xj over the columns.
 
-        The sum is over the columns.  What the function needs is looked up here, once for all calls.
+        c is (members, 1, number), or (1, 1, number) for one row for all members.
         """
-        xp, out = self._xp, target.out[0]
+        matmul = self._xp.matmul
         if self._memory is None:
-            return lambda c: target.put(0, self.combinations(c, columns)[:, :, 0, :])
+            end = target.x[0]
+            return lambda: end.put(self.combinations(c.array, columns)[:, :, 0, :])
         if len(range(*columns)) == 1:  # BLAS is slow where it has nothing to add up
-            x = self.x[columns[0]]
-            return lambda c: xp.multiply(c, x, out=out)
-        runs, run = self._runs[:, slice(*columns), :], target._runs[:, :1, :]
+            return call(self._xp.multiply, c, self.x[columns[0]], to=target.x[0])
+        if c.array.shape[0] == 1:
+            return partial(
+                matmul, c.array, self._runs[:, slice(*columns), :], target._runs[:, :1, :]
+            )
         rows, row = self._rows(columns), target._rows((0, 1, 1))
-
-        def combine(c: Array) -> None:
-            if c.shape[0] == 1:  # one row for all members
-                xp.matmul(c, runs, out=run)
-            else:
-                xp.matmul(c[:, None, ...], rows, out=row)
-
-        return combine
+        return partial(matmul, c.array[:, None, ...], rows, row)
 
     def combinations(self, c: Array, columns: Columns) -> Array:
         """Σ cj xj for every row of c, (members, channels, rows, samples)."""
@@ -110,8 +96,21 @@ class Stack:
     def _rows(self, columns: Columns) -> Array:
         """The columns as rows of each channel, (members, channels, number, samples)."""
         if self._memory is None:
-            return self._xp.stack(self.x[slice(*columns)], axis=2)
+            return self._xp.stack([place.array for place in self.x[slice(*columns)]], axis=2)
         return self._xp.permute_dims(self._memory[slice(*columns), :-1, ...], (2, 1, 0, 3))
+
+
+class _WithOne(Place):
+    """A state and below it the channel that is 1, put together when it is asked for."""
+
+    def __init__(self, xp: Namespace, state: Place) -> None:
+        self._xp, self._state = xp, state
+        self.fixed = False
+
+    @property
+    def array(self) -> Array:
+        x = self._state.array
+        return self._xp.concat([x, self._xp.ones_like(x[:, :1, :])], axis=1)
 
 
 def nonzero_columns(row: Sequence[float]) -> Columns:
@@ -162,15 +161,15 @@ class Stacks:
 
     def _of_layers(self, j: int, n_layers: int) -> Array:
         if self._memory is None:
-            return self._xp.stack([stack.x[j] for stack in self.layers[:n_layers]])
+            return self._xp.stack([stack.x[j].array for stack in self.layers[:n_layers]])
         return self._xp.permute_dims(self._memory[:n_layers, j, :-1, ...], (0, 2, 1, 3))
 
     def slopes(self, n_layers: int) -> Array:
         """Their x1 … xs, (n_layers, s, channels, members, samples)."""
         if self._memory is not None:
             return self._memory[:n_layers, 1:, :-1, ...]
-        each = [self._xp.stack(stack.x[1:]) for stack in self.layers[:n_layers]]
-        return self._xp.permute_dims(self._xp.stack(each), (0, 1, 3, 2, 4))
+        each = [self._of_layers(j, n_layers) for j in range(1, 1 + self.shape[0])]
+        return self._xp.permute_dims(self._xp.stack(each), (1, 0, 3, 2, 4))
 
     def put_slopes(self, slopes: Array, out: Array | None) -> None:
         """Let x1 … xs of the first layers be these, which are copied unless written to `out`."""
@@ -181,4 +180,4 @@ class Stacks:
         for layer in range(slopes.shape[0]):
             for j in range(slopes.shape[1]):
                 x = self._xp.permute_dims(slopes[layer, j, ...], (1, 0, 2))
-                self.layers[layer].put(1 + j, x)
+                self.layers[layer].x[1 + j].put(x)

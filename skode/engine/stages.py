@@ -21,18 +21,18 @@ of G.  The last two are left to whoever has the G of all layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 
-from .arrays import Array, Scratch
-from .controls import Layer
+from .arrays import Array, Namespace, Scratch
 from .fields import AffineField
-from .implicit import Status, solve_costates, solve_stages
+from .implicit import StageControls, Status, solve_costates, solve_stages
 from .linear import StageMatrix
+from .places import Call, Place, call
 from .stacks import Columns, Stack, nonzero_columns
 from .tableaux import Block, ButcherTableau
 
-__all__ = ["Adjoint", "AdjointPlan", "Step", "combination_rows", "step_plan"]
+__all__ = ["Adjoint", "AdjointPlan", "Layer", "Step", "combination_rows", "step_plan"]
 
 
 @cache
@@ -64,10 +64,23 @@ def combination_rows(
     return rows
 
 
+@dataclass(eq=False)
+class Layer:
+    """The controls of one layer of every member, in the forms that a step and its adjoint need.
+
+    The places of [K b], (members, n_channels, n_channels + 1), of h Kᵀ, (members, n_channels,
+    n_channels), and of the coefficients of `combination_rows`; for implicit schemes the controls
+    themselves, which are looked up for every block.
+    """
+
+    K_b: Place
+    back: Place
+    rows: list[Place]
+    stage_controls: StageControls | None = None
+
+
 class Step:
     """The step from one state to the next, in the work arrays of a block.
-
-    What can be looked up beforehand is: `calls` are what is left to do, each given the controls.
 
     Parameters
     ----------
@@ -75,6 +88,7 @@ class Step:
     carry : float
         α.
     field : AffineField
+    layer : Layer
     stack : Stack
         Holds y, and is filled with F1, …, Fs.
     values : list of Stack
@@ -85,7 +99,8 @@ class Step:
 
     Attributes
     ----------
-    calls : list of callable (Layer) -> None
+    calls : list of callable
+        Y1, F1, …, y⁺ by one after the other.
     statuses : dict
         How the stage equations of each implicit block were solved, by its first stage.
     matrices : dict
@@ -97,61 +112,46 @@ class Step:
         tableau: ButcherTableau,
         carry: float,
         field: AffineField,
+        layer: Layer,
         stack: Stack,
         values: list[Stack],
         end: Stack,
         scratch: Scratch,
     ) -> None:
-        self._field, self._stack, self._values, self._scratch = field, stack, values, scratch
+        xp, value = scratch.xp, partial(field.activation.value, scratch.xp)
         self.statuses: dict[int, Status] = {}
         self.matrices: dict[int, StageMatrix] = {}
-        self.calls: list[Callable[[Layer], None]] = []
+        self.calls: list[Call] = []
         columns = [columns for _, columns in step_plan(tableau, carry)]
         for block in tableau.blocks:
             i = block.start
             if not block.explicit:
-                self.calls.append(self._solving(block))
+                self.calls.append(partial(self._solve, block, field, layer, stack, values, scratch))
                 continue
-            if values[i] is not stack:
-                self.calls.append(self._combining(i, columns[i], values[i]))
-            self.calls.append(self._evaluating(i))
-        self.calls.append(self._combining(-1, columns[-1], end))
+            Y, F = values[i], stack.x[1 + i]
+            if Y is not stack:
+                self.calls.append(stack.combining(layer.rows[i], columns[i], Y))
+            self.calls += [call(xp.matmul, layer.K_b, Y.with_one, to=F), call(value, F, to=F)]
+        self.calls.append(stack.combining(layer.rows[-1], columns[-1], end))
 
-    def __call__(self, layer: Layer) -> None:
-        """Y1, F1, …, y⁺."""
-        for call in self.calls:
-            call(layer)
-
-    def _combining(self, i: int, columns: Columns, target: Stack) -> Callable[[Layer], None]:
-        """Yi, or y⁺, from the state and the slopes."""
-        combine = self._stack.combining(columns, target)
-        return lambda layer: combine(layer.rows[i])
-
-    def _evaluating(self, i: int) -> Callable[[Layer], None]:
-        """Fi = f(Yi)."""
-        xp, x, Y, out = self._scratch.xp, self._stack.x, self._values[i], self._stack.out[1 + i]
-        value = self._field.value
-
-        def evaluate(layer: Layer) -> None:
-            x[1 + i] = value(xp, Y.with_one, layer.K_b, None, out)
-
-        return evaluate
-
-    def _solving(self, block: Block) -> Callable[[Layer], None]:
+    def _solve(
+        self,
+        block: Block,
+        field: AffineField,
+        layer: Layer,
+        stack: Stack,
+        values: list[Stack],
+        scratch: Scratch,
+    ) -> None:
         """The stages of an implicit block, from the state and the slopes before it."""
-        xp, stack = self._scratch.xp, self._stack
-
-        def solve(layer: Layer) -> None:
-            rows = xp.concat([layer.rows[i] for i in block.stages], axis=1)
-            B = stack.combinations(rows, (0, 1 + block.start, 1))
-            solution = solve_stages(block.A, self._field, B, layer, self._scratch)
-            for j, i in enumerate(block.stages):
-                self._values[i].put(0, solution.Y[:, :, j, :])
-                stack.put(1 + i, solution.F[:, :, j, :])
-            self.statuses[block.start] = solution.status
-            self.matrices[block.start] = solution.matrix
-
-        return solve
+        rows = scratch.xp.concat([layer.rows[i].array for i in block.stages], axis=1)
+        B = stack.combinations(rows, (0, 1 + block.start, 1))
+        solution = solve_stages(block.A, field, B, _stage_controls(layer), scratch)
+        for j, i in enumerate(block.stages):
+            values[i].x[0].put(solution.Y[:, :, j, :])
+            stack.x[1 + i].put(solution.F[:, :, j, :])
+        self.statuses[block.start] = solution.status
+        self.matrices[block.start] = solution.matrix
 
 
 class AdjointPlan:
@@ -181,7 +181,9 @@ class AdjointPlan:
                 if columns[0] == 0 and rows == [[1.0]]:
                     columns = None
             wanted = any(A[j][i] for j in block.stages for i in range(block.start))
-            self.blocks.append((block, 1 + len(found), scratch.array([rows]), columns, wanted))
+            self.blocks.append(
+                (block, 1 + len(found), Place(scratch.array([rows])), columns, wanted)
+            )
             found += block.stages
 
 
@@ -191,10 +193,11 @@ class Adjoint:
     Parameters
     ----------
     plan : AdjointPlan
-    step : Step
-        Whose matrices serve for the costates, too.
     carry : float
         α.
+    layer : Layer
+    step : Step
+        Whose matrices serve for the costates, too.
     sigma : Stack
         Holds σ′ of the stages as x1, …, xs, and then G = σ′∘Γ; where the costates of a sample
         cannot be found, NaN.
@@ -210,16 +213,18 @@ class Adjoint:
 
     Attributes
     ----------
-    calls : list of callable (Layer) -> None
-    dh : array of shape (members,) or None
-        ∂J/∂h, where `F` is given.
+    calls : list of callable
+        Γs, Gs, Vs, …, p by one after the other.
+    of_h : list of arrays
+        ⟨Fi, Γi⟩ of every member, where `F` is given.
     """
 
     def __init__(
         self,
         plan: AdjointPlan,
-        step: Step,
         carry: float,
+        layer: Layer,
+        step: Step,
         sigma: Stack,
         costate: Stack,
         gammas: list[Stack],
@@ -227,89 +232,58 @@ class Adjoint:
         F: Stack | None = None,
         with_p: bool = True,
     ) -> None:
-        self._step, self._sigma, self._costate, self._scratch = step, sigma, costate, scratch
-        self.dh: Array = None
-        self.calls: list[Callable[[Layer], None]] = []
+        xp, p = scratch.xp, costate.x[0]
+        self.calls: list[Call] = []
+        self.of_h: list[Array] = []
         for block, place, rows, columns, wanted in plan.blocks:
-            found = [costate] if columns is None else gammas
-            if columns is not None:
-                self.calls.append(self._gathering(block, rows, columns, found))
+            found = [p] if columns is None else [gamma.x[0] for gamma in gammas]
+            if columns is not None and block.explicit:
+                self.calls.append(costate.combining(rows, columns, gammas[0]))
+            elif columns is not None:
+                known = (block, rows, columns, layer, step, sigma, costate, scratch)
+                self.calls.append(partial(_solve_costates, *known, found))
             for j, i in enumerate(block.stages):
+                G = sigma.x[1 + i]
                 if F is not None:
-                    self.calls.append(self._measuring(F, i, found[j]))
-                self.calls.append(
-                    self._pulling(i, found[j], place + j if with_p or wanted else None)
-                )
+                    self.calls.append(partial(self._measure, xp, F.x[1 + i], found[j]))
+                self.calls.append(call(xp.multiply, G, found[j], to=G))
+                if with_p or wanted:
+                    V = costate.x[place + j]
+                    self.calls.append(call(xp.matmul, layer.back, G, to=V))
         if with_p:
-            self.calls.append(self._adding(carry))
+            first, *others = costate.x if carry else costate.x[1:]
+            if not carry:
+                self.calls.append(lambda: p.put(first.array))
+            self.calls += [call(xp.add, p, V, to=p) for V in others]
 
-    def __call__(self, layer: Layer) -> None:
-        """Γs, Gs, Vs, …, p."""
-        self.dh = None
-        for call in self.calls:
-            call(layer)
+    def _measure(self, xp: Namespace, F: Place, gamma: Place) -> None:
+        """What a stage adds to ∂J/∂h."""
+        self.of_h.append(xp.sum(xp.vecdot(F.array, gamma.array), axis=1))
 
-    def _pulling(self, i: int, gamma: Stack, place: int | None) -> Callable[[Layer], None]:
-        """Gi = σ′∘Γi and, where it has a place, Vi = h Kᵀ Gi."""
-        xp, sigma, out = self._scratch.xp, self._sigma.x, self._sigma.out[1 + i]
-        costate = self._costate.x
 
-        def weigh(layer: Layer) -> None:
-            sigma[1 + i] = xp.multiply(sigma[1 + i], gamma.x[0], out=out)
+def _solve_costates(
+    block: Block,
+    rows: Place,
+    columns: Columns,
+    layer: Layer,
+    step: Step,
+    sigma: Stack,
+    costate: Stack,
+    scratch: Scratch,
+    gammas: list[Place],
+) -> None:
+    """Γi of the stages of an implicit block."""
+    xp = scratch.xp
+    R = costate.combinations(rows.array, columns)
+    of_block = xp.stack([sigma.x[1 + i].array for i in block.stages], axis=2)
+    matrix = step.matrices[block.start]
+    found, status = solve_costates(block.A, matrix, of_block, R, _stage_controls(layer), scratch)
+    converged = status.converged[:, None, None, :]
+    found = xp.where(converged, found, xp.asarray(xp.nan, dtype=found.dtype))
+    for j, gamma in enumerate(gammas[: len(block.A)]):
+        gamma.put(found[:, :, j, :])
 
-        if place is None:
-            return weigh
-        out_V = self._costate.out[place]
 
-        def pull(layer: Layer) -> None:
-            G = sigma[1 + i] = xp.multiply(sigma[1 + i], gamma.x[0], out=out)
-            costate[place] = xp.matmul(layer.back, G, out=out_V)
-
-        return pull
-
-    def _adding(self, carry: float) -> Callable[[Layer], None]:
-        """p = α p⁺ + Σi Vi."""
-        xp, costate = self._scratch.xp, self._costate
-        x, out = costate.x, costate.out[0]
-        first = 0 if carry else 1
-        others = range(first + 1, len(x))
-
-        def add(layer: Layer) -> None:
-            p = x[first]
-            for j in others:
-                p = xp.add(p, x[j], out=out)
-            costate.put(0, p)
-
-        return add
-
-    def _measuring(self, F: Stack, i: int, gamma: Stack) -> Callable[[Layer], None]:
-        """What Fi adds to ∂J/∂h."""
-        xp = self._scratch.xp
-
-        def measure(layer: Layer) -> None:
-            part = xp.sum(xp.vecdot(F.x[1 + i], gamma.x[0]), axis=1)
-            self.dh = part if self.dh is None else self.dh + part
-
-        return measure
-
-    def _gathering(
-        self, block: Block, rows: Array, columns: Columns, gammas: list[Stack]
-    ) -> Callable[[Layer], None]:
-        """Γi of the stages of a block."""
-        xp, costate, sigma = self._scratch.xp, self._costate, self._sigma
-        if block.explicit:
-            combine = costate.combining(columns, gammas[0])
-            return lambda layer: combine(rows)
-
-        def solve(layer: Layer) -> None:
-            k = len(block.A)
-            R = costate.combinations(rows, columns)
-            of_block = xp.stack([sigma.x[1 + i] for i in block.stages], axis=2)
-            matrix = self._step.matrices[block.start]
-            found, status = solve_costates(block.A, matrix, of_block, R, layer, self._scratch)
-            converged = status.converged[:, None, None, :]
-            found = xp.where(converged, found, xp.asarray(xp.nan, dtype=found.dtype))
-            for j in range(k):
-                gammas[j].put(0, found[:, :, j, :])
-
-        return solve
+def _stage_controls(layer: Layer) -> StageControls:
+    assert layer.stage_controls is not None  # implicit schemes have them
+    return layer.stage_controls

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from skode.engine import implicit
 from skode.engine.arrays import Scratch, quiet, to_host
-from skode.engine.controls import Controls, Layer
+from skode.engine.controls import Controls
 from skode.engine.fields import ACTIVATIONS, AffineField
-from skode.engine.implicit import solve_costates, solve_stages
+from skode.engine.implicit import StageControls, solve_costates, solve_stages
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
 from tests.reference import implicit_schemes
@@ -28,7 +28,7 @@ def one_layer(K, b=None, h=0.1):
     # One solution is known of, so that the solver may take what is fastest.
     b = np.zeros((members, n)) if b is None else b
     h = np.full((members, 1, 1), h)
-    return Layer(None, None, [], K, b, h, stiffness, unique=True)
+    return StageControls(K, b, h, stiffness, unique=True)
 
 
 def random_layer(n, size, h=0.1, members=2, seed=0):
@@ -198,7 +198,7 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
         with quiet():
             done = network.propagate(network.ready(U), y[0], Scratch(U.K))
         converged = np.all([status.converged for status in done.statuses], axis=0)
-        return done.y.x[0].copy(), converged
+        return done.y.x[0].array.copy(), converged
 
     together, solved_together = propagate(U, y)
     assert 0 < solved_together.sum() < solved_together.size or scheme == "gauss4"
@@ -258,7 +258,7 @@ def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme):
     y = np.random.default_rng(1).normal(size=(1, 4, 10))
     scratch = Scratch(U.K)
     done = network.propagate(network.ready(U), y[0], scratch, keep=True)
-    end = done.y.x[0].copy()
+    end = done.y.x[0].array.copy()
     before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
     drift = np.abs(after - before).max() / np.abs(before).max()
     if TABLEAUX[scheme].symplectic:
