@@ -53,7 +53,7 @@ class Network:
         keep : bool, default=False
             Whether the states, and what `pull_back` needs, are kept.
         """
-        memory = scratch.once(_Memory, self, ready, keep, (*ready.shape, x.shape[1]))
+        memory = scratch.once(_Memory, ready, keep, x.shape[1])
         if scratch.turned_to(memory):
             memory.put_ones()
         start, lifted = memory.stacks.layers[0], None
@@ -126,7 +126,7 @@ class Network:
 
     def ready(self, U: Controls) -> Ready:
         """The controls in the forms that all blocks need."""
-        return Ready(self.tableau, self.carry, U)
+        return Ready(self, U)
 
 
 def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
@@ -194,11 +194,11 @@ class _Memory:
     def __init__(
         self,
         scratch: Scratch,
-        network: Network,
         ready: Ready,
         keep: bool,
-        shape: tuple[int, int, int],
+        samples: int,
     ) -> None:
+        network, shape = ready.network, (*ready.shape, samples)
         tableau, s = network.tableau, network.tableau.n_stages
         number = len(ready.layers) + 1 if keep else 2
         self.network, self.layers = network, ready.layers

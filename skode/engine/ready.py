@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .arrays import Array, Scratch, host, namespace, to_host
 from .controls import Controls
 from .implicit import StageControls
@@ -9,7 +11,9 @@ from .linear import TINY, spectral_norm
 from .places import Place
 from .solvability import uniquely_solvable
 from .stages import Layer, combination_rows
-from .tableaux import ButcherTableau
+
+if TYPE_CHECKING:
+    from .networks import Network
 
 __all__ = ["Ready", "equal_steps"]
 
@@ -25,9 +29,7 @@ class Ready:
 
     Parameters
     ----------
-    tableau : ButcherTableau
-    carry : float
-        1 for an ODE network, 0 for a feed-forward network.
+    network : Network
     U : Controls
         The first of them.
 
@@ -41,8 +43,8 @@ class Ready:
         The map [V ν] of the features to y⁰, where there is one.
     """
 
-    def __init__(self, tableau: ButcherTableau, carry: float, U: Controls) -> None:
-        self._tableau, self._carry = tableau, carry
+    def __init__(self, network: Network, U: Controls) -> None:
+        self.network = network
         self._equal_steps = equal_steps(U)
         self.shape: tuple[int, int] = U.b.shape[::2]
         scratch = Scratch(U.K)
@@ -63,7 +65,7 @@ class Ready:
             places.put(form)
         self.W_mu = xp.concat([U.W, U.mu[..., None]], axis=2)
         self.V_nu = None if U.V is None else xp.concat([U.V, U.nu[..., None]], axis=2)
-        if not self._tableau.explicit:
+        if not self.network.tableau.explicit:
             self._put_stage_controls(U)
 
     def _forms(self, U: Controls) -> list[Array]:
@@ -73,7 +75,7 @@ class Ready:
         return [
             xp.concat([U.K, U.b[..., None]], axis=3),
             xp.matrix_transpose(U.h[:, :, None, None] * U.K),
-            *combination_rows(self._tableau, self._carry, h, Scratch(U.K)),
+            *combination_rows(self.network.tableau, self.network.carry, h, Scratch(U.K)),
         ]
 
     def _put_stage_controls(self, U: Controls) -> None:
@@ -82,8 +84,10 @@ class Ready:
         stiffness = xp.abs(U.h) * spectral_norm(xp, U.K)
         unique = [False] * len(self.layers)
         # Tiny matrices are Newton's anyway.
-        if U.K.shape[2] * max(len(block.A) for block in self._tableau.blocks) > TINY:
-            unique = to_host(xp.all(uniquely_solvable(self._tableau, U.K, U.h), axis=0)).tolist()
+        if U.K.shape[2] * max(len(block.A) for block in self.network.tableau.blocks) > TINY:
+            unique = to_host(
+                xp.all(uniquely_solvable(self.network.tableau, U.K, U.h), axis=0)
+            ).tolist()
         for k, layer in enumerate(self.layers):
             layer.stage_controls = StageControls(
                 K=U.K[:, k, ...],
