@@ -23,8 +23,8 @@ from skode.engine.schemes import TABLEAUX
 from skode.engine.threads import Threads, blas_threads
 
 
-def skode_call(cell, threads=None, scheme="euler"):
-    """A call that gives J and its flat gradient; of many members, of the first."""
+def skode_objective(cell, threads=None, scheme="euler"):
+    """The objective and the flat controls."""
     parts = problem(cell)
     layout = Layout(cell.N, cell.n, 1)
     controls = [part[None] for part in (parts.K, parts.b, np.full(cell.N, STEP), parts.W, parts.mu)]
@@ -41,7 +41,13 @@ def skode_call(cell, threads=None, scheme="euler"):
         free=("K", "b", "W", "mu"),
         threads=threads,
     )
-    fixed = layout.slices.h
+    return objective, flat
+
+
+def skode_call(cell, threads=None, scheme="euler"):
+    """A call that gives J and its flat gradient; of many members, of the first."""
+    objective, flat = skode_objective(cell, threads, scheme)
+    fixed = objective.layout.slices.h
 
     def call():
         J, gradient = objective.value_and_gradient(flat)

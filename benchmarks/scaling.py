@@ -2,19 +2,22 @@
 
     python benchmarks/scaling.py [--json FILE] [--seconds 1.5] [--memory 10000000]
 
-Samples m, channels n, layers N, members and threads are varied one by one.  With --memory, networks
-are trained on so many samples of eight features in single precision, kept in a read-only memory
-map, and the most memory beyond it and before it is reported (Linux only).
+Samples m, channels n, layers N, members and threads are varied one by one.  Whether the states of
+long networks had better be computed again is seen from the time of J alone, which that would add,
+beside the time that keeping them costs where they leave the cache.  With --memory, networks are
+trained on so many samples of eight features in single precision, kept in a read-only memory map,
+and the most memory beyond it and before it is reported (Linux only).
 """
 
 import tempfile
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from gradient import skode_call
+from gradient import skode_call, skode_objective
 from sklearn.exceptions import ConvergenceWarning
 from timing import Cell, Report, argument_parser, medians
 
@@ -39,6 +42,22 @@ def vary(report, name, cells, unit, seconds, threads=None):
             cell=cell,
             seconds=times[str(cell)],
         )
+
+
+def keep_or_recompute(report, seconds):
+    """Long networks: what states that leave the cache cost, beside another pass forward."""
+    cells = [BASE._replace(N=N, m=10_000) for N in (10, 50, 100, 200, 400)]
+    calls = {}
+    for cell in cells:
+        objective, flat = skode_objective(cell)
+        calls["J", cell.N] = partial(objective.evaluate, flat, gradient=False)
+        calls["both", cell.N] = partial(objective.evaluate, flat)
+    times = medians(calls, seconds)
+    short = times["both", cells[0].N] / cells[0].N
+    print("\nstates kept, per layer          J alone, of the first row   J and gradient")
+    for cell in cells:
+        forward, both = (times[part, cell.N] / cell.N / short for part in ("J", "both"))
+        report.add(f"{cell!s:<36}{forward:19.2f}{both:17.2f}", cell=cell, J=forward, both=both)
 
 
 def resident():
@@ -109,6 +128,7 @@ def main():
     vary(report, "channels, per channel", cells, lambda cell: cell.n, args.seconds)
     cells = [BASE._replace(N=N, m=10_000) for N in (1, 5, 10, 50, 100, 200)]
     vary(report, "layers, per layer", cells, lambda cell: cell.N, args.seconds)
+    keep_or_recompute(report, args.seconds)
     cells = [Cell(500, 8, 10, "float64", members) for members in (1, 2, 5, 10, 20, 50, 100)]
     vary(report, "members, per member", cells, lambda cell: cell.members, args.seconds)
     for number in (1, 2):

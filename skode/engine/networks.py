@@ -262,11 +262,8 @@ class _Back:
 
     def of_h(self) -> Array:
         """Σ ⟨Fi, Γi⟩ of this pass, (members, n_layers)."""
-        sums = []
-        for adjoint in reversed(self.adjoints):
-            sums.append(reduce(add, adjoint.of_h))
-            adjoint.of_h.clear()
-        return namespace(*sums).stack(sums, axis=1)
+        of_layers = [reduce(add, adjoint.of_h.values()) for adjoint in reversed(self.adjoints)]
+        return namespace(*of_layers).stack(of_layers, axis=1)
 
 
 def _with_one(x: Array, scratch: Scratch) -> Array:

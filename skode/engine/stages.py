@@ -21,7 +21,7 @@ of G.  The last two are left to whoever has the G of all layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 
 from .arrays import Array, Namespace, Scratch
@@ -76,7 +76,7 @@ class Layer:
     K_b: Place
     back: Place
     rows: list[Place]
-    stage_controls: StageControls | None = None
+    stage_controls: StageControls = field(init=False)
 
 
 class Step:
@@ -146,7 +146,7 @@ class Step:
         """The stages of an implicit block, from the state and the slopes before it."""
         rows = scratch.xp.concat([layer.rows[i].array for i in block.stages], axis=1)
         B = stack.combinations(rows, (0, 1 + block.start, 1))
-        solution = solve_stages(block.A, field, B, _stage_controls(layer), scratch)
+        solution = solve_stages(block.A, field, B, layer.stage_controls, scratch)
         for j, i in enumerate(block.stages):
             values[i].x[0].put(solution.Y[:, :, j, :])
             stack.x[1 + i].put(solution.F[:, :, j, :])
@@ -215,8 +215,8 @@ class Adjoint:
     ----------
     calls : list of callable
         Γs, Gs, Vs, …, p by one after the other.
-    of_h : list of arrays
-        ⟨Fi, Γi⟩ of every member, where `F` is given.
+    of_h : dict
+        ⟨Fi, Γi⟩ of every member by stage, where `F` is given.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class Adjoint:
     ) -> None:
         xp, p = scratch.xp, costate.x[0]
         self.calls: list[Call] = []
-        self.of_h: list[Array] = []
+        self.of_h: dict[int, Array] = {}
         for block, place, rows, columns, wanted in plan.blocks:
             found = [p] if columns is None else [gamma.x[0] for gamma in gammas]
             if columns is not None and block.explicit:
@@ -245,7 +245,7 @@ class Adjoint:
             for j, i in enumerate(block.stages):
                 G = sigma.x[1 + i]
                 if F is not None:
-                    self.calls.append(partial(self._measure, xp, F.x[1 + i], found[j]))
+                    self.calls.append(partial(self._measure, xp, i, F.x[1 + i], found[j]))
                 self.calls.append(call(xp.multiply, G, found[j], to=G))
                 if with_p or wanted:
                     V = costate.x[place + j]
@@ -256,9 +256,9 @@ class Adjoint:
                 self.calls.append(lambda: p.put(first.array))
             self.calls += [call(xp.add, p, V, to=p) for V in others]
 
-    def _measure(self, xp: Namespace, F: Place, gamma: Place) -> None:
+    def _measure(self, xp: Namespace, i: int, F: Place, gamma: Place) -> None:
         """What a stage adds to ∂J/∂h."""
-        self.of_h.append(xp.sum(xp.vecdot(F.array, gamma.array), axis=1))
+        self.of_h[i] = xp.sum(xp.vecdot(F.array, gamma.array), axis=1)
 
 
 def _solve_costates(
@@ -277,13 +277,8 @@ def _solve_costates(
     R = costate.combinations(rows.array, columns)
     of_block = xp.stack([sigma.x[1 + i].array for i in block.stages], axis=2)
     matrix = step.matrices[block.start]
-    found, status = solve_costates(block.A, matrix, of_block, R, _stage_controls(layer), scratch)
+    found, status = solve_costates(block.A, matrix, of_block, R, layer.stage_controls, scratch)
     converged = status.converged[:, None, None, :]
     found = xp.where(converged, found, xp.asarray(xp.nan, dtype=found.dtype))
     for j, gamma in enumerate(gammas[: len(block.A)]):
         gamma.put(found[:, :, j, :])
-
-
-def _stage_controls(layer: Layer) -> StageControls:
-    assert layer.stage_controls is not None  # implicit schemes have them
-    return layer.stage_controls
