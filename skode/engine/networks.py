@@ -20,7 +20,7 @@ from .tableaux import ButcherTableau
 __all__ = ["Network", "Sums", "feed_forward", "ode_net", "pulled_back", "readout"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a network is itself, which is looked up for every block
 class Network:
     """Layers y⁺ = α y + h Σi bi f(Yi) of a Runge-Kutta scheme.
 
@@ -53,7 +53,7 @@ class Network:
         keep : bool, default=False
             Whether the states, and what `pull_back` needs, are kept.
         """
-        memory = scratch.once(_Memory, ready, keep, x.shape[1])
+        memory = scratch.once(_Memory, self, ready, keep, x.shape[1])
         if scratch.turned_to(memory):
             memory.put_ones()
         start, lifted = memory.stacks.layers[0], None
@@ -126,7 +126,7 @@ class Network:
 
     def ready(self, U: Controls) -> Ready:
         """The controls in the forms that all blocks need."""
-        return Ready(self, U)
+        return Ready(self.tableau, self.carry, U)
 
 
 def ode_net(tableau: ButcherTableau, activation: str = "tanh") -> Network:
@@ -194,11 +194,12 @@ class _Memory:
     def __init__(
         self,
         scratch: Scratch,
+        network: Network,
         ready: Ready,
         keep: bool,
         samples: int,
     ) -> None:
-        network, shape = ready.network, (*ready.shape, samples)
+        shape = (*ready.shape, samples)
         tableau, s = network.tableau, network.tableau.n_stages
         number = len(ready.layers) + 1 if keep else 2
         self.network, self.layers = network, ready.layers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .arrays import Array, Scratch, host, namespace, to_host
 from .controls import Controls
 from .implicit import StageControls
@@ -11,9 +9,7 @@ from .linear import TINY, spectral_norm
 from .places import Place
 from .solvability import uniquely_solvable
 from .stages import Layer, combination_rows
-
-if TYPE_CHECKING:
-    from .networks import Network
+from .tableaux import ButcherTableau
 
 __all__ = ["Ready", "equal_steps"]
 
@@ -29,7 +25,9 @@ class Ready:
 
     Parameters
     ----------
-    network : Network
+    tableau : ButcherTableau
+    carry : float
+        1 for an ODE network, 0 for a feed-forward network.
     U : Controls
         The first of them.
 
@@ -43,8 +41,8 @@ class Ready:
         The map [V ν] of the features to y⁰, where there is one.
     """
 
-    def __init__(self, network: Network, U: Controls) -> None:
-        self.network = network
+    def __init__(self, tableau: ButcherTableau, carry: float, U: Controls) -> None:
+        self._tableau, self._carry = tableau, carry
         self._equal_steps = equal_steps(U)
         self.shape: tuple[int, int] = U.b.shape[::2]
         scratch = Scratch(U.K)
@@ -65,7 +63,7 @@ class Ready:
             places.put(form)
         self.W_mu = xp.concat([U.W, U.mu[..., None]], axis=2)
         self.V_nu = None if U.V is None else xp.concat([U.V, U.nu[..., None]], axis=2)
-        if not self.network.tableau.explicit:
+        if not self._tableau.explicit:
             self._put_stage_controls(U)
 
     def _forms(self, U: Controls) -> list[Array]:
@@ -75,7 +73,7 @@ class Ready:
         return [
             xp.concat([U.K, U.b[..., None]], axis=3),
             xp.matrix_transpose(U.h[:, :, None, None] * U.K),
-            *combination_rows(self.network.tableau, self.network.carry, h, Scratch(U.K)),
+            *combination_rows(self._tableau, self._carry, h, Scratch(U.K)),
         ]
 
     def _put_stage_controls(self, U: Controls) -> None:
@@ -84,10 +82,8 @@ class Ready:
         stiffness = xp.abs(U.h) * spectral_norm(xp, U.K)
         unique = [False] * len(self.layers)
         # Tiny matrices are Newton's anyway.
-        if U.K.shape[2] * max(len(block.A) for block in self.network.tableau.blocks) > TINY:
-            unique = to_host(
-                xp.all(uniquely_solvable(self.network.tableau, U.K, U.h), axis=0)
-            ).tolist()
+        if U.K.shape[2] * max(len(block.A) for block in self._tableau.blocks) > TINY:
+            unique = to_host(xp.all(uniquely_solvable(self._tableau, U.K, U.h), axis=0)).tolist()
         for k, layer in enumerate(self.layers):
             layer.stage_controls = StageControls(
                 K=U.K[:, k, ...],
