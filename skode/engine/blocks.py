@@ -87,8 +87,8 @@ def each(
 def features(X: Array, rows: slice, scratch: Scratch) -> Array:
     """The features of the samples `rows` of `X`, channel-major, (n_features, samples).
 
-    Only what is computed with is brought to the dtype of the work arrays, so that `X` may be a
-    read-only memory map.
+    They come to the dtype of the work arrays block by block, here or where they are written to
+    those, so that `X` may be a read-only memory map.
     """
     x = scratch.xp.permute_dims(X[rows, :], (1, 0))
     return x if scratch.in_place else scratch.xp.astype(x, scratch.dtype, copy=False)

@@ -99,7 +99,8 @@ class Objective:
         self.shares = shares
         self.smooth = smooth
         self._mask = layout.mask(free, like=alpha)
-        self._fixed = not self.free >= {"K", "b", "W", "mu", "V", "nu"}  # more than h
+        # Where h alone is fixed, its gradient is zero already.
+        self._masked = not self.free >= set(Controls._fields) - {"h"}
         self._penalised = layout.mask(("K", "W", "V"), like=alpha)
         self._block_size = block_size
         self.threads = Threads() if threads is None else threads
@@ -192,7 +193,7 @@ class Objective:
             if total.K is None:
                 return total.values
             dJ = self.layout.flatten(self._gradient(U, total)) + of_penalty
-            if self._fixed:
+            if self._masked:
                 dJ = xp.where(self._mask, dJ, xp.zeros_like(dJ))
             return total.values._replace(gradient=dJ)
 

@@ -11,10 +11,10 @@ from .solvability import uniquely_solvable
 from .stages import Layer, combination_rows
 from .tableaux import ButcherTableau
 
-__all__ = ["Ready", "equal_steps"]
+__all__ = ["Ready"]
 
 
-def equal_steps(U: Controls) -> bool:
+def _equal_steps(U: Controls) -> bool:
     """Whether all members have the same steps, so that one sum serves for all."""
     h = to_host(U.h)
     return bool(host.all(h == h[:1, :]))
@@ -43,23 +43,25 @@ class Ready:
 
     def __init__(self, tableau: ButcherTableau, carry: float, U: Controls) -> None:
         self._tableau, self._carry = tableau, carry
-        self._equal_steps = equal_steps(U)
+        self._equal_steps = _equal_steps(U)
         self.shape: tuple[int, int] = U.b.shape[::2]
-        scratch = Scratch(U.K)
-        forms = [_OfLayers(scratch, form, str(k)) for k, form in enumerate(self._forms(U))]
-        self._of_layers = forms
-        places = zip(*(form.places for form in forms), strict=True)
+        forms = self._forms(U)
+        self._of_layers = [_OfLayers(Scratch(U.K), form) for form in forms]
+        places = zip(*(form.places for form in self._of_layers), strict=True)
         self.layers = [Layer(K_b, back, rows) for K_b, back, *rows in places]
-        self.put(U)
+        self._put(U, forms)
 
     def suits(self, U: Controls) -> bool:
         """Whether these controls have the same places."""
-        return bool(self.shape == U.b.shape[::2] and self._equal_steps == equal_steps(U))
+        return bool(self.shape == U.b.shape[::2] and self._equal_steps == _equal_steps(U))
 
     def put(self, U: Controls) -> None:
         """Take these controls."""
+        self._put(U, self._forms(U))
+
+    def _put(self, U: Controls, forms: list[Array]) -> None:
         xp = namespace(U.K)
-        for places, form in zip(self._of_layers, self._forms(U), strict=True):
+        for places, form in zip(self._of_layers, forms, strict=True):
             places.put(form)
         self.W_mu = xp.concat([U.W, U.mu[..., None]], axis=2)
         self.V_nu = None if U.V is None else xp.concat([U.V, U.nu[..., None]], axis=2)
@@ -97,8 +99,8 @@ class Ready:
 class _OfLayers:
     """An array (members, n_layers, …), and a place for the part of each layer."""
 
-    def __init__(self, scratch: Scratch, like: Array, name: str) -> None:
-        self._array = scratch(like.shape, name)
+    def __init__(self, scratch: Scratch, like: Array) -> None:
+        self._array = scratch(like.shape)
         n_layers = range(like.shape[1])
         if self._array is None:
             self.places = [Place() for _ in n_layers]

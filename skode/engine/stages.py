@@ -169,8 +169,8 @@ class AdjointPlan:
     def __init__(self, scratch: Scratch, tableau: ButcherTableau) -> None:
         A, b = tableau.A, tableau.b
         found: list[int] = []
-        # Of each block: the place of its first Vj, the rows (bi, aji, …) over p⁺ and the Vj before,
-        # their columns, or none where Γ is p⁺ itself, and whether another Γ depends on its Vj.
+        # Of each block: the number of Vj found before; the rows (bi, aji, …) over p⁺ and those Vj;
+        # their columns, or none where Γ is p⁺ itself; and whether another Γ depends on its Vj.
         self.blocks = []
         for block in reversed(tableau.blocks):
             rows = [[b[i], *(A[j][i] for j in found)] for i in block.stages]
@@ -181,9 +181,7 @@ class AdjointPlan:
                 if columns[0] == 0 and rows == [[1.0]]:
                     columns = None
             wanted = any(A[j][i] for j in block.stages for i in range(block.start))
-            self.blocks.append(
-                (block, 1 + len(found), Place(scratch.array([rows])), columns, wanted)
-            )
+            self.blocks.append((block, len(found), Place(scratch.array([rows])), columns, wanted))
             found += block.stages
 
 
@@ -233,9 +231,12 @@ class Adjoint:
         with_p: bool = True,
     ) -> None:
         xp, p = scratch.xp, costate.x[0]
+        V = costate.x[1:]
+        if not carry:
+            V[-1] = p  # which nothing needs any more when the last of them is found
         self.calls: list[Call] = []
         self.of_h: dict[int, Array] = {}
-        for block, place, rows, columns, wanted in plan.blocks:
+        for block, before, rows, columns, wanted in plan.blocks:
             found = [p] if columns is None else [gamma.x[0] for gamma in gammas]
             if columns is not None and block.explicit:
                 self.calls.append(costate.combining(rows, columns, gammas[0]))
@@ -248,13 +249,9 @@ class Adjoint:
                     self.calls.append(partial(self._measure, xp, i, F.x[1 + i], found[j]))
                 self.calls.append(call(xp.multiply, G, found[j], to=G))
                 if with_p or wanted:
-                    V = costate.x[place + j]
-                    self.calls.append(call(xp.matmul, layer.back, G, to=V))
+                    self.calls.append(call(xp.matmul, layer.back, G, to=V[before + j]))
         if with_p:
-            first, *others = costate.x if carry else costate.x[1:]
-            if not carry:
-                self.calls.append(lambda: p.put(first.array))
-            self.calls += [call(xp.add, p, V, to=p) for V in others]
+            self.calls += [call(xp.add, p, part, to=p) for part in V if part is not p]
 
     def _measure(self, xp: Namespace, i: int, F: Place, gamma: Place) -> None:
         """What a stage adds to ∂J/∂h."""
