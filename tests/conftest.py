@@ -1,21 +1,30 @@
-import importlib
 import os
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 os.environ["MPLBACKEND"] = "Agg"  # no window; and no import of matplotlib where it is not needed
+os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported; scikit-learn's dispatch asks for it
+
+from tests.namespaces import NAMESPACES  # noqa: E402, as SciPy is imported here
 
 # The same examples in every run; timings of shared machines are no failures.
-settings.register_profile("skode", deadline=None, derandomize=True, max_examples=25)
+# The namespaces of `xp` have no state that examples could hand on to each other.
+settings.register_profile(
+    "skode",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("skode")
 
 
-@pytest.fixture(params=["numpy", "array_api_strict"])
+@pytest.fixture(params=NAMESPACES)
 def xp(request):
-    """The array namespaces on which the engine is tested."""
-    return importlib.import_module(request.param)
+    """Every array library, and a library's second device, that the code has to run on."""
+    return NAMESPACES[request.param]()
 
 
 @pytest.fixture

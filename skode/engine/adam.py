@@ -15,7 +15,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .arrays import Array, device, host, quiet, to_host
+from .arrays import Array, host, placed, quiet, to_host
 from .objective import Evaluation
 from .record import Record, inner
 
@@ -78,7 +78,7 @@ class Adam:
             u = self._epoch()
             found, finite = self._evaluate(u)
             if not host.all(finite):
-                lost = record.xp.asarray(~finite, device=device(u))[:, None]
+                lost = placed(~finite, u)[:, None]
                 u = record.xp.where(lost, record.best, u)
                 self._forget(~finite)
                 found, _ = self._evaluate(u)
@@ -95,8 +95,8 @@ class Adam:
             return self._step(u, record.g)
         trained = record.objective.trained_rows
         m = trained.shape[0]
-        order = record.xp.asarray(trained[self.schedule.rng.permutation(m)], device=device(u))
-        members = record.xp.asarray(record.running, device=device(u))
+        order = placed(trained[self.schedule.rng.permutation(m)], u)
+        members = placed(record.running, u)
         n_batches = -(-m // size)
         ends = [m * (number + 1) // n_batches for number in range(n_batches)]
         for start, end in pairwise([0, *ends]):
@@ -125,7 +125,7 @@ class Adam:
         epoch = record.n_iter[record.running]
         eta = self.schedule.learning_rate * share / (1 + self.schedule.decay * epoch)
         rate, root = (
-            xp.asarray(factor, dtype=u.dtype, device=device(u))[:, None]
+            placed(factor, u, u.dtype)[:, None]
             for factor in (eta / (1 - BETA_1**k), (1 - BETA_2**k) ** -0.5)
         )
         return record.project(u - rate * mu / (root * xp.sqrt(nu) + EPSILON))
@@ -133,7 +133,7 @@ class Adam:
     def _forget(self, which: Array) -> None:
         """Begin anew, with half the learning rate, for the members in the mask `which`."""
         xp, (mu, nu, k, share) = self.record.xp, self.state
-        mask = xp.asarray(which, device=device(mu))[:, None]
+        mask = placed(which, mu)[:, None]
         mu, nu = (xp.where(mask, xp.zeros_like(part), part) for part in (mu, nu))
         self.state = State(mu, nu, host.where(which, 0, k), host.where(which, share / 2, share))
 

@@ -1,17 +1,20 @@
 """The one place that knows array libraries: namespaces, host and device, the `out` hint.
 
-The engine is written against the Python array API standard.  On NumPy and CuPy every function
-of the namespace takes ``out=`` and writes in place; elsewhere the same argument is accepted and
-ignored.  So ``z = xp.matmul(K, y, out=z)`` is one code path, fast where in-place arithmetic
-exists and correct everywhere, as long as the *returned* array is the one that is used.
+The engine is written against the Python array API standard.  On NumPy every function of the
+namespace takes ``out=`` and writes in place; elsewhere the same argument is accepted and ignored.
+So ``z = xp.matmul(K, y, out=z)`` is one code path, fast where in-place arithmetic saves memory and
+correct everywhere, as long as the *returned* array is the one that is used.  CuPy could write in
+place too, but its memory pool makes new arrays cheap, and only whole new ones have the layout that
+cuBLAS takes without a copy; there `fusible` functions save the passes over memory.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import array_api_compat
@@ -22,12 +25,18 @@ __all__ = [
     "Namespace",
     "Scratch",
     "ScratchPool",
-    "SingularMatrixError",
     "device",
+    "free_memory",
+    "fusible",
     "host",
     "namespace",
+    "on_host",
+    "out_of_memory_errors",
+    "placed",
     "positive_part",
     "quiet",
+    "release_memory",
+    "singular_matrix_errors",
     "to_host",
 ]
 
@@ -38,9 +47,6 @@ Namespace = Any
 # follows the standard; the functions that array-api-compat wraps cost more than a small sum.
 host: Namespace = np
 device = array_api_compat.device
-
-# What `linalg.inv` raises for a stack of matrices of which one is singular.
-SingularMatrixError = np.linalg.LinAlgError
 
 # The functions that the engine calls with `out=`.
 _HINTED = frozenset(
@@ -72,23 +78,31 @@ def _without_out(function: Callable[..., Array]) -> Callable[..., Array]:
 _out_ignored = cache(_OutIgnored)
 
 
-def _writes_in_place(xp: Namespace) -> bool:
-    return array_api_compat.is_numpy_namespace(xp) or array_api_compat.is_cupy_namespace(xp)
-
-
 def namespace(*arrays: Array) -> Namespace:
     """The array namespace of `arrays`, whose functions take the `out` hint."""
     if isinstance(arrays[0], np.ndarray):
         return host  # without the search through all libraries, which costs more than a small sum
     xp = array_api_compat.array_namespace(*arrays)
-    return xp if _writes_in_place(xp) else _out_ignored(xp)
+    return host if array_api_compat.is_numpy_namespace(xp) else _out_ignored(xp)
 
 
-def positive_part(xp: Namespace, z: Array, out: Array | None = None) -> Array:
-    """max(z, 0), entry by entry; NaN stays NaN."""
-    # A zero of no dimensions, since not every library takes a Python number here; `clip` would be
-    # the function for this, but array-api-compat's is slow.
-    return xp.maximum(z, xp.asarray(0.0, dtype=z.dtype, device=device(z)), out=out)
+def on_host(array: Array) -> bool:
+    """Whether `array` is of the host's own library."""
+    return bool(array_api_compat.is_numpy_array(array))
+
+
+def placed(values: Any, like: Array, dtype: Any = None) -> Array:
+    """The host's `values`, numbers or an array, as an array where `like` is; its own dtype stays.
+
+    They are uploaded without waiting for the device.
+    """
+    if isinstance(like, np.ndarray):
+        return np.asarray(values, dtype=dtype)
+    if array_api_compat.is_torch_array(like) and isinstance(values, np.ndarray):
+        # PyTorch takes neither memory that is read-only nor such as lies backward.
+        shared = values.flags.writeable and all(stride >= 0 for stride in values.strides)
+        values = values if shared else values.copy()
+    return namespace(like).asarray(values, dtype=dtype, device=device(like))
 
 
 def to_host(array: Array) -> np.ndarray[Any, Any]:
@@ -97,12 +111,74 @@ def to_host(array: Array) -> np.ndarray[Any, Any]:
         return array
     if array_api_compat.is_cupy_array(array):
         return array.get()  # type: ignore[no-any-return]
+    if array_api_compat.is_torch_array(array):
+        return array.detach().cpu().numpy()  # type: ignore[no-any-return]
     return np.from_dlpack(array)
+
+
+def positive_part(xp: Namespace, z: Array, out: Array | None = None) -> Array:
+    """max(z, 0), entry by entry; NaN stays NaN."""
+    # A zero of no dimensions, since not every library takes a Python number here; `clip` would be
+    # the function for this, but array-api-compat's is slow.
+    return xp.maximum(z, placed(0.0, z, z.dtype), out=out)
 
 
 def quiet() -> AbstractContextManager[None]:
     """Silence floating-point warnings where a non-finite value is an expected, checked outcome."""
     return np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
+
+
+def fusible(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Let ``function(xp, *arrays)``, entry by entry, be one kernel on CuPy.
+
+    It must not hold any number, whose precision would be that of the kernel.
+    """
+
+    @cache
+    def kernel(cupy: Any) -> Callable[..., Array]:
+        def traced(*arrays: Array) -> Array:
+            return function(cupy, *arrays)
+
+        fused: Callable[..., Array] = cupy.fuse(kernel_name=f"skode_{function.__name__}")(traced)
+        return fused
+
+    @wraps(function)
+    def call(xp: Namespace, *arrays: Array) -> Array:
+        if array_api_compat.is_cupy_array(arrays[0]):
+            return kernel(sys.modules["cupy"])(*arrays)
+        return function(xp, *arrays)
+
+    return call
+
+
+def free_memory(like: Array) -> int | None:
+    """The bytes that are free on the device of `like`, or None in host memory."""
+    if array_api_compat.is_cupy_array(like):
+        pool = sys.modules["cupy"].get_default_memory_pool()
+        return int(like.device.mem_info[0] + pool.free_bytes())
+    if array_api_compat.is_torch_array(like) and like.device.type == "cuda":
+        cuda = sys.modules["torch"].cuda
+        unused = cuda.memory_reserved(like.device) - cuda.memory_allocated(like.device)
+        return int(cuda.mem_get_info(like.device)[0] + unused)
+    return None
+
+
+def release_memory(like: Array) -> None:
+    """Give the memory that CuPy keeps for new arrays back to the device, to be parted anew."""
+    if array_api_compat.is_cupy_array(like):
+        sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
+
+
+def out_of_memory_errors() -> tuple[type[BaseException], ...]:
+    """What is raised where memory runs out; CuPy's error is a MemoryError."""
+    torch = sys.modules.get("torch")
+    return (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
+
+
+def singular_matrix_errors() -> tuple[type[BaseException], ...]:
+    """What `linalg.inv` raises for a stack of matrices of which one is singular."""
+    torch, error = sys.modules.get("torch"), np.linalg.LinAlgError
+    return (error,) if torch is None else (error, torch.linalg.LinAlgError)
 
 
 class Scratch:
@@ -121,7 +197,7 @@ class Scratch:
 
     def __init__(self, like: Array, widest: int = 1) -> None:
         self.xp = namespace(like)
-        self.in_place = not isinstance(self.xp, _OutIgnored)
+        self.in_place = self.xp is host
         self.dtype = like.dtype
         self._device = device(like)
         self._widest = widest
@@ -148,6 +224,10 @@ class Scratch:
     def array(self, values: Any) -> Array:
         """The values as an array like the work arrays."""
         return self.xp.asarray(values, dtype=self.dtype, device=self._device)
+
+    def full(self, shape: tuple[int, ...], value: float) -> Array:
+        """An array like the work arrays, with the same value everywhere."""
+        return self.xp.full(shape, value, dtype=self.dtype, device=self._device)
 
     def once(self, make: Callable[..., Any], *arguments: Hashable) -> Any:
         """``make(scratch, *arguments)``, which is made when it is first asked for."""

@@ -2,18 +2,32 @@
 
 Whatever the engine computes over samples is a sum, or a sequence, over blocks.  That bounds its
 memory whatever the number of samples is, and fixes the order of summation by the shapes alone.
+Host memory has many blocks, each for the cache; a device has few, as large as its free memory
+allows, so that there is much to do in every call.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
-from .arrays import Array, Scratch, ScratchPool, namespace, quiet
+from .arrays import (
+    Array,
+    Scratch,
+    ScratchPool,
+    namespace,
+    on_host,
+    out_of_memory_errors,
+    quiet,
+    release_memory,
+)
 from .threads import Threads
 
-__all__ = ["block_size", "blocks", "each", "features", "groups", "worth_threads"]
+__all__ = ["block_size", "blocks", "each", "features", "groups", "halving", "worth_threads"]
+
+Result = TypeVar("Result")
 
 STATE_BYTES = 240 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
 FEWEST_SAMPLES = 128  # below this the calls themselves cost more than what they compute
@@ -23,14 +37,22 @@ SMALL_PRODUCT, FEW_CHANNELS = 10**6, 32
 GROUPS = 32  # at most, of blocks whose shares a thread adds up
 LINE = 64  # bytes of a line of the cache
 LEAST_WORK = 8 * 1024**2  # bytes of all states of all layers, below which threads lose
+SHARE = 0.5  # of the free memory of a device
 
 
-def block_size(n_members: int, n_channels: int, like: Array) -> int:
-    """The number of samples whose states, of all members, fill `STATE_BYTES` in the given dtype.
+def block_size(
+    n_members: int, n_channels: int, like: Array, room: int | None = None, n_states: int = 1
+) -> int:
+    """The number of samples in a block.
 
-    Or fewer, so that the product [K b] y can be a small one.
+    In host memory their states, of all members, fill `STATE_BYTES` in the given dtype.  Or they are
+    fewer, so that the product [K b] y can be a small one.  On a device with so much `room`, in
+    bytes, as many arrays of the size of a state as there are at the same time fill a share of that.
     """
-    size = STATE_BYTES // (n_members * n_channels * _itemsize(like))
+    bytes_of_state = n_members * n_channels * _itemsize(like)
+    if room is not None:
+        return max(FEWEST_SAMPLES, int(SHARE * room) // (n_states * bytes_of_state))
+    size = STATE_BYTES // bytes_of_state
     if n_channels <= FEW_CHANNELS:
         size = min(size, SMALL_PRODUCT // (n_channels * (n_channels + 1)))
     return max(FEWEST_SAMPLES, size)
@@ -57,8 +79,11 @@ def _itemsize(like: Array) -> int:
 
 
 def worth_threads(shape: tuple[int, ...], like: Array) -> bool:
-    """Whether the states of members, layers, channels and samples are so many that threads gain."""
-    return math.prod(shape) * _itemsize(like) >= LEAST_WORK
+    """Whether the states of members, layers, channels and samples are so many that threads gain.
+
+    Devices, and libraries other than NumPy, have threads of their own.
+    """
+    return on_host(like) and math.prod(shape) * _itemsize(like) >= LEAST_WORK
 
 
 def groups(rows: list[slice]) -> list[list[slice]]:
@@ -82,6 +107,32 @@ def each(
             return compute(item, scratch)
 
     return threads.map(with_scratch, items, alone or len(items) == 1)
+
+
+def halving(
+    compute: Callable[[int], Result], size: int, like: Array, forget: Callable[[], None]
+) -> Result:
+    """``compute(size)``, with half as many samples in a block as long as memory runs out.
+
+    `forget` lets go of the memory of an attempt.
+
+    Warns
+    -----
+    RuntimeWarning
+        That memory has run out, and with how many samples it goes on.
+    """
+    while True:
+        try:
+            return compute(size)
+        except out_of_memory_errors():
+            if size == 1:
+                raise
+        # Here the exception is gone, and what it had kept alive.
+        forget()
+        release_memory(like)
+        message = f"Memory ran out with {size} samples in a block; going on with {size // 2}."
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        size //= 2
 
 
 def features(X: Array, rows: slice, scratch: Scratch) -> Array:

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
-from .arrays import Array, device, host, namespace, to_host
+from .arrays import Array, device, host, namespace, placed, to_host
 
 __all__ = ["Controls", "Layout", "refined", "without_idle_layers"]
 
@@ -44,14 +44,12 @@ def without_idle_layers(U: Controls) -> Controls:
 
     Where members have different numbers of such layers, those with more keep some, at the end.
     """
-    xp = namespace(U.K)
     idle = to_host(U.h) == 0
     n_layers = max(1, int(host.max(host.sum(~idle, axis=1))))
     if n_layers == idle.shape[1]:
         return U
     order = host.argsort(idle, axis=1, stable=True)[:, :n_layers]
-    members = xp.asarray(host.arange(len(order))[:, None], device=device(U.K))
-    order = xp.asarray(order, device=device(U.K))
+    members, order = placed(host.arange(len(order))[:, None], U.K), placed(order, U.K)
     return U._replace(K=U.K[members, order, ...], b=U.b[members, order, ...], h=U.h[members, order])
 
 

@@ -7,7 +7,7 @@ line search of another.
 
 from __future__ import annotations
 
-from .arrays import Array, device, host, quiet, to_host
+from .arrays import Array, host, placed, quiet, to_host
 from .directions import Direction
 from .line_search import LineSearch
 from .objective import Evaluation
@@ -48,7 +48,7 @@ class Backtracking:
         record, t = self.record, self.t
         xp, u, g = record.xp, record.u, record.g
         J = record.J[record.running]
-        step = xp.asarray(t, dtype=u.dtype, device=device(u))[:, None]
+        step = placed(t, u, u.dtype)[:, None]
         with quiet():
             trial = record.project(u + step * self.d)
             move = trial - u
@@ -76,7 +76,7 @@ class Backtracking:
             renewed = self.direction.forget((standing | ~(slope <= 0)) & ~accepted)
             self.t[renewed] = self.line_search.first_step
             if host.any(accepted | renewed):
-                mask = xp.asarray(accepted | renewed, device=device(u))[:, None]
+                mask = placed(accepted | renewed, u)[:, None]
                 self.d = xp.where(mask, self.direction(record, accepted, move), self.d)
         return standing & ~renewed
 

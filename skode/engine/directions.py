@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .arrays import Array, device, host, to_host
+from .arrays import Array, device, host, placed, to_host
 from .record import Record, inner
 
 __all__ = ["LBFGS", "Direction", "Steepest"]
@@ -98,8 +98,7 @@ class LBFGS:
         host.put_along_axis(coefficients[:, :p], order, a, axis=1)
         host.put_along_axis(coefficients[:, p:], order, b, axis=1)
         coefficients, gamma = (
-            xp.asarray(part, dtype=r.dtype, device=device(r))
-            for part in (coefficients[:, None, :], gamma[:, None])
+            placed(part, r, r.dtype) for part in (coefficients[:, None, :], gamma[:, None])
         )
         return -gamma * r - xp.matmul(coefficients, self._pairs)[:, 0, :]
 

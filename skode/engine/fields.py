@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .arrays import Array, Namespace, device, positive_part
+from .arrays import Array, Namespace, fusible, placed, positive_part
 
 __all__ = ["ACTIVATIONS", "Activation", "AffineField", "softplus"]
 
@@ -24,10 +24,16 @@ class Activation:
         s = σ(z); may overwrite z, which is `out`.
     slope : callable (xp, s, out) -> array
         σ′(z), computed from s = σ(z), which may be `out`.
+    of_sum : callable (xp, z, b) -> array, optional
+        σ(z + b) in one kernel.
+    slope_times : callable (xp, s, Γ) -> array, optional
+        σ′(z)∘Γ in one kernel, from s = σ(z).
     """
 
     value: Callable[..., Array]
     slope: Callable[[Namespace, Array, Array | None], Array]
+    of_sum: Callable[[Namespace, Array, Array], Array] | None = None
+    slope_times: Callable[[Namespace, Array, Array], Array] | None = None
 
 
 def _tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
@@ -37,7 +43,17 @@ def _tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
 def _tanh_slope(xp: Namespace, s: Array, out: Array | None) -> Array:
     # σ′ = 1 - s²
     out = xp.multiply(s, s, out=out)
-    return xp.subtract(xp.asarray(1.0, dtype=s.dtype, device=device(s)), out, out=out)
+    return xp.subtract(placed(1.0, s, s.dtype), out, out=out)
+
+
+@fusible
+def _tanh_of_sum(xp: Namespace, z: Array, b: Array) -> Array:
+    return xp.tanh(z + b)
+
+
+@fusible
+def _tanh_slope_times(xp: Namespace, s: Array, gamma: Array) -> Array:
+    return gamma - s * s * gamma
 
 
 def _softplus_slope(xp: Namespace, s: Array, out: Array | None) -> Array:
@@ -59,7 +75,7 @@ def softplus(xp: Namespace, z: Array, out: Array | None = None) -> Array:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(_tanh, _tanh_slope),
+    "tanh": Activation(_tanh, _tanh_slope, _tanh_of_sum, _tanh_slope_times),
     # σ′ = 1 where s > 0, else 0; the convention σ′(0) = 0.
     "relu": Activation(positive_part, lambda xp, s, out: xp.sign(s, out=out)),
     "softplus": Activation(softplus, _softplus_slope),
@@ -90,3 +106,15 @@ class AffineField:
     def slope(self, xp: Namespace, F: Array, out: Array | None = None) -> Array:
         """σ′, of the shape of F = f(y, U); ∂f/∂y is diag(σ′) K."""
         return self.activation.slope(xp, F, out)
+
+    def of_sum(self, xp: Namespace, z: Array, b: Array) -> Array:
+        """σ(z + b), for libraries that do not write in place."""
+        if self.activation.of_sum is not None:
+            return self.activation.of_sum(xp, z, b)
+        return self.activation.value(xp, z + b)
+
+    def slope_times(self, xp: Namespace, F: Array, gamma: Array) -> Array:
+        """G = σ′∘Γ, for libraries that do not write in place."""
+        if self.activation.slope_times is not None:
+            return self.activation.slope_times(xp, F, gamma)
+        return self.activation.slope(xp, F, None) * gamma

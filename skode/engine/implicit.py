@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, ClassVar, NamedTuple, Self
 
-from .arrays import Array, Namespace, Scratch, device, host, namespace, to_host
+from .arrays import Array, Namespace, Scratch, host, namespace, placed, to_host
 from .fields import AffineField
 from .linear import GOOD_RATE, StageMatrix
 from .rooted_trees import Matrix
@@ -279,7 +279,7 @@ def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], 
     samples = host.nonzero(somewhere)[0]
     place = host.zeros(len(somewhere), dtype=int)
     place[samples] = host.arange(len(samples))
-    samples, place = (xp.asarray(a, device=device(x)) for a in (samples, place))
+    samples, place = placed(samples, x), placed(place, x)
 
     def put(part: Array, whole: Array) -> Array:
         mask = open_ if whole.ndim == 2 else open_[:, None, None, :]
@@ -370,7 +370,7 @@ def _mix(xp: Namespace, A: Matrix, F: Array) -> Array:
     """Σj aij Fj, with the stages on the third axis."""
     if len(A) == 1:
         return A[0][0] * F
-    return xp.matmul(xp.asarray(A, dtype=F.dtype, device=device(F)), F)
+    return xp.matmul(placed(A, F, F.dtype), F)
 
 
 def merged(xp: Namespace, Y: Array) -> Array:

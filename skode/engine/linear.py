@@ -23,7 +23,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from .arrays import Array, Namespace, SingularMatrixError, device, host
+from .arrays import Array, Namespace, host, placed, singular_matrix_errors
 from .rooted_trees import Matrix
 
 __all__ = [
@@ -120,7 +120,7 @@ class StageMatrix:
         if len(A) == 1:
             E = (A[0][0] * self._minus_hK)[..., None] * slope[:, :, None, 0, :]
         else:
-            A_ = xp.asarray(A, dtype=slope.dtype, device=device(slope))
+            A_ = placed(A, slope, slope.dtype)
             # Rows are numbered by (channel, stage i), columns by (channel, stage j).
             minus_hAK = A_[None, None, :, None, :] * self._minus_hK[:, :, None, :, None]
             E = minus_hAK[..., None] * slope[:, :, None, None, :, :]
@@ -162,7 +162,7 @@ def inverse(xp: Namespace, M: Array) -> Array:
     # LAPACK searches for pivots, but gives up on all matrices when one of them is singular.
     try:
         return xp.permute_dims(xp.linalg.inv(xp.permute_dims(M, (0, 3, 1, 2))), (0, 2, 3, 1))
-    except SingularMatrixError:
+    except singular_matrix_errors():
         return _eliminate(xp, M)
 
 
@@ -208,7 +208,7 @@ def spectral_norm(xp: Namespace, K: Array) -> Array:
     """‖K‖₂ of a stack of matrices; infinite where an entry is not finite."""
     safe, finite = finite_matrices(xp, K)
     norm = xp.max(xp.linalg.svdvals(safe), axis=-1)
-    return xp.where(finite, norm, xp.asarray(xp.inf, dtype=K.dtype, device=device(K)))
+    return xp.where(finite, norm, placed(xp.inf, K, K.dtype))
 
 
 class _Mode(NamedTuple):
@@ -240,9 +240,9 @@ def modes(A: Matrix) -> tuple[_Mode, ...] | None:
 def _scalar(xp: Namespace, x: complex, like: Array) -> Array:
     """x in the precision of `like`, as an array without dimensions; real where it is."""
     if x.imag == 0.0:
-        return xp.asarray(x.real, dtype=like.dtype, device=device(like))
+        return placed(x.real, like, like.dtype)
     dtype = xp.complex64 if like.dtype == xp.float32 else xp.complex128
-    return xp.asarray(x, dtype=dtype, device=device(like))
+    return placed(x, like, dtype)
 
 
 def _real(xp: Namespace, x: Array) -> Array:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import NamedTuple
 
-from .arrays import Array, Scratch, namespace
+from .arrays import Array, Namespace, Scratch, namespace
 from .controls import Controls
 from .fields import ACTIVATIONS, AffineField
 from .implicit import Status, worse
@@ -96,9 +96,11 @@ class Network:
         xp, memory = scratch.xp, done.memory
         F, N, costate = memory.stacks, len(memory.steps), memory.costate.x[0]
         back = scratch.once(_Back, memory, with_h, with_p)
-        # σ′ of all layers at once.
-        out = back.sigma.slopes(N) if scratch.in_place else None
-        back.sigma.put_slopes(self.field.slope(xp, F.slopes(N), out), out)
+        if back.slopes_first:  # σ′ of all layers at once
+            out = back.sigma.slopes(N) if scratch.in_place else None
+            back.sigma.put_slopes(self.field.slope(xp, F.slopes(N), out), out)
+        elif back.sigma is not F:
+            back.sigma.share_slopes(F)
         costate.put(p)
         for adjoint in back.adjoints:
             if costates is not None:
@@ -109,10 +111,11 @@ class Network:
             costates.append(xp.asarray(costate.array, copy=True))
         K, b = [], []
         for i, Y in enumerate(memory.values):
-            G = back.sigma.slope(i, N)
-            K.append(xp.matmul(G, xp.matrix_transpose(Y.states(N))))
-            b.append(xp.matmul(G, back.ones))
-        sums = Sums(reduce(add, K), reduce(add, b), back.of_h() if with_h else None)
+            parts = list(zip(back.sigma.parts(1 + i, N), Y.parts(0, N), strict=True))
+            K.append([_products(xp, G, y) for G, y in parts])
+            b.append([xp.matmul(G, back.ones) for G, _ in parts])
+        of_K, of_b = (_sum_over_stages(xp, each) for each in (K, b))
+        sums = Sums(of_K, of_b, back.of_h() if with_h else None)
         return costate.array if with_p else None, sums
 
     def gradient(self, U: Controls, sums: Sums) -> tuple[Array, Array, Array]:
@@ -123,6 +126,14 @@ class Network:
             U.h[:, :, None] * xp.permute_dims(sums.b[..., 0], (1, 0, 2)),
             xp.zeros_like(U.h) if sums.h is None else sums.h,
         )
+
+    def n_states(self, n_layers: int) -> int:
+        """How many arrays of the size of a state there are at most: y, Yi, Fi and Gi of all layers.
+
+        And what a single layer takes beside them.
+        """
+        s = self.tableau.n_stages
+        return (n_layers + 1) * 3 * s + 2 * s + 4
 
     def ready(self, U: Controls) -> Ready:
         """The controls in the forms that all blocks need."""
@@ -242,7 +253,12 @@ class _Back:
         network, stacks, N = memory.network, memory.stacks, len(memory.steps)
         s, shape = stacks.shape
         self.sigma = Stacks(scratch, "σ′", N, s, shape) if with_h else stacks
-        self.ones = scratch.array([[1.0]] * shape[2])
+        self.ones = scratch.full((shape[2], 1), 1.0)
+        # Where libraries do not write in place, one kernel makes G of F and Γ.
+        self.slopes_first = scratch.in_place or not network.tableau.explicit
+        pull = partial(network.field.slope_times, scratch.xp)
+        if self.slopes_first:
+            pull = scratch.xp.multiply
         plan = AdjointPlan(scratch, network.tableau)
         gammas = Stacks(scratch, "Γ", s, 0, shape).layers
         self.adjoints = [
@@ -255,6 +271,7 @@ class _Back:
                 memory.costate,
                 gammas,
                 scratch,
+                pull,
                 stacks.layers[k] if with_h else None,
                 with_p=k > 0 or with_p,
             )
@@ -267,12 +284,25 @@ class _Back:
         return namespace(*of_layers).stack(of_layers, axis=1)
 
 
+def _products(xp: Namespace, G: Array, y: Array) -> Array:
+    """G yᵀ of every layer and member; a single one as matrices, which nobody has to transpose."""
+    if G.shape[:2] == (1, 1):
+        return xp.matmul(G[0, 0, ...], xp.matrix_transpose(y[0, 0, ...]))[None, None, ...]
+    return xp.matmul(G, xp.matrix_transpose(y))
+
+
+def _sum_over_stages(xp: Namespace, stages: list[list[Array]]) -> Array:
+    """The sum over stages of parts that are layers one after the other."""
+    sums = [reduce(add, parts) for parts in zip(*stages, strict=True)]
+    return sums[0] if len(sums) == 1 else xp.concat(sums, axis=0)
+
+
 def _with_one(x: Array, scratch: Scratch) -> Array:
     """The features, and ones below them, (1, n_features + 1, samples)."""
     n_features, samples = x.shape
     out = scratch((1, n_features + 1, samples), "x")
     if out is None:
-        return scratch.xp.concat([x, scratch.array([[1.0] * samples])], axis=0)[None, ...]
+        return scratch.xp.concat([x, scratch.full((1, samples), 1.0)], axis=0)[None, ...]
     out[0, :-1, :] = x
     out[0, -1, :] = 1.0
     return out

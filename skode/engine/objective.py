@@ -14,8 +14,19 @@ from dataclasses import replace
 from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
-from .arrays import Array, Namespace, Scratch, ScratchPool, device, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, each, features, groups, worth_threads
+from .arrays import (
+    Array,
+    Namespace,
+    Scratch,
+    ScratchPool,
+    free_memory,
+    host,
+    namespace,
+    placed,
+    quiet,
+    to_host,
+)
+from .blocks import block_size, blocks, each, features, groups, halving, worth_threads
 from .controls import Controls, Layout
 from .implicit import Status
 from .losses import Loss
@@ -68,7 +79,8 @@ class Objective:
     smooth : tuple (beta, h), default=(0, 1)
         The penalty on controls that change from layer to layer, and the nominal step.
     block_size : int, optional
-        Samples per block; by default as many as suit the cache.
+        Samples per block; by default as many as suit the cache, or the free memory of a device.
+        They are halved, with a warning, where memory runs out.
     threads : Threads, optional
         Compute the blocks; by default one.
     """
@@ -129,6 +141,11 @@ class Objective:
         return xp.astype(self.weights, self.alpha.dtype, copy=False)[None, :]
 
     @cached_property
+    def _room(self) -> int | None:
+        """The free memory of the device before the first evaluation; None in host memory."""
+        return free_memory(self.alpha)
+
+    @cached_property
     def _everywhere(self) -> bool:
         """Whether every sample has a weight for every member."""
         return self.shares is None and bool(host.all(to_host(self.weights) > 0))
@@ -137,8 +154,9 @@ class Objective:
         """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         xp = namespace(self.alpha)
         part = copy.copy(self)  # which shares the work arrays
-        for derived in ("trained_rows", "_everywhere", "_targets", "_weights"):
+        for derived in ("trained_rows", "_targets", "_weights"):
             vars(part).pop(derived, None)
+        part._everywhere = self.shares is None  # which saves asking a device for every batch
         part.X, part.targets = (xp.take(a, rows, axis=0) for a in (self.X, self.targets))
         part.weights = xp.take(self.weights, rows) * (self.trained_rows.shape[0] / rows.shape[0])
         if self.shares is not None:
@@ -169,6 +187,19 @@ class Objective:
         rows = self._blocks(flat)
         if callable(gradient) and len(rows) > 1:
             return self._evaluate_for_some(flat, members, gradient)
+
+        def evaluate(size: int) -> Evaluation:
+            if size == rows[0].stop:
+                return self._evaluate(flat, members, gradient, rows)
+            self._block_size = size  # from now on
+            return self._evaluate(flat, members, gradient, self._blocks(flat))
+
+        return halving(evaluate, rows[0].stop, flat, self._workplaces.clear)
+
+    def _evaluate(
+        self, flat: Array, members: Array | None, gradient: bool | Verdict, rows: list[slice]
+    ) -> Evaluation:
+        """The same by these blocks, if memory suffices."""
         xp = namespace(flat)
         U = self.layout.views(flat)
         shares = self.shares if self.shares is None or members is None else self.shares.of(members)
@@ -214,10 +245,10 @@ class Objective:
         some = verdict(found)
         if not host.any(some):
             return found
-        rows = xp.asarray(host.nonzero(some)[0], device=device(flat))
+        rows = placed(host.nonzero(some)[0], flat)
         members = rows if members is None else xp.take(members, rows)
         part = self.evaluate(xp.take(flat, rows, axis=0), members)
-        place = xp.asarray(host.maximum(host.cumsum(some) - 1, 0), device=device(flat))
+        place = placed(host.maximum(host.cumsum(some) - 1, 0), flat)
         return found._replace(gradient=xp.take(part.gradient, place, axis=0))
 
     def _penalty(self, flat: Array, U: Controls, members: Array | None) -> tuple[Array, Array]:
@@ -252,7 +283,8 @@ class Objective:
     def _blocks(self, flat: Array) -> list[slice]:
         """The blocks of samples."""
         shape = (flat.shape[0], self.layout.n_channels)
-        size = self._block_size or block_size(*shape, flat)
+        n_states = self.network.n_states(self.layout.n_layers)
+        size = self._block_size or block_size(*shape, flat, self._room, n_states)
         return blocks(self.X.shape[0], size, flat)
 
     def _workplace(self, U: Controls) -> tuple[ScratchPool, Ready]:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from .arrays import Array, Scratch, ScratchPool, host, namespace, quiet, to_host
-from .blocks import block_size, blocks, each, features, worth_threads
+from .arrays import (
+    Array,
+    Scratch,
+    ScratchPool,
+    free_memory,
+    host,
+    namespace,
+    quiet,
+    to_host,
+)
+from .blocks import block_size, blocks, each, features, halving, worth_threads
 from .controls import Controls, without_idle_layers
 from .implicit import Status
 from .networks import Network, readout
@@ -89,7 +98,8 @@ def outputs(
         z = readout(ready, done.y)
         return (z if reduce is None else reduce(z)), done.statuses
 
-    z, statuses = zip(*_each(of_block, ready, X, block, threads), strict=True)
+    # A pass forward keeps no more than two layers.
+    z, statuses = _each(of_block, ready, X, block, network.n_states(2), threads)
     _refuse_unsolved(statuses)
     return namespace(U.K).concat(z, axis=-1)
 
@@ -110,7 +120,8 @@ def trajectories(network: Network, U: Controls, X: Array, block: int | None = No
         states = xp.permute_dims(done.states, (1, 0, 2, 3))
         return xp.asarray(states, copy=True), done.statuses
 
-    states, statuses = zip(*_each(of_block, ready, X, block), strict=True)
+    n_states = network.n_states(len(ready.layers)) + len(ready.layers)  # and what is returned
+    states, statuses = _each(of_block, ready, X, block, n_states)
     _refuse_unsolved(statuses)
     return xp.concat(states, axis=3)
 
@@ -133,19 +144,30 @@ def _refuse_unsolved(statuses: Iterable[list[Status]]) -> None:
 
 
 def _each(
-    of_block: Callable[[Array, Scratch], Any],
+    of_block: Callable[[Array, Scratch], tuple[Array, list[Status]]],
     ready: Ready,
     X: Array,
     block: int | None,
+    n_states: int,
     threads: Threads | None = None,
-) -> Iterator[Any]:
-    """What `of_block` makes of the features of every block, in their order."""
-    like, shape = ready.W_mu, (*ready.shape, len(ready.layers), X.shape[0])
+) -> tuple[tuple[Array, ...], tuple[list[Status], ...]]:
+    """What `of_block` makes of the features of every block, in their order.
 
-    def with_features(rows: slice, scratch: Scratch) -> Any:
+    It has up to `n_states` arrays of the size of a state at the same time.
+    """
+    like, shape = ready.W_mu, (*ready.shape, len(ready.layers), X.shape[0])
+    alone = not worth_threads(shape, like)
+
+    def with_features(rows: slice, scratch: Scratch) -> tuple[Array, list[Status]]:
         return of_block(features(X, rows, scratch), scratch)
 
-    rows = blocks(X.shape[0], block or block_size(*ready.shape, like), like)
-    alone = not worth_threads(shape, like)
-    pool = ScratchPool(like, rows[0].stop - rows[0].start)
-    return each(with_features, rows, pool, threads or Threads(), alone)
+    def compute(size: int) -> Any:
+        rows = blocks(X.shape[0], size, like)
+        pool = ScratchPool(like, rows[0].stop - rows[0].start)
+        return tuple(
+            zip(*each(with_features, rows, pool, threads or Threads(), alone), strict=True)
+        )
+
+    size = block or block_size(*ready.shape, like, free_memory(like), n_states)
+    z, statuses = halving(compute, min(size, X.shape[0]), like, forget=lambda: None)
+    return z, statuses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arrays import Array, Scratch, host, namespace, to_host
+from .arrays import Array, Scratch, host, namespace, on_host, to_host
 from .controls import Controls
 from .implicit import StageControls
 from .linear import TINY, spectral_norm
@@ -15,9 +15,13 @@ __all__ = ["Ready"]
 
 
 def _equal_steps(U: Controls) -> bool:
-    """Whether all members have the same steps, so that one sum serves for all."""
-    h = to_host(U.h)
-    return bool(host.all(h == h[:1, :]))
+    """Whether all members have the same steps, so that one sum serves for all.
+
+    To ask a device would take longer than what it saves.
+    """
+    if U.h.shape[0] == 1 or not on_host(U.h):
+        return bool(U.h.shape[0] == 1)
+    return bool(host.all(U.h == U.h[:1, :]))
 
 
 class Ready:
@@ -42,13 +46,17 @@ class Ready:
     """
 
     def __init__(self, tableau: ButcherTableau, carry: float, U: Controls) -> None:
-        self._tableau, self._carry = tableau, carry
+        self._tableau, scratch = tableau, Scratch(U.K)
+        self._in_place = scratch.in_place
+        self._rows = combination_rows(tableau, carry, scratch)
         self._equal_steps = _equal_steps(U)
         self.shape: tuple[int, int] = U.b.shape[::2]
         forms = self._forms(U)
         self._of_layers = [_OfLayers(Scratch(U.K), form) for form in forms]
-        places = zip(*(form.places for form in self._of_layers), strict=True)
-        self.layers = [Layer(K_b, back, rows) for K_b, back, *rows in places]
+        self.layers = []
+        for places in zip(*(form.places for form in self._of_layers), strict=True):
+            affine, (back, *rows) = places[: -len(self._rows) - 1], places[-len(self._rows) - 1 :]
+            self.layers.append(Layer(list(affine), back, rows))
         self._put(U, forms)
 
     def suits(self, U: Controls) -> bool:
@@ -69,14 +77,14 @@ class Ready:
             self._put_stage_controls(U)
 
     def _forms(self, U: Controls) -> list[Array]:
-        """[K b], h Kᵀ and the coefficients of the sums, (members or 1, n_layers, …) each."""
+        """The places of a `Layer`, (members or 1, n_layers, …) each."""
         xp = namespace(U.K)
-        h = U.h[:1, :] if self._equal_steps else U.h
-        return [
-            xp.concat([U.K, U.b[..., None]], axis=3),
-            xp.matrix_transpose(U.h[:, :, None, None] * U.K),
-            *combination_rows(self._tableau, self._carry, h, Scratch(U.K)),
-        ]
+        h = (U.h[:1, :] if self._equal_steps else U.h)[..., None, None]
+        affine = [U.K, U.b[..., None]]
+        if self._in_place:
+            affine = [xp.concat(affine, axis=3)]
+        back = U.h[:, :, None, None] * xp.matrix_transpose(U.K)
+        return [*affine, back, *(of_y + h * of_F for of_y, of_F in self._rows)]
 
     def _put_stage_controls(self, U: Controls) -> None:
         """What implicit schemes have to know of the layers."""

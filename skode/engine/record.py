@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .arrays import Array, device, host, namespace, quiet, to_host
+from .arrays import Array, host, namespace, placed, quiet, to_host
 from .objective import Evaluation, Objective, Verdict
 
 __all__ = [
@@ -127,7 +127,7 @@ class Record:
 
     def evaluate(self, flat: Array, gradient: bool | Verdict = True) -> Evaluation:
         """The objective of the running members."""
-        members = self.xp.asarray(self.running, device=device(flat))
+        members = placed(self.running, flat)
         return self.objective.evaluate(flat, members, gradient)
 
     def move(
@@ -145,9 +145,9 @@ class Record:
         self._write(who, n_iter, J, held_out)
 
         better = held_out < self.best_held_out if self.judged else self.best_J > J
-        mask = xp.asarray(moved & better[running], device=device(u))[:, None]
+        mask = placed(moved & better[running], u)[:, None]
         best = xp.where(mask, u, self.best)
-        mask = xp.asarray(moved, device=device(u))[:, None]
+        mask = placed(moved, u)[:, None]
         u = xp.where(mask, u, self.u)
         if g is not None and self.g is not None:
             g = xp.where(mask, g, self.g)
@@ -236,10 +236,7 @@ class Record:
         """
         if not host.any(which):
             return None
-        leaving, staying = (
-            self.xp.asarray(host.nonzero(mask)[0], device=device(self.u))
-            for mask in (which, ~which)
-        )
+        leaving, staying = (placed(host.nonzero(mask)[0], self.u) for mask in (which, ~which))
         out = (self.running[which], self.xp.take(self.best, leaving, axis=0))
         u, g, best = (
             array if array is None else self.xp.take(array, staying, axis=0)
@@ -259,7 +256,7 @@ class Record:
         """What has come out, once all members have ended."""
         members = host.concatenate([members for members, _ in self._ended])
         flat = self.xp.concat([best for _, best in self._ended], axis=0)
-        order = self.xp.asarray(host.argsort(members), device=device(flat))
+        order = placed(host.argsort(members), flat)
         done = host.arange(self.curve.shape[1]) <= self.n_iter[:, None]
         # Without what an interruption has left.
         curves = (host.where(done, c, host.nan) for c in (self.curve, self.held_out_curve))

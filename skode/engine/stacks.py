@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
-from .arrays import Array, Namespace, Scratch
+from .arrays import Array, Namespace, Scratch, fusible
 from .places import Call, Place, call
 
 __all__ = ["Columns", "Stack", "Stacks", "nonzero_columns"]
@@ -28,7 +29,8 @@ Columns = tuple[int, int, int]  # first, end and step, as of a slice
 class Stack:
     """The arrays x0, …, xs of one layer, (members, channels, samples) each.
 
-    `x` has the places of them, and `with_one` that of x0 and below it the channel that is 1.
+    `x` has the places of them, `with_one` that of x0 and below it the channel that is 1, and
+    `operand` the one of both that K is multiplied with: that with 1 where it is there anyway.
 
     Parameters
     ----------
@@ -47,10 +49,11 @@ class Stack:
         if memory is None:
             self.x = [Place() for _ in range(1 + s)]
             self.with_one: Place = _WithOne(self._xp, self.x[0])
+            self.operand = self.x[0]
         else:
             members_first = self._xp.permute_dims(memory, (0, 2, 1, 3))
             self.x = [Place(members_first[j, :, :-1, :]) for j in range(1 + s)]
-            self.with_one = Place(members_first[0, ...])
+            self.with_one = self.operand = Place(members_first[0, ...])
 
     def put_padded(self, x: Array) -> None:
         """Let x0 be x, (channels, samples), and zeros below it, for every member."""
@@ -61,7 +64,7 @@ class Stack:
             return
         _, channels, samples = self._shape
         if n < channels:
-            below = self._scratch.array([[0.0] * samples] * (channels - n))
+            below = self._scratch.full((channels - n, samples), 0.0)
             x = self._xp.concat([x, below], axis=0)
         y.put(self._xp.broadcast_to(x, self._shape))
 
@@ -72,8 +75,14 @@ class Stack:
         """
         matmul = self._xp.matmul
         if self._memory is None:
-            end = target.x[0]
-            return lambda: end.put(self.combinations(c.array, columns)[:, :, 0, :])
+            end, x = target.x[0], self.x[slice(*columns)]
+            return lambda: end.put(
+                _weighted(
+                    self._xp,
+                    *(c.array[:, :, j : j + 1] for j in range(len(x))),
+                    *(place.array for place in x),
+                )
+            )
         if len(range(*columns)) == 1:  # BLAS is slow where it has nothing to add up
             return call(self._xp.multiply, c, self.x[columns[0]], to=target.x[0])
         if c.array.shape[0] == 1:
@@ -98,6 +107,13 @@ class Stack:
         if self._memory is None:
             return self._xp.stack([place.array for place in self.x[slice(*columns)]], axis=2)
         return self._xp.permute_dims(self._memory[slice(*columns), :-1, ...], (2, 1, 0, 3))
+
+
+@fusible
+def _weighted(xp: Namespace, *parts: Array) -> Array:
+    """Σ cj xj of c1, …, ck, x1, …, xk."""
+    k = len(parts) // 2
+    return reduce(add, (c * x for c, x in zip(parts[:k], parts[k:], strict=True)))
 
 
 class _WithOne(Place):
@@ -155,9 +171,14 @@ class Stacks:
         """x0 of the first layers, (n_layers, members, channels, samples)."""
         return self._of_layers(0, n_layers)
 
-    def slope(self, i: int, n_layers: int) -> Array:
-        """Their x1+i, (n_layers, members, channels, samples)."""
-        return self._of_layers(1 + i, n_layers)
+    def parts(self, j: int, n_layers: int) -> list[Array]:
+        """xj of the first layers as they are in memory: one array, or one for each layer.
+
+        Of shape (n_layers or 1, members, channels, samples).
+        """
+        if self._memory is not None:
+            return [self._of_layers(j, n_layers)]
+        return [stack.x[j].array[None, ...] for stack in self.layers[:n_layers]]
 
     def _of_layers(self, j: int, n_layers: int) -> Array:
         if self._memory is None:
@@ -170,6 +191,12 @@ class Stacks:
             return self._memory[:n_layers, 1:, :-1, ...]
         each = [self._of_layers(j, n_layers) for j in range(1, 1 + self.shape[0])]
         return self._xp.permute_dims(self._xp.stack(each), (1, 0, 3, 2, 4))
+
+    def share_slopes(self, other: Stacks) -> None:
+        """Let x1 … xs of all layers be those of the other, whose own stay when these are put."""
+        for mine, its in zip(self.layers, other.layers, strict=False):
+            for x, there in zip(mine.x[1:], its.x[1:], strict=True):
+                x.put(there.array)
 
     def put_slopes(self, slopes: Array, out: Array | None) -> None:
         """Let x1 … xs of the first layers be these, which are copied unless written to `out`."""

@@ -21,10 +21,11 @@ of G.  The last two are left to whoever has the G of all layers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 
-from .arrays import Array, Namespace, Scratch
+from .arrays import Array, Namespace, Scratch, placed
 from .fields import AffineField
 from .implicit import StageControls, Status, solve_costates, solve_stages
 from .linear import StageMatrix
@@ -52,15 +53,17 @@ def step_plan(tableau: ButcherTableau, carry: float) -> list[tuple[list[float], 
 
 
 def combination_rows(
-    tableau: ButcherTableau, carry: float, h: Array, scratch: Scratch
-) -> list[Array]:
-    """The coefficients of `step_plan` with their factor, (*h.shape, 1, number) each."""
-    h = h[..., None, None]
+    tableau: ButcherTableau, carry: float, scratch: Scratch
+) -> list[tuple[Array, Array]]:
+    """The coefficients of `step_plan` in the columns, of y and of F1, …, (1, number) each.
+
+    The latter come with the factor h.
+    """
     rows = []
     for row, columns in step_plan(tableau, carry):
         of_y = [row[0], *[0.0] * (len(row) - 1)][slice(*columns)]
         of_F = [0.0, *row[1:]][slice(*columns)]
-        rows.append(scratch.array([of_y]) + h * scratch.array([of_F]))
+        rows.append((scratch.array([of_y]), scratch.array([of_F])))
     return rows
 
 
@@ -68,12 +71,13 @@ def combination_rows(
 class Layer:
     """The controls of one layer of every member, in the forms that a step and its adjoint need.
 
-    The places of [K b], (members, n_channels, n_channels + 1), of h Kᵀ, (members, n_channels,
-    n_channels), and of the coefficients of `combination_rows`; for implicit schemes the controls
-    themselves, which are looked up for every block.
+    The places of [K b], (members, n_channels, n_channels + 1), or where libraries do not write in
+    place of K and b, (members, n_channels, 1); of h Kᵀ, (members, n_channels, n_channels), and of
+    the coefficients of `combination_rows`; for implicit schemes the controls themselves, which are
+    looked up for every block.
     """
 
-    K_b: Place
+    affine: list[Place]
     back: Place
     rows: list[Place]
     stage_controls: StageControls = field(init=False)
@@ -118,7 +122,10 @@ class Step:
         end: Stack,
         scratch: Scratch,
     ) -> None:
-        xp, value = scratch.xp, partial(field.activation.value, scratch.xp)
+        xp = scratch.xp
+        # b comes with the product, or else along with σ.
+        K, *b = layer.affine
+        value = partial(field.of_sum if b else field.activation.value, xp)
         self.statuses: dict[int, Status] = {}
         self.matrices: dict[int, StageMatrix] = {}
         self.calls: list[Call] = []
@@ -131,7 +138,7 @@ class Step:
             Y, F = values[i], stack.x[1 + i]
             if Y is not stack:
                 self.calls.append(stack.combining(layer.rows[i], columns[i], Y))
-            self.calls += [call(xp.matmul, layer.K_b, Y.with_one, to=F), call(value, F, to=F)]
+            self.calls += [call(xp.matmul, K, Y.operand, to=F), call(value, F, *b, to=F)]
         self.calls.append(stack.combining(layer.rows[-1], columns[-1], end))
 
     def _solve(
@@ -197,13 +204,15 @@ class Adjoint:
     step : Step
         Whose matrices serve for the costates, too.
     sigma : Stack
-        Holds σ′ of the stages as x1, …, xs, and then G = σ′∘Γ; where the costates of a sample
-        cannot be found, NaN.
+        Holds σ′ of the stages, or F, as x1, …, xs, and then G = σ′∘Γ; where the costates of a
+        sample cannot be found, NaN.
     costate : Stack
         Holds p⁺ and then, unless it is not wanted, p; and is filled with the Vj.
     gammas : list of Stack
         For the Γi of one block, as their x0.
     scratch : Scratch
+    pull : callable (σ′, Γ, out) -> array
+        Gives G.  Where σ′ has not been computed, it is given F in its place.
     F : Stack, optional
         The slopes, for ∂J/∂h.
     with_p : bool
@@ -227,6 +236,7 @@ class Adjoint:
         costate: Stack,
         gammas: list[Stack],
         scratch: Scratch,
+        pull: Callable[..., Array],
         F: Stack | None = None,
         with_p: bool = True,
     ) -> None:
@@ -247,7 +257,7 @@ class Adjoint:
                 G = sigma.x[1 + i]
                 if F is not None:
                     self.calls.append(partial(self._measure, xp, i, F.x[1 + i], found[j]))
-                self.calls.append(call(xp.multiply, G, found[j], to=G))
+                self.calls.append(call(pull, G, found[j], to=G))
                 if with_p or wanted:
                     self.calls.append(call(xp.matmul, layer.back, G, to=V[before + j]))
         if with_p:
@@ -276,6 +286,6 @@ def _solve_costates(
     matrix = step.matrices[block.start]
     found, status = solve_costates(block.A, matrix, of_block, R, layer.stage_controls, scratch)
     converged = status.converged[:, None, None, :]
-    found = xp.where(converged, found, xp.asarray(xp.nan, dtype=found.dtype))
+    found = xp.where(converged, found, placed(xp.nan, found, found.dtype))
     for j, gamma in enumerate(gammas[: len(block.A)]):
         gamma.put(found[:, :, j, :])

@@ -27,7 +27,7 @@ def random_start(layout: Layout, members: int, spread: float, h: float, rng: Any
         √n_channels times the standard deviation of K and b.
     h : float
         All steps.
-    rng : numpy.random.RandomState or Generator
+    rng : RandomState or Generator
         Its method ``normal(scale=…, size=…)`` is called for K, b and V, in this order.
     """
     shapes = [shape and (members, *shape) for shape in layout.shapes]
