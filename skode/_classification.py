@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from functools import reduce
+
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
+from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator, trained_by_adam
-from ._inputs import (
-    FLOATS,
-    Data,
-    checked_weights,
-    class_factors,
-    counted,
-    unchanged_on_error,
-)
+from ._inputs import Data, checked_weights, class_factors, counted, unchanged_on_error
 from ._verbose import audible
-from .engine.arrays import namespace, quiet
+from .engine.arrays import contiguous, namespace, placed, quiet, to_host
 from .engine.losses import LOSSES
 
 
@@ -34,6 +31,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @follows_data
     def fit(
         self,
         X,
@@ -90,7 +88,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             ``warm_start=True`` goes on with other samples or other splits.
         """
         with unchanged_on_error(self), audible(self.verbose):
-            X, y = validate_data(self, X, y, dtype=FLOATS, reset=not self._goes_on)
+            X, y = self._checked_pair(X, y, first=True)
             check_classification_targets(y)
             known = getattr(self, "classes_", None)
             self.classes_, codes = np.unique(y, return_inverse=True)
@@ -108,6 +106,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @available_if(trained_by_adam)
     @_fit_context(prefer_skip_nested_validation=True)
+    @follows_data
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One more epoch, on these samples.
 
@@ -145,7 +144,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                     "seen."
                 )
             if classes is not None:
-                classes = unique_labels(column_or_1d(classes))
+                classes = unique_labels(column_or_1d(host_values(classes)))
                 if not first and not np.array_equal(classes, self.classes_):
                     raise ValueError(
                         f"classes={classes} are not those of the first call of partial_fit or of "
@@ -158,8 +157,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                     "class_weight='balanced' takes all data at once, which partial_fit does not "
                     "see. Give a dict of weights."
                 )
-            dtype = FLOATS if first else self.K_.dtype
-            X, y = validate_data(self, X, y, dtype=dtype, reset=first)
+            X, y = self._checked_pair(X, y, first)
             check_classification_targets(y)
             if first:
                 self.classes_ = classes
@@ -185,14 +183,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _require_classes(self, data):
         """Raise unless there are two classes that count in the precision of X."""
-        weights = (data.weights / (data.weights.sum() or 1.0)).astype(data.X.dtype)
+        weights = (data.weights / (data.weights.sum() or 1.0)).astype(data.precision)
         present = self.classes_[np.unique(data.codes[weights > 0])]
         if len(present) < 2:
             found = f"one class, {present[0]}" if len(present) else "no class"
             if len(self.classes_) > 1:
                 found += (
                     " that counts: the others have no positive sample_weight and class_weight, or "
-                    f"one that is nothing beside the largest in {data.X.dtype}"
+                    f"one that is nothing beside the largest in {data.precision}"
                 )
             raise ValueError(f"y must hold at least two classes; got {found}.")
 
@@ -204,7 +202,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _checked_targets(self, y):
         """What the outputs are compared with, from labels."""
-        return self._targets(self._codes(column_or_1d(y)))
+        return self._targets(self._codes(column_or_1d(host_values(y))))
 
     def _codes(self, y, name="y"):
         """The places of the labels `y` in `classes_`."""
@@ -216,6 +214,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         return np.array([index[label] for label in y], dtype=int)
 
+    score = follows_data(ClassifierMixin.score)
+
+    @follows_data
     def decision_function(self, X):
         """Log-odds of the second class, or log-probabilities of all.
 
@@ -229,7 +230,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        array of shape (n_samples,) or (n_samples, n_classes)
             For two classes, log(p / (1 - p)) of ``classes_[1]``; else log p of every class.
 
         Raises
@@ -241,14 +242,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             outside the training data that the network overflows; or if the stage equations of an
             implicit scheme could not be solved for a sample, with sample, layer and residual.
         """
-        return self._decision(self._outputs(X))
+        return self._decision(self._outputs(X, "decision_function"))
 
     def _decision(self, log_proba):
         """What `decision_function` gives, from (n_classes, n_samples)."""
         if len(self.classes_) == 2:
-            return log_proba[1] - log_proba[0]
-        return np.ascontiguousarray(log_proba.T)
+            return log_proba[1, :] - log_proba[0, :]
+        return contiguous(log_proba.T)
 
+    @follows_data
     def predict_proba(self, X):
         """Class probabilities, averaged over the members.
 
@@ -259,7 +261,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        array of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
 
         Raises
@@ -268,8 +270,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             As `decision_function`.
         """
         with quiet():
-            return np.ascontiguousarray(np.exp(self._outputs(X)).T)
+            log_proba = self._outputs(X, "predict_proba")
+            return contiguous(namespace(log_proba).exp(log_proba).T)
 
+    @follows_data
     def predict_log_proba(self, X):
         """Logarithms of the class probabilities, exact also where those underflow.
 
@@ -280,7 +284,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        array of shape (n_samples, n_classes)
             Log-probabilities, in the order of `classes_`.
 
         Raises
@@ -288,8 +292,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        return np.ascontiguousarray(self._outputs(X).T)
+        return contiguous(self._outputs(X, "predict_log_proba").T)
 
+    @follows_data
     def predict(self, X):
         """The class of the highest probability.
 
@@ -300,31 +305,35 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels out of `classes_`.
+        array of shape (n_samples,)
+            Labels out of `classes_`; strings are always in a NumPy array.
 
         Raises
         ------
         NotFittedError, ValueError
             As `decision_function`.
         """
-        most_likely = self._outputs(X).argmax(axis=0)
-        return self.classes_[most_likely]
+        log_proba = self._outputs(X, "predict")
+        most_likely = namespace(log_proba).argmax(log_proba, axis=0)
+        if self.classes_.dtype.kind in "OSU":
+            return self.classes_[to_host(most_likely)]
+        return namespace(log_proba).take(placed(self.classes_, log_proba), most_likely)
 
-    def _mean(self, z):
+    def _mean(self, xp, z):
         """Logarithm of the members' mean probabilities, (n_classes, n_samples).
 
         z are their outputs, (n_members, n_outputs, n_samples).
         """
         with quiet():
-            log_proba = LOSSES[self._fitted_loss].log_proba(namespace(z), z)
-            total = np.logaddexp.reduce(log_proba, axis=0)
-            return total - np.log(len(log_proba), dtype=log_proba.dtype)
+            log_proba = LOSSES[self._fitted_loss].log_proba(xp, z)
+            n_members = log_proba.shape[0]
+            total = reduce(xp.logaddexp, [log_proba[k, ...] for k in range(n_members)])
+            return total - math.log(n_members)
 
     def _keep_out_of_fold(self, parts, data):
         """Decision and accuracy on held-out samples; averaged where one is held out repeatedly."""
-        total = np.full((len(self.classes_), len(data.X)), -np.inf, dtype=data.X.dtype)
-        times = np.zeros(len(data.X), dtype=data.X.dtype)
+        total = np.full((len(self.classes_), len(data)), -np.inf, dtype=data.precision)
+        times = np.zeros(len(data), dtype=data.precision)
         with quiet():
             for rows, log_proba in parts:
                 total[:, rows] = np.logaddexp(total[:, rows], log_proba)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,12 +12,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._devices import at_work, check_same_namespace, float_type, float_types, host_values
 from ._folds import MANY, choose_splits, validation_split
-from ._inputs import checked_groups, checked_weights, validation_data
+from ._inputs import checked_groups, checked_weights, precision, validation_data
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
-from .engine.adam import Adam, Schedule
-from .engine.arrays import quiet
+from .engine.adam import Adam, Schedule, State
+from .engine.arrays import array_library, contiguous, moved, namespace, quiet, to_host
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout, refined
 from .engine.fields import ACTIVATIONS
@@ -93,12 +95,51 @@ class NetworkEstimator(BaseEstimator):
             Interval(Integral, None, -1, closed="right"),
             None,
         ],
+        "device": [StrOptions({"cpu", "cuda"}), None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
     # Folds by group need no request of their own under metadata routing.
     __metadata_request__fit = {"groups": True}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    def to_host(self):
+        """Move what was fitted to host memory, as NumPy arrays.
+
+        Then the model can be pickled, loaded and used on a machine without the array library or
+        the device that it was fitted with.  Where X was host data it is there anyway.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        for name, value in self._fitted_arrays():
+            setattr(self, name, to_host(value))
+        return self
+
+    def _fitted_arrays(self):
+        """Names and values of the fitted arrays of numbers.
+
+        Those of labels and names are the host's, as other libraries have no strings.
+        """
+        parameters = self._get_param_names()
+        arrays = ("classes_", "feature_names_in_")
+        for name, value in list(vars(self).items()):
+            if name in parameters or name in arrays:
+                continue
+            if isinstance(value, np.ndarray) or array_library(value) is not None:
+                yield name, value
+
+    def _move_fitted(self, home):
+        """Move what was fitted to where the features came from."""
+        for name, value in self._fitted_arrays():
+            setattr(self, name, moved(value, home))
 
     @property
     def _goes_on(self):
@@ -109,7 +150,7 @@ class NetworkEstimator(BaseEstimator):
         """The samples to judge by that `fit` was given, or None."""
         if all(part is None for part in (X_val, y_val, sample_weight_val)):
             return None
-        X_val, y_val = validation_data(self, X_val, y_val, X.dtype)
+        X_val, y_val = validation_data(self, X_val, y_val, X)
         weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
         return self._data(X_val, self._checked_validation_targets(y_val), weights)
 
@@ -121,11 +162,12 @@ class NetworkEstimator(BaseEstimator):
         went_on = self._goes_on
         if not went_on:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        groups = checked_groups(groups, data.X)
-        n_rows, n_samples = len(data.X), np.count_nonzero(data.weights)
+        home, groups = data.X, checked_groups(groups, data.X)
+        n_rows, n_samples = len(data), np.count_nonzero(data.weights)
+        data = replace(data, X=at_work(self, data.X))
         if validation is not None:
-            splits = validation_split(len(data.X), len(validation.X))
-            data = data + validation
+            splits = validation_split(len(data), len(validation))
+            data = data + replace(validation, X=at_work(self, validation.X))
         else:
             splits = choose_splits(self, data, groups, self._seed)
         if splits is not None:
@@ -135,12 +177,13 @@ class NetworkEstimator(BaseEstimator):
         self._train(data, n_samples, schedule, alphas, splits, loss)
         if splits is None:
             self._forget("_fingerprint")
-            return
-        self._watch(went_on, splits.fingerprint(data.X))
-        self._keep_out_of_fold(self._out_of_fold_outputs(splits, data), data)
-        if validation is not None:  # the samples of X were all trained on
-            for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
-                vars(self)[name] = vars(self)[name][: -len(validation.X)]
+        else:
+            self._watch(went_on, splits.fingerprint(data.X))
+            self._keep_out_of_fold(self._out_of_fold_outputs(splits, data), data)
+            if validation is not None:  # the samples of X were all trained on
+                for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
+                    vars(self)[name] = vars(self)[name][: -len(validation)]
+        self._move_fitted(home)
 
     def _watch(self, went_on, fingerprint):
         """Warn where networks may know what is held out, each time until a fit starts afresh."""
@@ -159,7 +202,7 @@ class NetworkEstimator(BaseEstimator):
             objective = self._objective(layout, data, alphas, shape, splits, loss, threads)
             training = train(
                 objective,
-                cast(self._start(layout, shape), data.X.dtype),
+                data.placed(cast(self._start(layout, shape), data.precision)),
                 solver,
                 line_search=self.line_search,
                 schedule=schedule,
@@ -175,38 +218,47 @@ class NetworkEstimator(BaseEstimator):
     def _continue(self, data, loss):
         """One more epoch of Adam on these samples alone."""
         self._forget(*HELD_OUT_RESULTS, "_fingerprint")
-        first, n_samples = not hasattr(self, "K_"), len(data.X)
+        first, n_samples, home = not hasattr(self, "K_"), len(data), data.X
+        data = replace(data, X=at_work(self, data.X))
         if first:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         if first or isinstance(self.alpha, Real):
             self.alpha_ = float(self._alphas(None, MANY, MANY)[0])
         layout = self._layout(data, n_samples, goes_on=not first)
-        n_networks = self.n_members if first else len(self.K_)
+        n_networks = self.n_members if first else self.K_.shape[0]
         if first:
             start = self._random_controls(layout, n_networks)
             epochs = np.zeros(n_networks, dtype=int)
         else:
             start = self._last_controls(layout, n_networks, "Set them as they were")
-            epochs = self.n_iter_
+            epochs = to_host(self.n_iter_)
         shape = (1, 1, n_networks)
         with self._threads() as threads:
             objective = self._objective(layout, data, [self.alpha_], shape, None, loss, threads)
-            flat = cast(layout.flatten(start), data.X.dtype)
+            flat = data.placed(cast(layout.flatten(start), data.precision))
             record = Record(objective, flat, self._constraint(layout, objective.network))
             schedule = self._stream_schedule(n_samples, int(epochs.max()))
-            adam = Adam(record, schedule, getattr(self, "_adam", None))
+            adam = Adam(record, schedule, self._adam_state(data))
             adam.round(self.tol)
-        self._adam = adam.state
+        self._adam = State(*map(to_host, adam.state))
         self._keep_controls(layout, record.u)
         self._fitted_loss, self._fitted_recipe = loss, self._recipe()
         self.n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = record.J
-        history = record.curve[:, :1] if first else self.loss_curve_
+        history = record.curve[:, :1] if first else to_host(self.loss_curve_)
         self.loss_curve_ = np.full((n_networks, self.n_iter_.max() + 1), np.nan)
         self.loss_curve_[:, : history.shape[1]] = history
         self.loss_curve_[np.arange(n_networks), self.n_iter_] = record.J
-        self.n_evaluations_ = record.n_evaluations + (0 if first else self.n_evaluations_)
-        self.stop_reason_ = np.full(n_networks, MAX_ITER)  # one epoch is all that was asked for
+        self.n_evaluations_ = record.n_evaluations + (0 if first else to_host(self.n_evaluations_))
+        self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for
+        self._move_fitted(home)
+
+    def _adam_state(self, data):
+        """What Adam remembers of the call before, where the features are."""
+        if not hasattr(self, "_adam"):
+            return None
+        mu, nu, k, share = self._adam
+        return State(data.placed(mu), data.placed(nu), k, share)
 
     def _forget(self, *names):
         """Remove what an earlier fit has left."""
@@ -281,20 +333,21 @@ class NetworkEstimator(BaseEstimator):
     def _objective(self, layout, data, alphas, shape, splits, loss, threads):
         """The objective of alphas × splits × restarts."""
         n_alphas, n_splits, n_members = shape
-        X, weights = data.X, data.weights
+        weights, shares = data.weights, None
         if splits is None:
-            weights, shares = (weights / (weights.sum() or 1.0)).astype(X.dtype), None
+            weights = weights / (weights.sum() or 1.0)
         else:
-            shares = splits.shares(weights, X.dtype, n_alphas, n_members)
-            weights = weights.astype(X.dtype)
+            shares = splits.shares(weights, data.precision, n_alphas, n_members)
+            shares = shares.placed(data.like)
+        alphas = cast(np.array(alphas), data.precision)
         return Objective(
             self._network(self._recipe()),
             layout,
             LOSSES[loss],
-            X,
-            data.targets,
-            weights,
-            np.repeat(cast(np.array(alphas), X.dtype), n_splits * n_members),
+            data.X,
+            data.placed(data.targets),
+            data.placed(weights.astype(data.precision)),
+            data.placed(np.repeat(alphas, n_splits * n_members)),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
             shares=shares,
             smooth=(self.smoothness, self.h),
@@ -344,11 +397,11 @@ class NetworkEstimator(BaseEstimator):
 
     def _last_controls(self, layout, n_networks, remedy):
         """Those of the call before."""
-        start = self._controls()
+        start = Controls(*(part if part is None else to_host(part) for part in self._controls()))
         shapes = [None if shape is None else (n_networks, *shape) for shape in layout.shapes]
         if [None if part is None else part.shape for part in start] != shapes:
             raise ValueError(
-                f"Training goes on from {len(self.K_)} networks with N={self.K_.shape[1]}, "
+                f"Training goes on from {self.K_.shape[0]} networks with N={self.K_.shape[1]}, "
                 f"n_channels={self.K_.shape[2]} and {self.n_outputs_} outputs; now it would be "
                 f"{n_networks} with N={layout.n_layers}, n_channels={layout.n_channels} and "
                 f"{layout.n_outputs} outputs, or another lift. {remedy}."
@@ -378,12 +431,12 @@ class NetworkEstimator(BaseEstimator):
 
     def _keep(self, layout, training, kept, loss):
         """What the members `kept` have come to, and what prediction has to know."""
-        self._keep_controls(layout, training.flat[kept])
+        self._keep_controls(layout, training.flat[kept, :])
         self.n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
         self.loss_ = training.J[kept]
         self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1]
         self.n_evaluations_ = training.n_evaluations[kept]
-        self.stop_reason_ = training.reason[kept]
+        self.stop_reason_ = training.reason[kept].tolist()
         # Prediction follows what was fitted, not parameters that were set since.
         self._fitted_recipe, self._fitted_loss = self._recipe(), loss
         self._forget("_adam")
@@ -393,7 +446,7 @@ class NetworkEstimator(BaseEstimator):
         self.n_outputs_ = layout.n_outputs
         for name, part in layout.views(flat)._asdict().items():
             if part is not None:
-                setattr(self, f"{name}_", np.ascontiguousarray(part))
+                setattr(self, f"{name}_", contiguous(part))
 
     def _more_advice(self, solver):
         """What else may be tried where training has ended early."""
@@ -402,37 +455,47 @@ class NetworkEstimator(BaseEstimator):
     def _controls(self, members=slice(None)):
         """The fitted controls of some members."""
         parts = (getattr(self, f"{name}_", None) for name in Controls._fields)
-        return Controls(*(part if part is None else part[members] for part in parts))
+        return Controls(*(part if part is None else part[members, ...] for part in parts))
 
     def _fitted_network(self):
         return self._network(self._fitted_recipe)
 
-    def _validated(self, X):
-        """X as it has to be for prediction."""
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=self.K_.dtype, reset=False)
+    def _checked_pair(self, X, y, first, **checks):
+        """X and y as they have to be for training, y on the host."""
+        types = float_types(X) if first else float_type(X, precision(self.K_))
+        reset = first and not self._goes_on
+        return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
 
-    def _outputs(self, X, refinement=1):
+    def _validated(self, X, method):
+        """X as it has to be for prediction, by the method of that name."""
+        check_is_fitted(self)
+        check_same_namespace(self, X, method)
+        return validate_data(self, X, dtype=float_type(X, precision(self.K_)), reset=False)
+
+    def _outputs(self, X, method, refinement=1):
         """What the members say of X on the average, see `_mean`.
 
         With a `refinement`, each step is taken as so many shorter ones with the same controls.
         """
-        X = self._validated(X)
-        return self._mean_outputs(refined(self._controls(), refinement), X)
+        X = self._validated(X, method)
+        found = self._mean_outputs(refined(self._controls(), refinement), at_work(self, X))
+        return moved(found, X)
 
     def _mean_outputs(self, U, X):
-        unfit = []
+        U = Controls(*(part if part is None else moved(part, X) for part in U))
+        xp = namespace(U.K)
 
         def mean(z):
-            unfit.append(~np.isfinite(z).all(axis=(0, 1)))
-            return self._mean(z)
+            finite = xp.all(xp.isfinite(z), axis=(0, 1))
+            found = self._mean(xp, z)
+            return xp.where(finite, found, xp.full_like(found, xp.nan))
 
         with self._threads() as threads:
             found = outputs(self._fitted_network(), U, X, reduce=mean, threads=threads)
-        if n_unfit := np.sum(np.concatenate(unfit)):
+        if n_unfit := int(xp.sum(xp.astype(xp.isnan(found[0, :]), xp.int64))):
             raise ValueError(
-                f"The network's output is not finite for {n_unfit} of {len(X)} samples: X is too "
-                "far from the data that the model was fitted to. Scale it as then."
+                f"The network's output is not finite for {n_unfit} of {X.shape[0]} samples: X is "
+                "too far from the data that the model was fitted to. Scale it as then."
             )
         return found
 
@@ -445,7 +508,8 @@ class NetworkEstimator(BaseEstimator):
             rows = splits.rows(s)
             rows = rows[data.given_weights[rows] > 0]
             members = slice(s * self.n_members, (s + 1) * self.n_members)
-            yield rows, self._mean_outputs(self._controls(members), data.X[rows])
+            found = self._mean_outputs(self._controls(members), data.features(rows))
+            yield rows, to_host(found)
 
 
 def cast(array, dtype):

@@ -18,7 +18,7 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-from .engine.arrays import quiet
+from .engine.arrays import quiet, to_host
 from .engine.shares import Shares
 
 __all__ = ["Splits", "choose_splits", "validation_split"]
@@ -87,8 +87,9 @@ class Splits:
         """A digest of the samples and of what each of them is for."""
         digest = hashlib.sha256()
         for part in (X, self.group, self.train, self.held_out):
-            for start in range(0, len(part), CHUNK):
-                digest.update(np.ascontiguousarray(part[start : start + CHUNK]))
+            for start in range(0, part.shape[0], CHUNK):
+                stop = min(start + CHUNK, part.shape[0])
+                digest.update(np.ascontiguousarray(to_host(part[start:stop, ...])))
         return digest.hexdigest()
 
     def check(self, weights, codes, classes):
@@ -182,7 +183,7 @@ def _as_indices(number, pair, n_samples):
 
 def choose_splits(estimator, data, groups, seed):
     """The splits of the estimator's `cv`, or None where nothing is held out."""
-    cv, codes, n_samples = estimator.cv, data.codes, len(data.X)
+    cv, codes, n_samples = estimator.cv, data.codes, len(data)
     if cv is None and not estimator.early_stopping:
         return None
     if not (cv is None or isinstance(cv, str | Integral)):

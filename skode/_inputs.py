@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
@@ -12,16 +13,17 @@ from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, column_or_1d
 
-FLOATS = (np.float64, np.float32)
+from ._devices import host_values, like_features
+from .engine.arrays import array_library, namespace, placed
 
 
 @dataclass(frozen=True)
 class Data:
-    """Samples to train on or to judge by.
+    """Samples to train on or to judge by.  All but the features are host arrays.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Labels, or targets in their units.
     targets : ndarray of shape (n_samples, n_outputs)
@@ -34,26 +36,62 @@ class Data:
         Classes as numbers; None for regression.
     """
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
     given_weights: np.ndarray
     codes: np.ndarray | None = None
 
+    def __len__(self):
+        return self.X.shape[0]
+
+    @property
+    def precision(self):
+        """The NumPy type of the features' precision."""
+        return precision(self.X)
+
+    @property
+    def like(self):
+        """An array where the features are."""
+        return getattr(self.X, "one", self.X)
+
+    def placed(self, values):
+        """Values of the host where the features are."""
+        return placed(values, self.like)
+
+    def features(self, rows):
+        """The features of some samples."""
+        if array_library(self.X) is None:
+            return self.X[rows]
+        return namespace(self.X).take(self.X, self.placed(rows), axis=0)
+
     def __add__(self, other):
         """These samples, and then the others."""
         names = [f.name for f in fields(self) if f.name != "X"]
         pairs = [(getattr(self, name), getattr(other, name)) for name in names]
         rest = (None if one is None else np.concatenate([one, two]) for one, two in pairs)
-        return Data(Joined(self.X, other.X), *rest)
+        return Data(joined(self.X, other.X), *rest)
+
+
+def precision(X):
+    """The NumPy type of the precision of X."""
+    bits = np.finfo(X.dtype).bits if array_library(X) is None else namespace(X).finfo(X.dtype).bits
+    return np.dtype(f"float{bits}")
+
+
+def joined(one, two):
+    """The rows of two arrays."""
+    if array_library(one) is None:
+        return Joined(one, two)
+    return namespace(one).concat([one, two], axis=0)
 
 
 class Joined:
     """The rows of one array and then those of another, of which neither is copied whole."""
 
     def __init__(self, one, two):
-        self._one, self._two = one, two
+        self.one, self._two = one, two
         self.shape = (len(one) + len(two), one.shape[1])
         self.dtype = one.dtype
 
@@ -68,41 +106,44 @@ class Joined:
 
     def take(self, rows, axis=0, out=None, mode="raise"):
         """The rows of these numbers; the signature is that of NumPy's method."""
-        cut = len(self._one)
+        cut = len(self.one)
         found = np.empty((len(rows), self.shape[1]), self.dtype)
         first = rows < cut
-        found[first], found[~first] = self._one[rows[first]], self._two[rows[~first] - cut]
+        found[first], found[~first] = self.one[rows[first]], self._two[rows[~first] - cut]
         return found
 
 
-def validation_data(estimator, X_val, y_val, dtype):
-    """`X_val`, checked as X is, and `y_val` as an array of as many samples."""
+def validation_data(estimator, X_val, y_val, X):
+    """`X_val`, checked as X is and where X is, and `y_val` as an array of as many samples."""
     if X_val is None and y_val is None:
         raise ValueError("sample_weight_val was given without X_val and y_val.")
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}; validation takes both.")
     _check_feature_names(estimator, X_val, reset=False)
-    X_val = check_array(X_val, dtype=dtype, input_name="X_val")
+    X_val = check_array(like_features(X_val, X), dtype=X.dtype, input_name="X_val")
     if X_val.shape[1] != estimator.n_features_in_:
         raise ValueError(
             f"X_val has {X_val.shape[1]} features, but X has {estimator.n_features_in_}."
         )
-    y_val = np.asarray(y_val)
-    if y_val.shape[:1] != X_val.shape[:1]:
-        raise ValueError(f"X_val has {len(X_val)} samples, but y_val has the shape {y_val.shape}.")
+    y_val = np.asarray(host_values(y_val))
+    if len(y_val.shape) == 0 or y_val.shape[0] != X_val.shape[0]:
+        raise ValueError(
+            f"X_val has {X_val.shape[0]} samples, but y_val has the shape {y_val.shape}."
+        )
     return X_val, y_val
 
 
 def checked_weights(sample_weight, X, name="sample_weight"):
     """The weights as float64, (n_samples,), the largest of them 1."""
     if sample_weight is None:
-        return np.broadcast_to(1.0, len(X))  # which takes no memory
+        return np.broadcast_to(1.0, X.shape[0])  # which takes no memory
     if isinstance(sample_weight, Real):
-        sample_weight = np.full(len(X), sample_weight)
-    weights = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name=name)
-    if weights.shape != (len(X),):
-        raise ValueError(f"{name}.shape == {weights.shape}, expected {(len(X),)}.")
+        sample_weight = np.full(X.shape[0], sample_weight)
+    weights = host_values(sample_weight)
+    weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name=name)
+    if weights.shape != (X.shape[0],):
+        raise ValueError(f"{name}.shape == {weights.shape}, expected {(X.shape[0],)}.")
     if np.any(weights < 0):
         raise ValueError(
             f"{name} must not be negative; its least entry is {weights.min()}. "
@@ -117,7 +158,7 @@ def checked_groups(groups, X):
     """The groups as an array of shape (n_samples,), or None."""
     if groups is None:
         return None
-    groups = column_or_1d(groups)
+    groups = column_or_1d(host_values(groups))
     check_consistent_length(X, groups)
     if any(group is None or is_pandas_na(group) or group != group for group in groups.tolist()):
         raise ValueError("groups must name the group of every sample; some are None or NaN.")
@@ -131,8 +172,8 @@ def counted(sample_weight, X):
     are positive are counted, as their unit is unknown.  From 2⁵³ on every float is whole.
     """
     if sample_weight is None or isinstance(sample_weight, Real):
-        return len(X)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+        return X.shape[0]
+    weights = np.asarray(host_values(sample_weight), dtype=np.float64)
     if (weights == np.floor(weights)).all() and weights.max() < 2**53:
         return weights.sum()
     return (weights > 0).sum()

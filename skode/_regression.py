@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import check_array
 
+from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator, cast, trained_by_adam
-from ._inputs import FLOATS, Data, checked_weights, counted, unchanged_on_error
+from ._inputs import Data, checked_weights, counted, precision, unchanged_on_error
 from ._verbose import audible
-from .engine.arrays import quiet
+from .engine.arrays import moved, namespace, quiet, to_host
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
     """Networks whose outputs are the standardised targets."""
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @follows_data
     def fit(
         self,
         X,
@@ -73,7 +77,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             ``warm_start=True`` goes on with other samples or other splits.
         """
         with unchanged_on_error(self), audible(self.verbose):
-            X, y = self._validated_pair(X, y, reset=not self._goes_on)
+            X, y = self._checked_targets_of(X, y, first=True)
             weights = checked_weights(sample_weight, X)
             self._set_scale(y, weights)
             validation = self._validation(X, X_val, y_val, sample_weight_val)
@@ -83,6 +87,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     @available_if(trained_by_adam)
     @_fit_context(prefer_skip_nested_validation=True)
+    @follows_data
     def partial_fit(self, X, y, sample_weight=None):
         """One more epoch, on these samples.
 
@@ -112,8 +117,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         """
         with unchanged_on_error(self), audible(self.verbose):
             first = not hasattr(self, "K_")
-            dtype = FLOATS if first else self.K_.dtype
-            X, y = self._validated_pair(X, y, first, dtype)
+            X, y = self._checked_targets_of(X, y, first)
             weights = checked_weights(sample_weight, X)
             if first:
                 self._set_scale(y, weights)
@@ -126,10 +130,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _validated_pair(self, X, y, reset, dtype=FLOATS):
-        X, y = validate_data(
-            self, X, y, dtype=dtype, multi_output=True, y_numeric=True, reset=reset
-        )
+    def _checked_targets_of(self, X, y, first):
+        X, y = self._checked_pair(X, y, first, multi_output=True, y_numeric=True)
         return X, y.astype(np.float64, copy=False)
 
     def _set_scale(self, y, weights):
@@ -148,11 +150,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         self._centre = np.where(constant, used[0], mean)
 
     def _data(self, X, y, weights):
-        targets = cast(self._standardised(y), X.dtype)
+        targets = cast(self._standardised(y), precision(X))
         if not np.isfinite(targets[weights > 0]).all():
             raise ValueError(
-                f"Some targets are so many standard deviations from the mean that {X.dtype} cannot "
-                "hold them."
+                f"Some targets are so many standard deviations from the mean that {precision(X)} "
+                "cannot hold them."
             )
         return Data(X, y, targets, weights, weights)
 
@@ -165,19 +167,22 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     def _like_those_before(self, y, name):
         """Targets in their units as float64, as many per sample as those that set the scale."""
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+        y = check_array(host_values(y), ensure_2d=False, dtype=np.float64, input_name=name)
         expected = (len(y), *self._centre.shape)
         if y.shape != expected:
             raise ValueError(
                 f"{name} has the shape {y.shape}, but {expected} is expected: before, y had "
-                f"{self._centre.size} target(s)."
+                f"{math.prod(self._centre.shape)} target(s)."
             )
         return y
 
     def _standardised(self, y):
         with quiet():
-            return ((y - self._centre) / self._scale).reshape(len(y), -1)
+            return ((y - to_host(self._centre)) / to_host(self._scale)).reshape(len(y), -1)
 
+    score = follows_data(RegressorMixin.score)
+
+    @follows_data
     def predict(self, X):
         """The targets, averaged over the networks.
 
@@ -188,7 +193,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_targets)
+        array of shape (n_samples,) or (n_samples, n_targets)
             Predictions, in the units of y.
 
         Raises
@@ -200,21 +205,23 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             outside the training data that the network overflows; or if the stage equations of an
             implicit scheme could not be solved for a sample, with sample, layer and residual.
         """
-        return self._in_units(self._outputs(X))
+        return self._in_units(self._outputs(X, "predict"))
 
-    def _mean(self, z):
+    def _mean(self, xp, z):
         """The members' mean, (n_outputs, n_samples), of (n_members, n_outputs, n_samples)."""
-        return z.mean(axis=0)
+        return xp.mean(z, axis=0)
 
     def _in_units(self, mean):
         """Predictions in the units of y, of shape (n_samples,) or (n_samples, n_targets)."""
-        standardised = mean.T.reshape(-1, *self._centre.shape).astype(np.float64, copy=False)
-        return self._centre + self._scale * standardised
+        xp = namespace(mean)
+        standardised = xp.reshape(mean.T, (mean.shape[1], *self._centre.shape))
+        centre, scale = moved(self._centre, mean), moved(self._scale, mean)
+        return centre + scale * xp.astype(standardised, xp.float64, copy=False)
 
     def _keep_out_of_fold(self, parts, data):
         """Prediction and R² on held-out samples; averaged where one is held out repeatedly."""
-        total = np.zeros((len(data.X), *self._centre.shape))
-        times = np.zeros(len(data.X))
+        total = np.zeros((len(data), *self._centre.shape))
+        times = np.zeros(len(data))
         for rows, mean in parts:
             total[rows] += self._in_units(mean)
             times[rows] += 1

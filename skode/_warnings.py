@@ -9,8 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED
 
-# The frame of the call of fit, after warn_of_other_splits, _watch, _fit, fit and its decorator.
-USER = 6
+# The frame of the call of fit, after warn_of_other_splits, _watch, _fit, fit and its decorators.
+USER = 7
 
 
 def warn_of_other_splits():
@@ -34,7 +34,7 @@ def warn_unless_converged(estimator, solver, training, went_on):
         # One frame more: this one, warn_unless_converged, _train and so on.
         warnings.warn(message, category, stacklevel=USER + 1)
 
-    reasons = estimator.stop_reason_
+    reasons = np.array(estimator.stop_reason_)
     if np.any(training.reason == INTERRUPTED):  # be it of candidates that are not kept
         warn("Training interrupted: the best iterate so far is kept.", UserWarning)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from numbers import Integral
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from ._devices import host_values
 from ._estimator import NetworkEstimator
 from .engine import prediction
 from .engine.arrays import quiet
@@ -58,7 +60,7 @@ def trajectories(estimator, X):
     (1, 5, 100, 3)
     """
     network, X = _network_and_features(estimator, X)
-    X = network._validated(X)
+    X = network._validated(X, "trajectories")
     states = prediction.trajectories(network._fitted_network(), network._controls(), X)
     if not np.isfinite(states).all():
         raise ValueError("The states overflow: X is too far from the data of the fit.")
@@ -114,8 +116,8 @@ def costates(estimator, X, y):
     network, X = _network_and_features(estimator, X)
     targets = network._checked_targets(y)
     check_consistent_length(X, targets)
-    network._outputs(X)  # raises where the network cannot be evaluated
-    X = network._validated(X)
+    network._outputs(X, "costates")  # raises where the network cannot be evaluated
+    X = network._validated(X, "costates")
     U = network._controls()
     n_networks, N, n_channels, _ = U.K.shape
     lifted = 0 if U.V is None else X.shape[1]
@@ -187,7 +189,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     if not isinstance(refinement, Integral) or isinstance(refinement, bool) or refinement < 2:
         raise ValueError(f"refinement must be an integer of at least 2; got {refinement!r}.")
     with quiet():
-        coarse, fine = (network._outputs(X, times) for times in (1, refinement))
+        coarse, fine = (network._outputs(X, "step_doubling_gap", k) for k in (1, refinement))
         if is_classifier(network):
             coarse, fine = np.exp(coarse), np.exp(fine)
     gap = np.abs(fine - coarse).max(axis=0)
@@ -202,11 +204,11 @@ def _network_and_features(estimator, X):
     network = network_of(estimator)
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = estimator[:-1].transform(X)
-    return network, X
+    return network, host_values(X)
 
 
 def network_of(estimator):
-    """The fitted network that the estimator is, or that the pipeline ends in."""
+    """The fitted network that the estimator is, or that the pipeline ends in; in host memory."""
     network = estimator[-1] if isinstance(estimator, Pipeline) and len(estimator) else estimator
     if not isinstance(network, NetworkEstimator):
         raise TypeError(
@@ -214,4 +216,4 @@ def network_of(estimator):
             f"search, its best_estimator_); got {network!r}."
         )
     check_is_fitted(network)
-    return network
+    return copy(network).to_host()

@@ -7,6 +7,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from ._devices import host_values
 from .inspection import network_of, trajectories
 
 __all__ = ["LossCurveDisplay", "StepSizeDisplay", "TrajectoryDisplay"]
@@ -101,7 +102,7 @@ class TrajectoryDisplay:
                 f"member={member!r} does not exist: the estimator has the members 0 to "
                 f"{len(states) - 1}."
             )
-        y = estimator.predict(X) if y is None else y
+        y = host_values(estimator.predict(X) if y is None else y)
         check_consistent_length(states[0, 0], y)
         if is_classifier(network):
             labels, classes = network._codes(column_or_1d(y)), network.classes_

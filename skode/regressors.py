@@ -110,7 +110,13 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
         GridSearchCV that has several.  Where there is too little to compute, one thread does it.
-        The results do not depend on it, to the last bit.
+        The results do not depend on it, to the last bit. Arrays of other libraries than NumPy are
+        computed with by the threads of those.
+    device : {"cpu", "cuda"} or None, default=None
+        Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
+        GPU, arrays of CuPy, PyTorch and others stay what and where they are, and so do the results
+        and the fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
+        arrays back. "cpu" brings arrays on a GPU home, as NumPy arrays.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -159,7 +165,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         of the lowest objective.
     n_evaluations_ : ndarray of shape (n_networks,)
         Evaluations of the objective on all samples.
-    stop_reason_ : ndarray of str of shape (n_networks,)
+    stop_reason_ : list of str of length n_networks
         "converged", "early stopping" (the held-out loss does not fall any more), "max_iter", "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
         acceptable step" or "interrupted".
@@ -223,6 +229,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         validation_fraction=0.1,
         warm_start=False,
         n_jobs=None,
+        device=None,
         verbose=0,
         random_state=None,
     ):
@@ -250,6 +257,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.device = device
         self.verbose = verbose
         self.random_state = random_state
 
@@ -336,7 +344,13 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
         GridSearchCV that has several.  Where there is too little to compute, one thread does it.
-        The results do not depend on it, to the last bit.
+        The results do not depend on it, to the last bit. Arrays of other libraries than NumPy are
+        computed with by the threads of those.
+    device : {"cpu", "cuda"} or None, default=None
+        Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
+        GPU, arrays of CuPy, PyTorch and others stay what and where they are, and so do the results
+        and the fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
+        arrays back. "cpu" brings arrays on a GPU home, as NumPy arrays.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -385,7 +399,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         of the lowest objective.
     n_evaluations_ : ndarray of shape (n_networks,)
         Evaluations of the objective on all samples.
-    stop_reason_ : ndarray of str of shape (n_networks,)
+    stop_reason_ : list of str of length n_networks
         "converged", "early stopping" (the held-out loss does not fall any more), "max_iter", "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
         acceptable step" or "interrupted".
@@ -437,6 +451,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         validation_fraction=0.1,
         warm_start=False,
         n_jobs=None,
+        device=None,
         verbose=0,
         random_state=None,
     ):
@@ -462,5 +477,6 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.device = device
         self.verbose = verbose
         self.random_state = random_state

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ["MPLBACKEND"] = "Agg"  # no window; and no import of matplotlib where it is not needed
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait busily, to no avail here
 os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported; scikit-learn's dispatch asks for it
 
-from tests.namespaces import NAMESPACES  # noqa: E402, as SciPy is imported here
+from tests.namespaces import NAMESPACES
 
 # The same examples in every run; timings of shared machines are no failures.
 # The namespaces of `xp` have no state that examples could hand on to each other.

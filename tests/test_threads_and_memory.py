@@ -57,7 +57,7 @@ def test_a_memory_map_is_never_copied_whole(solver, tmp_path, monkeypatch):
     inner = {id(piece): piece for piece in pieces}.values()
     whole = [piece for piece in inner if isinstance(piece, Joined)]
     assert whole
-    assert all(np.shares_memory(joined._one, mapped) for joined in whole)
+    assert all(np.shares_memory(joined.one, mapped) for joined in whole)
     assert all(len(piece) <= 500 for piece in inner if not isinstance(piece, Joined))
     plain_array = short(ODENetClassifier, **options).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(model.K_, plain_array.K_)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, wraps
 from typing import Any
 
@@ -25,11 +25,16 @@ __all__ = [
     "Namespace",
     "Scratch",
     "ScratchPool",
+    "array_library",
+    "contiguous",
+    "current_device",
     "device",
     "free_memory",
     "fusible",
     "host",
+    "moved",
     "namespace",
+    "on_cpu",
     "on_host",
     "out_of_memory_errors",
     "placed",
@@ -47,6 +52,8 @@ Namespace = Any
 # follows the standard; the functions that array-api-compat wraps cost more than a small sum.
 host: Namespace = np
 device = array_api_compat.device
+
+DLPACK_CPU = 1  # the kind of device of host memory
 
 # The functions that the engine calls with `out=`.
 _HINTED = frozenset(
@@ -91,6 +98,30 @@ def on_host(array: Array) -> bool:
     return bool(array_api_compat.is_numpy_array(array))
 
 
+def array_library(values: Any) -> str | None:
+    """The name of the library whose array this is, or None where it is NumPy's or no array."""
+    if on_host(values) or not array_api_compat.is_array_api_obj(values):
+        return None
+    return str(array_api_compat.array_namespace(values).__name__)
+
+
+def on_cpu(array: Array) -> bool:
+    """Whether the memory of `array` is the host's, whatever its library."""
+    if array_library(array) is None:
+        return True
+    if array_api_compat.is_array_api_strict_namespace(array_api_compat.array_namespace(array)):
+        return "CPU" in str(device(array))  # the others stand for devices with their own memory
+    kind, _ = array.__dlpack_device__()
+    return int(kind) == DLPACK_CPU
+
+
+def current_device(array: Array) -> AbstractContextManager[Any]:
+    """Compute on the device of `array`, which CuPy does not do by itself."""
+    if array_api_compat.is_cupy_array(array):
+        return array.device  # type: ignore[no-any-return]
+    return nullcontext()
+
+
 def placed(values: Any, like: Array, dtype: Any = None) -> Array:
     """The host's `values`, numbers or an array, as an array where `like` is; its own dtype stays.
 
@@ -114,6 +145,22 @@ def to_host(array: Array) -> np.ndarray[Any, Any]:
     if array_api_compat.is_torch_array(array):
         return array.detach().cpu().numpy()  # type: ignore[no-any-return]
     return np.from_dlpack(array)
+
+
+def moved(array: Array, like: Array) -> Array:
+    """`array` in the library and on the device of `like`."""
+    if array_library(array) == array_library(like) and device(array) == device(like):
+        return array
+    return placed(to_host(array), like)
+
+
+def contiguous(array: Array) -> Array:
+    """`array` with its last axis densest in memory, copied only if it is not."""
+    if on_host(array):
+        return np.ascontiguousarray(array)
+    if array_api_compat.is_cupy_array(array):
+        return sys.modules["cupy"].ascontiguousarray(array)
+    return array.contiguous() if array_api_compat.is_torch_array(array) else array
 
 
 def positive_part(xp: Namespace, z: Array, out: Array | None = None) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrays import Array, namespace
+from .arrays import Array, host, namespace, on_host, placed
 
 __all__ = ["Shares"]
 
@@ -34,6 +34,15 @@ class Shares:
     train: Array
     held_out: Array
     split: Array | None = None
+
+    def placed(self, like: Array) -> Shares:
+        """These shares, which are the host's, where `like` is."""
+        if on_host(like):
+            return self
+        # Not every library takes small integers for indices.
+        group = placed(self.group.astype(host.int64), like)
+        split = self.split if self.split is None else placed(self.split, like)
+        return Shares(group, placed(self.train, like), placed(self.held_out, like), split)
 
     def of(self, members: Array) -> Shares:
         """The shares of some of the members."""

@@ -1,0 +1,157 @@
+"""Where an estimator computes: where X is, unless its parameter `device` says otherwise.
+
+Labels, targets, weights and splits are the host's affair, as is every decision; the features, and
+whatever is computed with them, stay on the device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import sys
+from contextlib import nullcontext
+from functools import wraps
+
+import numpy as np
+from sklearn import config_context, get_config
+from sklearn.utils._array_api import get_namespace, get_namespace_and_device
+
+from .engine.arrays import array_library, current_device, moved, on_cpu, to_host
+
+__all__ = [
+    "at_work",
+    "check_same_namespace",
+    "float_type",
+    "float_types",
+    "follows_data",
+    "host_values",
+    "like_features",
+]
+
+
+def follows_data(method):
+    """Let a method of an estimator compute where X is, or as its parameter `device` says.
+
+    Arrays on a GPU are followed even where scikit-learn's array API dispatch is off, since NumPy
+    could not read them.
+    """
+
+    @wraps(method)
+    def call(self, X, *args, **kwargs):
+        X, *args = (_entering(self, value) for value in (X, *args))
+        kwargs = {name: _entering(self, value) for name, value in kwargs.items()}
+        off_host = array_library(X) is not None and not on_cpu(X)
+        dispatch = config_context(array_api_dispatch=True) if off_host else nullcontext()
+        with dispatch, current_device(X):
+            return method(self, X, *args, **kwargs)
+
+    return call
+
+
+def _entering(estimator, value):
+    """An argument as it comes in: without its gradients, and at home with ``device="cpu"``."""
+    if array_library(value) is None:
+        return value
+    if estimator.device == "cpu" and not on_cpu(value):
+        return to_host(value)
+    return value.detach() if getattr(value, "requires_grad", False) else value
+
+
+def host_values(values):
+    """Labels, targets, weights or groups: what is no NumPy array but of another library, as one."""
+    return values if array_library(values) is None else to_host(values)
+
+
+def like_features(values, X):
+    """More features, which follow X to its library and device."""
+    if array_library(X) is None:
+        return host_values(values)
+    return moved(values if array_library(values) else np.asarray(values), X)
+
+
+def at_work(estimator, X):
+    """Validated features where the estimator computes with them, whole."""
+    if estimator.device != "cuda" or not on_cpu(X):
+        return X
+    return _cupy().asarray(to_host(X))
+
+
+def float_types(X):
+    """The types of numbers that X may keep, the first of them for all others."""
+    xp, _ = get_namespace(X)
+    return xp.float64, xp.float32
+
+
+def float_type(X, precision):
+    """The type of X for a `precision`, a NumPy type."""
+    xp, _ = get_namespace(X)
+    return xp.float32 if precision == np.float32 else xp.float64
+
+
+def check_same_namespace(estimator, X, method):
+    """Raise, with array API dispatch, unless X is where the estimator was fitted.
+
+    Raises
+    ------
+    ValueError
+        In the words of scikit-learn.
+    """
+    if not get_config()["array_api_dispatch"]:
+        return
+    fitted, _, device_fitted = get_namespace_and_device(estimator.K_)
+    given, _, device_given = get_namespace_and_device(X)
+    if fitted == given and (device_fitted == device_given or "numpy" in given.__name__):
+        return
+    raise ValueError(
+        f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
+        "the same device as those passed to fit(). "
+        f"Array namespace and device used during fit: {fitted.__name__}, {device_fitted}; "
+        f"in {method}: {given.__name__}, {device_given}. "
+        "Move X there; or let to_host() move the estimator to NumPy."
+    )
+
+
+def _cupy():
+    """CuPy, with a device to compute on.
+
+    Raises
+    ------
+    ImportError
+        If CuPy is not installed.
+    RuntimeError
+        If there is no device that it can use.
+    """
+    driver = _cuda_driver()
+    package = "cupy-cuda13x" if driver and driver >= (13, 0) else "cupy-cuda12x"
+    found = "No NVIDIA driver was found here"
+    if driver:
+        found = "An NVIDIA driver for CUDA {}.{} was found here".format(*driver)
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise ImportError(
+            f"device='cuda' needs CuPy, which cannot be imported ({error}). "
+            f"Install it with: pip install {package}. {found}."
+        ) from error
+    try:
+        n_devices, why = cupy.cuda.runtime.getDeviceCount(), "it counts 0 devices"
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        n_devices, why = 0, str(error)
+    if not n_devices:
+        raise RuntimeError(
+            f"device='cuda' needs an NVIDIA GPU, but CuPy {cupy.__version__} finds none: {why}. "
+            f"{found}. With a GPU and its driver, the package is installed with: "
+            f"pip install {package}. Without, leave device=None."
+        )
+    return cupy
+
+
+def _cuda_driver():
+    """The highest version of CUDA that the NVIDIA driver knows, (major, minor), or None."""
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+    version = ctypes.c_int()
+    library.cuDriverGetVersion(ctypes.byref(version))
+    return version.value // 1000, version.value % 1000 // 10

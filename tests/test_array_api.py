@@ -1,0 +1,444 @@
+"""The estimators on every array library: computed where X is, with the results of NumPy."""
+
+import pickle
+import subprocess
+import sys
+import threading
+from itertools import product
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
+from skode.engine.arrays import array_library, to_host
+from skode.inspection import costates, step_doubling_gap, trajectories
+from skode.plotting import LossCurveDisplay
+from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
+from tests.namespaces import NAMESPACES
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+# What `fit` does in different ways, each at least once.
+VARIANTS = {
+    "gd": {},
+    "lbfgs, folds": {"solver": "lbfgs", "cv": 3, "alpha": (1e-3, 1e-2), "n_members": 2},
+    "adam": {"solver": "adam", "batch_size": 16, "max_iter": 5},
+    "adam, folds": {"solver": "adam", "batch_size": 16, "max_iter": 5, "cv": 3},
+    "adam+lbfgs": {"solver": "adam+lbfgs", "max_iter": 6, "early_stopping": True},
+    "linear lift": {"lift": "linear", "n_channels": 3, "solver": "lbfgs"},
+    "simplex": {"learn_step": "simplex", "smoothness": 1e-3},
+}
+SCHEMES = {
+    "heun": {"scheme": "heun", "learn_step": True},
+    "rk4, two members": {"scheme": "rk4", "n_members": 2},
+    "gauss4": {"scheme": "gauss4", "N": 2, "h": 0.5},
+    "implicit_midpoint, folds": {"scheme": "implicit_midpoint", "cv": 3, "h": 0.5},
+}
+# Predicts in a process in which nothing but NumPy can be imported.
+WITHOUT_OTHER_LIBRARIES = """
+import pickle, sys
+class Nowhere:
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in ("array_api_strict", "cupy", "torch"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Nowhere())
+model, X = pickle.load(sys.stdin.buffer)
+pickle.dump(model.predict(X), sys.stdout.buffer)
+"""
+RESULTS = ("decision_function", "predict_proba", "predict_log_proba", "predict")
+
+
+@pytest.fixture
+def dispatch():
+    """scikit-learn follows arrays of other libraries."""
+    try:
+        with sklearn.config_context(array_api_dispatch=True):
+            yield
+    except ImportError as error:  # an old SciPy
+        pytest.skip(str(error))
+
+
+def data_for(cls, n_classes=3):
+    return blobs(n_classes) if cls in BOTH else curve(n_targets=2)
+
+
+def few(cls, **parameters):
+    """An estimator that is fitted to the last of a few iterations."""
+    return short(cls, **{"max_iter": 8, "tol": 0.0, **parameters})
+
+
+def results(model, X):
+    return {name: getattr(model, name)(X) for name in RESULTS if hasattr(model, name)}
+
+
+def fitted_arrays(model):
+    return {
+        name: value
+        for name, value in vars(model).items()
+        if (isinstance(value, np.ndarray) or array_library(value)) and name != "classes_"
+    }
+
+
+def assert_same(model, expected, tolerance=1e-10):
+    """Equal fitted arrays, but for rounding."""
+    found = fitted_arrays(model)
+    assert found.keys() == fitted_arrays(expected).keys()
+    for name, value in fitted_arrays(expected).items():
+        np.testing.assert_allclose(
+            to_host(found[name]), value, rtol=tolerance, atol=tolerance, err_msg=name
+        )
+
+
+@pytest.mark.parametrize(
+    ("cls", "variant"),
+    [
+        *product([*BOTH, *REGRESSORS], VARIANTS),
+        *product([ODENetClassifier, ODENetRegressor], SCHEMES),
+    ],
+)
+def test_every_library_fits_the_same_and_keeps_it_there(cls, variant, xp, dispatch):
+    X, y = data_for(cls)
+    parameters = {**VARIANTS, **SCHEMES}[variant]
+    expected = few(cls, **parameters).fit(X, y)
+    model = few(cls, **parameters).fit(xp.asarray(X), xp.asarray(y))
+    assert_same(model, expected)
+    for name, value in fitted_arrays(model).items():
+        assert xp.holds(value), name
+    for name, value in results(model, xp.asarray(X)).items():
+        assert xp.holds(value), name
+        wanted = getattr(expected, name)(X)
+        np.testing.assert_allclose(to_host(value), wanted, atol=1e-9)
+        assert to_host(value).dtype == wanted.dtype
+    score = model.score(xp.asarray(X), xp.asarray(y))
+    assert isinstance(score, float)
+    # The accuracy of PyTorch's arrays scikit-learn computes in single precision.
+    assert score == pytest.approx(expected.score(X, y), abs=1e-7)
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_single_precision_stays(cls, xp, dispatch):
+    X, y = data_for(cls)
+    X = X.astype(np.float32)
+    model = few(cls, cv=3, scheme="heun").fit(xp.asarray(X), xp.asarray(y))
+    expected = few(cls, cv=3, scheme="heun").fit(X, y)
+    assert to_host(model.K_).dtype == np.float32
+    assert_same(model, expected, tolerance=2e-3)
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+@pytest.mark.parametrize("other", ["numpy", "strict-device1"])
+def test_what_comes_beside_x_may_be_of_another_library(cls, other, xp, dispatch):
+    other = NAMESPACES[other]()
+    X, y = data_for(cls)
+    rng = np.random.default_rng(0)
+    weight, groups = rng.uniform(size=60), np.resize(np.arange(12), 60)
+
+    def fit(to_x, to_other):
+        return few(cls, cv=3).fit(
+            to_x(X), to_other(y), sample_weight=to_other(weight), groups=to_other(groups)
+        )
+
+    assert_same(fit(xp.asarray, other.asarray), fit(np.asarray, np.asarray))
+
+    def validated(to_x, to_other):
+        return few(cls).fit(
+            to_x(X[:40]),
+            to_other(y[:40]),
+            X_val=to_other(X[40:]),
+            y_val=to_other(y[40:]),
+            sample_weight_val=to_other(weight[40:]),
+        )
+
+    model = validated(xp.asarray, other.asarray)
+    assert_same(model, validated(np.asarray, np.asarray))
+    assert all(map(xp.holds, fitted_arrays(model).values()))
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_training_goes_on_where_it_was(cls, xp, dispatch):
+    X, y = data_for(cls)
+
+    def in_steps(to):
+        model = few(cls, warm_start=True, solver="lbfgs", cv=3).fit(to(X), to(y))
+        return model.set_params(max_iter=3).fit(to(X), to(y))
+
+    def in_parts(to):
+        model = few(cls, solver="adam", batch_size=16)
+        known = {"classes": to(np.unique(y))} if cls in BOTH else {}
+        for rows in (slice(30), slice(30, None), slice(30)):
+            model.partial_fit(to(X[rows]), to(y[rows]), **known)
+        return model
+
+    for train in (in_steps, in_parts):
+        model = train(xp.asarray)
+        assert_same(model, train(np.asarray))
+        assert all(map(xp.holds, fitted_arrays(model).values()))
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [-1, 1], [2.0, 1.0]])
+def test_labels_of_every_kind(labels, xp, dispatch):
+    X, codes = blobs(2)
+    y = np.array(labels)[codes]
+    expected = few(ODENetClassifier).fit(X, y)
+    given = y if y.dtype.kind == "U" else xp.asarray(y)
+    model = few(ODENetClassifier).fit(xp.asarray(X), given)
+    found = model.predict(xp.asarray(X))
+    assert isinstance(found, np.ndarray) if y.dtype.kind == "U" else xp.holds(found)
+    np.testing.assert_array_equal(to_host(found), expected.predict(X))
+    assert model.score(xp.asarray(X), given) == pytest.approx(expected.score(X, y), abs=1e-7)
+
+
+@pytest.mark.parametrize("method", RESULTS)
+def test_prediction_elsewhere_is_refused_in_the_words_of_scikit_learn(method, xp, dispatch):
+    X, y = blobs(2)
+    model = few(ODENetClassifier).fit(xp.asarray(X), xp.asarray(y))
+    away = NAMESPACES["strict" if "numpy" in xp.name else "numpy"]()
+    message = rf"ODENetClassifier\.{method}\(\) must use the same namespace and the same device"
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(away.asarray(X))
+    np.testing.assert_allclose(
+        getattr(model.to_host(), method)(X),
+        getattr(few(ODENetClassifier).fit(X, y), method)(X),
+        atol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_a_model_brought_home_needs_its_library_no_more(cls, xp, dispatch):
+    X, y = data_for(cls)
+    model = few(cls, cv=3, n_members=2).fit(xp.asarray(X), xp.asarray(y))
+    expected = to_host(model.predict(xp.asarray(X)))
+    assert model.to_host() is model
+    assert all(isinstance(value, np.ndarray) for value in fitted_arrays(model).values())
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OTHER_LIBRARIES],
+        input=pickle.dumps((model, X)),
+        capture_output=True,
+        check=True,
+    )
+    np.testing.assert_allclose(pickle.loads(done.stdout), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_without_dispatch_arrays_in_host_memory_become_numpy(cls):
+    X, y = data_for(cls)
+    torch = NAMESPACES["torch"]()
+    model = few(cls, cv=3).fit(torch.asarray(X), torch.asarray(y))
+    assert_same(model, few(cls, cv=3).fit(X, y), tolerance=0)
+    assert all(isinstance(value, np.ndarray) for value in results(model, torch.asarray(X)).values())
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_arrays_on_a_device_are_followed_without_dispatch_too(cls):
+    pytest.importorskip("scipy", minversion="1.14")
+    X, y = data_for(cls)
+    away = NAMESPACES["strict-device1"]()
+    model = few(cls, cv=3).fit(away.asarray(X), away.asarray(y))
+    assert_same(model, few(cls, cv=3).fit(X, y))
+    assert all(map(away.holds, fitted_arrays(model).values()))
+    assert all(map(away.holds, results(model, away.asarray(X)).values()))
+    score = model.score(away.asarray(X), away.asarray(y))
+    assert score == pytest.approx(few(cls, cv=3).fit(X, y).score(X, y), abs=1e-9)
+
+
+@pytest.mark.parametrize("dispatching", [False, True])
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_device_cpu_brings_arrays_home(cls, dispatching):
+    if dispatching:
+        pytest.importorskip("scipy", minversion="1.14")
+    X, y = data_for(cls)
+    away = NAMESPACES["strict-device1"]()
+    expected = few(cls, cv=3).fit(X, y)
+    with sklearn.config_context(array_api_dispatch=dispatching):
+        model = few(cls, cv=3, device="cpu").fit(away.asarray(X), y=away.asarray(y))
+        assert_same(model, expected, tolerance=0)
+        for name, value in results(model, away.asarray(X)).items():
+            np.testing.assert_array_equal(value, getattr(expected, name)(X))
+        assert model.score(away.asarray(X), away.asarray(y)) == expected.score(X, y)
+
+
+class StandIn:
+    """What `device="cuda"` asks of CuPy, on the second device of array-api-strict."""
+
+    def __init__(self):
+        self.away, self.taken = NAMESPACES["strict-device1"](), []
+
+    def asarray(self, values):
+        self.taken.append(values.shape)
+        return self.away.asarray(values)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    stand_in = StandIn()
+    monkeypatch.setattr("skode._devices._cupy", lambda: stand_in)
+    return stand_in
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_device_cuda_computes_there_and_gives_host_arrays_back(cls, variant, gpu):
+    X, y = data_for(cls)
+    expected = few(cls, **VARIANTS[variant]).fit(X, y)
+    model = few(cls, device="cuda", **VARIANTS[variant]).fit(X, y)
+    assert gpu.taken == [X.shape]  # whole, and once
+    assert all(isinstance(value, np.ndarray) for value in fitted_arrays(model).values())
+    assert_same(model, expected)
+    for name, value in results(model, X).items():
+        assert isinstance(value, np.ndarray)
+        np.testing.assert_allclose(value, getattr(expected, name)(X), atol=1e-9)
+    assert len(gpu.taken) > 1  # prediction too
+    assert pickle.loads(pickle.dumps(model)).set_params(device=None).predict(X).shape == y.shape
+
+
+def test_device_cuda_with_validation_data_partial_fit_and_a_memory_map(gpu, tmp_path):
+    X, y = blobs(2)
+    mapped = np.memmap(tmp_path / "X", dtype=X.dtype, mode="w+", shape=X.shape)
+    mapped[:] = X
+    validation = {"X_val": X[40:], "y_val": y[40:]}
+    model = few(ODENetClassifier, device="cuda").fit(mapped[:40], y[:40], **validation)
+    assert_same(model, few(ODENetClassifier).fit(X[:40], y[:40], **validation))
+    assert gpu.taken == [(40, 3), (20, 3)]
+
+    def in_parts(**parameters):
+        model = few(ODENetClassifier, solver="adam", **parameters)
+        for rows in (slice(30), slice(30, None)):
+            model.partial_fit(X[rows], y[rows], classes=[0, 1])
+        return pickle.loads(pickle.dumps(model)).partial_fit(X, y)
+
+    assert_same(in_parts(device="cuda"), in_parts())
+
+
+def test_device_cuda_gives_back_what_it_was_given(gpu, dispatch):
+    X, y = blobs(2)
+    torch = NAMESPACES["torch"]()
+    model = few(ODENetClassifier, device="cuda").fit(torch.asarray(X), torch.asarray(y))
+    assert gpu.taken
+    assert all(map(torch.holds, fitted_arrays(model).values()))
+    assert all(map(torch.holds, results(model, torch.asarray(X)).values()))
+
+
+def test_device_cuda_without_cupy_says_how_to_install_it(monkeypatch):
+    X, y = blobs(2)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr("skode._devices._cuda_driver", lambda: (13, 1))
+    model = ODENetClassifier(device="cuda")
+    with pytest.raises(ImportError, match=r"pip install cupy-cuda13x\. An NVIDIA .* CUDA 13\.1"):
+        model.fit(X, y)
+    monkeypatch.setattr("skode._devices._cuda_driver", lambda: None)
+    with pytest.raises(ImportError, match=r"pip install cupy-cuda12x\. No NVIDIA driver"):
+        model.fit(X, y)
+    assert not hasattr(model, "classes_")  # as it was
+
+
+def test_device_cuda_without_a_device_says_what_was_found():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    try:
+        if cupy.cuda.runtime.getDeviceCount():
+            pytest.skip("there is a CUDA device")
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        reason = str(error)
+    X, y = blobs(2)
+    with pytest.raises(RuntimeError, match="needs an NVIDIA GPU") as caught:
+        FeedForwardClassifier(device="cuda").fit(X, y)
+    for part in (cupy.__version__, reason, "pip install cupy-cuda1", "device=None"):
+        assert part in str(caught.value)
+    code = "import cupy, skode, numpy as np; skode.ODENetRegressor().fit(np.eye(9), np.arange(9))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_device_is_checked():
+    with pytest.raises(ValueError, match="The 'device' parameter"):
+        ODENetClassifier(device="gpu").fit(*blobs(2))
+
+
+def test_pipeline_and_grid_search_on_torch_tensors(dispatch):
+    torch = NAMESPACES["torch"]()
+    X, y = blobs(3, n_samples=90)
+    X = 5 + 3 * X
+
+    def search(to):
+        model = make_pipeline(StandardScaler(), few(ODENetClassifier, solver="lbfgs"))
+        grid = {
+            "odenetclassifier__alpha": [1e-3, 1.0],
+            "odenetclassifier__scheme": ["euler", "heun"],
+        }
+        return GridSearchCV(model, grid, cv=3).fit(to(X), to(y))
+
+    found, expected = search(torch.asarray), search(np.asarray)
+    assert found.best_params_ == expected.best_params_
+    for name in ("mean_test_score", "mean_train_score"):
+        if name in expected.cv_results_:
+            np.testing.assert_allclose(found.cv_results_[name], expected.cv_results_[name])
+    p = found.predict_proba(torch.asarray(X))
+    assert torch.holds(p)
+    np.testing.assert_allclose(to_host(p), expected.predict_proba(X), atol=1e-9)
+    assert found.score(torch.asarray(X), torch.asarray(y)) == expected.score(X, y)
+
+
+def test_threads_fit_on_different_devices_and_in_different_precisions():
+    pytest.importorskip("scipy", minversion="1.14")
+    X, y = blobs(3)
+    places = [
+        (NAMESPACES[name](), dtype)
+        for name in ("numpy", "strict-device1")
+        for dtype in (np.float64, np.float32)
+    ]
+    begin, found = threading.Barrier(len(places)), {}
+
+    def fit(xp, dtype):
+        model = few(ODENetClassifier, cv=3, max_iter=30)
+        begin.wait(60)
+        return model.fit(xp.asarray(X.astype(dtype)), xp.asarray(y))
+
+    def run(k):
+        found[k] = fit(*places[k])
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(len(places))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    begin = threading.Barrier(1)
+    for k, (xp, dtype) in enumerate(places):
+        assert xp.holds(found[k].K_)
+        expected = fit(xp, dtype)
+        for name, value in fitted_arrays(expected).items():
+            np.testing.assert_array_equal(to_host(getattr(found[k], name)), to_host(value))
+
+
+def test_tensors_with_gradients_are_taken_without(dispatch):
+    torch = NAMESPACES["torch"]()
+    X, y = blobs(2)
+    tracked = torch.asarray(X).requires_grad_()
+    model = few(ODENetClassifier).fit(tracked, torch.asarray(y))
+    assert not model.K_.requires_grad
+    assert not model.predict_proba(tracked).requires_grad
+    assert_same(model, few(ODENetClassifier).fit(X, y))
+
+
+@pytest.mark.parametrize("device", [None, "cuda"])
+def test_inspection_and_plots_are_the_hosts(device, gpu, dispatch):
+    X, y = blobs(2)
+    away = gpu.away if device is None else NAMESPACES["numpy"]()
+    model = few(ODENetClassifier, device=device, n_members=2).fit(away.asarray(X), away.asarray(y))
+    expected = few(ODENetClassifier, n_members=2).fit(X, y)
+    X_, y_ = away.asarray(X), away.asarray(y)
+    np.testing.assert_allclose(trajectories(model, X_), trajectories(expected, X), atol=1e-9)
+    np.testing.assert_allclose(costates(model, X_, y_), costates(expected, X, y), atol=1e-9)
+    gap = step_doubling_gap(model, X_)
+    np.testing.assert_allclose(gap.gap, step_doubling_gap(expected, X).gap, atol=1e-9)
+    assert len(LossCurveDisplay.from_estimator(model).lines_) == 2
+
+
+def test_a_slow_fit_warns_where_it_was_called(xp, dispatch):
+    # The decorators on the way are counted.
+    X, y = blobs(2)
+    with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
+        short(ODENetClassifier, max_iter=1).fit(xp.asarray(X), xp.asarray(y))
+    assert [warning.filename for warning in caught] == [__file__]
