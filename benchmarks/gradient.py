@@ -15,6 +15,7 @@ import numpy as np
 from peers import PEERS, STEP, problem
 from timing import CELLS, SMALLEST, Report, argument_parser, medians
 
+from skode.engine.arrays import to_host
 from skode.engine.controls import Controls, Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
@@ -23,8 +24,8 @@ from skode.engine.schemes import TABLEAUX
 from skode.engine.threads import Threads, blas_threads
 
 
-def skode_objective(cell, threads=None, scheme="euler"):
-    """The objective and the flat controls."""
+def skode_objective(cell, threads=None, scheme="euler", put=np.asarray):
+    """The objective and the flat controls; `put` takes arrays to where they are computed with."""
     parts = problem(cell)
     layout = Layout(cell.N, cell.n, 1)
     controls = [part[None] for part in (parts.K, parts.b, np.full(cell.N, STEP), parts.W, parts.mu)]
@@ -34,31 +35,31 @@ def skode_objective(cell, threads=None, scheme="euler"):
         ode_net(TABLEAUX[scheme]),
         layout,
         LOSSES["logistic"],
-        parts.X,
-        parts.c[:, None],
-        np.full(cell.m, 1 / cell.m, dtype=cell.dtype),
-        np.zeros(cell.members, dtype=cell.dtype),
+        put(parts.X),
+        put(parts.c[:, None]),
+        put(np.full(cell.m, 1 / cell.m, dtype=cell.dtype)),
+        put(np.zeros(cell.members, dtype=cell.dtype)),
         free=("K", "b", "W", "mu"),
         threads=threads,
     )
-    return objective, flat
+    return objective, put(flat)
 
 
-def skode_call(cell, threads=None, scheme="euler"):
-    """A call that gives J and its flat gradient; of many members, of the first."""
-    objective, flat = skode_objective(cell, threads, scheme)
+def skode_call(cell, threads=None, scheme="euler", put=np.asarray):
+    """A call that gives J and its flat gradient as NumPy arrays; of many members, of the first."""
+    objective, flat = skode_objective(cell, threads, scheme, put)
     fixed = objective.layout.slices.h
 
     def call():
         J, gradient = objective.value_and_gradient(flat)
-        return J[0], np.delete(gradient[0], fixed)
+        return to_host(J)[0], np.delete(to_host(gradient[:1, :])[0], fixed)
 
     return call
 
 
-def available_peers(parts):
+def available_peers(parts, peers=PEERS):
     calls = {}
-    for name, peer in PEERS.items():
+    for name, peer in peers.items():
         try:
             calls[name] = peer(parts)
         except ImportError as error:

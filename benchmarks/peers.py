@@ -40,11 +40,11 @@ def _flat(J, gradients):
     return np.float64(J), np.concatenate([np.asarray(g).ravel() for g in gradients])
 
 
-def _torch(problem, transform):
+def _torch(problem, transform, device="cpu"):
     import torch
 
-    X, c = torch.from_numpy(problem.X), torch.from_numpy(problem.c)
-    controls = [torch.from_numpy(part.copy()).requires_grad_() for part in problem[2:]]
+    X, c, *controls = (torch.from_numpy(part.copy()).to(device) for part in problem)
+    controls = [part.requires_grad_() for part in controls]
 
     @transform
     def objective(K, b, W, mu):
@@ -56,21 +56,21 @@ def _torch(problem, transform):
 
     def call():
         J = objective(*controls)
-        return _flat(J.detach(), torch.autograd.grad(J, controls))
+        return _flat(J.detach().cpu(), [g.cpu() for g in torch.autograd.grad(J, controls)])
 
     return call
 
 
-def torch_eager(problem):
-    return _torch(problem, lambda function: function)
+def torch_eager(problem, device="cpu"):
+    return _torch(problem, lambda function: function, device)
 
 
-def torch_compiled(problem):
+def torch_compiled(problem, device="cpu"):
     import torch
 
     if not shutil.which("g++"):
         raise ImportError("torch.compile needs a C++ compiler")
-    return _torch(problem, torch.compile)
+    return _torch(problem, torch.compile, device)
 
 
 def torchdiffeq(problem):

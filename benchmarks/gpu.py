@@ -1,0 +1,114 @@
+"""All that a person with a GPU is asked to run: is it right there, how fast, and from what size on?
+
+    pip install -e '.[test,bench]' cupy-cuda12x
+    python benchmarks/gpu.py [--json FILE] [--seconds 3] [--no-tests] [--dry]
+
+First the tests that need a device.  Then one J and gradient in milliseconds, as in gradient.py: of
+skode on the GPU by CuPy, of skode on the CPU, and of PyTorch on the GPU, eager and compiled; each
+result is compared before any time is taken, and every call ends when its result is on the host.
+Then batches of networks, per network.  Last, the number of samples from which the GPU is faster
+than the CPU.  With --dry the script is tried on a machine without a GPU: PyTorch on the CPU takes
+the place of both, and the times say nothing.
+"""
+
+import importlib
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from gradient import available_peers, compare, skode_call
+from peers import problem, torch_compiled, torch_eager
+from timing import CELLS, Cell, Report, argument_parser, medians
+
+from skode.engine.threads import Threads, blas_threads
+
+BATCHES = [(500, 2, 20), (10_000, 8, 20)]
+MEMBERS = (20, 100)
+SAMPLES = (100, 1000, 10_000, 100_000, 1_000_000)
+CHANNELS = (2, 8, 64)
+ROOT = Path(__file__).parent.parent
+
+
+def main():
+    parser = argument_parser(__doc__)
+    parser.add_argument("--no-tests", action="store_true", help="only measure")
+    parser.add_argument("--dry", action="store_true", help="try the script without a GPU")
+    args = parser.parse_args()
+    put, device = place(args.dry)
+    if not args.no_tests:
+        command = [sys.executable, "-m", "pytest", "-q", "tests", "-k", "cupy or gpu"]
+        subprocess.run(command, cwd=ROOT, check=True)
+    report = Report(args.json)
+    report.write(device=device)
+    print(f"device: {device}")
+    with Threads(blas_threads()) as threads:
+        measure_cells(report, args.seconds, put, threads, "cpu" if args.dry else "cuda")
+        measure_members(report, args.seconds, put, threads)
+        measure_sizes(report, args.seconds, put, threads)
+
+
+def place(dry):
+    """What takes an array of NumPy to the device, and the name of that."""
+    if dry:
+        torch = importlib.import_module("torch")
+        return lambda values: torch.from_numpy(np.array(values)), "none: a dry run on the CPU"
+    cupy = importlib.import_module("cupy")
+    properties = cupy.cuda.runtime.getDeviceProperties(0)
+    return cupy.asarray, f"{properties['name'].decode()}, CuPy {cupy.__version__}"
+
+
+def measure_cells(report, seconds, put, threads, device):
+    """The ten cells of gradient.py."""
+    names = ("GPU", "CPU", "PyTorch", "compiled")
+    print("\nms" + " " * 28 + "".join(f"{name:>10}" for name in names) + "   best PyTorch/GPU")
+    peers = {
+        "PyTorch": partial(torch_eager, device=device),
+        "compiled": partial(torch_compiled, device=device),
+    }
+    for cell in CELLS:
+        calls = {
+            "skode": skode_call(cell, put=put),
+            "CPU": skode_call(cell, threads),
+            **available_peers(problem(cell), peers),
+        }
+        compare(cell, calls)
+        times = medians(calls, seconds)
+        times["GPU"] = times.pop("skode")
+        line = f"{cell!s:<30}" + "".join(f"{1e3 * times.get(name, np.nan):10.3f}" for name in names)
+        best = min((times[name] for name in peers if name in times), default=np.nan)
+        report.add(f"{line}{best / times['GPU']:14.2f}", cell=cell, **times)
+
+
+def measure_members(report, seconds, put, threads):
+    """Networks side by side."""
+    print("\nper network, ms" + " " * 25 + "GPU       CPU   CPU/GPU")
+    for size in BATCHES:
+        for members in MEMBERS:
+            cell = Cell(*size, "float32", members)
+            calls = {"GPU": skode_call(cell, put=put), "CPU": skode_call(cell, threads)}
+            times = medians(calls, seconds)
+            each = {name: 1e3 * time / members for name, time in times.items()}
+            line = f"{cell!s:<34}{each['GPU']:9.4f}{each['CPU']:10.4f}"
+            report.add(f"{line}{each['CPU'] / each['GPU']:10.2f}", cell=cell, **times)
+
+
+def measure_sizes(report, seconds, put, threads):
+    """From how many samples on the GPU is faster."""
+    print("\nCPU/GPU, 20 layers, samples" + "".join(f"{m:>10}" for m in SAMPLES) + "   faster from")
+    for n in CHANNELS:
+        for dtype in ("float64", "float32"):
+            gains = []
+            for m in SAMPLES:
+                cell = Cell(m, n, 20, dtype)
+                calls = {"GPU": skode_call(cell, put=put), "CPU": skode_call(cell, threads)}
+                times = medians(calls, seconds / 3)
+                gains.append(times["CPU"] / times["GPU"])
+            faster = next((m for m, gain in zip(SAMPLES, gains, strict=True) if gain > 1), None)
+            line = f"{n:>3} channels, {dtype:<12}" + "".join(f"{gain:10.2f}" for gain in gains)
+            report.add(f"{line:<77}{faster or 'nowhere':>12}", n=n, dtype=dtype, gains=gains)
+
+
+if __name__ == "__main__":
+    main()

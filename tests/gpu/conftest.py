@@ -1,0 +1,9 @@
+import pytest
+
+from tests.namespaces import NAMESPACES
+
+
+@pytest.fixture
+def gpu():
+    """CuPy on a device; without one the tests are skipped, and say why."""
+    return NAMESPACES["cupy"]()

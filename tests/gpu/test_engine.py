@@ -1,0 +1,142 @@
+"""The engine on a real device: exact, without waiting, in as many blocks as memory allows."""
+
+import numpy as np
+import pytest
+
+from skode.engine.arrays import fusible, to_host
+from skode.engine.controls import Controls, Layout
+from skode.engine.losses import LOSSES
+from skode.engine.networks import feed_forward, ode_net
+from skode.engine.objective import Objective
+from skode.engine.prediction import outputs
+from skode.engine.schemes import TABLEAUX
+from tests.engine.problems import FREE, problem
+
+EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
+
+
+def objective_on(xp, network, loss, dtype, members=3, samples=500, **options):
+    """An objective on the device and its controls."""
+    sizes = {"n_features": 4, "n_channels": 6, "N": 5, "spread": 0.2}
+    layout, flat, *data = problem(
+        loss, "learned", members=members, samples=samples, dtype=dtype, **sizes
+    )
+    *data, flat = (xp.asarray(part) for part in (*data, flat))
+    return Objective(network, layout, LOSSES[loss], *data, FREE["learned"], **options), flat
+
+
+def assert_equal_to_numpy(gpu, network, loss, dtype, tolerance):
+    host, device = (objective_on(xp, network, loss, dtype) for xp in (np, gpu))
+    (objective, flat), (there, flat_there) = host, device
+    expected, found = objective.evaluate(flat), there.evaluate(flat_there)
+    assert gpu.holds(found.J)
+    assert gpu.holds(found.gradient)
+    np.testing.assert_allclose(to_host(found.J), expected.J, rtol=tolerance)
+    scale = np.abs(expected.gradient).max()
+    np.testing.assert_allclose(to_host(found.gradient), expected.gradient, atol=tolerance * scale)
+    layout = objective.layout
+    z = outputs(network, layout.views(flat_there), there.X)
+    wanted = outputs(network, layout.views(flat), objective.X)
+    np.testing.assert_allclose(to_host(z), wanted, atol=tolerance * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "softplus", "identity"])
+@pytest.mark.parametrize("scheme", EXPLICIT)
+def test_explicit_schemes_are_equal_to_numpy(scheme, activation, dtype, tolerance, gpu):
+    network = ode_net(TABLEAUX[scheme], activation)
+    assert_equal_to_numpy(gpu, network, "softmax", dtype, tolerance)
+
+
+@pytest.mark.parametrize("scheme", [name for name in TABLEAUX if name not in EXPLICIT])
+def test_implicit_schemes_are_equal_to_numpy(scheme, gpu):
+    assert_equal_to_numpy(gpu, ode_net(TABLEAUX[scheme]), "softmax", np.float64, 1e-10)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_and_feed_forward_networks_are_equal_to_numpy(loss, gpu):
+    assert_equal_to_numpy(gpu, feed_forward(), loss, np.float64, 1e-10)
+    assert_equal_to_numpy(gpu, ode_net(TABLEAUX["rk4"]), loss, np.float64, 1e-10)
+
+
+SPIN = """
+extern "C" __global__ void spin(long long cycles) {
+    long long start = clock64();
+    while (clock64() - start < cycles) {}
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", EXPLICIT)
+def test_an_evaluation_does_not_wait_for_the_device(scheme, gpu):
+    import cupy
+
+    objective, flat = objective_on(gpu, ode_net(TABLEAUX[scheme]), "softmax", np.float64)
+    objective.evaluate(flat)  # compiles kernels, and asks what it remembers
+    spun = cupy.cuda.Event()
+    cupy.RawKernel(SPIN, "spin")((1,), (1,), (np.int64(2 * 10**9),))  # for about a second
+    spun.record()
+    found = objective.evaluate(flat)
+    assert not spun.done  # all is queued behind it, and nobody has asked for a result
+    assert np.isfinite(to_host(found.J)).all()
+    assert spun.done
+
+
+def test_a_fusible_function_is_one_kernel(gpu):
+    @fusible
+    def blend(xp, x, y):
+        return x * y + xp.tanh(x)
+
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        x, y = (rng.normal(size=(4, 1, 9)).astype(dtype) for _ in range(2))
+        found = blend(gpu.module, gpu.asarray(x), gpu.asarray(y))
+        assert found.dtype == dtype
+        np.testing.assert_allclose(to_host(found), x * y + np.tanh(x), rtol=1e-6)
+
+
+def test_memory_that_runs_out_halves_the_blocks(gpu):
+    import cupy
+
+    pool, samples = cupy.get_default_memory_pool(), 200_000
+    rng = np.random.default_rng(0)
+    layout = Layout(10, 16, 1)
+    U = Controls(
+        K=rng.normal(size=(1, 10, 16, 16)) / 8,
+        b=rng.normal(size=(1, 10, 16)),
+        h=np.full((1, 10), 0.1),
+        W=rng.normal(size=(1, 1, 16)),
+        mu=np.zeros((1, 1)),
+    )
+    X, targets = rng.normal(size=(samples, 16)), rng.normal(size=(samples, 1))
+    data = (X, targets, np.full(samples, 1 / samples), np.zeros(1))
+    network = ode_net(TABLEAUX["rk4"])
+
+    def on(xp, **options):
+        parts = (xp.asarray(part) for part in data)
+        return Objective(network, layout, LOSSES["squared"], *parts, **options)
+
+    expected = on(np).evaluate(layout.flatten(U))
+    objective, flat = on(gpu, block_size=samples), gpu.asarray(layout.flatten(U))
+    state = samples * 16 * 8
+    pool.set_limit(size=pool.used_bytes() + 40 * state)
+    try:
+        with pytest.warns(RuntimeWarning, match="Memory ran out with 200000 samples"):
+            found = objective.evaluate(flat)
+    finally:
+        pool.set_limit(size=0)
+    np.testing.assert_allclose(to_host(found.J), expected.J, rtol=1e-10)
+    np.testing.assert_allclose(to_host(found.gradient), expected.gradient, atol=1e-10)
+
+
+def test_every_device_computes_with_its_own_arrays(gpu):
+    import cupy
+
+    network = ode_net(TABLEAUX["heun"])
+    objective, flat = objective_on(np, network, "softmax", np.float64)
+    for number in range(cupy.cuda.runtime.getDeviceCount()):
+        with cupy.cuda.Device(number):
+            there, flat_there = objective_on(cupy, network, "softmax", np.float64)
+            found = there.evaluate(flat_there)
+        assert found.gradient.device.id == number
+        np.testing.assert_allclose(to_host(found.J), objective.evaluate(flat).J, rtol=1e-10)
