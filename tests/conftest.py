@@ -1,6 +1,5 @@
 import os
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -32,15 +31,3 @@ def xp(request):
 def wide_start(monkeypatch):
     """Training starts from larger K and b, whatever the present width: farther from a saddle."""
     monkeypatch.setattr("skode._estimator.START", 2**0.5)
-
-
-@pytest.fixture
-def frozen():
-    """Makes read-only arrays, so that code which writes into its input fails."""
-
-    def freeze(array):
-        array = np.array(array)
-        array.setflags(write=False)
-        return array
-
-    return freeze

@@ -48,9 +48,16 @@ def without_idle_layers(U: Controls) -> Controls:
     n_layers = max(1, int(host.max(host.sum(~idle, axis=1))))
     if n_layers == idle.shape[1]:
         return U
+    xp, (members, every) = namespace(U.K), idle.shape
     order = host.argsort(idle, axis=1, stable=True)[:, :n_layers]
-    members, order = placed(host.arange(len(order))[:, None], U.K), placed(order, U.K)
-    return U._replace(K=U.K[members, order, ...], b=U.b[members, order, ...], h=U.h[members, order])
+    rows = placed(host.reshape(every * host.arange(members)[:, None] + order, -1), U.K)
+
+    def kept(part: Array) -> Array:
+        rest = part.shape[2:]
+        layers = xp.reshape(part, (members * every, *rest))
+        return xp.reshape(xp.take(layers, rows, axis=0), (members, n_layers, *rest))
+
+    return U._replace(K=kept(U.K), b=kept(U.b), h=kept(U.h))
 
 
 @dataclass(frozen=True)

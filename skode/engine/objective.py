@@ -192,6 +192,8 @@ class Objective:
             if size == rows[0].stop:
                 return self._evaluate(flat, members, gradient, rows)
             self._block_size = size  # from now on
+            if callable(gradient):  # the verdict is on the sums over all blocks
+                return self._evaluate_for_some(flat, members, gradient)
             return self._evaluate(flat, members, gradient, self._blocks(flat))
 
         return halving(evaluate, rows[0].stop, flat, self._workplaces.clear)

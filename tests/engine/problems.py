@@ -1,14 +1,19 @@
 """What the tests of the engine train and evaluate: small networks, and objectives in closed
 form."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from skode.engine.arrays import namespace, on_host, placed
 from skode.engine.controls import Controls, Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Evaluation, Objective
 from skode.engine.schemes import TABLEAUX
 from skode.engine.shares import Shares
+from skode.engine.training import train
+from tests.engine.everywhere import home, there
 
 LIFT = ("V", "nu")
 FREE = {
@@ -77,19 +82,54 @@ def shares_of(members, samples=7):
     return Shares(group, train[0][np.array(shift)], held_out[0][np.array(shift)])
 
 
-def network_objective(steps="learned", members=3, **options):
+class Placed(Objective):
+    """The objective of data that are put into a namespace.
+
+    It can be asked from there, as `train` does, and from the host, which its answers then come back
+    to.  Either way they have to be in the namespace.
+    """
+
+    def __init__(self, xp, *arguments, **options):
+        super().__init__(*there(xp, arguments), **there(xp, options))
+        self.xp = xp
+
+    def evaluate(self, flat, members=None, gradient=True):
+        verdict, from_host = gradient, on_host(flat)
+        if from_host and callable(gradient):
+
+            def verdict(values):
+                return gradient(home(self.xp, values))
+
+        found = super().evaluate(*there(self.xp, (flat, members)), verdict)
+        at_home = home(self.xp, found)
+        return at_home if from_host else found
+
+    def costates(self, flat):
+        return home(self.xp, super().costates(there(self.xp, flat)))
+
+    def sample(self, rows):
+        return super().sample(there(self.xp, rows))
+
+
+def trained(xp, objective, start, *arguments, **options):
+    """What `train` makes of NumPy controls in a namespace, all as NumPy arrays."""
+    training = train(objective, xp.asarray(start), *arguments, **options)
+    return replace(training, flat=home(xp, training.flat))
+
+
+def network_objective(xp, steps="learned", members=3, **options):
     """A small softmax network under Heun's method, with random start and targets."""
     layout, flat, *data, alpha = problem("softmax", steps, members=members)
-    objective = Objective(
-        ode_net(TABLEAUX["heun"]), layout, LOSSES["softmax"], *data, alpha, FREE[steps], **options
-    )
+    network = ode_net(TABLEAUX["heun"])
+    objective = Placed(xp, network, layout, LOSSES["softmax"], *data, alpha, FREE[steps], **options)
     return layout, flat, objective
 
 
 class Quadratic:
     """J = ½ Σ curvature (u - centre)² per member, evaluated like an `Objective`.
 
-    It has one sample, so that every batch of Adam is the whole.
+    Its numbers are NumPy arrays, which are put where the controls are.  It has one sample, so that
+    every batch of Adam is the whole.
     """
 
     def __init__(self, curvature, centre):
@@ -97,19 +137,26 @@ class Quadratic:
         self.trained_rows = np.zeros(1, dtype=int)
 
     def value_and_gradient(self, flat, members=None):
-        rows = slice(None) if members is None else members
-        miss = flat - self.centre[rows]
-        g = self.curvature[rows] * miss
-        return 0.5 * (miss * g).sum(axis=1), g
+        xp = namespace(flat)
+        miss = flat - rows_of(self.centre, flat, members)
+        g = rows_of(self.curvature, flat, members) * miss
+        return 0.5 * xp.sum(miss * g, axis=1), g
 
     def held_out(self, flat, members):
         """The held-out loss; there is none."""
         return
 
     def evaluate(self, flat, members=None, gradient=True):
-        members = np.arange(len(flat)) if members is None else members
+        if members is None:
+            members = placed(np.arange(flat.shape[0]), flat)
         J, g = self.value_and_gradient(flat, members)
         return Evaluation(J, g if gradient else None, self.held_out(flat, members))
+
+
+def rows_of(values, flat, members):
+    """The rows of some members, or all, of a NumPy array, where the controls are."""
+    values = placed(values, flat)
+    return values if members is None else namespace(flat).take(values, members, axis=0)
 
 
 def quadratic(members=3, size=4, seed=0):
@@ -126,7 +173,8 @@ class Judged(Quadratic):
         self.other, self.scale = other, scale
 
     def held_out(self, flat, members):
-        return 0.5 * self.scale * ((flat - self.other[members]) ** 2).sum(axis=1)
+        miss = flat - rows_of(self.other, flat, members)
+        return 0.5 * self.scale * namespace(flat).sum(miss * miss, axis=1)
 
 
 class Cliff(Quadratic):
@@ -141,11 +189,12 @@ class Cliff(Quadratic):
         return super().value_and_gradient(flat, members)
 
     def value_and_gradient(self, flat, members=None):
+        xp = namespace(flat)
         J, g = self.inside(flat, members)
         over = flat[:, 0] > 1
         if self.beyond == "gradient":
-            return np.where(over, -1.0, J), np.where(over[:, None], np.inf, g)
-        return np.where(over, self.beyond, J), g
+            return xp.where(over, -1.0, J), xp.where(over[:, None], xp.inf, g)
+        return xp.where(over, self.beyond, J), g
 
 
 class Wrong(Quadratic):

@@ -4,21 +4,23 @@ import numpy as np
 import pytest
 
 from skode.engine.adam import Adam, Schedule
+from skode.engine.arrays import namespace, to_host
 from skode.engine.constraints import simplex_steps
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.objective import Objective
 from skode.engine.record import CONVERGED, MAX_ITER, STALLED, Record, Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.training import train
+from tests.engine.everywhere import not_strict
 from tests.engine.problems import (
     FREE,
     Judged,
+    Placed,
     Quadratic,
     network_objective,
     problem,
     quadratic,
     shares_of,
+    trained,
 )
 
 
@@ -42,10 +44,13 @@ def plain_adam(gradients, u, epochs, batches, rate, decay):
     return path
 
 
+@not_strict
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_whole_batches_follow_the_published_algorithm(decay):
-    _, flat, objective = network_objective()
-    training = train(objective, flat, "adam", schedule=schedule(decay=decay), stopping=Stopping(30))
+def test_whole_batches_follow_the_published_algorithm(decay, xp):
+    _, flat, objective = network_objective(xp)
+    training = trained(
+        xp, objective, flat, "adam", schedule=schedule(decay=decay), stopping=Stopping(30)
+    )
     for k in range(3):
 
         def J_and_g(u, k=k):
@@ -60,10 +65,10 @@ def test_whole_batches_follow_the_published_algorithm(decay):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_mini_batches_follow_the_published_algorithm_in_the_order_of_the_generator(decay):
-    _, flat, objective = network_objective()
-    training = train(
-        objective, flat, "adam", schedule=schedule(3, decay=decay), stopping=Stopping(8)
+def test_mini_batches_follow_the_published_algorithm_in_the_order_of_the_generator(decay, xp):
+    _, flat, objective = network_objective(xp)
+    training = trained(
+        xp, objective, flat, "adam", schedule=schedule(3, decay=decay), stopping=Stopping(8)
     )
     # Seven samples, at most three at a time: batches of two, two and three in each epoch.
     rng = np.random.default_rng(0)
@@ -92,7 +97,7 @@ class Watched:
         return self.objective.evaluate(*args)
 
     def sample(self, rows):
-        self.drawn.append(rows)
+        self.drawn.append(to_host(rows))
         return self.objective.sample(rows)
 
 
@@ -100,39 +105,40 @@ class Watched:
     ("batch_size", "sizes"),
     [(1, [1] * 7), (2, [1, 2, 2, 2]), (3, [2, 2, 3]), (4, [3, 4]), (6, [3, 4])],
 )
-def test_an_epoch_visits_every_sample_once_in_batches_of_nearly_equal_size(batch_size, sizes):
-    _, flat, objective = network_objective()
+def test_an_epoch_visits_every_sample_once_in_batches_of_nearly_equal_size(batch_size, sizes, xp):
+    _, flat, objective = network_objective(xp)
     watched = Watched(objective)
-    train(watched, flat, "adam", schedule=schedule(batch_size), stopping=Stopping(5))
+    trained(xp, watched, flat, "adam", schedule=schedule(batch_size), stopping=Stopping(5))
     assert [len(rows) for rows in watched.drawn] == sizes * 5
     epochs = np.concatenate(watched.drawn).reshape(5, 7)
     np.testing.assert_array_equal(np.sort(epochs), [np.arange(7)] * 5)
     assert len({tuple(epoch) for epoch in epochs}) > 1  # the order is another one in every epoch
 
 
-def test_batches_as_large_as_the_whole_are_not_drawn():
-    _, flat, objective = network_objective()
+def test_batches_as_large_as_the_whole_are_not_drawn(xp):
+    _, flat, objective = network_objective(xp)
     watched = Watched(objective)
-    train(watched, flat, "adam", schedule=schedule(7), stopping=Stopping(3))
+    trained(xp, watched, flat, "adam", schedule=schedule(7), stopping=Stopping(3))
     assert not watched.drawn
 
 
-def test_with_no_tolerance_an_objective_that_rises_is_no_reason_to_end():
+@not_strict
+def test_with_no_tolerance_an_objective_that_rises_is_no_reason_to_end(xp):
     # Adam goes up and down, and so long a rate more often up.
-    _, flat, objective = network_objective()
+    _, flat, objective = network_objective(xp)
     for batch_size in (2, 100):
-        training = train(
-            objective, flat, "adam", schedule=schedule(batch_size, 0.5), stopping=Stopping(100)
+        training = trained(
+            xp, objective, flat, "adam", schedule=schedule(batch_size, 0.5), stopping=Stopping(100)
         )
         assert (training.curve[:, 10:] > training.curve[:, :-10]).any()
         np.testing.assert_array_equal(training.n_iter, 100)
         assert (training.reason == MAX_ITER).all()
 
 
-def test_convergence_is_a_lowest_objective_that_has_hardly_fallen():
-    _, flat, objective = network_objective()
+def test_convergence_is_a_lowest_objective_that_has_hardly_fallen(xp):
+    _, flat, objective = network_objective(xp)
     stopping = Stopping(400, tol=1e-2, n_iter_no_change=7)
-    training = train(objective, flat, "adam", schedule=schedule(2, 0.05), stopping=stopping)
+    training = trained(xp, objective, flat, "adam", schedule=schedule(2, 0.05), stopping=stopping)
     assert (training.reason == CONVERGED).all()
     for curve, n in zip(training.curve, training.n_iter, strict=True):
         lowest = np.minimum.accumulate(curve[: n + 1])
@@ -141,12 +147,12 @@ def test_convergence_is_a_lowest_objective_that_has_hardly_fallen():
         assert (fall[:-1] >= 1e-2).all()
 
 
-def test_after_the_hand_over_convergence_is_looked_for_anew():
+def test_after_the_hand_over_convergence_is_looked_for_anew(xp):
     # Adam goes past the minimum, and is best by its held-out loss where it turns round.  From there
     # the objective is for a while higher than it has been: it is flat, so the first step is short.
     objective = Judged(np.full((1, 1), 0.01), np.zeros((1, 1)), np.full((1, 1), -3.0))
     options = {"schedule": schedule(rate=0.3), "stopping": Stopping(40)}
-    training = train(objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
+    training = trained(xp, objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
     curve, best = training.curve[0], training.best_iter[0]
     assert 15 < best <= 24
     first = curve[25]
@@ -155,21 +161,23 @@ def test_after_the_hand_over_convergence_is_looked_for_anew():
     assert np.nanmin(curve[25:]) < 1e-12
 
 
-def test_after_the_hand_over_the_patience_begins_anew():
+def test_after_the_hand_over_the_patience_begins_anew(xp):
     # Best by its held-out loss long before, L-BFGS still has time to reach the minimum.
     objective = Judged(np.full((1, 1), 0.01), np.zeros((1, 1)), np.full((1, 1), 1.0))
     options = {"schedule": schedule(rate=0.3), "stopping": Stopping(40, n_iter_no_change=14)}
-    training = train(objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
+    training = trained(xp, objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
     assert training.best_iter[0] + 14 == 25  # the first iteration of L-BFGS
     assert training.n_iter[0] > 25
     assert training.reason[0] == CONVERGED
 
 
-def test_the_generator_decides_and_nothing_else():
-    _, flat, objective = network_objective()
+def test_the_generator_decides_and_nothing_else(xp):
+    _, flat, objective = network_objective(xp)
 
     def run(seed):
-        return train(objective, flat, "adam", schedule=schedule(2, seed=seed), stopping=Stopping(6))
+        return trained(
+            xp, objective, flat, "adam", schedule=schedule(2, seed=seed), stopping=Stopping(6)
+        )
 
     one, again, other = run(0), run(0), run(1)
     np.testing.assert_array_equal(one.flat, again.flat)
@@ -177,11 +185,12 @@ def test_the_generator_decides_and_nothing_else():
     assert (one.flat != other.flat).any()
 
 
-def test_members_see_the_same_samples_and_do_not_disturb_each_other():
-    _, flat, objective = network_objective(shares=shares_of(members=3))
+@not_strict
+def test_members_see_the_same_samples_and_do_not_disturb_each_other(xp):
+    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
     # They are stopped one after the other by their held-out losses.
     options = {"stopping": Stopping(120, n_iter_no_change=6)}
-    together = train(objective, flat, "adam", schedule=schedule(3), **options)
+    together = trained(xp, objective, flat, "adam", schedule=schedule(3), **options)
     assert len(set(together.n_iter)) == 3
 
     class Only:
@@ -196,21 +205,22 @@ def test_members_see_the_same_samples_and_do_not_disturb_each_other():
             return Only(self.objective.sample(rows), self.k)
 
     for k in range(3):
-        alone = train(Only(objective, k), flat[[k]], "adam", schedule=schedule(3), **options)
+        alone = trained(xp, Only(objective, k), flat[[k]], "adam", schedule=schedule(3), **options)
         np.testing.assert_array_equal(alone.flat[0], together.flat[k])
         for name in ("n_iter", "n_evaluations", "best_iter", "reason", "J", "held_out"):
             assert getattr(alone, name)[0] == getattr(together, name)[k]
 
 
-def test_decay_makes_the_steps_shorter():
+def test_decay_makes_the_steps_shorter(xp):
     # Where the slope is constant, Adam's steps are as long as its rate.
     class Plane(Quadratic):
         def value_and_gradient(self, flat, members=None):
-            return flat.sum(axis=1), np.ones_like(flat)
+            xp = namespace(flat)
+            return xp.sum(flat, axis=1), xp.ones_like(flat)
 
     plane = Plane(np.ones((1, 1)), np.zeros((1, 1)))
     options = {"schedule": schedule(rate=0.1, decay=0.5), "stopping": Stopping(6)}
-    training = train(plane, np.ones((1, 1)), "adam", **options)
+    training = trained(xp, plane, np.ones((1, 1)), "adam", **options)
     np.testing.assert_allclose(
         -np.diff(training.curve[0]), 0.1 / (1 + 0.5 * np.arange(6)), rtol=1e-6
     )
@@ -225,23 +235,24 @@ class Pit(Quadratic):
         self.bottom = -np.inf if wall else -0.4
 
     def value_and_gradient(self, flat, members=None):
+        xp = namespace(flat)
         J, g = super().value_and_gradient(flat, members)
         inside = (flat[:, 0] < 0.4) & (flat[:, 0] > self.bottom)
         if self.first_only and members is not None:
-            inside &= members == 0
+            inside = inside & (members == 0)
         if self.kind == "gradient":
-            return J, np.where(inside[:, None], np.nan, g)
-        return np.where(inside, self.kind, J), g
+            return J, xp.where(inside[:, None], xp.nan, g)
+        return xp.where(inside, self.kind, J), g
 
 
 @pytest.mark.parametrize("kind", [np.nan, np.inf, "gradient"])
-def test_where_the_objective_is_not_finite_adam_goes_back_and_halves_its_rate(kind):
-    record = Record(Pit(kind), np.array([[1.25]]), lambda u: u)
+def test_where_the_objective_is_not_finite_adam_goes_back_and_halves_its_rate(kind, xp):
+    record = Record(Pit(kind), xp.asarray([[1.25]]), lambda u: u)
     adam = Adam(record, schedule(rate=0.3))
-    path = [record.u[0, 0]]
+    path = [float(record.u[0, 0])]
     while len(path) < 12:
         standing = adam.round(0.0)
-        path.append(record.u[0, 0])
+        path.append(float(record.u[0, 0]))
     # Two steps of 0.3; the third would lead to 0.35, so back and on with 0.15 from new averages.
     np.testing.assert_allclose(path[:4], [1.25, 0.95, 0.65, 0.65], atol=1e-2)
     assert path[3] == path[2]
@@ -253,7 +264,7 @@ def test_where_the_objective_is_not_finite_adam_goes_back_and_halves_its_rate(ki
     np.testing.assert_allclose(path[3] - path[4], 0.15, rtol=1e-5)
 
 
-def test_however_late_adam_goes_back_its_steps_are_no_longer_than_its_rate():
+def test_however_late_adam_goes_back_its_steps_are_no_longer_than_its_rate(xp):
     # With averages of one batch and a correction for a thousand, they would be three times as long.
     class Late(Quadratic):
         calls = 0
@@ -261,26 +272,27 @@ def test_however_late_adam_goes_back_its_steps_are_no_longer_than_its_rate():
         def value_and_gradient(self, flat, members=None):
             self.calls += 1
             J, g = super().value_and_gradient(flat, members)
-            return np.where(self.calls == 500, np.nan, J), g
+            return J * (np.nan if self.calls == 500 else 1.0), g
 
-    record = Record(Late(np.ones((1, 1)), np.full((1, 1), -300.0)), np.zeros((1, 1)), lambda u: u)
+    late = Late(np.ones((1, 1)), np.full((1, 1), -300.0))
+    record = Record(late, xp.asarray([[0.0]]), lambda u: u)
     adam = Adam(record, schedule(rate=0.1))
-    path = [record.u[0, 0]]
+    path = [float(record.u[0, 0])]
     while len(path) < 520:
         adam.round(0.0)
-        path.append(record.u[0, 0])
+        path.append(float(record.u[0, 0]))
     moves = np.abs(np.diff(path))
     assert (moves == 0).sum() == 1
     assert moves[:495].min() > 0.09
     assert moves[500:].max() < 0.0501
 
 
-def test_a_member_goes_back_to_its_best_point_and_not_to_its_last_one():
+def test_a_member_goes_back_to_its_best_point_and_not_to_its_last_one(xp):
     class JudgedPit(Pit):
         def held_out(self, flat, members):
-            return np.abs(flat[:, 0] - 0.9)
+            return namespace(flat).abs(flat[:, 0] - 0.9)
 
-    record = Record(JudgedPit(np.inf), np.array([[1.0]]), lambda u: u)
+    record = Record(JudgedPit(np.inf), xp.asarray([[1.0]]), lambda u: u)
     adam = Adam(record, schedule(rate=0.3))
     for _ in range(3):
         adam.round(0.0)
@@ -288,21 +300,23 @@ def test_a_member_goes_back_to_its_best_point_and_not_to_its_last_one():
     assert record.curve[0, 1] < record.curve[0, 0] == record.curve[0, 3]
 
 
-def test_what_a_batch_without_a_finite_gradient_has_left_is_forgotten():
-    record = Record(Drawn("gradient", wall=True), np.array([[1.0]]), lambda u: u)
+def test_what_a_batch_without_a_finite_gradient_has_left_is_forgotten(xp):
+    record = Record(Drawn("gradient", wall=True), xp.asarray([[1.0]]), lambda u: u)
     adam = Adam(record, schedule(2, rate=0.3))
     for _ in range(12):
         adam.round(0.0)
         for part in (record.u, *adam.state):
-            assert np.isfinite(part).all()
+            assert np.isfinite(to_host(part)).all()
     assert record.best_iter[0] > 3
 
 
-def test_a_member_that_goes_back_leaves_the_others_alone():
+def test_a_member_that_goes_back_leaves_the_others_alone(xp):
     both, start = Pit(np.nan, members=2), np.array([[1.0], [1.0]])
-    training = train(both, start, "adam", schedule=schedule(rate=0.1), stopping=Stopping(200))
+    training = trained(xp, both, start, "adam", schedule=schedule(rate=0.1), stopping=Stopping(200))
     free = Quadratic(np.ones((1, 1)), np.full((1, 1), -3.0))
-    alone = train(free, start[:1], "adam", schedule=schedule(rate=0.1), stopping=Stopping(200))
+    alone = trained(
+        xp, free, start[:1], "adam", schedule=schedule(rate=0.1), stopping=Stopping(200)
+    )
     np.testing.assert_array_equal(training.curve[1], alone.curve[0])
     assert training.flat[0, 0] >= 0.4
     assert training.flat[1, 0] < -2.9
@@ -320,8 +334,9 @@ class Drawn(Pit):
 
 
 @pytest.mark.parametrize("cls", [Pit, Drawn])
-def test_a_member_whose_rate_has_become_nothing_is_stalled(cls):
-    training = train(
+def test_a_member_whose_rate_has_become_nothing_is_stalled(cls, xp):
+    training = trained(
+        xp,
         cls(np.inf, wall=True),
         np.array([[0.4001]]),
         "adam",
@@ -336,16 +351,17 @@ def test_a_member_whose_rate_has_become_nothing_is_stalled(cls):
 
 
 @pytest.mark.parametrize("batch_size", [3, 100])
-def test_the_simplex_is_kept(batch_size):
-    layout, flat, objective = network_objective("simplex")
+def test_the_simplex_is_kept(batch_size, xp):
+    layout, flat, objective = network_objective(xp, "simplex")
     seen = []
 
     class Seen(Watched):
         def evaluate(self, flat, *args):
-            seen.append(layout.views(flat).h)
+            seen.append(layout.views(to_host(flat)).h)
             return super().evaluate(flat, *args)
 
-    training = train(
+    training = trained(
+        xp,
         Seen(objective),
         flat,
         "adam",
@@ -360,29 +376,29 @@ def test_the_simplex_is_kept(batch_size):
     assert (training.curve[:, 0] > training.J).all()
 
 
-def test_single_precision_stays_single():
+def test_single_precision_stays_single(xp):
     layout, flat, *data = problem("softmax", "learned", dtype=np.float32)
-    objective = Objective(
-        ode_net(TABLEAUX["heun"]), layout, LOSSES["softmax"], *data, FREE["learned"]
+    objective = Placed(
+        xp, ode_net(TABLEAUX["heun"]), layout, LOSSES["softmax"], *data, FREE["learned"]
     )
     for batch_size in (3, 100):
         options = {"schedule": schedule(batch_size), "stopping": Stopping(20)}
-        training = train(objective, flat, "adam+lbfgs", **options)
+        training = trained(xp, objective, flat, "adam+lbfgs", **options)
         assert training.flat.dtype == np.float32
         assert (training.curve[:, 0] > training.J).all()
 
 
 @pytest.mark.parametrize("batch_size", [3, 100])
-def test_hand_over_goes_on_from_the_best_point_after_three_fifths(batch_size):
-    _, flat, objective = network_objective()
+def test_hand_over_goes_on_from_the_best_point_after_three_fifths(batch_size, xp):
+    _, flat, objective = network_objective(xp)
     options = {"schedule": schedule(batch_size, rate=0.5), "stopping": Stopping(20)}
-    both = train(objective, flat, "adam+lbfgs", **options)
+    both = trained(xp, objective, flat, "adam+lbfgs", **options)
     options = {"schedule": schedule(batch_size, rate=0.5), "stopping": Stopping(12)}
-    adam = train(objective, flat, "adam", **options)
+    adam = trained(xp, objective, flat, "adam", **options)
     # So long a rate that the best point of Adam is not its last one.
     assert (adam.best_iter < 12).any()
     np.testing.assert_array_equal(both.curve[:, :13], adam.curve)
-    lbfgs = train(objective, adam.flat, "lbfgs", stopping=Stopping(8))
+    lbfgs = trained(xp, objective, adam.flat, "lbfgs", stopping=Stopping(8))
     # The objective is that of the same point, with or without its gradient.
     np.testing.assert_array_equal(both.curve[:, 13:], lbfgs.curve[:, 1:])
     np.testing.assert_array_equal(both.flat, lbfgs.flat)
@@ -391,52 +407,53 @@ def test_hand_over_goes_on_from_the_best_point_after_three_fifths(batch_size):
     assert (both.reason == MAX_ITER).all()
 
 
-def test_hand_over_with_held_out_samples_begins_where_the_held_out_loss_was_lowest():
-    _, flat, objective = network_objective(shares=shares_of(members=3))
+def test_hand_over_with_held_out_samples_begins_where_the_held_out_loss_was_lowest(xp):
+    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
     options = {"schedule": schedule(3, rate=0.5), "stopping": Stopping(20, n_iter_no_change=99)}
-    both = train(objective, flat, "adam+lbfgs", **options)
+    both = trained(xp, objective, flat, "adam+lbfgs", **options)
     options = {"schedule": schedule(3, rate=0.5), "stopping": Stopping(12, n_iter_no_change=99)}
-    adam = train(objective, flat, "adam", **options)
+    adam = trained(xp, objective, flat, "adam", **options)
     assert (adam.best_iter < 12).any()
     np.testing.assert_array_equal(both.held_out_curve[:, :13], adam.held_out_curve)
-    lbfgs = train(objective, adam.flat, "lbfgs", stopping=Stopping(8, n_iter_no_change=99))
+    lbfgs = trained(xp, objective, adam.flat, "lbfgs", stopping=Stopping(8, n_iter_no_change=99))
     np.testing.assert_array_equal(both.curve[:, 13:], lbfgs.curve[:, 1:])
     np.testing.assert_array_equal(both.held_out, np.minimum(adam.held_out, lbfgs.held_out))
 
 
-def test_quadratics_are_solved_after_the_hand_over():
+def test_quadratics_are_solved_after_the_hand_over(xp):
     objective, start = quadratic()
     stopping = Stopping(100, tol=1e-14, n_iter_no_change=30)
-    training = train(objective, start, "adam+lbfgs", schedule=schedule(), stopping=stopping)
+    training = trained(xp, objective, start, "adam+lbfgs", schedule=schedule(), stopping=stopping)
     np.testing.assert_allclose(training.flat, objective.centre, atol=1e-7)
     assert (training.reason == CONVERGED).all()
     assert (training.n_iter > 60).all()
     assert (training.curve[:, 60] > 1e-6).all()  # by which Adam alone has not
 
 
-def test_a_member_that_rests_with_adam_is_handed_over_all_the_same():
+def test_a_member_that_rests_with_adam_is_handed_over_all_the_same(xp):
     objective, start = quadratic(members=2)
     start[0] = objective.centre[0]
     options = {"schedule": schedule(), "stopping": Stopping(50, tol=1e-12, n_iter_no_change=5)}
-    training = train(objective, start, "adam+lbfgs", **options)
+    training = trained(xp, objective, start, "adam+lbfgs", **options)
     assert training.n_iter[0] == 30  # where L-BFGS finds that there is nowhere to go
     assert training.reason[0] == CONVERGED
     assert training.n_iter[1] > 30
     np.testing.assert_allclose(training.flat[1], objective.centre[1], atol=1e-6)
 
 
-def test_a_plateau_of_adam_is_where_lbfgs_takes_over():
+@not_strict
+def test_a_plateau_of_adam_is_where_lbfgs_takes_over(xp):
     # The rate is so long that Adam hardly gets lower, and the held-out loss does not either.
-    _, flat, objective = network_objective(shares=shares_of(members=3))
+    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
     stopping = Stopping(100, tol=1e-3, n_iter_no_change=4)
     options = {"schedule": schedule(3, rate=2.0), "stopping": stopping}
-    assert (train(objective, flat, "adam", **options).n_iter < 60).all()
-    assert (train(objective, flat, "adam+lbfgs", **options).n_iter > 60).all()
+    assert (trained(xp, objective, flat, "adam", **options).n_iter < 60).all()
+    assert (trained(xp, objective, flat, "adam+lbfgs", **options).n_iter > 60).all()
 
 
-def test_when_all_members_have_ended_with_adam_nobody_is_left_to_hand_over():
-    _, flat, objective = network_objective()
+def test_when_all_members_have_ended_with_adam_nobody_is_left_to_hand_over(xp):
+    _, flat, objective = network_objective(xp)
     options = {"schedule": schedule(3, rate=1e300), "stopping": Stopping(100)}
-    training = train(objective, flat, "adam+lbfgs", **options)
+    training = trained(xp, objective, flat, "adam+lbfgs", **options)
     assert (training.reason == STALLED).all()
     np.testing.assert_array_equal(training.flat, flat)

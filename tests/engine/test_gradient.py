@@ -9,16 +9,18 @@ from skode.engine.arrays import Scratch
 from skode.engine.controls import Controls
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
-from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX, as_tableau
 from tests import reference
-from tests.engine.problems import FREE, problem, shares_of
+from tests.engine.everywhere import everywhere, on
+from tests.engine.problems import FREE, Placed, problem, shares_of
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
+SMOOTH = ["tanh", "softplus", "identity"]
 
 
 def assert_exact(
+    xp,
     network,
     scheme,
     activation,
@@ -33,8 +35,8 @@ def assert_exact(
     layout, flat, X, targets, weights, alpha = problem(loss, steps, **sizes)
     free = FREE[steps]
     data = (X, targets, weights, alpha)
-    J, gradient, held_out = Objective(
-        network, layout, LOSSES[loss], *data, free, shares=shares, smooth=smooth
+    J, gradient, held_out = Placed(
+        xp, network, layout, LOSSES[loss], *data, free, shares=shares, smooth=smooth
     ).evaluate(flat)
     assert (held_out is None) == (shares is None)
     for k, row in enumerate(flat):
@@ -61,104 +63,99 @@ def assert_exact(
         assert error <= tolerance
 
 
-@pytest.mark.parametrize("steps", FREE)
-@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("scheme", EXPLICIT)
-def test_ode_net_against_complex_steps(scheme, loss, activation, steps):
+@everywhere(scheme=EXPLICIT, loss=LOSSES, activation=SMOOTH, steps=FREE)
+def test_ode_net_against_complex_steps(scheme, loss, activation, steps, xp):
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, activation)
-    assert_exact(network, reference.triple(tableau), activation, 1.0, loss, steps)
+    assert_exact(xp, network, reference.triple(tableau), activation, 1.0, loss, steps)
 
 
-@pytest.mark.parametrize("steps", FREE)
-@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("scheme", IMPLICIT)
-def test_implicit_schemes_against_complex_steps(scheme, loss, activation, steps):
+@everywhere(scheme=IMPLICIT, loss=LOSSES, activation=SMOOTH, steps=FREE)
+def test_implicit_schemes_against_complex_steps(scheme, loss, activation, steps, xp):
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, activation)
     # Learned steps of either sign, but not so long that there is more than one solution.
     assert_exact(
-        network, reference.triple(tableau), activation, 1.0, loss, steps, 1e-11, spread=0.2
+        xp, network, reference.triple(tableau), activation, 1.0, loss, steps, 1e-11, spread=0.2
     )
 
 
-@pytest.mark.parametrize("steps", FREE)
-@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity"])
-@pytest.mark.parametrize("loss", LOSSES)
-def test_feed_forward_against_complex_steps(loss, activation, steps):
+@everywhere(loss=LOSSES, activation=SMOOTH, steps=FREE)
+def test_feed_forward_against_complex_steps(loss, activation, steps, xp):
     euler = reference.triple(TABLEAUX["euler"])
-    assert_exact(feed_forward(activation), euler, activation, 0.0, loss, steps)
+    assert_exact(xp, feed_forward(activation), euler, activation, 0.0, loss, steps)
 
 
-@pytest.mark.parametrize("features", [2, 5])
-@pytest.mark.parametrize("scheme", [*EXPLICIT, "implicit_midpoint"])
-def test_learned_lift_against_complex_steps(scheme, features):
+@everywhere(scheme=[*EXPLICIT, "implicit_midpoint"], features=[2, 5])
+def test_learned_lift_against_complex_steps(scheme, features, xp):
     # From two features up to three channels, and from five down to three.
     tableau = TABLEAUX[scheme]
     sizes = {"lifted": True, "n_features": features, "N": 2, "spread": 0.5}
     triple = reference.triple(tableau)
-    assert_exact(ode_net(tableau), triple, "tanh", 1.0, "softmax", "learned", **sizes)
+    assert_exact(xp, ode_net(tableau), triple, "tanh", 1.0, "softmax", "learned", **sizes)
 
 
 @pytest.mark.parametrize("features", [2, 5])
-def test_feed_forward_with_a_learned_lift_against_complex_steps(features):
+def test_feed_forward_with_a_learned_lift_against_complex_steps(features, xp):
     euler = reference.triple(TABLEAUX["euler"])
     sizes = {"lifted": True, "n_features": features}
-    assert_exact(feed_forward(), euler, "tanh", 0.0, "logistic", "learned", **sizes)
+    assert_exact(xp, feed_forward(), euler, "tanh", 0.0, "logistic", "learned", **sizes)
 
 
 @pytest.mark.parametrize("steps", FREE)
 @pytest.mark.parametrize("N", [1, 2, 4])
-def test_smoothness_against_complex_steps(N, steps):
+def test_smoothness_against_complex_steps(N, steps, xp):
     # One layer has nothing to be smooth against; the nominal step counts, not the learned ones.
     heun = TABLEAUX["heun"]
     options = {"smooth": (0.7, 0.4), "N": N}
-    assert_exact(ode_net(heun), reference.triple(heun), "tanh", 1.0, "logistic", steps, **options)
+    assert_exact(
+        xp, ode_net(heun), reference.triple(heun), "tanh", 1.0, "logistic", steps, **options
+    )
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 5])
-def test_regression_against_complex_steps(outputs):
+def test_regression_against_complex_steps(outputs, xp):
     rk4 = TABLEAUX["rk4"]
     sizes = {"outputs": outputs, "lifted": True}
-    assert_exact(ode_net(rk4), reference.triple(rk4), "tanh", 1.0, "squared", "learned", **sizes)
+    assert_exact(
+        xp, ode_net(rk4), reference.triple(rk4), "tanh", 1.0, "squared", "learned", **sizes
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("scheme", ["heun", "implicit_midpoint"])
-def test_members_with_samples_of_their_own_against_complex_steps(scheme, loss):
+def test_members_with_samples_of_their_own_against_complex_steps(scheme, loss, xp):
     tableau = TABLEAUX[scheme]
     options = {"shares": shares_of(members=3), "members": 3, "spread": 0.2}
     options |= {"lifted": True, "smooth": (0.3, 0.5)}
     assert_exact(
-        ode_net(tableau), reference.triple(tableau), "tanh", 1.0, loss, "learned", **options
+        xp, ode_net(tableau), reference.triple(tableau), "tanh", 1.0, loss, "learned", **options
     )
 
 
 @given(reference.explicit_schemes(), st.integers(0, 1000))
-def test_random_tableaux_with_zero_weights(scheme, seed):
+def test_random_tableaux_with_zero_weights(xp, scheme, seed):
     network = ode_net(as_tableau(scheme), "tanh")
-    assert_exact(network, scheme, "tanh", 1.0, "softmax", "learned", N=2, seed=seed)
+    assert_exact(xp, network, scheme, "tanh", 1.0, "softmax", "learned", N=2, seed=seed)
 
 
 @given(reference.implicit_schemes(), st.integers(0, 1000))
-def test_random_implicit_tableaux_with_zero_weights(scheme, seed):
+def test_random_implicit_tableaux_with_zero_weights(xp, scheme, seed):
     network = ode_net(as_tableau(scheme), "tanh")
     sizes = {"N": 2, "seed": seed, "spread": 0.3}
-    assert_exact(network, scheme, "tanh", 1.0, "softmax", "learned", 1e-11, **sizes)
+    assert_exact(xp, network, scheme, "tanh", 1.0, "softmax", "learned", 1e-11, **sizes)
 
 
 @pytest.mark.parametrize("scheme", ["implicit_midpoint", "gauss4", "lobatto_iiia4"])
-def test_gradient_with_shared_and_decoupled_matrices(scheme):
+def test_gradient_with_shared_and_decoupled_matrices(scheme, xp):
     # 14 channels: not small any more.  The samples differ so much that some need their own matrix.
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, "tanh")
     sizes = {"n_features": 14, "n_channels": 14, "N": 1, "members": 1}
     layout, flat, X, targets, weights, alpha = problem("logistic", "fixed", **sizes)
     X[::2] *= 10
-    objective = Objective(
-        network, layout, LOSSES["logistic"], X, targets, weights, alpha, FREE["fixed"]
+    objective = Placed(
+        xp, network, layout, LOSSES["logistic"], X, targets, weights, alpha, FREE["fixed"]
     )
     _, gradient = objective.value_and_gradient(flat)
     direction = np.random.default_rng(1).normal(size=flat.shape)
@@ -169,22 +166,26 @@ def test_gradient_with_shared_and_decoupled_matrices(scheme):
     np.testing.assert_allclose((gradient * direction).sum(), J.imag / 1e-40, rtol=1e-11)
 
 
-def costates(network, scheme, activation, seed):
+def pulled_back(network, U, x, p):
+    """p⁰ and the gradient with respect to K and b of one block, from pᴺ."""
+    scratch = Scratch(U.K)
+    done = network.propagate(network.ready(U), x, scratch, keep=True)
+    p0, sums = network.pull_back(done, p, scratch, with_h=False)
+    return p0, *network.gradient(U, sums)[:2]
+
+
+def costates(xp, network, scheme, activation, seed):
     """p⁰, ∂K, ∂b by the engine and by Proposition 1, from the same random pᴺ."""
     spread = 0.2 if np.triu(scheme[0]).any() else 1.0
     layout, flat, X, *_ = problem("logistic", "learned", members=1, seed=seed, spread=spread)
-    U = layout.views(flat)
     y = np.zeros((1, layout.n_channels, len(X)))
     y[0, : X.shape[1]] = X.T
     p = np.random.default_rng(seed).normal(size=y.shape)
     expected = reference.proposition_1(
         scheme, activation, reference.member(layout, flat[0]), X, p[0].copy()
     )
-    scratch = Scratch(flat)
-    done = network.propagate(network.ready(U), y[0], scratch, keep=True)
-    p0, sums = network.pull_back(done, p, scratch, with_h=False)
-    dK, db, _ = network.gradient(U, sums)
-    return (p0[0], dK[0], db[0]), expected
+    found = on(xp, pulled_back)(network, layout.views(flat), y[0], p)
+    return [part[0] for part in found], expected
 
 
 @given(
@@ -194,52 +195,48 @@ def costates(network, scheme, activation, seed):
     ),
     st.integers(0, 1000),
 )
-def test_division_free_form_agrees_with_proposition_1(scheme, seed):
-    found, expected = costates(ode_net(as_tableau(scheme), "tanh"), scheme, "tanh", seed)
+def test_division_free_form_agrees_with_proposition_1(xp, scheme, seed):
+    found, expected = costates(xp, ode_net(as_tableau(scheme), "tanh"), scheme, "tanh", seed)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-12 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity", "relu"])
-@pytest.mark.parametrize("scheme", [name for name, t in TABLEAUX.items() if all(t.b)])
-def test_named_schemes_agree_with_proposition_1(scheme, activation):
+@everywhere(scheme=[name for name, t in TABLEAUX.items() if all(t.b)], activation=[*SMOOTH, "relu"])
+def test_named_schemes_agree_with_proposition_1(scheme, activation, xp):
     tableau = TABLEAUX[scheme]
     found, expected = costates(
-        ode_net(tableau, activation), reference.triple(tableau), activation, seed=1
+        xp, ode_net(tableau, activation), reference.triple(tableau), activation, seed=1
     )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-13 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("network", [ode_net(TABLEAUX["rk4"], "relu"), feed_forward("relu")])
-def test_relu_by_finite_differences(network, seed):
+@everywhere(network=[ode_net(TABLEAUX["rk4"], "relu"), feed_forward("relu")], seed=range(5))
+def test_relu_by_finite_differences(network, seed, xp):
     # Central differences of step 1e-6: truncation 1e-12, cancellation 1e-10; 1e-7 is far above
     # both and far below the jump at a kink, which none of these points lies within 1e-6 of.
     layout, flat, X, targets, weights, alpha = problem("softmax", "learned", seed=seed)
-    objective = Objective(
-        network, layout, LOSSES["softmax"], X, targets, weights, alpha, FREE["learned"]
+    objective = Placed(
+        xp, network, layout, LOSSES["softmax"], X, targets, weights, alpha, FREE["learned"]
     )
     _, gradient = objective.value_and_gradient(flat)
     for k in range(layout.size):
         step = np.zeros(layout.size)
         step[k] = 1e-6
-        ahead, _ = objective.value_and_gradient(flat + step)
-        behind, _ = objective.value_and_gradient(flat - step)
+        ahead, behind = (objective.evaluate(flat + t * step, gradient=False).J for t in (1, -1))
         np.testing.assert_allclose(
             gradient[:, k], (ahead - behind) / 2e-6, atol=1e-7 * np.abs(gradient).max()
         )
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ["tanh", "softplus", "identity", "relu"])
-def test_float32_by_finite_differences(activation, loss):
+@everywhere(loss=LOSSES, activation=[*SMOOTH, "relu"])
+def test_float32_by_finite_differences(activation, loss, xp):
     # Along the gradient with step 1e-2: cancellation in float32 leaves 1e-7/1e-2 = 1e-5, and
     # truncation 1e-4 of the third derivative, so 5e-3 of the slope tells right from wrong.
     layout, flat, X, targets, weights, alpha = problem(loss, "learned", dtype=np.float32)
     network = ode_net(TABLEAUX["heun"], activation)
-    objective = Objective(
-        network, layout, LOSSES[loss], X, targets, weights, alpha, FREE["learned"]
+    objective = Placed(
+        xp, network, layout, LOSSES[loss], X, targets, weights, alpha, FREE["learned"]
     )
     J, gradient = objective.value_and_gradient(flat)
     assert (J.dtype, gradient.dtype) == (np.float64, np.float32)
@@ -252,16 +249,14 @@ def test_float32_by_finite_differences(activation, loss):
 
 @settings(max_examples=15)
 @given(reference.explicit_schemes(), st.integers(0, 100))
-def test_costate_is_the_derivative_with_respect_to_the_input(scheme, seed):
+def test_costate_is_the_derivative_with_respect_to_the_input(xp, scheme, seed):
     layout, flat, X, *_ = problem("logistic", "learned", members=1, seed=seed)
-    U, controls = layout.views(flat), reference.member(layout, flat[0])
+    controls = reference.member(layout, flat[0])
     y = np.zeros((1, layout.n_channels, len(X)))
     y[0, : X.shape[1]] = X.T
     p = np.random.default_rng(seed).normal(size=y.shape)
-    scratch = Scratch(flat)
     network = ode_net(as_tableau(scheme), "tanh")
-    done = network.propagate(network.ready(U), y[0], scratch, keep=True)
-    p0, _ = network.pull_back(done, p.copy(), scratch, with_h=False)
+    p0, *_ = on(xp, pulled_back)(network, layout.views(flat), y[0], p)
     for k in range(X.shape[1]):
         moved = X.astype(complex)
         moved[:, k] += 1e-40j

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skode.engine import implicit
-from skode.engine.arrays import Scratch, quiet, to_host
+from skode.engine.arrays import Scratch, quiet
 from skode.engine.controls import Controls
 from skode.engine.fields import ACTIVATIONS, AffineField
 from skode.engine.implicit import StageControls, solve_costates, solve_stages
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
+from tests.engine.everywhere import NOT_STRICT, everywhere, home, not_strict, on, there
+from tests.namespaces import NAMESPACES
 from tests.reference import implicit_schemes
 
 TANH = AffineField(ACTIVATIONS["tanh"])
@@ -42,9 +44,14 @@ def converted(layer, convert):
     return layer._replace(**{part: convert(getattr(layer, part)) for part in parts})
 
 
-def solved(A, layer, B, field=TANH):
+def solved(xp, A, layer, B, field=TANH):
+    """The solution in NumPy, but for Newton's matrix, which stays in the namespace."""
     with quiet():
-        return solve_stages(A, field, B, layer, Scratch(layer.K))
+        return on(xp, _solved)(A, layer, B, field)
+
+
+def _solved(A, layer, B, field):
+    return solve_stages(A, field, B, layer, Scratch(layer.K))
 
 
 def residual(A, layer, Y, B, sigma=np.tanh):
@@ -53,17 +60,17 @@ def residual(A, layer, Y, B, sigma=np.tanh):
 
 
 # Small and large, contracting, mildly stiff and stiff: every branch of the solver.
-@pytest.mark.parametrize(
-    ("n", "size"), list(itertools.product([1, 2, 3, 8, 24], [0.01, 1.0, 4.0, 12.0]))
+@everywhere(
+    n_and_size=itertools.product([1, 2, 3, 8, 24], [0.01, 1.0, 4.0, 12.0]),
+    scheme=["implicit_midpoint", "gauss4", "radau_iia5"],
 )
-@pytest.mark.parametrize("scheme", ["implicit_midpoint", "gauss4", "radau_iia5"])
-def test_stages_and_costates_solve_their_equations(scheme, n, size):
-    A = FULL[scheme]
+def test_stages_and_costates_solve_their_equations(scheme, n_and_size, xp):
+    A, (n, size) = FULL[scheme], n_and_size
     k, m = len(A), 60
     layer = random_layer(n, size)
     rng = np.random.default_rng(1)
     B = np.repeat(3 * rng.normal(size=(1, n, 1, m)), k, axis=2)
-    solution = solved(A, layer, B)
+    solution = solved(xp, A, layer, B)
     assert solution.status.converged.all()
     R, F = residual(A, layer, solution.Y, B)
     scale = (1 + np.abs(layer.h) * size) * np.abs(B).max()
@@ -71,32 +78,35 @@ def test_stages_and_costates_solve_their_equations(scheme, n, size):
     np.testing.assert_allclose(solution.F, F, atol=1e-13 * scale.max())
 
     r = rng.normal(size=solution.Y.shape)
-    gamma, status = solve_costates(A, solution.matrix, 1 - F**2, r, layer, Scratch(layer.K))
+    layer_, *arrays = there(xp, (layer, 1 - F**2, r))
+    found = solve_costates(A, solution.matrix, *arrays, layer_, Scratch(layer_.K))
+    gamma, status = home(xp, found)
     assert status.converged.all()
     JtG = np.einsum("bdc,bdjm->bcjm", layer.K, (1 - F**2) * gamma)
     expected = r + layer.h[..., None] * np.einsum("ji,bcjm->bcim", A, JtG)
     np.testing.assert_allclose(gamma, expected, atol=1e-12 * np.abs(gamma).max())
 
 
+@not_strict
 @pytest.mark.parametrize("scheme", IMPLICIT)
-def test_status_of_an_easy_and_of_an_impossible_problem(scheme):
+def test_status_of_an_easy_and_of_an_impossible_problem(scheme, xp):
     A = FULL[scheme]
     layer = one_layer([[[3.0]]], h=0.1)
     B = np.ones((1, 1, len(A), 4))
-    status = solved(A, layer, B).status
+    status = solved(xp, A, layer, B).status
     assert status.converged.all()
     assert 1 <= status.iterations <= 8
     assert status.residual.shape == status.converged.shape == (1, 4)
     # Y = B + h A softplus(K Y) has no solution for steep softplus and large B.
     softplus = AffineField(ACTIVATIONS["softplus"])
     layer = one_layer([[[30.0]]], h=1.0)
-    status = solved(A, layer, B, softplus).status
+    status = solved(xp, A, layer, B, softplus).status
     assert not status.converged.any()
     assert status.iterations >= implicit.LIMIT
     assert (status.residual > 0.1).all()
 
 
-def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch):
+def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch, xp):
     computed = []
     compute = implicit.StageMatrix.compute
 
@@ -109,18 +119,18 @@ def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch):
     for n, size, used in [(2, 0.05, False), (2, 1.0, True), (24, 1.0, False), (24, 5.0, True)]:
         computed.clear()
         B = np.random.default_rng(0).normal(size=(1, n, 1, 50))
-        solution = solved(A, random_layer(n, size), B)
+        solution = solved(xp, A, random_layer(n, size), B)
         assert solution.status.converged.all()
         assert bool(computed) == used
         assert solution.matrix.computed == used
 
 
-def test_samples_that_a_shared_matrix_does_not_suit_get_their_own(monkeypatch):
+def test_samples_that_a_shared_matrix_does_not_suit_get_their_own(monkeypatch, xp):
     rest = []
     on = implicit._StageEquations.on
 
     def spy(self, samples):
-        rest.append(len(samples))
+        rest.append(samples.shape[0])
         return on(self, samples)
 
     monkeypatch.setattr(implicit._StageEquations, "on", spy)
@@ -130,7 +140,7 @@ def test_samples_that_a_shared_matrix_does_not_suit_get_their_own(monkeypatch):
     # Saturated samples, for which J is nearly zero, among others for which it is large.
     B = np.repeat(0.1 * rng.normal(size=(1, n, 1, m)), 2, axis=2)
     B[..., ::10] *= 300
-    solution = solved(A, layer, B)
+    solution = solved(xp, A, layer, B)
     assert rest
     assert 0 < rest[0] < m
     assert solution.status.converged.all()
@@ -138,13 +148,13 @@ def test_samples_that_a_shared_matrix_does_not_suit_get_their_own(monkeypatch):
     np.testing.assert_allclose(R, 0, atol=1e-12 * np.abs(B).max())
 
 
-def test_samples_that_newton_misses_are_reached_by_continuation(monkeypatch):
+def test_samples_that_newton_misses_are_reached_by_continuation(monkeypatch, xp):
     # Far beyond (h/2) ‖K‖₂ = 1, damped Newton now and then gets stuck at a minimum of |R|.
     A, layer = FULL["implicit_midpoint"], random_layer(3, 4.0, h=1.0, members=5)
     B = 2 * np.random.default_rng(0).normal(size=(1, 3, 1, 1000))
-    with_it = solved(A, layer, B)
+    with_it = solved(xp, A, layer, B)
     monkeypatch.setattr(implicit, "_by_continuation", implicit._with_own_matrices)
-    without = solved(A, layer, B)
+    without = solved(xp, A, layer, B)
     missed = ~without.status.converged
     assert 10 < missed.sum() < 100
     assert (with_it.status.converged & missed).sum() >= missed.sum() / 2
@@ -155,18 +165,18 @@ def test_samples_that_newton_misses_are_reached_by_continuation(monkeypatch):
     np.testing.assert_allclose(with_it.status.residual, largest, rtol=1e-3, atol=1e-13)
 
 
-def test_what_is_not_finite_is_not_converged_and_spoils_nothing_else():
+def test_what_is_not_finite_is_not_converged_and_spoils_nothing_else(xp):
     A = FULL["implicit_midpoint"]
     B = np.random.default_rng(0).normal(size=(1, 2, 1, 5))
-    alone = solved(A, random_layer(2, 5.0), B)
+    alone = solved(xp, A, random_layer(2, 5.0), B)
     B[0, 0, 0, 3] = np.inf
-    status = solved(A, random_layer(2, 5.0), B).status
+    status = solved(xp, A, random_layer(2, 5.0), B).status
     np.testing.assert_array_equal(status.converged, np.arange(5)[None, :] != [[3], [3]])
     assert alone.status.converged.all()
 
 
 @given(implicit_schemes(), st.integers(0, 100))
-def test_samples_do_not_depend_on_each_other(scheme, seed):
+def test_samples_do_not_depend_on_each_other(xp, scheme, seed):
     tableau = as_tableau(scheme)
     rng = np.random.default_rng(seed)
     for block in tableau.blocks:
@@ -174,14 +184,13 @@ def test_samples_do_not_depend_on_each_other(scheme, seed):
             continue
         layer = random_layer(3, 2.0, h=0.2, seed=seed)
         B = rng.normal(size=(2, 3, len(block.A), 6))
-        together = solved(block.A, layer, B)
-        alone = solved(block.A, layer, B[..., [4]])
+        together = solved(xp, block.A, layer, B)
+        alone = solved(xp, block.A, layer, B[..., [4]])
         np.testing.assert_allclose(together.Y[..., [4]], alone.Y, atol=1e-13)
 
 
-@pytest.mark.parametrize("n", [3, 8, 16])
-@pytest.mark.parametrize("scheme", ["implicit_euler", "gauss4"])
-def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutions(scheme, n):
+@everywhere(NOT_STRICT, n=[3, 8, 16], scheme=["implicit_euler", "gauss4"])
+def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutions(scheme, n, xp):
     # Far beyond what can be solved uniquely.  The network finds out by itself that it is.
     rng = np.random.default_rng(0)
     U = Controls(
@@ -194,11 +203,14 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
     network = ode_net(TABLEAUX[scheme])
     y = rng.normal(size=(1, n, 60))
 
-    def propagate(U, y):
+    def in_namespace(U, x):
         with quiet():
-            done = network.propagate(network.ready(U), y[0], Scratch(U.K))
-        converged = np.all([status.converged for status in done.statuses], axis=0)
-        return done.y.x[0].array.copy(), converged
+            done = network.propagate(network.ready(U), x, Scratch(U.K))
+        return done.y.x[0].array, [status.converged for status in done.statuses]
+
+    def propagate(U, y):
+        end, converged = on(xp, in_namespace)(U, y[0])
+        return end.copy(), np.all(converged, axis=0)
 
     together, solved_together = propagate(U, y)
     assert 0 < solved_together.sum() < solved_together.size or scheme == "gauss4"
@@ -216,11 +228,11 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
                 np.testing.assert_allclose(sample[0, :, 0], together[k, :, i], atol=1e-6)
 
 
-def test_float32_is_solved_to_its_own_rounding():
+def test_float32_is_solved_to_its_own_rounding(xp):
     A = FULL["gauss4"]
     layer = converted(random_layer(3, 5.0), np.float32)
     B = np.random.default_rng(0).normal(size=(1, 3, 2, 40)).astype(np.float32)
-    solution = solved(A, layer, B)
+    solution = solved(xp, A, layer, B)
     assert solution.Y.dtype == solution.status.residual.dtype == np.float32
     assert solution.status.converged.all()
     assert solution.status.iterations <= 8
@@ -231,10 +243,9 @@ def test_every_namespace_solves_the_same(xp):
     for scheme, n in [("implicit_midpoint", 2), ("gauss4", 16)]:
         A, layer = FULL[scheme], random_layer(n, 4.0)
         B = np.random.default_rng(0).normal(size=(1, n, len(A), 30))
-        expected = solved(A, layer, B)
-        found = solved(A, converted(layer, xp.asarray), xp.asarray(B))
-        np.testing.assert_allclose(to_host(found.Y), expected.Y, atol=1e-13)
-        np.testing.assert_array_equal(to_host(found.status.converged), expected.status.converged)
+        expected, found = solved(NAMESPACES["numpy"](), A, layer, B), solved(xp, A, layer, B)
+        np.testing.assert_allclose(found.Y, expected.Y, atol=1e-13)
+        np.testing.assert_array_equal(found.status.converged, expected.status.converged)
 
 
 def rotation(n_layers, h, seed):
@@ -252,20 +263,21 @@ def rotation(n_layers, h, seed):
 
 
 @pytest.mark.parametrize("scheme", IMPLICIT)
-def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme):
+def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme, xp):
     U = rotation(n_layers=20, h=0.3, seed=0)
     network = ode_net(TABLEAUX[scheme], "identity")
     y = np.random.default_rng(1).normal(size=(1, 4, 10))
+    U = there(xp, U)
     scratch = Scratch(U.K)
-    done = network.propagate(network.ready(U), y[0], scratch, keep=True)
-    end = done.y.x[0].array.copy()
+    done = network.propagate(network.ready(U), xp.asarray(y[0]), scratch, keep=True)
+    end = home(xp, done.y.x[0].array).copy()
     before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
     drift = np.abs(after - before).max() / np.abs(before).max()
     if TABLEAUX[scheme].symplectic:
         assert drift < 1e-13
         # So ⟨p, y⟩ is conserved too: state and costate together are the same rotation.
         p = np.random.default_rng(2).normal(size=y.shape)
-        p0, _ = network.pull_back(done, p.copy(), scratch, with_h=False)
+        p0 = home(xp, network.pull_back(done, xp.asarray(p), scratch, with_h=False)[0])
         np.testing.assert_allclose((p0 * y).sum(1), (p * end).sum(1), atol=1e-12)
         np.testing.assert_allclose((p0**2).sum(1), (p**2).sum(1), rtol=1e-12)
     elif scheme not in ("trapezoid", "lobatto_iiia4"):  # conjugate to symplectic ones while K stays

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skode.engine.arrays import to_host
+from skode.engine.arrays import namespace
 from skode.engine.linear import SMALL, StageMatrix, inverse, modes, product, spectral_norm
 from skode.engine.schemes import TABLEAUX
+from tests.engine.everywhere import home, on, there
 from tests.reference import implicit_schemes
 
 ONE, GAUSS4, RADAU5 = (((0.5,),), TABLEAUX["gauss4"].A, TABLEAUX["radau_iia5"].A)
@@ -13,7 +14,7 @@ ONE, GAUSS4, RADAU5 = (((0.5,),), TABLEAUX["gauss4"].A, TABLEAUX["radau_iia5"].A
 
 def last(M):
     """Samples first and the matrix last, as NumPy wants it."""
-    return np.moveaxis(to_host(M), -1, 1)
+    return np.moveaxis(M, -1, 1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, SMALL, SMALL + 1, 20])
@@ -21,31 +22,31 @@ def test_inverse_and_product(size, xp):
     rng = np.random.default_rng(0)
     M = np.eye(size)[..., None] + rng.normal(size=(2, size, size, 5)) / (2 * size)
     r = rng.normal(size=(2, size, 5))
-    X = inverse(xp, xp.asarray(M))
+    X = on(xp, inverse)(xp, M)
     np.testing.assert_allclose(
         last(X) @ last(M), np.broadcast_to(np.eye(size), (2, 5, size, size)), atol=1e-13
     )
-    x = to_host(product(xp, X, xp.asarray(r)))
+    x = on(xp, product)(xp, X, r)
     np.testing.assert_allclose(np.einsum("bijm,bjm->bim", M, x), r, atol=1e-13)
-    shared = to_host(product(xp, X[..., :1], xp.asarray(r)))
+    shared = on(xp, product)(xp, X[..., :1], r)
     np.testing.assert_allclose(np.einsum("bij,bjm->bim", M[..., 0], shared), r, atol=1e-13)
 
 
-def test_a_pivot_of_zero_is_no_obstacle():
+def test_a_pivot_of_zero_is_no_obstacle(xp):
     M = np.zeros((1, 3, 3, 2))
     M[0, :, :, 0] = [[0, 1, 0], [1, 0, 0], [0, 0, 2]]
     M[0, :, :, 1] = np.eye(3)
     with np.errstate(divide="ignore", invalid="ignore"):
-        X = inverse(np, M)
+        X = on(xp, inverse)(xp, M)
     np.testing.assert_allclose(last(X) @ last(M), [[np.eye(3)] * 2], atol=1e-15)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, SMALL + 1])
-def test_a_singular_matrix_spoils_only_itself(size):
+def test_a_singular_matrix_spoils_only_itself(size, xp):
     M = np.repeat(np.eye(size)[None, ..., None], 3, axis=3)
     M[0, -1, -1, 1] = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        X = inverse(np, M)
+        X = on(xp, inverse)(xp, M)
     assert not np.isfinite(X[..., 1]).all()
     np.testing.assert_array_equal(X[..., [0, 2]], M[..., [0, 2]])
 
@@ -69,6 +70,7 @@ def setting(k, n, members=2, m=5, seed=0):
 @pytest.mark.parametrize("A", [ONE, GAUSS4, RADAU5])
 def test_every_form_where_it_is_exact(A, n, transposed, xp):
     K, h, slope, R = setting(len(A), n)
+    K_, h_, R_ = there(xp, (K, h, R))
     alike = {
         # The decoupled form is exact where the stages have the same slopes, the shared one where
         # the samples have.
@@ -77,14 +79,14 @@ def test_every_form_where_it_is_exact(A, n, transposed, xp):
         "full": slope,
     }
     for form, s in alike.items():
-        matrix = StageMatrix(xp, A, xp.asarray(K), xp.asarray(h), shared=form == "shared")
+        matrix = StageMatrix(namespace(K_), A, K_, h_, shared=form == "shared")
         assert not matrix.computed
-        np.testing.assert_array_equal(to_host(matrix.solve(xp.asarray(R))), R)
+        np.testing.assert_array_equal(home(xp, matrix.solve(R_)), R)
         if form == "full":
             matrix.improve()
-        matrix.compute(xp.asarray(s))
+        matrix.compute(there(xp, s))
         assert matrix.computed
-        found = to_host(matrix.solve(xp.asarray(R), transposed))
+        found = home(xp, matrix.solve(R_, transposed))
         M = dense(A, K, h, s)
         M = np.swapaxes(M, -1, -2) if transposed else M
         flat = np.moveaxis(R.reshape(2, -1, 5), -1, 1)[..., None]
@@ -92,18 +94,18 @@ def test_every_form_where_it_is_exact(A, n, transposed, xp):
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_forms_by_size():
+def test_forms_by_size(xp):
     def matrix(A, n, shared=True):
-        K, h, *_ = setting(len(A), n)
-        return StageMatrix(np, A, K, h, shared=shared)
+        K, h, *_ = there(xp, setting(len(A), n))
+        return StageMatrix(namespace(K), A, K, h, shared=shared)
 
     assert not matrix(GAUSS4, 2).shared
     assert matrix(GAUSS4, 16).shared
     assert matrix(ONE, 2).good_rate < matrix(ONE, 8).good_rate < matrix(ONE, 16).good_rate
     # Decoupled, the matrices have a quarter of the entries, and there is one complex one for both.
     rest = matrix(GAUSS4, 16, shared=False)
-    rest.compute(setting(2, 16)[2])
-    (only,) = rest._inverses
+    rest.compute(there(xp, setting(2, 16)[2]))
+    (only,) = home(xp, rest._inverses)
     assert only.shape == (2, 16, 16, 5)
     assert only.dtype == complex
 
@@ -125,14 +127,14 @@ def test_a_matrix_without_an_eigenbasis_has_no_modes():
 
 
 @given(st.integers(1, 6), st.integers(0, 100))
-def test_spectral_norm(n, seed):
+def test_spectral_norm(xp, n, seed):
     K = np.random.default_rng(seed).normal(size=(2, 3, n, n))
     np.testing.assert_allclose(
-        spectral_norm(np, K), np.linalg.norm(K, ord=2, axis=(2, 3)), rtol=1e-13
+        on(xp, spectral_norm)(xp, K), np.linalg.norm(K, ord=2, axis=(2, 3)), rtol=1e-13
     )
 
 
-def test_spectral_norm_of_what_is_not_finite():
+def test_spectral_norm_of_what_is_not_finite(xp):
     K = np.zeros((3, 2, 2))
     K[1, 0, 0], K[2, 0, 1] = np.inf, np.nan
-    np.testing.assert_array_equal(spectral_norm(np, K), [0, np.inf, np.inf])
+    np.testing.assert_array_equal(on(xp, spectral_norm)(xp, K), [0, np.inf, np.inf])

@@ -2,14 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skode.engine.arrays import to_host
 from skode.engine.controls import Layout, refined
 from skode.engine.penalties import l2, smoothness
 from tests import reference
+from tests.engine.everywhere import on
 
 
-def penalty(layout, flat, alpha):
-    value, gradient = l2(flat, layout.mask(("K", "W", "V"), like=flat), alpha)
+def penalty(xp, layout, flat, alpha):
+    value, gradient = on(xp, l2)(flat, layout.mask(("K", "W", "V"), like=flat), alpha)
     return value, layout.views(gradient)
 
 
@@ -18,32 +18,32 @@ def test_l2_counts_the_weights_and_no_bias(xp):
     flat = np.random.default_rng(0).normal(size=(2, layout.size))
     alpha = np.array([0.5, 0.0])
     U = layout.views(flat)
-    value, gradient = penalty(layout, xp.asarray(flat), xp.asarray(alpha))
+    value, gradient = penalty(xp, layout, flat, alpha)
     expected = 0.25 * ((U.K[0] ** 2).sum() + (U.W[0] ** 2).sum())
-    np.testing.assert_allclose(to_host(value), [expected, 0], rtol=1e-14)
-    np.testing.assert_allclose(to_host(gradient.K), alpha[:, None, None, None] * U.K)
-    np.testing.assert_allclose(to_host(gradient.W), alpha[:, None, None] * U.W)
+    np.testing.assert_allclose(value, [expected, 0], rtol=1e-14)
+    np.testing.assert_allclose(gradient.K, alpha[:, None, None, None] * U.K)
+    np.testing.assert_allclose(gradient.W, alpha[:, None, None] * U.W)
     for part in (gradient.b, gradient.h, gradient.mu):
-        assert not to_host(part).any()
+        assert not part.any()
 
 
 def test_l2_counts_the_lift_and_not_its_bias(xp):
     layout = Layout(2, 3, 2, lifted=4)
     flat = np.random.default_rng(0).normal(size=(2, layout.size))
     alpha = np.array([0.5, 2.0])
-    value, gradient = penalty(layout, xp.asarray(flat), xp.asarray(alpha))
+    value, gradient = penalty(xp, layout, flat, alpha)
     for k in range(2):
         U = reference.member(layout, flat[k])
-        np.testing.assert_allclose(to_host(value)[k], reference.penalties(U, alpha[k]), rtol=1e-14)
-        np.testing.assert_allclose(to_host(gradient.V)[k], alpha[k] * U.V)
-    assert not to_host(gradient.nu).any()
+        np.testing.assert_allclose(value[k], reference.penalties(U, alpha[k]), rtol=1e-14)
+        np.testing.assert_allclose(gradient.V[k], alpha[k] * U.V)
+    assert not gradient.nu.any()
 
 
 @given(st.integers(1, 5), st.floats(0.1, 3), st.floats(0.1, 3))
-def test_smoothness_is_the_sum_over_neighbouring_layers(N, beta, h):
+def test_smoothness_is_the_sum_over_neighbouring_layers(xp, N, beta, h):
     layout = Layout(N, 2, 1)
     flat = np.random.default_rng(N).normal(size=(2, layout.size))
-    value, _ = smoothness(layout.views(flat), beta, h)
+    value, _ = on(xp, smoothness)(layout.views(flat), beta, h)
     for k in range(2):
         expected = reference.penalties(reference.member(layout, flat[k]), 0.0, (beta, h))
         np.testing.assert_allclose(value[k], expected, rtol=1e-13)
@@ -52,13 +52,13 @@ def test_smoothness_is_the_sum_over_neighbouring_layers(N, beta, h):
 def test_smoothness_is_nothing_for_constant_controls_and_does_not_move_their_mean(xp):
     layout = Layout(4, 3, 2)
     flat = np.random.default_rng(0).normal(size=(2, layout.size))
-    U = layout.views(xp.asarray(flat))
-    _, gradient = smoothness(U, 0.7, 0.5)
+    U = layout.views(flat)
+    _, gradient = on(xp, smoothness)(U, 0.7, 0.5)
     for part in gradient:  # the pulls of two neighbours are equal and opposite
-        assert np.abs(to_host(part)).max() > 0.1
-        np.testing.assert_allclose(to_host(part).sum(axis=1), 0, atol=1e-13)
+        assert np.abs(part).max() > 0.1
+        np.testing.assert_allclose(part.sum(axis=1), 0, atol=1e-13)
     one_layer = Layout(1, 3, 2)
-    constant = refined(one_layer.views(xp.asarray(flat[:, : one_layer.size])), 4)
-    value, gradient = smoothness(constant, 0.7, 0.5)
-    assert not to_host(value).any()
-    assert not any(to_host(part).any() for part in gradient)
+    constant = on(xp, refined)(one_layer.views(flat[:, : one_layer.size]), 4)
+    value, gradient = on(xp, smoothness)(constant, 0.7, 0.5)
+    assert not value.any()
+    assert not any(part.any() for part in gradient)

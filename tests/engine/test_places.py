@@ -1,16 +1,14 @@
 """Calls that know their arrays, and work arrays that one evaluation leaves to the next."""
 
 import numpy as np
-import pytest
 
-from skode.engine.arrays import namespace, to_host
+from skode.engine.arrays import host, namespace, to_host
 from skode.engine.losses import LOSSES
 from skode.engine.networks import Network, feed_forward, ode_net
-from skode.engine.objective import Objective
 from skode.engine.places import Place, call
 from skode.engine.schemes import TABLEAUX
-
-from .problems import FREE, problem, shares_of
+from tests.engine.everywhere import NOT_STRICT, everywhere
+from tests.engine.problems import FREE, Placed, problem, shares_of
 
 
 def test_a_place_keeps_its_array_or_gives_it_up(xp):
@@ -26,7 +24,7 @@ def test_a_place_keeps_its_array_or_gives_it_up(xp):
 
 def test_a_call_finds_what_has_been_put_since(xp):
     space = namespace(xp.asarray([0.0]))
-    kept = xp is np
+    kept = space is host
 
     def place():
         return Place(np.zeros(2)) if kept else Place()
@@ -40,9 +38,8 @@ def test_a_call_finds_what_has_been_put_since(xp):
         np.testing.assert_array_equal(to_host(total.array), np.add(one, other))
 
 
-@pytest.mark.parametrize("scheme", ["euler", "rk4", "kutta3", "lobatto_iiia4"])
-@pytest.mark.parametrize("lifted", [True, False])
-def test_evaluations_leave_nothing_behind(scheme, lifted):
+@everywhere(NOT_STRICT, scheme=["euler", "rk4", "kutta3", "lobatto_iiia4"], lifted=[True, False])
+def test_evaluations_leave_nothing_behind(scheme, lifted, xp):
     # One objective, whose blocks of three have a smaller one at the end, is asked for values and
     # gradients of all or some members, with equal and with different steps, as a whole and in
     # parts; each answer is to the bit that of an objective that was asked for nothing else.
@@ -50,7 +47,8 @@ def test_evaluations_leave_nothing_behind(scheme, lifted):
     network = ode_net(TABLEAUX[scheme])
 
     def objective():
-        return Objective(
+        return Placed(
+            xp,
             network,
             layout,
             LOSSES["softmax"],
@@ -81,17 +79,17 @@ def test_evaluations_leave_nothing_behind(scheme, lifted):
             np.testing.assert_array_equal(one, other)
 
 
-def test_without_the_state_a_scheme_of_many_stages_carries_its_costate_back():
+def test_without_the_state_a_scheme_of_many_stages_carries_its_costate_back(xp):
     # Feed-forward layers have one stage; the formulas hold for any scheme with α = 0.
     layout, flat, *data, alpha = problem("softmax", "learned", members=1)
     heun = TABLEAUX["heun"]
     for network in (feed_forward(), Network(heun, ode_net(heun).field, carry=0.0)):
-        objective = Objective(network, layout, LOSSES["softmax"], *data, alpha, FREE["learned"])
+        objective = Placed(xp, network, layout, LOSSES["softmax"], *data, alpha, FREE["learned"])
         _, gradient = objective.value_and_gradient(flat)
         for k in range(layout.size):
             step = np.zeros(layout.size)
             step[k] = 1e-6
-            ahead, behind = (objective.evaluate(flat + t * step).J for t in (1, -1))
+            ahead, behind = (objective.evaluate(flat + t * step, gradient=False).J for t in (1, -1))
             np.testing.assert_allclose(
                 gradient[:, k], (ahead - behind) / 2e-6, atol=1e-7 * np.abs(gradient).max()
             )

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from skode.engine.adam import Schedule
+from skode.engine.arrays import namespace, to_host
 from skode.engine.record import CONVERGED, EARLY, MAX_ITER, Record, Stopping
-from skode.engine.training import SOLVERS, train
-from tests.engine.problems import Judged, network_objective, quadratic, shares_of
+from skode.engine.training import SOLVERS
+from tests.engine.everywhere import not_strict
+from tests.engine.problems import Judged, network_objective, quadratic, shares_of, trained
 
 
 def judged(members=3, size=2, distance=0.5, seed=0):
@@ -18,9 +20,9 @@ def judged(members=3, size=2, distance=0.5, seed=0):
     return Judged(curvature, centre, centre + distance, scale=0.02), start
 
 
-def descend(objective, start, **stopping):
+def descend(xp, objective, start, **stopping):
     """Gradient descent in so small steps that the way is long."""
-    return train(objective, start, "gd", line_search="armijo", stopping=Stopping(**stopping))
+    return trained(xp, objective, start, "gd", line_search="armijo", stopping=Stopping(**stopping))
 
 
 def ends_early(held_out, tol, patience):
@@ -34,9 +36,9 @@ def ends_early(held_out, tol, patience):
     return None
 
 
-def test_the_best_iterate_is_that_of_the_lowest_held_out_loss():
+def test_the_best_iterate_is_that_of_the_lowest_held_out_loss(xp):
     objective, start = judged()
-    training = descend(objective, start, max_iter=40, n_iter_no_change=100)
+    training = descend(xp, objective, start, max_iter=40, n_iter_no_change=100)
     assert (training.reason == MAX_ITER).all()
     np.testing.assert_array_equal(training.best_iter, training.held_out_curve.argmin(axis=1))
     assert (training.best_iter > 0).all()
@@ -51,10 +53,12 @@ def test_the_best_iterate_is_that_of_the_lowest_held_out_loss():
 
 @pytest.mark.parametrize("tol", [0.0, 1e-3, 0.01])
 @pytest.mark.parametrize("patience", [1, 4, 9])
-def test_training_ends_once_the_held_out_loss_has_not_fallen_for_so_many_iterations(patience, tol):
+def test_training_ends_once_the_held_out_loss_has_not_fallen_for_so_many_iterations(
+    patience, tol, xp
+):
     objective, start = judged()
-    free = descend(objective, start, max_iter=60, n_iter_no_change=100)
-    training = descend(objective, start, max_iter=60, tol=tol, n_iter_no_change=patience)
+    free = descend(xp, objective, start, max_iter=60, n_iter_no_change=100)
+    training = descend(xp, objective, start, max_iter=60, tol=tol, n_iter_no_change=patience)
     for k in range(3):
         end = ends_early(free.held_out_curve[k], tol, patience)
         assert (training.reason[k], training.n_iter[k]) == (EARLY, end)
@@ -62,10 +66,10 @@ def test_training_ends_once_the_held_out_loss_has_not_fallen_for_so_many_iterati
         assert training.best_iter[k] == training.held_out_curve[k, : end + 1].argmin()
 
 
-def test_members_end_on_their_own():
+def test_members_end_on_their_own(xp):
     objective, start = judged()
     start[1] = objective.other[1]  # from where it can only become worse
-    training = descend(objective, start, max_iter=60, n_iter_no_change=5)
+    training = descend(xp, objective, start, max_iter=60, n_iter_no_change=5)
     assert (training.reason == EARLY).all()
     assert training.n_iter[1] == 5
     assert training.best_iter[1] == 0
@@ -74,17 +78,18 @@ def test_members_end_on_their_own():
     assert np.isnan(training.held_out_curve[1, 6:]).all()
 
 
-def test_a_gain_of_less_than_tol_is_kept_although_it_does_not_count():
+def test_a_gain_of_less_than_tol_is_kept_although_it_does_not_count(xp):
     # The held-out loss falls all the way, so slowly that it ends; its last point is the best.
     objective, start = judged(distance=0.0)
-    training = descend(objective, start, max_iter=500, tol=0.02, n_iter_no_change=3)
+    training = descend(xp, objective, start, max_iter=500, tol=0.02, n_iter_no_change=3)
     assert (training.reason == EARLY).any()
     np.testing.assert_array_equal(training.best_iter, training.n_iter)
 
 
-def test_without_held_out_samples_the_lowest_objective_is_the_best():
+def test_without_held_out_samples_the_lowest_objective_is_the_best(xp):
     objective, start = quadratic()
-    training = train(
+    training = trained(
+        xp,
         objective,
         start,
         "adam",
@@ -99,10 +104,12 @@ def test_without_held_out_samples_the_lowest_objective_is_the_best():
     assert np.isnan(training.held_out_curve).all()
 
 
+@not_strict
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_networks_are_judged_by_their_held_out_samples(solver):
-    _, flat, objective = network_objective(shares=shares_of(members=3))
-    training = train(
+def test_networks_are_judged_by_their_held_out_samples(solver, xp):
+    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
+    training = trained(
+        xp,
         objective,
         flat,
         solver,
@@ -125,24 +132,28 @@ def test_networks_are_judged_by_their_held_out_samples(solver):
             assert ends_early(curve, 0.0, 10) is None
 
 
-def test_standing_still_is_convergence_and_not_early_stopping():
+def test_standing_still_is_convergence_and_not_early_stopping(xp):
     objective, start = judged(members=1)
     start[...] = objective.centre
-    training = descend(objective, start, max_iter=9, n_iter_no_change=1)
+    training = descend(xp, objective, start, max_iter=9, n_iter_no_change=1)
     assert training.reason[0] == CONVERGED
 
 
-def test_an_infinite_held_out_loss_is_never_the_best():
+def test_an_infinite_held_out_loss_is_never_the_best(xp):
     # As of an implicit scheme whose equations cannot be solved for a sample that is held out.
     class Unsolved(Judged):
         def held_out(self, flat, members):
-            held_out = super().held_out(flat, members)
-            return np.where((flat[:, 0] > 2.5) | (flat[:, 0] < 1.0), np.inf, held_out)
+            xp, held_out = namespace(flat), super().held_out(flat, members)
+            return xp.where((flat[:, 0] > 2.5) | (flat[:, 0] < 1.0), xp.inf, held_out)
 
     some, start = judged(members=2)
     start[:, 0] = [3.5, 2.0]
     training = descend(
-        Unsolved(some.curvature, some.centre, some.other), start, max_iter=80, n_iter_no_change=40
+        xp,
+        Unsolved(some.curvature, some.centre, some.other),
+        start,
+        max_iter=80,
+        n_iter_no_change=40,
     )
     curve = training.held_out_curve
     np.testing.assert_array_equal(np.isinf(curve[:, 0]), [True, False])
@@ -151,26 +162,27 @@ def test_an_infinite_held_out_loss_is_never_the_best():
     np.testing.assert_array_equal(training.best_iter, np.nanargmin(curve, axis=1))
 
 
-def test_as_long_as_the_held_out_loss_is_infinite_it_is_no_reason_to_end():
+def test_as_long_as_the_held_out_loss_is_infinite_it_is_no_reason_to_end(xp):
     class Unsolved(Judged):
         def held_out(self, flat, members):
-            return np.full(len(flat), np.inf)
+            return namespace(flat).full_like(flat[:, 0], np.inf)
 
     some, start = judged(members=2)
     objective = Unsolved(some.curvature, some.centre, some.other)
-    training = descend(objective, start, max_iter=40, n_iter_no_change=5)
+    training = descend(xp, objective, start, max_iter=40, n_iter_no_change=5)
     assert (training.reason != EARLY).all()
     assert (training.n_iter > 10).all()
 
 
-def test_going_to_the_best_point_forgets_that_the_objective_was_lower_elsewhere():
+def test_going_to_the_best_point_forgets_that_the_objective_was_lower_elsewhere(xp):
     objective = Judged(np.ones((1, 1)), np.zeros((1, 1)), np.full((1, 1), 3.0))
-    record = Record(objective, np.full((1, 1), 4.0), lambda u: u)
+    record = Record(objective, xp.asarray([[4.0]]), lambda u: u)
     everyone, nobody = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
 
     def move(x):
-        u = np.full((1, 1), x)
-        record.move(everyone, u, *(objective.evaluate(u)[i] for i in (1, 0, 2)), tol=0.0)
+        u = xp.asarray([[x]])
+        J, g, held_out = objective.evaluate(u)
+        record.move(everyone, u, g, to_host(J), to_host(held_out), tol=0.0)
 
     for x in (3.0, 0.1, 0.2):  # past the best point, to where the objective is lowest
         move(x)

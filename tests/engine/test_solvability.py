@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skode.engine.arrays import to_host
 from skode.engine.controls import Layout
 from skode.engine.schemes import TABLEAUX, as_tableau
 from skode.engine.solvability import (
@@ -14,6 +13,7 @@ from skode.engine.solvability import (
     solvable_stages,
     uniquely_solvable,
 )
+from tests.engine.everywhere import on
 from tests.reference import implicit_schemes
 
 
@@ -30,11 +30,11 @@ def coupled(A, K, h, D):
 
 
 @given(implicit_schemes(), st.integers(1, 4), st.floats(0.05, 2), st.integers(0, 100))
-def test_bounded_controls_make_every_newton_matrix_regular(scheme, n, h, seed):
+def test_bounded_controls_make_every_newton_matrix_regular(xp, scheme, n, h, seed):
     tableau = as_tableau(scheme)
     bounds = solvable_bounds(tableau, h)
     rng = np.random.default_rng(seed)
-    K = project_parts(20 / h * rng.normal(size=(n, n)), bounds)
+    K = on(xp, project_parts)(20 / h * rng.normal(size=(n, n)), bounds)
     for block in tableau.blocks:
         if block.explicit:
             continue
@@ -50,11 +50,11 @@ def test_bounded_controls_make_every_newton_matrix_regular(scheme, n, h, seed):
 
 
 @given(implicit_schemes(), st.integers(1, 4), st.floats(-2, 2), st.integers(0, 100))
-def test_where_there_is_known_to_be_one_solution(scheme, n, h, seed):
+def test_where_there_is_known_to_be_one_solution(xp, scheme, n, h, seed):
     tableau = as_tableau(scheme)
     rng = np.random.default_rng(seed)
     K = rng.normal(size=(3, 2, n, n)) * rng.choice([0.3, 1, 5])
-    unique = uniquely_solvable(tableau, K, np.full((3, 2), h))
+    unique = on(xp, uniquely_solvable)(tableau, K, np.full((3, 2), h))
     assert unique.shape == (3, 2)
     for index in np.ndindex(3, 2):
         least = []  # of every implicit block
@@ -70,14 +70,14 @@ def test_where_there_is_known_to_be_one_solution(scheme, n, h, seed):
             assert max(least) > 0.95 - 1e-9  # one number: there the bound is exact
 
 
-def test_projected_controls_are_known_to_have_one_solution():
+def test_projected_controls_are_known_to_have_one_solution(xp):
     for tableau in TABLEAUX.values():
         K = 50 * np.random.default_rng(0).normal(size=(4, 5, 5))
-        projected = project_parts(K, solvable_bounds(tableau, 0.3))
-        assert uniquely_solvable(tableau, projected, np.full(4, 0.3)).all()
-        assert uniquely_solvable(tableau, K, np.full(4, 0.3)).all() == tableau.explicit
+        projected = on(xp, project_parts)(K, solvable_bounds(tableau, 0.3))
+        assert on(xp, uniquely_solvable)(tableau, projected, np.full(4, 0.3)).all()
+        assert on(xp, uniquely_solvable)(tableau, K, np.full(4, 0.3)).all() == tableau.explicit
     not_finite = np.full((1, 2, 2), np.nan)
-    assert not uniquely_solvable(TABLEAUX["gauss4"], not_finite, np.ones(1)).any()
+    assert not on(xp, uniquely_solvable)(TABLEAUX["gauss4"], not_finite, np.ones(1)).any()
 
 
 def test_bounds_of_named_schemes():
@@ -100,18 +100,18 @@ finite = st.floats(0.1, 3)
 
 
 @given(st.builds(Bounds, finite, finite, finite), st.integers(1, 4), st.integers(0, 100))
-def test_projection_of_the_parts_is_the_nearest_point(bounds, n, seed):
+def test_projection_of_the_parts_is_the_nearest_point(xp, bounds, n, seed):
     rng = np.random.default_rng(seed)
     K = 3 * rng.normal(size=(2, n, n))
-    found = project_parts(K, bounds)
+    found = on(xp, project_parts)(K, bounds)
     values, skew = parts(found)
     assert values.max() <= bounds.above + 1e-12
     assert values.min() >= -bounds.below - 1e-12
     assert skew.max() <= bounds.skew + 1e-12
-    np.testing.assert_allclose(project_parts(found, bounds), found, atol=1e-12)
+    np.testing.assert_allclose(on(xp, project_parts)(found, bounds), found, atol=1e-12)
     # The obtuse angle that marks the projection onto a convex set, against points of the set.
     for _ in range(10):
-        other = project_parts(3 * rng.normal(size=(2, n, n)), bounds)
+        other = on(xp, project_parts)(3 * rng.normal(size=(2, n, n)), bounds)
         assert ((K - found) * (other - found)).sum(axis=(1, 2)).max() <= 1e-10
 
 
@@ -123,21 +123,21 @@ def test_only_k_is_projected_and_only_where_it_is_out_of_bounds(name, xp):
     U.K[0] *= 1e-2
     U.K[1, 1] *= 100
     project = solvable_stages(layout, TABLEAUX[name], 0.5)
-    projected = layout.views(to_host(project(xp.asarray(flat))))
+    projected = layout.views(on(xp, project)(flat))
     np.testing.assert_array_equal(projected.K[0], U.K[0])
     assert np.abs(projected.K[1, 1] - U.K[1, 1]).max() > 1
     for part in ("b", "h", "W", "mu"):
         np.testing.assert_array_equal(getattr(projected, part), getattr(U, part))
 
 
-def test_what_is_not_finite_stays_so():
+def test_what_is_not_finite_stays_so(xp):
     K = np.full((1, 2, 2), np.nan)
-    assert np.isnan(project_parts(K, Bounds(1.0, 1.0, 1.0))).all()
+    assert np.isnan(on(xp, project_parts)(K, Bounds(1.0, 1.0, 1.0))).all()
 
 
 def test_steps_of_either_sign(xp):
     layout = Layout(3, 2, 1)
     flat = 3 * np.random.default_rng(0).normal(size=(4, layout.size))
     project = solvable_stages(layout, TABLEAUX["implicit_midpoint"], 2.0, either_sign=True)
-    values, _ = parts(layout.views(to_host(project(xp.asarray(flat)))).K)
+    values, _ = parts(layout.views(on(xp, project)(flat)).K)
     np.testing.assert_allclose([values.min(), values.max()], [-MARGIN, MARGIN], rtol=1e-12)

@@ -2,28 +2,29 @@ import numpy as np
 import pytest
 
 from skode.engine.adam import Schedule
-from skode.engine.arrays import to_host
 from skode.engine.constraints import project_onto_simplex, simplex_steps, unconstrained
 from skode.engine.controls import Controls
 from skode.engine.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.objective import Objective
 from skode.engine.racing import Race
 from skode.engine.record import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.shares import Shares
-from skode.engine.training import SOLVERS, train
+from skode.engine.training import SOLVERS
+from tests.engine.everywhere import everywhere, not_strict, numpy_only, on
 from tests.engine.problems import (
     FREE,
     Cliff,
+    Placed,
     Quadratic,
     Wrong,
     network_objective,
     problem,
     quadratic,
     shares_of,
+    trained,
 )
+from tests.namespaces import NAMESPACES
 
 
 def published_descent(rule, J_and_g, u, iterations):
@@ -53,10 +54,11 @@ def published_descent(rule, J_and_g, u, iterations):
     return u, np.array(curve)
 
 
+@not_strict
 @pytest.mark.parametrize("rule", LINE_SEARCHES)
-def test_descent_follows_the_published_rules(rule):
-    _, flat, objective = network_objective()
-    training = train(objective, flat, "gd", line_search=rule, stopping=Stopping(40))
+def test_descent_follows_the_published_rules(rule, xp):
+    _, flat, objective = network_objective(xp)
+    training = trained(xp, objective, flat, "gd", line_search=rule, stopping=Stopping(40))
     for k in range(3):
 
         def J_and_g(u, k=k):
@@ -69,14 +71,14 @@ def test_descent_follows_the_published_rules(rule):
 
 
 @pytest.mark.parametrize("rule", LINE_SEARCHES)
-def test_quadratics_are_solved_and_members_do_not_disturb_each_other(rule):
+def test_quadratics_are_solved_and_members_do_not_disturb_each_other(rule, xp):
     objective, start = quadratic()
     stopping = Stopping(2000, tol=1e-30)
-    together = train(objective, start, "gd", line_search=rule, stopping=stopping)
+    together = trained(xp, objective, start, "gd", line_search=rule, stopping=stopping)
     np.testing.assert_allclose(together.flat, objective.centre, atol=1e-6)
     for k in range(3):
         alone = Quadratic(objective.curvature[[k]], objective.centre[[k]])
-        one = train(alone, start[[k]], "gd", line_search=rule, stopping=stopping)
+        one = trained(xp, alone, start[[k]], "gd", line_search=rule, stopping=stopping)
         np.testing.assert_array_equal(one.flat[0], together.flat[k])
         assert one.n_iter[0] == together.n_iter[k]
         assert one.n_evaluations[0] == together.n_evaluations[k]
@@ -84,9 +86,9 @@ def test_quadratics_are_solved_and_members_do_not_disturb_each_other(rule):
 
 
 @pytest.mark.parametrize("rule", LINE_SEARCHES)
-def test_history_is_complete_and_falls(rule):
-    _, flat, objective = network_objective()
-    training = train(objective, flat, "gd", line_search=rule, stopping=Stopping(50))
+def test_history_is_complete_and_falls(rule, xp):
+    _, flat, objective = network_objective(xp)
+    training = trained(xp, objective, flat, "gd", line_search=rule, stopping=Stopping(50))
     assert training.curve.shape == (3, 51)
     assert (np.diff(training.curve, axis=1) <= 0).all()
     np.testing.assert_array_equal(training.curve[:, -1], training.J)
@@ -97,10 +99,10 @@ def test_history_is_complete_and_falls(rule):
     np.testing.assert_allclose(training.J, J, rtol=1e-13)
 
 
-def test_members_stop_on_their_own():
+def test_members_stop_on_their_own(xp):
     objective, start = quadratic()
     start[1] = objective.centre[1]  # at its minimum from the beginning
-    training = train(objective, start, "gd", stopping=Stopping(300, tol=1e-8))
+    training = trained(xp, objective, start, "gd", stopping=Stopping(300, tol=1e-8))
     assert (training.reason == CONVERGED).all()
     assert training.n_iter[1] == 0
     assert (training.n_iter[[0, 2]] > 5).all()
@@ -109,10 +111,10 @@ def test_members_stop_on_their_own():
         assert training.curve[k, training.n_iter[k]] == training.J[k]
 
 
-def test_convergence_is_a_fall_of_less_than_tol_over_the_window():
+def test_convergence_is_a_fall_of_less_than_tol_over_the_window(xp):
     objective, start = quadratic(members=1)
-    training = train(
-        objective, start, "gd", line_search="lipschitz", stopping=Stopping(500, 1e-3, 5)
+    training = trained(
+        xp, objective, start, "gd", line_search="lipschitz", stopping=Stopping(500, 1e-3, 5)
     )
     assert training.reason[0] == CONVERGED
     fall = training.curve[0, :-5] - training.curve[0, 5:]
@@ -120,10 +122,12 @@ def test_convergence_is_a_fall_of_less_than_tol_over_the_window():
     assert (fall[:-1] >= 1e-3).all()
 
 
-def test_the_simplex_is_kept_and_its_minimum_found():
-    layout, flat, objective = network_objective("simplex")
+@numpy_only
+def test_the_simplex_is_kept_and_its_minimum_found(xp):
+    layout, flat, objective = network_objective(xp, "simplex")
     total = 1.0
-    training = train(
+    training = trained(
+        xp,
         objective,
         flat,
         "gd",
@@ -135,13 +139,14 @@ def test_the_simplex_is_kept_and_its_minimum_found():
     np.testing.assert_allclose(h.sum(1), total, rtol=1e-12)
     # Stationary on the simplex: a projected gradient step leads nowhere.
     _, g = objective.value_and_gradient(training.flat)
-    back = project_onto_simplex(h - layout.views(g).h, total)
+    back = on(xp, project_onto_simplex)(h - layout.views(g).h, total)
     np.testing.assert_allclose(back, h, atol=5e-3)
 
 
-def test_the_projected_optimum_ends_the_training():
+def test_the_projected_optimum_ends_the_training(xp):
     objective = Quadratic(np.ones((1, 3)), np.array([[5.0, 0.0, 0.0]]))
-    training = train(
+    training = trained(
+        xp,
         objective,
         np.full((1, 3), 1 / 3),
         "gd",
@@ -155,39 +160,40 @@ def test_the_projected_optimum_ends_the_training():
 
 @pytest.mark.parametrize("beyond", [np.nan, np.inf, "gradient"])
 @pytest.mark.parametrize("rule", LINE_SEARCHES)
-def test_a_diverging_trial_is_a_rejected_trial(rule, beyond):
+def test_a_diverging_trial_is_a_rejected_trial(rule, beyond, xp):
     start = np.array([[-3.0]])
-    training = train(
-        Cliff(beyond), start, "gd", line_search=rule, stopping=Stopping(200, tol=1e-14)
+    training = trained(
+        xp, Cliff(beyond), start, "gd", line_search=rule, stopping=Stopping(200, tol=1e-14)
     )
     np.testing.assert_allclose(training.flat, 0.9, atol=1e-5)
     assert training.n_evaluations[0] > training.n_iter[0] + 1
 
 
-def test_a_gradient_that_points_the_wrong_way_ends_as_stalled():
+def test_a_gradient_that_points_the_wrong_way_ends_as_stalled(xp):
     objective = Wrong(np.ones((1, 2)), np.zeros((1, 2)))
-    training = train(objective, np.ones((1, 2)), "gd", stopping=Stopping(100))
+    training = trained(xp, objective, np.ones((1, 2)), "gd", stopping=Stopping(100))
     assert training.reason[0] == STALLED
     assert training.n_iter[0] == 0
     np.testing.assert_array_equal(training.flat, 1.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_start_that_is_not_finite_is_refused(bad):
+def test_a_start_that_is_not_finite_is_refused(bad, xp):
     objective, start = quadratic()
     objective.centre[1, 0] = bad
     with pytest.raises(ValueError, match=r"not finite at the start.*scale X.*smaller h"):
-        train(objective, start, "gd")
+        trained(xp, objective, start, "gd")
 
 
-def test_interruption_keeps_the_best_iterate():
+def test_interruption_keeps_the_best_iterate(xp):
     objective, start = quadratic()
 
     def interrupt(n_iter, J):
         if n_iter == 7:
             raise KeyboardInterrupt
 
-    training = train(
+    training = trained(
+        xp,
         objective,
         start,
         "gd",
@@ -202,10 +208,11 @@ def test_interruption_keeps_the_best_iterate():
     assert (np.diff(training.curve[:, :7]) <= 0).all()
 
 
-def test_on_iteration_reports_each_iteration_of_the_foremost_member():
+def test_on_iteration_reports_each_iteration_of_the_foremost_member(xp):
     objective, start = quadratic()
     seen = []
-    training = train(
+    training = trained(
+        xp,
         objective,
         start,
         "gd",
@@ -218,37 +225,45 @@ def test_on_iteration_reports_each_iteration_of_the_foremost_member():
     assert training.curve[:, 0].min() > lowest[0] >= lowest[-1] >= training.J.min()
 
 
-def test_parts_held_fixed_stay_as_they_are():
+def test_parts_held_fixed_stay_as_they_are(xp):
     layout, flat, *data, alpha = problem("softmax", "learned", members=2, lifted=True)
-    objective = Objective(
-        ode_net(TABLEAUX["euler"]), layout, LOSSES["softmax"], *data, alpha, free=("K", "h", "nu")
+    objective = Placed(
+        xp,
+        ode_net(TABLEAUX["euler"]),
+        layout,
+        LOSSES["softmax"],
+        *data,
+        alpha,
+        free=("K", "h", "nu"),
     )
-    training = train(objective, flat, "gd", stopping=Stopping(10))
+    training = trained(xp, objective, flat, "gd", stopping=Stopping(10))
     before, after = layout.views(flat), layout.views(training.flat)
     for name in Controls._fields:
         same = np.array_equal(getattr(before, name), getattr(after, name))
         assert same == (name in ("b", "W", "mu", "V"))
 
 
-@pytest.mark.parametrize("learned", ["free", "simplex"])
-@pytest.mark.parametrize("solver", SOLVERS)
+@everywhere(solver=SOLVERS, learned=["free", "simplex"])
 def test_every_namespace_trains_alike(solver, learned, xp):
     layout, flat, *data, alpha = problem("softmax", "simplex", members=3, lifted=True)
     project = unconstrained if learned == "free" else simplex_steps(layout, 1.0)
     shares = shares_of(members=3)
 
-    def run(make):
-        objective = Objective(
+    def run(xp):
+        objective = Placed(
+            xp,
             ode_net(TABLEAUX["heun"]),
             layout,
             LOSSES["softmax"],
-            *map(make, (*data, alpha)),
+            *data,
+            alpha,
             FREE["simplex"],
-            shares=Shares(*map(make, (shares.group, shares.train, shares.held_out))),
+            shares=shares,
         )
-        return train(
+        return trained(
+            xp,
             objective,
-            make(flat),
+            flat,
             solver,
             schedule=Schedule(3, 0.05, 0.01, np.random.default_rng(0)),
             project=project,
@@ -256,9 +271,8 @@ def test_every_namespace_trains_alike(solver, learned, xp):
             race=Race(3, 1),
         )
 
-    found, expected = run(xp.asarray), run(np.asarray)
-    assert type(found.flat) is type(xp.zeros(1))
-    np.testing.assert_allclose(to_host(found.flat), expected.flat, atol=1e-8)
+    found, expected = run(xp), run(NAMESPACES["numpy"]())
+    np.testing.assert_allclose(found.flat, expected.flat, atol=1e-8)
     np.testing.assert_allclose(found.held_out_curve, expected.held_out_curve, atol=1e-8)
     for name in ("n_iter", "n_evaluations", "best_iter", "reason"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
