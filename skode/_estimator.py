@@ -6,30 +6,27 @@ from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import cpu_count
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
-from ._devices import at_work, check_same_namespace, float_type, float_types, host_values
+from ._devices import at_work, float_type, float_types, host_values
+from ._fitted import FittedNetworks
 from ._folds import MANY, choose_splits, validation_split
 from ._inputs import checked_groups, checked_weights, precision, validation_data
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
 from .engine.adam import Adam, Schedule, State
-from .engine.arrays import array_library, contiguous, moved, namespace, quiet, to_host
+from .engine.arrays import quiet, to_host
 from .engine.constraints import simplex_steps, unconstrained
-from .engine.controls import Controls, Layout, refined
+from .engine.controls import Controls, Layout
 from .engine.fields import ACTIVATIONS
 from .engine.line_search import LINE_SEARCHES
 from .engine.losses import LOSSES
 from .engine.objective import Objective
-from .engine.prediction import outputs
 from .engine.racing import Race
 from .engine.record import MAX_ITER, Record, Stopping
 from .engine.start import random_start
-from .engine.threads import Threads, blas_threads
 from .engine.training import SOLVERS, train
 
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
@@ -62,7 +59,7 @@ def trained_by_adam(estimator):
     )
 
 
-class NetworkEstimator(BaseEstimator):
+class NetworkEstimator(FittedNetworks):
     """An estimator whose model is a batch of networks, the members.
 
     A subclass says with `_recipe` and `_network` which network it is, and may add a `_constraint`.
@@ -102,44 +99,6 @@ class NetworkEstimator(BaseEstimator):
 
     # Folds by group need no request of their own under metadata routing.
     __metadata_request__fit = {"groups": True}
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        return tags
-
-    def to_host(self):
-        """Move what was fitted to host memory, as NumPy arrays.
-
-        Then the model can be pickled, loaded and used on a machine without the array library or
-        the device that it was fitted with.  Where X was host data it is there anyway.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-        """
-        for name, value in self._fitted_arrays():
-            setattr(self, name, to_host(value))
-        return self
-
-    def _fitted_arrays(self):
-        """Names and values of the fitted arrays of numbers.
-
-        Those of labels and names are the host's, as other libraries have no strings.
-        """
-        parameters = self._get_param_names()
-        arrays = ("classes_", "feature_names_in_")
-        for name, value in list(vars(self).items()):
-            if name in parameters or name in arrays:
-                continue
-            if isinstance(value, np.ndarray) or array_library(value) is not None:
-                yield name, value
-
-    def _move_fitted(self, home):
-        """Move what was fitted to where the features came from."""
-        for name, value in self._fitted_arrays():
-            setattr(self, name, moved(value, home))
 
     @property
     def _goes_on(self):
@@ -260,11 +219,6 @@ class NetworkEstimator(BaseEstimator):
         mu, nu, k, share = self._adam
         return State(data.placed(mu), data.placed(nu), k, share)
 
-    def _forget(self, *names):
-        """Remove what an earlier fit has left."""
-        for name in names:
-            vars(self).pop(name, None)
-
     def _solver(self, n_samples):
         if self.solver == "auto":
             return "adam" if n_samples > MANY else "lbfgs"
@@ -323,12 +277,6 @@ class NetworkEstimator(BaseEstimator):
                 "the state has to hold them. Take at least as many, or 'auto', or another lift."
             )
         return Layout(self.N, n_channels, n_outputs)
-
-    def _threads(self):
-        """As many threads as `n_jobs` says; as BLAS would use here where it says nothing."""
-        if self.n_jobs is None:
-            return Threads(blas_threads())
-        return Threads(self.n_jobs if self.n_jobs > 0 else max(1, cpu_count() + 1 + self.n_jobs))
 
     def _objective(self, layout, data, alphas, shape, splits, loss, threads):
         """The objective of alphas × splits × restarts."""
@@ -441,63 +389,15 @@ class NetworkEstimator(BaseEstimator):
         self._fitted_recipe, self._fitted_loss = self._recipe(), loss
         self._forget("_adam")
 
-    def _keep_controls(self, layout, flat):
-        self._forget("V_", "nu_")
-        self.n_outputs_ = layout.n_outputs
-        for name, part in layout.views(flat)._asdict().items():
-            if part is not None:
-                setattr(self, f"{name}_", contiguous(part))
-
     def _more_advice(self, solver):
         """What else may be tried where training has ended early."""
         return ", or a smaller learning_rate_init" if "adam" in solver else ""
-
-    def _controls(self, members=slice(None)):
-        """The fitted controls of some members."""
-        parts = (getattr(self, f"{name}_", None) for name in Controls._fields)
-        return Controls(*(part if part is None else part[members, ...] for part in parts))
-
-    def _fitted_network(self):
-        return self._network(self._fitted_recipe)
 
     def _checked_pair(self, X, y, first, **checks):
         """X and y as they have to be for training, y on the host."""
         types = float_types(X) if first else float_type(X, precision(self.K_))
         reset = first and not self._goes_on
         return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
-
-    def _validated(self, X, method):
-        """X as it has to be for prediction, by the method of that name."""
-        check_is_fitted(self)
-        check_same_namespace(self, X, method)
-        return validate_data(self, X, dtype=float_type(X, precision(self.K_)), reset=False)
-
-    def _outputs(self, X, method, refinement=1):
-        """What the members say of X on the average, see `_mean`.
-
-        With a `refinement`, each step is taken as so many shorter ones with the same controls.
-        """
-        X = self._validated(X, method)
-        found = self._mean_outputs(refined(self._controls(), refinement), at_work(self, X))
-        return moved(found, X)
-
-    def _mean_outputs(self, U, X):
-        U = Controls(*(part if part is None else moved(part, X) for part in U))
-        xp = namespace(U.K)
-
-        def mean(z):
-            finite = xp.all(xp.isfinite(z), axis=(0, 1))
-            found = self._mean(xp, z)
-            return xp.where(finite, found, xp.full_like(found, xp.nan))
-
-        with self._threads() as threads:
-            found = outputs(self._fitted_network(), U, X, reduce=mean, threads=threads)
-        if n_unfit := int(xp.sum(xp.astype(xp.isnan(found[0, :]), xp.int64))):
-            raise ValueError(
-                f"The network's output is not finite for {n_unfit} of {X.shape[0]} samples: X is "
-                "too far from the data that the model was fitted to. Scale it as then."
-            )
-        return found
 
     def _out_of_fold_outputs(self, splits, data):
         """Split by split, the held-out samples and what the split's members say of them.

@@ -1,0 +1,119 @@
+"""The model that was fitted: where its arrays are, and what it says of samples."""
+
+from __future__ import annotations
+
+import numpy as np
+from joblib import cpu_count
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._devices import at_work, check_same_namespace, float_type
+from ._inputs import precision
+from .engine.arrays import array_library, contiguous, moved, namespace, to_host
+from .engine.controls import Controls, refined
+from .engine.prediction import outputs
+from .engine.threads import Threads, blas_threads
+
+
+class FittedNetworks(BaseEstimator):
+    """A batch of networks, the members, that a fit has left in attributes.
+
+    A subclass says with `_network` which network they are, and with `_mean` how they are averaged.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    def to_host(self):
+        """Move what was fitted to host memory, as NumPy arrays.
+
+        Then the model can be pickled, loaded and used on a machine without the array library or
+        the device that it was fitted with.  Where X was host data it is there anyway.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        for name, value in self._fitted_arrays():
+            setattr(self, name, to_host(value))
+        return self
+
+    def _fitted_arrays(self):
+        """Names and values of the fitted arrays of numbers.
+
+        Those of labels and names are the host's, as other libraries have no strings.
+        """
+        parameters = self._get_param_names()
+        arrays = ("classes_", "feature_names_in_")
+        for name, value in list(vars(self).items()):
+            if name in parameters or name in arrays:
+                continue
+            if isinstance(value, np.ndarray) or array_library(value) is not None:
+                yield name, value
+
+    def _move_fitted(self, home):
+        """Move what was fitted to where the features came from."""
+        for name, value in self._fitted_arrays():
+            setattr(self, name, moved(value, home))
+
+    def _keep_controls(self, layout, flat):
+        self._forget("V_", "nu_")
+        self.n_outputs_ = layout.n_outputs
+        for name, part in layout.views(flat)._asdict().items():
+            if part is not None:
+                setattr(self, f"{name}_", contiguous(part))
+
+    def _controls(self, members=slice(None)):
+        """The fitted controls of some members."""
+        parts = (getattr(self, f"{name}_", None) for name in Controls._fields)
+        return Controls(*(part if part is None else part[members, ...] for part in parts))
+
+    def _fitted_network(self):
+        return self._network(self._fitted_recipe)
+
+    def _forget(self, *names):
+        """Remove what an earlier fit has left."""
+        for name in names:
+            vars(self).pop(name, None)
+
+    def _validated(self, X, method):
+        """X as it has to be for prediction, by the method of that name."""
+        check_is_fitted(self)
+        check_same_namespace(self, X, method)
+        return validate_data(self, X, dtype=float_type(X, precision(self.K_)), reset=False)
+
+    def _outputs(self, X, method, refinement=1):
+        """What the members say of X on the average, see `_mean`.
+
+        With a `refinement`, each step is taken as so many shorter ones with the same controls.
+        """
+        X = self._validated(X, method)
+        found = self._mean_outputs(refined(self._controls(), refinement), at_work(self, X))
+        return moved(found, X)
+
+    def _mean_outputs(self, U, X):
+        U = Controls(*(part if part is None else moved(part, X) for part in U))
+        xp = namespace(U.K)
+
+        def mean(z):
+            finite = xp.all(xp.isfinite(z), axis=(0, 1))
+            found = self._mean(xp, z)
+            return xp.where(finite, found, xp.full_like(found, xp.nan))
+
+        with self._threads() as threads:
+            found = outputs(self._fitted_network(), U, X, reduce=mean, threads=threads)
+        if n_unfit := int(xp.sum(xp.astype(xp.isnan(found[0, :]), xp.int64))):
+            raise ValueError(
+                f"The network's output is not finite for {n_unfit} of {X.shape[0]} samples: X is "
+                "too far from the data that the model was fitted to. Scale it as then."
+            )
+        return found
+
+    def _threads(self):
+        """As many threads as `n_jobs` says; as BLAS would use here where it says nothing."""
+        if self.n_jobs is None:
+            return Threads(blas_threads())
+        return Threads(self.n_jobs if self.n_jobs > 0 else max(1, cpu_count() + 1 + self.n_jobs))

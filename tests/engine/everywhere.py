@@ -1,0 +1,81 @@
+"""Tests in every namespace: NumPy arrays are put there, and what comes out is brought home."""
+
+from itertools import product
+
+import array_api_compat
+import numpy as np
+import pytest
+
+from skode.engine.arrays import namespace, to_host
+from skode.engine.shares import Shares
+from tests.namespaces import NAMESPACES, Namespace
+
+# For what takes long.  Array-api-strict looks at every call, and takes ten times as long for all.
+NOT_STRICT = [name for name in NAMESPACES if not name.startswith("strict")]
+not_strict = pytest.mark.parametrize("xp", NOT_STRICT, indirect=True)
+not_cupy = pytest.mark.parametrize(
+    "xp", [name for name in NAMESPACES if name != "cupy"], indirect=True
+)
+numpy_only = pytest.mark.parametrize("xp", ["numpy"], indirect=True)
+
+
+def there(xp, values):
+    """The values, with NumPy arrays put into the namespace.
+
+    Arrays in tuples, lists, dictionaries and `Shares` too.  The namespace itself becomes what the
+    engine takes as its `xp`.
+    """
+    return _changed(
+        lambda array: xp.asarray(array) if isinstance(array, np.ndarray) else array, values
+    )
+
+
+def home(xp, values):
+    """The values, with arrays, which have to be in the namespace, as NumPy arrays."""
+
+    def bring(array):
+        assert xp.holds(array), f"not in {xp}: {array!r}"
+        return to_host(array)
+
+    return _changed(bring, values)
+
+
+def on(xp, function):
+    """The function in the namespace, of NumPy arrays and with NumPy arrays as its results."""
+
+    def call(*args, **options):
+        return home(xp, function(*there(xp, args), **there(xp, options)))
+
+    return call
+
+
+def _changed(change, values):
+    if isinstance(values, Namespace):
+        return namespace(values.zeros(1))
+    if isinstance(values, dict):
+        return {name: _changed(change, value) for name, value in values.items()}
+    if isinstance(values, Shares):
+        return Shares(**_changed(change, vars(values)))
+    if isinstance(values, (tuple, list)):
+        parts = [_changed(change, value) for value in values]
+        return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)
+    return change(values) if array_api_compat.is_array_api_obj(values) else values
+
+
+def everywhere(names=NAMESPACES, **choices):
+    """Parametrise with all combinations of the choices on NumPy, and with few elsewhere.
+
+    Those few have each choice at least once.  A list that is shorter than others is gone through
+    again and again, each time from another beginning, so that not always the same ones meet.
+    """
+    lists = [list(values) for values in choices.values()]
+    few = [
+        [values[(k + j * (k // len(values))) % len(values)] for j, values in enumerate(lists)]
+        for k in range(max(map(len, lists)))
+    ]
+    every = {name: list(product(*lists)) if name == "numpy" else few for name in names}
+    return pytest.mark.parametrize(
+        ("xp", *choices),
+        [(name, *combination) for name, some in every.items() for combination in some],
+        indirect=["xp"],
+    )
