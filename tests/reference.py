@@ -1,7 +1,7 @@
 """The mathematics once more: one member, plain loops, nothing shared with the engine.
 
-It accepts complex numbers, so that derivatives can be taken by complex steps, and it is as slow as
-it is plain.
+It accepts complex numbers, so that derivatives can be taken by complex steps.  Controls may have an
+axis in front, for the same network with many different ones: one for each step.
 """
 
 import numpy as np
@@ -24,10 +24,10 @@ def logistic(z):
 # Sums over the outputs of (outputs, samples), the mean for "squared"; c holds zeros and ones, for
 # "squared" any numbers.
 LOSSES = {
-    "logistic_squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(0),
-    "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z)[0],
-    "softmax": lambda z, c: np.log(np.exp(z).sum(0)) - (c * z).sum(0),
-    "squared": lambda z, c: 0.5 * ((z - c) ** 2).mean(0),
+    "logistic_squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(-2),
+    "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z)[..., 0, :],
+    "softmax": lambda z, c: np.log(np.exp(z).sum(-2)) - (c * z).sum(-2),
+    "squared": lambda z, c: 0.5 * ((z - c) ** 2).mean(-2),
 }
 
 
@@ -39,24 +39,26 @@ def stage_values(scheme, activation, y, K, b, h):
         Y, F = [], []
         for i in range(len(weights)):
             Y.append(y + h * sum(A[i][j] * F[j] for j in range(i)))
-            F.append(sigma(K @ Y[i] + b[:, None]))
+            F.append(sigma(K @ Y[i] + b[..., None]))
         return Y, F
     Y = solved_stages(np.array(A), activation, y, K, b, h)
-    return list(Y), [sigma(K @ Yi + b[:, None]) for Yi in Y]
+    return list(Y), [sigma(K @ Yi + b[..., None]) for Yi in Y]
 
 
 def solved_stages(A, activation, y, K, b, h):
     """The stages by Newton's method on all of them at once; complex arguments are welcome."""
     sigma, slope = ACTIVATIONS[activation]
-    s, (n, m) = len(A), y.shape
-    Y = y + h * A.sum(1)[:, None, None] * sigma(K @ y + b[:, None])
+    s, n = len(A), y.shape[-2]
+    Y = y + np.multiply.outer(A.sum(1), h * sigma(K @ y + b[..., None]))
     for _ in range(50):
-        Z = K @ Y + b[:, None]
+        Z = K @ Y + b[..., None]
         residual = Y - y - h * np.tensordot(A, sigma(Z), axes=1)
         # Rows (i, channel), columns (j, channel), one matrix per sample.
-        J = np.einsum("ij,jcm,cd->micjd", h * A, slope(Z), K).reshape(m, s * n, s * n)
-        step = np.linalg.solve(np.eye(s * n) - J, residual.reshape(s * n, m).T[..., None])
-        Y = Y - step[..., 0].T.reshape(s, n, m)
+        hJ = np.einsum("ij,j...cm,...cd->...micjd", A, slope(Z), h * K)
+        hJ = hJ.reshape(*hJ.shape[:-4], s * n, s * n)
+        right = np.einsum("i...cm->...mic", residual)
+        step = np.linalg.solve(np.eye(s * n) - hJ, right.reshape(*hJ.shape[:-1], 1))
+        Y = Y - np.einsum("...mic->i...cm", step.reshape(right.shape))
         if np.abs(step).max() <= 1e-14 * np.abs(Y).max():  # the error is its square
             return Y
     raise AssertionError("the reference could not solve its stage equations")
@@ -64,15 +66,16 @@ def solved_stages(A, activation, y, K, b, h):
 
 def forward(scheme, activation, carry, controls, X):
     """The states y⁰ … yᴺ, (n_channels, samples) each, of one member."""
-    N, n, _ = controls.K.shape
+    *front, N, n, _ = controls.K.shape
     if controls.V is None:
-        y = np.zeros((n, len(X)), dtype=controls.K.dtype)
-        y[: X.shape[1]] = X.T
+        y = np.zeros((*front, n, len(X)), dtype=controls.K.dtype)
+        y[..., : X.shape[1], :] = X.T
     else:
-        y = controls.V @ X.T + controls.nu[:, None]
+        y = controls.V @ X.T + controls.nu[..., None]
     states = [y]
     for layer in range(N):
-        K, b, h = controls.K[layer], controls.b[layer], controls.h[layer]
+        K, b = controls.K[..., layer, :, :], controls.b[..., layer, :]
+        h = controls.h[..., layer, None, None]
         _, F = stage_values(scheme, activation, y, K, b, h)
         y = carry * y + h * sum(w * Fi for w, Fi in zip(scheme[1], F, strict=True))
         states.append(y)
@@ -82,19 +85,21 @@ def forward(scheme, activation, carry, controls, X):
 def data_loss(scheme, activation, carry, loss, controls, X, targets, weights):
     """Σi wi ℓi, which is the held-out loss if the weights are those of the samples held out."""
     y = forward(scheme, activation, carry, controls, X)[-1]
-    z = controls.W @ y + controls.mu[:, None]
-    return (weights * LOSSES[loss](z, targets.T)).sum()
+    z = controls.W @ y + controls.mu[..., None]
+    return (weights * LOSSES[loss](z, targets.T)).sum(-1)
 
 
 def penalties(controls, alpha, smooth=(0.0, 1.0)):
     """½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h, with smooth = (β, h)."""
     beta, h = smooth
-    penalty = 0.5 * alpha * ((controls.K**2).sum() + (controls.W**2).sum())
+    penalty = 0.5 * alpha * ((controls.K**2).sum((-3, -2, -1)) + (controls.W**2).sum((-2, -1)))
     if controls.V is not None:
-        penalty = penalty + 0.5 * alpha * (controls.V**2).sum()
-    for part in (controls.K, controls.b):
-        for layer in range(len(part) - 1):
-            penalty = penalty + 0.5 * beta * ((part[layer + 1] - part[layer]) ** 2).sum() / h
+        penalty = penalty + 0.5 * alpha * (controls.V**2).sum((-2, -1))
+    N = controls.K.shape[-3]
+    for part in (controls.K, controls.b[..., None]):
+        for layer in range(N - 1):
+            rise = part[..., layer + 1, :, :] - part[..., layer, :, :]
+            penalty = penalty + 0.5 * beta * (rise**2).sum((-2, -1)) / h
     return penalty
 
 
@@ -112,19 +117,14 @@ def share_of(weights, group, row):
 
 def complex_step_gradient(function, layout, row):
     """∂function/∂row, exact to rounding: Im f(x + iε)/ε with ε = 1e-40."""
-    gradient = np.empty(layout.size)
-    for k in range(layout.size):
-        moved = row.astype(complex)
-        moved[k] += 1e-40j
-        gradient[k] = function(member(layout, moved)).imag / 1e-40
-    return gradient
+    return function(member(layout, row + 1e-40j * np.eye(layout.size))).imag / 1e-40
 
 
 def member(layout, row):
-    """The named parts of one flat row."""
+    """The named parts of one flat row, or of several."""
     return Controls(
         *(
-            row[s].reshape(shape)
+            row[..., s].reshape(*row.shape[:-1], *shape)
             for s, shape in zip(layout.slices, layout.shapes, strict=True)
             if shape is not None
         )
