@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .arrays import (
     Array,
@@ -52,6 +52,7 @@ class Evaluation(NamedTuple):
 
 
 Verdict = Callable[[Evaluation], Array]
+Result = TypeVar("Result")
 WORKPLACES = 3  # numbers of members for which work arrays are kept
 
 
@@ -114,9 +115,8 @@ class Objective:
         # Where h alone is fixed, its gradient is zero already.
         self._masked = not self.free >= set(Controls._fields) - {"h"}
         self._penalised = layout.mask(("K", "W", "V"), like=alpha)
-        self._block_size = block_size
         self.threads = Threads() if threads is None else threads
-        self._workplaces: dict[int, tuple[ScratchPool, Ready]] = {}
+        self._memory = _Memory(block_size)
 
     @cached_property
     def trained_rows(self) -> Array:
@@ -153,7 +153,7 @@ class Objective:
     def sample(self, rows: Array) -> Objective:
         """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         xp = namespace(self.alpha)
-        part = copy.copy(self)  # which shares the work arrays
+        part = copy.copy(self)  # which shares the memory
         for derived in ("trained_rows", "_targets", "_weights"):
             vars(part).pop(derived, None)
         part._everywhere = self.shares is None  # which saves asking a device for every batch
@@ -184,24 +184,18 @@ class Objective:
             given the values and says for which members, in a mask on the host.  For the others the
             gradient is then of no use.
         """
-        rows = self._blocks(flat)
-        if callable(gradient) and len(rows) > 1:
-            return self._evaluate_for_some(flat, members, gradient)
 
-        def evaluate(size: int) -> Evaluation:
-            if size == rows[0].stop:
-                return self._evaluate(flat, members, gradient, rows)
-            self._block_size = size  # from now on
-            if callable(gradient):  # the verdict is on the sums over all blocks
+        def evaluate(rows: list[slice]) -> Evaluation:
+            if callable(gradient) and len(rows) > 1:  # the verdict is on the sums over all blocks
                 return self._evaluate_for_some(flat, members, gradient)
-            return self._evaluate(flat, members, gradient, self._blocks(flat))
+            return self._evaluate(flat, members, gradient, rows)
 
-        return halving(evaluate, rows[0].stop, flat, self._workplaces.clear)
+        return self._by_blocks(evaluate, flat)
 
     def _evaluate(
         self, flat: Array, members: Array | None, gradient: bool | Verdict, rows: list[slice]
     ) -> Evaluation:
-        """The same by these blocks, if memory suffices."""
+        """The same by these blocks."""
         xp = namespace(flat)
         U = self.layout.views(flat)
         shares = self.shares if self.shares is None or members is None else self.shares.of(members)
@@ -271,28 +265,43 @@ class Objective:
         """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""
         xp = namespace(flat)
         U = self.layout.views(flat)
-        with quiet():
-            pool, ready = self._workplace(U)
 
-        def of_block(rows: slice, scratch: Scratch) -> Array:
-            costates: list[Array] = []
-            self._block(ready, rows, scratch, keep=True, costates=costates)
-            return xp.stack(costates[::-1], axis=1)
+        def costates(rows: list[slice]) -> Array:
+            with quiet():
+                pool, ready = self._workplace(U)
 
-        of_blocks = self._each(of_block, self._blocks(flat), pool, ready)
-        return xp.concat(list(of_blocks), axis=3)
+            def of_block(rows: slice, scratch: Scratch) -> Array:
+                p: list[Array] = []
+                self._block(ready, rows, scratch, keep=True, costates=p)
+                return xp.stack(p[::-1], axis=1)
+
+            return xp.concat(list(self._each(of_block, rows, pool, ready)), axis=3)
+
+        return self._by_blocks(costates, flat)
+
+    def _by_blocks(self, compute: Callable[[list[slice]], Result], flat: Array) -> Result:
+        """What `compute` makes of the blocks; of smaller ones, from now on, if memory runs out."""
+        rows = self._blocks(flat)
+
+        def attempt(size: int) -> Result:
+            if size == rows[0].stop:
+                return compute(rows)
+            self._memory.block_size = size
+            return compute(self._blocks(flat))
+
+        return halving(attempt, rows[0].stop, flat, self._memory.workplaces.clear)
 
     def _blocks(self, flat: Array) -> list[slice]:
         """The blocks of samples."""
         shape = (flat.shape[0], self.layout.n_channels)
         n_states = self.network.n_states(self.layout.n_layers)
-        size = self._block_size or block_size(*shape, flat, self._room, n_states)
+        size = self._memory.block_size or block_size(*shape, flat, self._room, n_states)
         return blocks(self.X.shape[0], size, flat)
 
     def _workplace(self, U: Controls) -> tuple[ScratchPool, Ready]:
         """Work arrays, and the controls in the forms that all blocks need."""
-        members = U.K.shape[0]
-        found = self._workplaces.pop(members, None)
+        members, workplaces = U.K.shape[0], self._memory.workplaces
+        found = workplaces.pop(members, None)
         if found is not None and found[1].suits(U):
             pool, ready = found
             ready.put(U)
@@ -300,9 +309,9 @@ class Objective:
             pool = ScratchPool(U.h, widest=self._blocks(U.h)[0].stop)
             ready = self.network.ready(U)
         # The newest last; members drop out, and their share of the memory goes too.
-        self._workplaces[members] = pool, ready
-        while len(self._workplaces) > WORKPLACES:
-            del self._workplaces[next(iter(self._workplaces))]
+        workplaces[members] = pool, ready
+        while len(workplaces) > WORKPLACES:
+            del workplaces[next(iter(workplaces))]
         return pool, ready
 
     def _each(
@@ -363,6 +372,18 @@ class Objective:
         )
         V_nu = None if done.x is None else xp.matmul(p, xp.matrix_transpose(done.x))
         return _Share(share.J, share.held_out, *sums, W_mu, V_nu)
+
+
+@dataclass
+class _Memory:
+    """What an objective and its samples have of the machine's memory.
+
+    Samples per block, where it is not left to the cache or the device; and by the number of members
+    the work arrays, and the controls in the forms that all blocks need.
+    """
+
+    block_size: int | None
+    workplaces: dict[int, tuple[ScratchPool, Ready]] = field(default_factory=dict)
 
 
 class _Share(NamedTuple):

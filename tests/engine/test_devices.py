@@ -158,6 +158,9 @@ def test_where_memory_runs_out_blocks_are_halved(xp, error, enough_for):
     for function, expected in zip((outputs, trajectories), predicted, strict=True):
         with pytest.warns(RuntimeWarning, match=MESSAGE):
             close(on(xp, function)(network, U, X), expected)
+    with pytest.warns(RuntimeWarning, match=MESSAGE):
+        p = Placed(*arguments, **options).costates(flat)
+    np.testing.assert_allclose(p, Placed(*arguments, block_size=5).costates(flat), atol=1e-14)
     # The verdict waits for the objective on all samples all the same.
     asked = []
 
@@ -170,6 +173,16 @@ def test_where_memory_runs_out_blocks_are_halved(xp, error, enough_for):
     assert len(asked) == 1
     close(asked[0], small.J)
     close(found.gradient[[0, 2]], small.gradient[[0, 2]])
+
+
+def test_what_memory_a_batch_has_found_is_known_to_all(xp, enough_for):
+    layout, flat, *data = there(xp, problem("softmax", "learned", samples=20))
+    objective = Objective(ode_net(TABLEAUX["heun"]), layout, LOSSES["softmax"], *data)
+    enough_for(5)
+    with pytest.warns(RuntimeWarning, match=MESSAGE):
+        objective.sample(xp.asarray(np.arange(12))).evaluate(flat)
+    objective.sample(xp.asarray(np.arange(4, 18))).evaluate(flat)
+    assert np.isfinite(to_host(objective.evaluate(flat).J)).all()
 
 
 def test_where_there_is_no_memory_for_one_sample_the_error_is_raised(xp, enough_for):
