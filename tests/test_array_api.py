@@ -13,11 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
 from skode.engine.arrays import array_library, to_host
 from skode.inspection import costates, step_doubling_gap, trajectories
-from skode.plotting import LossCurveDisplay
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
 from tests.namespaces import NAMESPACES
 
@@ -56,11 +56,8 @@ RESULTS = ("decision_function", "predict_proba", "predict_log_proba", "predict")
 @pytest.fixture
 def dispatch():
     """scikit-learn follows arrays of other libraries."""
-    try:
-        with sklearn.config_context(array_api_dispatch=True):
-            yield
-    except ImportError as error:  # an old SciPy
-        pytest.skip(str(error))
+    with sklearn.config_context(array_api_dispatch=True):
+        yield
 
 
 def data_for(cls, n_classes=3):
@@ -180,7 +177,21 @@ def test_training_goes_on_where_it_was(cls, xp, dispatch):
         assert all(map(xp.holds, fitted_arrays(model).values()))
 
 
-@pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [-1, 1], [2.0, 1.0]])
+OF_OLD = parse_version(sklearn.__version__) < parse_version("1.9")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["no", "yes"],
+        [False, True],
+        [-1, 1],
+        pytest.param(
+            [2.0, 1.0],
+            marks=pytest.mark.skipif(OF_OLD, reason="accuracy_score fails with floats of strict"),
+        ),
+    ],
+)
 def test_labels_of_every_kind(labels, xp, dispatch):
     X, codes = blobs(2)
     y = np.array(labels)[codes]
@@ -235,7 +246,6 @@ def test_without_dispatch_arrays_in_host_memory_become_numpy(cls):
 
 @pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
 def test_arrays_on_a_device_are_followed_without_dispatch_too(cls):
-    pytest.importorskip("scipy", minversion="1.14")
     X, y = data_for(cls)
     away = NAMESPACES["strict-device1"]()
     model = few(cls, cv=3).fit(away.asarray(X), away.asarray(y))
@@ -249,8 +259,6 @@ def test_arrays_on_a_device_are_followed_without_dispatch_too(cls):
 @pytest.mark.parametrize("dispatching", [False, True])
 @pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
 def test_device_cpu_brings_arrays_home(cls, dispatching):
-    if dispatching:
-        pytest.importorskip("scipy", minversion="1.14")
     X, y = data_for(cls)
     away = NAMESPACES["strict-device1"]()
     expected = few(cls, cv=3).fit(X, y)
@@ -260,6 +268,14 @@ def test_device_cpu_brings_arrays_home(cls, dispatching):
         for name, value in results(model, away.asarray(X)).items():
             np.testing.assert_array_equal(value, getattr(expected, name)(X))
         assert model.score(away.asarray(X), away.asarray(y)) == expected.score(X, y)
+
+
+class Nowhere:
+    """Finds no CuPy."""
+
+    def find_spec(self, name, path, target=None):
+        if name == "cupy":
+            raise ImportError("nobody has installed it")
 
 
 class StandIn:
@@ -325,7 +341,8 @@ def test_device_cuda_gives_back_what_it_was_given(gpu, dispatch):
 
 def test_device_cuda_without_cupy_says_how_to_install_it(monkeypatch):
     X, y = blobs(2)
-    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Nowhere(), *sys.meta_path])
     monkeypatch.setattr("skode._devices._cuda_driver", lambda: (13, 1))
     model = ODENetClassifier(device="cuda")
     with pytest.raises(ImportError, match=r"pip install cupy-cuda13x\. An NVIDIA .* CUDA 13\.1"):
@@ -382,7 +399,6 @@ def test_pipeline_and_grid_search_on_torch_tensors(dispatch):
 
 
 def test_threads_fit_on_different_devices_and_in_different_precisions():
-    pytest.importorskip("scipy", minversion="1.14")
     X, y = blobs(3)
     places = [
         (NAMESPACES[name](), dtype)
@@ -423,7 +439,7 @@ def test_tensors_with_gradients_are_taken_without(dispatch):
 
 
 @pytest.mark.parametrize("device", [None, "cuda"])
-def test_inspection_and_plots_are_the_hosts(device, gpu, dispatch):
+def test_inspection_is_the_hosts(device, gpu, dispatch):
     X, y = blobs(2)
     away = gpu.away if device is None else NAMESPACES["numpy"]()
     model = few(ODENetClassifier, device=device, n_members=2).fit(away.asarray(X), away.asarray(y))
@@ -433,7 +449,6 @@ def test_inspection_and_plots_are_the_hosts(device, gpu, dispatch):
     np.testing.assert_allclose(costates(model, X_, y_), costates(expected, X, y), atol=1e-9)
     gap = step_doubling_gap(model, X_)
     np.testing.assert_allclose(gap.gap, step_doubling_gap(expected, X).gap, atol=1e-9)
-    assert len(LossCurveDisplay.from_estimator(model).lines_) == 2
 
 
 def test_a_slow_fit_warns_where_it_was_called(xp, dispatch):

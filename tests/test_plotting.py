@@ -2,6 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -11,6 +12,7 @@ from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
 from skode.inspection import trajectories
 from skode.plotting import LossCurveDisplay, StepSizeDisplay, TrajectoryDisplay
 from tests.estimators import curve, short
+from tests.namespaces import NAMESPACES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -27,6 +29,22 @@ def fitted(n_features=2, n_classes=2, **parameters):
     labels = np.array(["a", "b", "c"])[y]
     options = {"n_channels": n_features, "max_iter": 20, "learn_step": True, **parameters}
     return short(ODENetClassifier, **options).fit(X, labels), X, labels
+
+
+def test_networks_of_another_library_are_drawn_alike():
+    away = NAMESPACES["strict-device1"]()
+    model, X, labels = fitted()
+    y = np.unique(labels, return_inverse=True)[1]
+    there = clone(model).fit(away.asarray(X), away.asarray(y))
+    assert away.holds(there.K_)
+    display = TrajectoryDisplay.from_estimator(there, away.asarray(X))
+    expected = TrajectoryDisplay.from_estimator(model, X)
+    np.testing.assert_allclose(display.states, expected.states, atol=1e-9)
+    np.testing.assert_allclose(display.W, expected.W, atol=1e-9)
+    assert set(np.unique(display.labels)) == {0, 1}
+    for kind in (LossCurveDisplay, StepSizeDisplay):
+        (line, *_), (wanted, *_) = (kind.from_estimator(m).lines_ for m in (there, model))
+        np.testing.assert_allclose(line.get_ydata(), wanted.get_ydata(), atol=1e-9)
 
 
 def test_two_channels_are_drawn_as_they_are():

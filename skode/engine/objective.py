@@ -353,7 +353,10 @@ class Objective:
         share = _Share(_total(xp, w, weighted(xp, w, value), statuses))
         if w_held_out is not None:
             held_out = _total(xp, w_held_out, weighted(xp, w_held_out, value), statuses)
-            held_out = xp.where(xp.isnan(held_out), xp.inf, held_out)  # so that it can be compared
+            infinite = xp.full_like(held_out, xp.inf)
+            held_out = xp.where(
+                xp.isnan(held_out), infinite, held_out
+            )  # so that it can be compared
             share = share._replace(held_out=held_out)
         if not keep or (wanted is not None and not wanted(share)):
             return share
@@ -428,5 +431,6 @@ def _total(xp: Namespace, w: Array, weighted: Array, statuses: list[Status]) -> 
     """Σ w ℓ per member; +inf where a sample that has a weight is unsolved in some layer."""
     total = xp.sum(weighted, axis=1, dtype=xp.float64)
     for status in statuses:
-        total = xp.where(xp.any(~status.converged & (w > 0), axis=1), xp.inf, total)
+        unsolved = xp.any(~status.converged & (w > 0), axis=1)
+        total = xp.where(unsolved, xp.full_like(total, xp.inf), total)
     return total
