@@ -30,8 +30,8 @@ def test_n_jobs_changes_no_bit(solver, monkeypatch):
 
 
 def test_n_jobs_says_how_many_threads_there_are(monkeypatch):
-    monkeypatch.setattr("skode._estimator.cpu_count", lambda: 8)
-    monkeypatch.setattr("skode._estimator.blas_threads", lambda: 3)
+    monkeypatch.setattr("skode._fitted.cpu_count", lambda: 8)
+    monkeypatch.setattr("skode._fitted.blas_threads", lambda: 3)
     found = {
         n: short(ODENetClassifier, n_jobs=n)._threads().number for n in (None, 1, 5, -1, -3, -9)
     }
