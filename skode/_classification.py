@@ -17,7 +17,7 @@ from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator, trained_by_adam
 from ._inputs import Data, checked_weights, class_factors, counted, unchanged_on_error
 from ._verbose import audible
-from .engine.arrays import contiguous, namespace, placed, quiet, to_host
+from .engine.arrays import array_library, contiguous, namespace, quiet, to_host
 from .engine.losses import LOSSES
 
 
@@ -90,7 +90,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         with unchanged_on_error(self), audible(self.verbose):
             X, y = self._checked_pair(X, y, first=True)
             check_classification_targets(y)
-            known = getattr(self, "classes_", None)
+            known = getattr(self, "_labels", None)
             self.classes_, codes = np.unique(y, return_inverse=True)
             codes = codes.astype(np.int32)
             if self._goes_on and not np.array_equal(known, self.classes_):
@@ -145,10 +145,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 )
             if classes is not None:
                 classes = unique_labels(column_or_1d(host_values(classes)))
-                if not first and not np.array_equal(classes, self.classes_):
+                if not first and not np.array_equal(classes, self._labels):
                     raise ValueError(
                         f"classes={classes} are not those of the first call of partial_fit or of "
-                        f"fit, {self.classes_}. Leave them out, or start with a new estimator."
+                        f"fit, {self._labels}. Leave them out, or start with a new estimator."
                     )
                 if len(classes) < 2:
                     raise ValueError(f"classes must hold at least two classes; got {classes}.")
@@ -165,16 +165,21 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             self._continue(self._data(X, self._codes(y), weights), self._loss_name())
             return self
 
+    @property
+    def _labels(self):
+        """The classes as a host array."""
+        return to_host(self.classes_)
+
     def _loss_name(self):
         if self.loss == "squared_error":
             return "logistic_squared"
-        return "logistic" if len(self.classes_) == 2 else "softmax"
+        return "logistic" if len(self._labels) == 2 else "softmax"
 
     def _data(self, X, codes, weights):
         """The samples, with the class weights in their weights."""
-        factors = class_factors(self.class_weight, self.classes_, codes, weights)
+        factors = class_factors(self.class_weight, self._labels, codes, weights)
         of_sample = weights if self.class_weight is None else weights * factors[codes]
-        return Data(X, self.classes_[codes], self._targets(codes), of_sample, weights, codes)
+        return Data(X, self._labels[codes], self._targets(codes), of_sample, weights, codes)
 
     def _checked_validation_targets(self, y_val):
         if y_val.shape[1:] not in {(), (1,)}:
@@ -184,10 +189,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _require_classes(self, data):
         """Raise unless there are two classes that count in the precision of X."""
         weights = (data.weights / (data.weights.sum() or 1.0)).astype(data.precision)
-        present = self.classes_[np.unique(data.codes[weights > 0])]
+        present = self._labels[np.unique(data.codes[weights > 0])]
         if len(present) < 2:
             found = f"one class, {present[0]}" if len(present) else "no class"
-            if len(self.classes_) > 1:
+            if len(self._labels) > 1:
                 found += (
                     " that counts: the others have no positive sample_weight and class_weight, or "
                     f"one that is nothing beside the largest in {data.precision}"
@@ -196,9 +201,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _targets(self, codes):
         """One column of zeros and ones for two classes, else one such column per class."""
-        if len(self.classes_) == 2:
+        if len(self._labels) == 2:
             return codes[:, None] == 1
-        return codes[:, None] == np.arange(len(self.classes_))
+        return codes[:, None] == np.arange(len(self._labels))
 
     def _checked_targets(self, y):
         """What the outputs are compared with, from labels."""
@@ -206,10 +211,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _codes(self, y, name="y"):
         """The places of the labels `y` in `classes_`."""
-        index = {label: k for k, label in enumerate(self.classes_)}
+        index = {label: k for k, label in enumerate(self._labels)}
         if new := set(np.asarray(y).tolist()) - index.keys():
             raise ValueError(
-                f"{name} holds labels that are not among the classes {self.classes_}: "
+                f"{name} holds labels that are not among the classes {self._labels}: "
                 f"{', '.join(sorted(map(repr, new))[:5])}."
             )
         return np.array([index[label] for label in y], dtype=int)
@@ -246,7 +251,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _decision(self, log_proba):
         """What `decision_function` gives, from (n_classes, n_samples)."""
-        if len(self.classes_) == 2:
+        if len(self._labels) == 2:
             return log_proba[1, :] - log_proba[0, :]
         return contiguous(log_proba.T)
 
@@ -315,9 +320,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         log_proba = self._outputs(X, "predict")
         most_likely = namespace(log_proba).argmax(log_proba, axis=0)
-        if self.classes_.dtype.kind in "OSU":
-            return self.classes_[to_host(most_likely)]
-        return namespace(log_proba).take(placed(self.classes_, log_proba), most_likely)
+        if array_library(log_proba) is None or array_library(self.classes_) is None:
+            return self._labels[to_host(most_likely)]
+        return namespace(log_proba).take(self.classes_, most_likely)
 
     def _mean(self, xp, z):
         """Logarithm of the members' mean probabilities, (n_classes, n_samples).
@@ -332,7 +337,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _keep_out_of_fold(self, parts, data):
         """Decision and accuracy on held-out samples; averaged where one is held out repeatedly."""
-        total = np.full((len(self.classes_), len(data)), -np.inf, dtype=data.precision)
+        total = np.full((len(self._labels), len(data)), -np.inf, dtype=data.precision)
         times = np.zeros(len(data), dtype=data.precision)
         with quiet():
             for rows, log_proba in parts:

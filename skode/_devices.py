@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import sys
 from contextlib import nullcontext
-from functools import wraps
+from functools import partial, wraps
 
 import numpy as np
 from sklearn import config_context, get_config
 from sklearn.utils._array_api import get_namespace, get_namespace_and_device
 
-from .engine.arrays import array_library, current_device, moved, on_cpu, to_host
+from .engine.arrays import array_library, current_device, followed, on_cpu, to_host
 
 __all__ = [
     "at_work",
@@ -25,8 +26,10 @@ __all__ = [
     "float_types",
     "follows_data",
     "host_values",
-    "like_features",
 ]
+
+
+OLDEST_CUDA = (12, 0)  # for the packages of CuPy that are named here
 
 
 def follows_data(method):
@@ -38,35 +41,51 @@ def follows_data(method):
 
     @wraps(method)
     def call(self, X, *args, **kwargs):
-        X, *args = (_entering(self, value) for value in (X, *args))
-        kwargs = {name: _entering(self, value) for name, value in kwargs.items()}
-        off_host = array_library(X) is not None and not on_cpu(X)
-        dispatch = config_context(array_api_dispatch=True) if off_host else nullcontext()
-        with dispatch, current_device(X):
+        X = _entering(self, X)
+        # Beside features of NumPy everything is.
+        beside = host_values if array_library(X) is None else partial(_entering, self)
+        args = map(beside, args)
+        kwargs = {name: beside(value) for name, value in kwargs.items()}
+        with _dispatch(X), current_device(X):
             return method(self, X, *args, **kwargs)
 
     return call
 
 
 def _entering(estimator, value):
-    """An argument as it comes in: without its gradients, and at home with ``device="cpu"``."""
+    """An argument as it comes in: without its gradients, and at home with ``device="cpu"``.
+
+    So are arrays of libraries that are not followed.
+    """
     if array_library(value) is None:
         return value
-    if estimator.device == "cpu" and not on_cpu(value):
+    if not followed(value) or (estimator.device == "cpu" and not on_cpu(value)):
         return to_host(value)
     return value.detach() if getattr(value, "requires_grad", False) else value
+
+
+def _dispatch(X):
+    """A context in which scikit-learn follows X, if it is on a GPU.
+
+    Raises
+    ------
+    RuntimeError
+        If the environment does not allow it.
+    """
+    if array_library(X) is None or on_cpu(X) or get_config()["array_api_dispatch"]:
+        return nullcontext()
+    if os.environ.get("SCIPY_ARRAY_API") != "1":
+        raise RuntimeError(
+            f"X is an array of {array_library(X)} on a device. To compute there, set "
+            "SCIPY_ARRAY_API=1 in the environment before SciPy and scikit-learn are imported; to "
+            "compute with NumPy, set device='cpu'."
+        )
+    return config_context(array_api_dispatch=True)
 
 
 def host_values(values):
     """Labels, targets, weights or groups: what is no NumPy array but of another library, as one."""
     return values if array_library(values) is None else to_host(values)
-
-
-def like_features(values, X):
-    """More features, which follow X to its library and device."""
-    if array_library(X) is None:
-        return host_values(values)
-    return moved(values if array_library(values) else np.asarray(values), X)
 
 
 def at_work(estimator, X):
@@ -96,11 +115,12 @@ def check_same_namespace(estimator, X, method):
     ValueError
         In the words of scikit-learn.
     """
-    if not get_config()["array_api_dispatch"]:
+    if not get_config()["array_api_dispatch"] or estimator.device == "cpu":
         return
+    of_numpy = array_library(estimator.K_) is None and array_library(X) is None
     fitted, _, device_fitted = get_namespace_and_device(estimator.K_)
     given, _, device_given = get_namespace_and_device(X)
-    if fitted == given and (device_fitted == device_given or "numpy" in given.__name__):
+    if of_numpy or (fitted == given and device_fitted == device_given):
         return
     raise ValueError(
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
@@ -126,6 +146,8 @@ def _cupy():
     found = "No NVIDIA driver was found here"
     if driver:
         found = "An NVIDIA driver for CUDA {}.{} was found here".format(*driver)
+        if driver < OLDEST_CUDA:
+            found += ", which is too old: it has to know CUDA {}.{}".format(*OLDEST_CUDA)
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:

@@ -130,7 +130,7 @@ class NetworkEstimator(FittedNetworks):
         else:
             splits = choose_splits(self, data, groups, self._seed)
         if splits is not None:
-            splits.check(data.weights, data.codes, getattr(self, "classes_", ()))
+            splits.check(data.weights, data.codes, getattr(self, "_labels", ()))
         alphas = self._alphas(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
         self._train(data, n_samples, schedule, alphas, splits, loss)
@@ -244,7 +244,7 @@ class NetworkEstimator(FittedNetworks):
         if isinstance(self.alpha, Real):
             return [self.alpha]
         try:
-            alphas = np.asarray(self.alpha, dtype=float)
+            alphas = np.asarray(host_values(self.alpha), dtype=float)
         except (TypeError, ValueError):
             alphas = np.empty(0)
         if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas) & (alphas >= 0)).all():

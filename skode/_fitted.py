@@ -14,6 +14,9 @@ from .engine.controls import Controls, refined
 from .engine.prediction import outputs
 from .engine.threads import Threads, blas_threads
 
+# The types of numbers that every library computes with.
+EVERYWHERE = ("bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64")
+
 
 class FittedNetworks(BaseEstimator):
     """A batch of networks, the members, that a fit has left in attributes.
@@ -42,16 +45,16 @@ class FittedNetworks(BaseEstimator):
         return self
 
     def _fitted_arrays(self):
-        """Names and values of the fitted arrays of numbers.
+        """Names and values of the fitted arrays that every library can hold.
 
-        Those of labels and names are the host's, as other libraries have no strings.
+        Those of strings, for example, are the host's.
         """
         parameters = self._get_param_names()
-        arrays = ("classes_", "feature_names_in_")
         for name, value in list(vars(self).items()):
-            if name in parameters or name in arrays:
+            if name in parameters:
                 continue
-            if isinstance(value, np.ndarray) or array_library(value) is not None:
+            of_numpy = isinstance(value, np.ndarray) and value.dtype in EVERYWHERE
+            if of_numpy or array_library(value) is not None:
                 yield name, value
 
     def _move_fitted(self, home):

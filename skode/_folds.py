@@ -18,7 +18,8 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-from .engine.arrays import quiet, to_host
+from ._devices import host_values
+from .engine.arrays import array_library, namespace, placed, quiet, to_host
 from .engine.shares import Shares
 
 __all__ = ["Splits", "choose_splits", "validation_split"]
@@ -86,6 +87,12 @@ class Splits:
     def fingerprint(self, X):
         """A digest of the samples and of what each of them is for."""
         digest = hashlib.sha256()
+        if (
+            array_library(X) is not None
+        ):  # sums that tell values and their order, made on the device
+            xp = namespace(X)
+            rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
+            X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))
         for part in (X, self.group, self.train, self.held_out):
             for start in range(0, part.shape[0], CHUNK):
                 stop = min(start + CHUNK, part.shape[0])
@@ -162,7 +169,7 @@ def _as_indices(number, pair, n_samples):
     """Both sides of a split as arrays of indices."""
     message = f"Split {number} of cv must be a pair of arrays of indices or masks"
     try:
-        sides = [np.asarray(side) for side in pair]
+        sides = [np.asarray(host_values(side)) for side in pair]
     except (TypeError, ValueError):
         raise ValueError(f"{message}; got {pair!r}.") from None
     for k, side in enumerate(sides):

@@ -59,7 +59,7 @@ def trajectories(estimator, X):
     >>> trajectories(model, X).shape
     (1, 5, 100, 3)
     """
-    network, X = _network_and_features(estimator, X)
+    network, X = network_and_features(estimator, X)
     X = network._validated(X, "trajectories")
     states = prediction.trajectories(network._fitted_network(), network._controls(), X)
     if not np.isfinite(states).all():
@@ -113,7 +113,7 @@ def costates(estimator, X, y):
     >>> costates(model, X, y).shape
     (1, 3, 100, 2)
     """
-    network, X = _network_and_features(estimator, X)
+    network, X = network_and_features(estimator, X)
     targets = network._checked_targets(y)
     check_consistent_length(X, targets)
     network._outputs(X, "costates")  # raises where the network cannot be evaluated
@@ -183,7 +183,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     >>> bool(fine.max_gap < coarse.max_gap)
     True
     """
-    network, X = _network_and_features(estimator, X)
+    network, X = network_and_features(estimator, X)
     if network._fitted_network().carry == 0.0:
         raise TypeError(f"A feed-forward network is no discretisation of an ODE; got {network!r}.")
     if not isinstance(refinement, Integral) or isinstance(refinement, bool) or refinement < 2:
@@ -199,7 +199,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     return found
 
 
-def _network_and_features(estimator, X):
+def network_and_features(estimator, X):
     """The fitted network, and what the steps before it make of X."""
     network = network_of(estimator)
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
@@ -216,4 +216,4 @@ def network_of(estimator):
             f"search, its best_estimator_); got {network!r}."
         )
     check_is_fitted(network)
-    return copy(network).to_host()
+    return copy(network).to_host().set_params(device=None)

@@ -8,7 +8,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ._devices import host_values
-from .inspection import network_of, trajectories
+from .inspection import network_and_features, network_of, trajectories
 
 __all__ = ["LossCurveDisplay", "StepSizeDisplay", "TrajectoryDisplay"]
 
@@ -95,14 +95,14 @@ class TrajectoryDisplay:
             than in `fit`, or another length than X, or there is no such member or target.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        network = network_of(estimator)
+        network, features = network_and_features(estimator, X)
         states = trajectories(estimator, X)
         if member not in range(len(states)) or isinstance(member, bool):
             raise ValueError(
                 f"member={member!r} does not exist: the estimator has the members 0 to "
                 f"{len(states) - 1}."
             )
-        y = host_values(estimator.predict(X) if y is None else y)
+        y = network.predict(features) if y is None else host_values(y)
         check_consistent_length(states[0, 0], y)
         if is_classifier(network):
             labels, classes = network._codes(column_or_1d(y)), network.classes_

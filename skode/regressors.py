@@ -114,8 +114,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         computed with by the threads of those.
     device : {"cpu", "cuda"} or None, default=None
         Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
-        GPU, arrays of CuPy, PyTorch and others stay what and where they are, and so do the results
-        and the fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
+        GPU, arrays of CuPy and PyTorch stay what and where they are, and so do the results and the
+        fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
         arrays back. "cpu" brings arrays on a GPU home, as NumPy arrays.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
@@ -348,8 +348,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         computed with by the threads of those.
     device : {"cpu", "cuda"} or None, default=None
         Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
-        GPU, arrays of CuPy, PyTorch and others stay what and where they are, and so do the results
-        and the fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
+        GPU, arrays of CuPy and PyTorch stay what and where they are, and so do the results and the
+        fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
         arrays back. "cpu" brings arrays on a GPU home, as NumPy arrays.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
@@ -77,7 +77,7 @@ def fitted_arrays(model):
     return {
         name: value
         for name, value in vars(model).items()
-        if (isinstance(value, np.ndarray) or array_library(value)) and name != "classes_"
+        if isinstance(value, np.ndarray) or array_library(value)
     }
 
 
@@ -199,7 +199,8 @@ def test_labels_of_every_kind(labels, xp, dispatch):
     given = y if y.dtype.kind == "U" else xp.asarray(y)
     model = few(ODENetClassifier).fit(xp.asarray(X), given)
     found = model.predict(xp.asarray(X))
-    assert isinstance(found, np.ndarray) if y.dtype.kind == "U" else xp.holds(found)
+    for labels in (found, model.classes_):
+        assert isinstance(labels, np.ndarray) if y.dtype.kind == "U" else xp.holds(labels)
     np.testing.assert_array_equal(to_host(found), expected.predict(X))
     assert model.score(xp.asarray(X), given) == pytest.approx(expected.score(X, y), abs=1e-7)
 
@@ -367,6 +368,108 @@ def test_device_cuda_without_a_device_says_what_was_found():
         assert part in str(caught.value)
     code = "import cupy, skode, numpy as np; skode.ODENetRegressor().fit(np.eye(9), np.arange(9))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_gpu_without_leave_of_the_environment_says_what_to_set(monkeypatch):
+    X, y = blobs(2)
+    away = NAMESPACES["strict-device1"]()
+    monkeypatch.delenv("SCIPY_ARRAY_API")
+    with pytest.raises(RuntimeError, match=r"set SCIPY_ARRAY_API=1 .*device='cpu'"):
+        few(ODENetClassifier).fit(away.asarray(X), y)
+    model = few(ODENetClassifier, device="cpu").fit(away.asarray(X), away.asarray(y))
+    assert_same(model, few(ODENetClassifier).fit(X, y), tolerance=0)
+
+
+@pytest.mark.skipif(OF_OLD, reason="cross_val_predict takes arrays of NumPy alone")
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_predictions_of_folds_are_put_together(method, xp, dispatch):
+    # scikit-learn puts them in the order of classes_, which has to be of the same library.
+    X, y = blobs(3)
+    found = cross_val_predict(
+        few(ODENetClassifier), xp.asarray(X), xp.asarray(y), cv=3, method=method
+    )
+    expected = cross_val_predict(few(ODENetClassifier), X, y, cv=3, method=method)
+    np.testing.assert_allclose(to_host(found), expected, atol=1e-9)
+
+
+def test_splits_and_penalties_may_come_from_a_device(dispatch):
+    X, y = blobs(2)
+    away = NAMESPACES["strict-device1"]()
+    rows = np.arange(0, 60, 2), np.arange(1, 60, 2)
+
+    def fit(to):
+        return few(ODENetClassifier, cv=[tuple(map(to, rows))], alpha=to(np.array([0.1, 1.0])))
+
+    found = fit(away.asarray).fit(away.asarray(X), y)
+    assert_same(found, fit(np.asarray).fit(X, y))
+
+
+def test_device_cpu_predicts_at_home_what_was_fitted_elsewhere(dispatch):
+    X, y = blobs(2)
+    away = NAMESPACES["strict-device1"]()
+    model = few(ODENetClassifier).fit(away.asarray(X), away.asarray(y)).set_params(device="cpu")
+    found = model.predict_proba(away.asarray(X))
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found, few(ODENetClassifier).fit(X, y).predict_proba(X), atol=1e-9)
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_targets_and_weights_on_a_device_beside_features_of_numpy(cls):
+    X, y = data_for(cls)
+    away, weight = NAMESPACES["strict-device1"](), np.resize([1.0, 2.0], 60)
+    model = few(cls).fit(X, away.asarray(y), away.asarray(weight))
+    assert_same(model, few(cls).fit(X, y, weight), tolerance=0)
+    score = model.score(X, away.asarray(y), sample_weight=away.asarray(weight))
+    assert score == model.score(X, y, sample_weight=weight)
+
+
+def test_numbers_that_numpy_has_not(dispatch):
+    torch = NAMESPACES["torch"]()
+    module = pytest.importorskip("torch")
+    X, y = blobs(2)
+    X_, y_ = torch.asarray(X), torch.asarray(y)
+    expected = few(ODENetClassifier).fit(X, y)
+    weight = module.ones(60, dtype=module.bfloat16)
+    assert_same(few(ODENetClassifier).fit(X_, y_.bfloat16(), weight), expected)
+    negated = module.complex(-X_, -X_).conj().imag  # a view of which NumPy knows nothing
+    assert_same(few(ODENetClassifier, cv=3).fit(negated, y_), few(ODENetClassifier, cv=3).fit(X, y))
+    for kind in (module.uint16, module.uint8):
+        found = few(ODENetClassifier).fit(X_, y_.to(kind)).predict(X_)
+        np.testing.assert_array_equal(to_host(found), expected.predict(X))
+
+
+class Foreign:
+    """An array of a library that follows the standard, but that nobody has tried."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array_namespace__(self, api_version=None):
+        return np
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+@pytest.mark.parametrize("dispatching", [False, True])
+def test_other_libraries_are_read_by_numpy(dispatching):
+    X, y = blobs(2)
+    with sklearn.config_context(array_api_dispatch=dispatching):
+        model = few(ODENetClassifier, cv=3).fit(Foreign(X), Foreign(y), Foreign(np.ones(60)))
+        assert_same(model, few(ODENetClassifier, cv=3).fit(X, y, np.ones(60)), tolerance=0)
+        assert isinstance(model.predict(Foreign(X)), np.ndarray)
+
+
+@pytest.mark.parametrize("kind", ["list", "object", "strings"])
+def test_validation_data_are_read_as_beside_numpy(kind, dispatch):
+    torch = NAMESPACES["torch"]()
+    X, y = blobs(2)
+    X_val = {"list": X.tolist(), "object": X.astype(object), "strings": X.astype(str)}[kind]
+
+    def fit(to):
+        return few(ODENetClassifier).fit(to(X), to(y), X_val=X_val, y_val=y.tolist())
+
+    assert_same(fit(torch.asarray), fit(np.asarray))
 
 
 def test_device_is_checked():

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-import sklearn
 from sklearn.base import is_classifier
 from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn.utils.fixes import parse_version
 
 from skode import (
     ButcherTableau,
@@ -83,10 +81,7 @@ def wanted(estimator, check):
     """Whether scikit-learn's check is one for this estimator."""
     if not check.func.__name__.startswith(ARRAY_API):
         return True
-    if check.keywords.get("array_namespace") == "numpy":
-        return True
-    # Before 1.9 classes_ was to be of the other library too, though labels may be strings.
-    return estimator in EVERYWHERE and parse_version(sklearn.__version__) >= parse_version("1.9")
+    return check.keywords.get("array_namespace") == "numpy" or estimator in EVERYWHERE
 
 
 ALL = parametrize_with_checks(ESTIMATORS)

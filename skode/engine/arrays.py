@@ -29,6 +29,7 @@ __all__ = [
     "contiguous",
     "current_device",
     "device",
+    "followed",
     "free_memory",
     "fusible",
     "host",
@@ -52,8 +53,6 @@ Namespace = Any
 # follows the standard; the functions that array-api-compat wraps cost more than a small sum.
 host: Namespace = np
 device = array_api_compat.device
-
-DLPACK_CPU = 1  # the kind of device of host memory
 
 # The functions that the engine calls with `out=`.
 _HINTED = frozenset(
@@ -105,14 +104,24 @@ def array_library(values: Any) -> str | None:
     return str(array_api_compat.array_namespace(values).__name__)
 
 
+def followed(array: Array) -> bool:
+    """Whether the engine is meant for this library, be it NumPy or another one."""
+    if array_api_compat.is_cupy_array(array) or array_api_compat.is_torch_array(array):
+        return True
+    xp = array_api_compat.array_namespace(array)
+    return on_host(array) or bool(array_api_compat.is_array_api_strict_namespace(xp))
+
+
 def on_cpu(array: Array) -> bool:
     """Whether the memory of `array` is the host's, whatever its library."""
-    if array_library(array) is None:
+    if array_api_compat.is_cupy_array(array):
+        return False
+    if array_api_compat.is_torch_array(array):
+        return bool(array.device.type == "cpu")
+    if array_library(array) is None or not followed(array):
         return True
-    if array_api_compat.is_array_api_strict_namespace(array_api_compat.array_namespace(array)):
-        return "CPU" in str(device(array))  # the others stand for devices with their own memory
-    kind, _ = array.__dlpack_device__()
-    return int(kind) == DLPACK_CPU
+    # The other devices of array-api-strict stand for those with memory of their own.
+    return "CPU" in str(device(array))
 
 
 def current_device(array: Array) -> AbstractContextManager[Any]:
@@ -143,8 +152,11 @@ def to_host(array: Array) -> np.ndarray[Any, Any]:
     if array_api_compat.is_cupy_array(array):
         return array.get()  # type: ignore[no-any-return]
     if array_api_compat.is_torch_array(array):
-        return array.detach().cpu().numpy()  # type: ignore[no-any-return]
-    return np.from_dlpack(array)
+        array = array.detach().resolve_conj().resolve_neg().cpu()
+        if array.dtype == sys.modules["torch"].bfloat16:  # which NumPy has not
+            array = array.float()
+        return array.numpy()  # type: ignore[no-any-return]
+    return np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)
 
 
 def moved(array: Array, like: Array) -> Array:
