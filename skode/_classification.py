@@ -173,7 +173,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _loss_name(self):
         if self.loss == "squared_error":
             return "logistic_squared"
-        return "logistic" if len(self._labels) == 2 else "softmax"
+        return "logistic" if self.classes_.shape[0] == 2 else "softmax"
 
     def _data(self, X, codes, weights):
         """The samples, with the class weights in their weights."""
@@ -192,7 +192,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         present = self._labels[np.unique(data.codes[weights > 0])]
         if len(present) < 2:
             found = f"one class, {present[0]}" if len(present) else "no class"
-            if len(self._labels) > 1:
+            if self.classes_.shape[0] > 1:
                 found += (
                     " that counts: the others have no positive sample_weight and class_weight, or "
                     f"one that is nothing beside the largest in {data.precision}"
@@ -201,9 +201,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _targets(self, codes):
         """One column of zeros and ones for two classes, else one such column per class."""
-        if len(self._labels) == 2:
+        if self.classes_.shape[0] == 2:
             return codes[:, None] == 1
-        return codes[:, None] == np.arange(len(self._labels))
+        return codes[:, None] == np.arange(self.classes_.shape[0])
 
     def _checked_targets(self, y):
         """What the outputs are compared with, from labels."""
@@ -251,7 +251,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _decision(self, log_proba):
         """What `decision_function` gives, from (n_classes, n_samples)."""
-        if len(self._labels) == 2:
+        if self.classes_.shape[0] == 2:
             return log_proba[1, :] - log_proba[0, :]
         return contiguous(log_proba.T)
 
@@ -337,7 +337,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _keep_out_of_fold(self, parts, data):
         """Decision and accuracy on held-out samples; averaged where one is held out repeatedly."""
-        total = np.full((len(self._labels), len(data)), -np.inf, dtype=data.precision)
+        total = np.full((self.classes_.shape[0], len(data)), -np.inf, dtype=data.precision)
         times = np.zeros(len(data), dtype=data.precision)
         with quiet():
             for rows, log_proba in parts:

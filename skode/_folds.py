@@ -87,9 +87,8 @@ class Splits:
     def fingerprint(self, X):
         """A digest of the samples and of what each of them is for."""
         digest = hashlib.sha256()
-        if (
-            array_library(X) is not None
-        ):  # sums that tell values and their order, made on the device
+        if array_library(X) is not None:
+            # Sums that tell values and their order, so that X stays on its device.
             xp = namespace(X)
             rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
             X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))

@@ -123,7 +123,7 @@ def validation_data(estimator, X_val, y_val, X):
     _check_feature_names(estimator, X_val, reset=False)
     if array_library(X) is None or array_library(X_val) is None:
         X_val = check_array(host_values(X_val), dtype=precision(X), input_name="X_val")
-        X_val = X_val if array_library(X) is None else moved(X_val, X)
+        X_val = moved(X_val, X)
     else:
         X_val = check_array(moved(X_val, X), dtype=X.dtype, input_name="X_val")
     if X_val.shape[1] != estimator.n_features_in_:

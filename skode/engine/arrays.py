@@ -105,20 +105,20 @@ def array_library(values: Any) -> str | None:
 
 
 def followed(array: Array) -> bool:
-    """Whether the engine is meant for this library, be it NumPy or another one."""
+    """Whether the engine is meant for the library of this array, which is not NumPy's."""
     if array_api_compat.is_cupy_array(array) or array_api_compat.is_torch_array(array):
         return True
     xp = array_api_compat.array_namespace(array)
-    return on_host(array) or bool(array_api_compat.is_array_api_strict_namespace(xp))
+    return bool(array_api_compat.is_array_api_strict_namespace(xp))
 
 
 def on_cpu(array: Array) -> bool:
-    """Whether the memory of `array` is the host's, whatever its library."""
+    """Whether the memory of `array`, of NumPy or a library that is followed, is the host's."""
     if array_api_compat.is_cupy_array(array):
         return False
     if array_api_compat.is_torch_array(array):
         return bool(array.device.type == "cpu")
-    if array_library(array) is None or not followed(array):
+    if on_host(array):
         return True
     # The other devices of array-api-strict stand for those with memory of their own.
     return "CPU" in str(device(array))

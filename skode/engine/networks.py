@@ -99,8 +99,6 @@ class Network:
         if back.slopes_first:  # σ′ of all layers at once
             out = back.sigma.slopes(N) if scratch.in_place else None
             back.sigma.put_slopes(self.field.slope(xp, F.slopes(N), out), out)
-        elif back.sigma is not F:
-            back.sigma.share_slopes(F)
         costate.put(p)
         for adjoint in back.adjoints:
             if costates is not None:
@@ -272,6 +270,7 @@ class _Back:
                 gammas,
                 scratch,
                 pull,
+                self.sigma.layers[k] if self.slopes_first else stacks.layers[k],
                 stacks.layers[k] if with_h else None,
                 with_p=k > 0 or with_p,
             )

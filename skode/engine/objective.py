@@ -353,10 +353,8 @@ class Objective:
         share = _Share(_total(xp, w, weighted(xp, w, value), statuses))
         if w_held_out is not None:
             held_out = _total(xp, w_held_out, weighted(xp, w_held_out, value), statuses)
-            infinite = xp.full_like(held_out, xp.inf)
-            held_out = xp.where(
-                xp.isnan(held_out), infinite, held_out
-            )  # so that it can be compared
+            infinite = xp.full_like(held_out, xp.inf)  # which can be compared
+            held_out = xp.where(xp.isnan(held_out), infinite, held_out)
             share = share._replace(held_out=held_out)
         if not keep or (wanted is not None and not wanted(share)):
             return share

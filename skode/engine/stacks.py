@@ -192,12 +192,6 @@ class Stacks:
         each = [self._of_layers(j, n_layers) for j in range(1, 1 + self.shape[0])]
         return self._xp.permute_dims(self._xp.stack(each), (1, 0, 3, 2, 4))
 
-    def share_slopes(self, other: Stacks) -> None:
-        """Let x1 … xs of all layers be those of the other, whose own stay when these are put."""
-        for mine, its in zip(self.layers, other.layers, strict=False):
-            for x, there in zip(mine.x[1:], its.x[1:], strict=True):
-                x.put(there.array)
-
     def put_slopes(self, slopes: Array, out: Array | None) -> None:
         """Let x1 … xs of the first layers be these, which are copied unless written to `out`."""
         if self._memory is not None:

@@ -204,15 +204,17 @@ class Adjoint:
     step : Step
         Whose matrices serve for the costates, too.
     sigma : Stack
-        Holds σ′ of the stages, or F, as x1, …, xs, and then G = σ′∘Γ; where the costates of a
-        sample cannot be found, NaN.
+        Holds σ′ of the stages as x1, …, xs, if that is computed before, and gets G = σ′∘Γ; where
+        the costates of a sample cannot be found, NaN.
     costate : Stack
         Holds p⁺ and then, unless it is not wanted, p; and is filled with the Vj.
     gammas : list of Stack
         For the Γi of one block, as their x0.
     scratch : Scratch
-    pull : callable (σ′, Γ, out) -> array
-        Gives G.  Where σ′ has not been computed, it is given F in its place.
+    pull : callable (slopes, Γ, out) -> array
+        Gives G, of σ′ or of F.
+    slopes : Stack
+        Holds what `pull` takes.
     F : Stack, optional
         The slopes, for ∂J/∂h.
     with_p : bool
@@ -237,6 +239,7 @@ class Adjoint:
         gammas: list[Stack],
         scratch: Scratch,
         pull: Callable[..., Array],
+        slopes: Stack,
         F: Stack | None = None,
         with_p: bool = True,
     ) -> None:
@@ -257,7 +260,7 @@ class Adjoint:
                 G = sigma.x[1 + i]
                 if F is not None:
                     self.calls.append(partial(self._measure, xp, i, F.x[1 + i], found[j]))
-                self.calls.append(call(pull, G, found[j], to=G))
+                self.calls.append(call(pull, slopes.x[1 + i], found[j], to=G))
                 if with_p or wanted:
                     self.calls.append(call(xp.matmul, layer.back, G, to=V[before + j]))
         if with_p:
