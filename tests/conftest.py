@@ -31,3 +31,12 @@ def xp(request):
 def wide_start(monkeypatch):
     """Training starts from larger K and b, whatever the present width: farther from a saddle."""
     monkeypatch.setattr("skode._estimator.START", 2**0.5)
+
+
+@pytest.fixture
+def dispatch():
+    """scikit-learn follows arrays of other libraries."""
+    from sklearn import config_context  # now that the environment is set
+
+    with config_context(array_api_dispatch=True):
+        yield

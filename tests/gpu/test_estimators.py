@@ -12,7 +12,7 @@ import sklearn
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
 from skode.engine.arrays import to_host
 from tests.estimators import blobs, curve
-from tests.test_array_api import WITHOUT_OTHER_LIBRARIES, assert_same, few, fitted_arrays, results
+from tests.libraries import WITHOUT_OTHER_LIBRARIES, assert_same, few, fitted_arrays, results
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 CLASSES = [ODENetClassifier, FeedForwardClassifier, ODENetRegressor]
