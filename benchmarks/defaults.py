@@ -55,7 +55,7 @@ CHANGES = {
     "alphas 0.3 to 30": candidates(0.3, 1.5, 6.0, 30.0),
     "smoothness=1e-3": {"smoothness": 1e-3},
     "smoothness=1e-2": {"smoothness": 1e-2},
-    "n_members=2": {"n_members": 2},
+    "n_restarts=2": {"n_restarts": 2},
     "5 folds": {"cv": 5},
     "10 folds": {"FOLDS": 10},
     "adam": {"solver": "adam"},

@@ -111,7 +111,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """One more epoch, on these samples.
 
         It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
-        goes with it have no part in it, and `n_members` networks are trained; after `fit`, those
+        goes with it have no part in it, and `n_restarts` networks are trained; after `fit`, those
         that it has kept.  The learning rate stays `learning_rate_init`.
 
         Parameters

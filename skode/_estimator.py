@@ -75,7 +75,7 @@ class NetworkEstimator(FittedNetworks):
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "smoothness": [Interval(Real, 0, None, closed="left")],
         "cv": [StrOptions({"auto"}), "cv_object"],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "n_restarts": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"auto", *SOLVERS})],
         "line_search": [StrOptions(set(LINE_SEARCHES))],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -153,7 +153,7 @@ class NetworkEstimator(FittedNetworks):
             warn_of_other_splits()
 
     def _train(self, data, n_samples, schedule, alphas, splits, loss):
-        shape = (len(alphas), 1 if splits is None else len(splits), self.n_members)
+        shape = (len(alphas), 1 if splits is None else len(splits), self.n_restarts)
         went_on = self._goes_on
         layout = self._layout(data, n_samples, went_on)
         solver = self._solver(n_samples)
@@ -184,7 +184,7 @@ class NetworkEstimator(FittedNetworks):
         if first or isinstance(self.alpha, Real):
             self.alpha_ = float(self._alphas(None, MANY, MANY)[0])
         layout = self._layout(data, n_samples, goes_on=not first)
-        n_networks = self.n_members if first else self.K_.shape[0]
+        n_networks = self.n_restarts if first else self.K_.shape[0]
         if first:
             start = self._random_controls(layout, n_networks)
             epochs = np.zeros(n_networks, dtype=int)
@@ -280,12 +280,12 @@ class NetworkEstimator(FittedNetworks):
 
     def _objective(self, layout, data, alphas, shape, splits, loss, threads):
         """The objective of alphas × splits × restarts."""
-        n_alphas, n_splits, n_members = shape
+        n_alphas, n_splits, n_restarts = shape
         weights, shares = data.weights, None
         if splits is None:
             weights = weights / (weights.sum() or 1.0)
         else:
-            shares = splits.shares(weights, data.precision, n_alphas, n_members)
+            shares = splits.shares(weights, data.precision, n_alphas, n_restarts)
             shares = shares.placed(data.like)
         alphas = cast(np.array(alphas), data.precision)
         return Objective(
@@ -295,7 +295,7 @@ class NetworkEstimator(FittedNetworks):
             data.X,
             data.placed(data.targets),
             data.placed(weights.astype(data.precision)),
-            data.placed(np.repeat(alphas, n_splits * n_members)),
+            data.placed(np.repeat(alphas, n_splits * n_restarts)),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
             shares=shares,
             smooth=(self.smoothness, self.h),
@@ -335,12 +335,12 @@ class NetworkEstimator(FittedNetworks):
 
     def _start(self, layout, shape):
         """The flat controls that training starts from, the same for every alpha."""
-        n_alphas, n_splits, n_members = shape
+        n_alphas, n_splits, n_restarts = shape
         if self._goes_on:
             remedy = "Set warm_start=False to start anew"
-            start = self._last_controls(layout, n_splits * n_members, remedy)
+            start = self._last_controls(layout, n_splits * n_restarts, remedy)
         else:
-            start = self._random_controls(layout, n_splits * n_members)
+            start = self._random_controls(layout, n_splits * n_restarts)
         return np.tile(layout.flatten(start), (n_alphas, 1))
 
     def _last_controls(self, layout, n_networks, remedy):
@@ -407,7 +407,7 @@ class NetworkEstimator(FittedNetworks):
         for s in range(len(splits)):
             rows = splits.rows(s)
             rows = rows[data.given_weights[rows] > 0]
-            members = slice(s * self.n_members, (s + 1) * self.n_members)
+            members = slice(s * self.n_restarts, (s + 1) * self.n_restarts)
             found = self._mean_outputs(self._controls(members), data.features(rows))
             yield rows, to_host(found)
 

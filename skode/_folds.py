@@ -127,7 +127,7 @@ class Splits:
                     "with groups, the classes have to be in several of them."
                 )
 
-    def shares(self, weights, dtype, n_alphas, n_members):
+    def shares(self, weights, dtype, n_alphas, n_restarts):
         """The shares of alphas × splits × restarts, each side of a split with total weight one."""
         tables, n_groups = [], self.train.shape[1]
         of_group = np.bincount(self.group, weights, n_groups)
@@ -143,7 +143,7 @@ class Splits:
                     "a split of cv loses its weight. Leave out what hardly counts, or take float64."
                 )
             tables.append(table)
-        split = np.tile(np.repeat(np.arange(len(self)), n_members), n_alphas)
+        split = np.tile(np.repeat(np.arange(len(self)), n_restarts), n_alphas)
         return Shares(self.group, *tables, split)
 
 

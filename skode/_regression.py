@@ -92,7 +92,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         """One more epoch, on these samples.
 
         It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
-        goes with it have no part in it, and `n_members` networks are trained; after `fit`, those
+        goes with it have no part in it, and `n_restarts` networks are trained; after `fit`, those
         that it has kept.  The learning rate stays `learning_rate_init`.  The targets are
         standardised by mean and deviation of the first call, which has to be large enough for that.
 

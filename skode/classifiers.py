@@ -72,7 +72,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         together, but at least three, and above 10 000 samples one. Samples of a class with fewer
         than three are trained on in every fold of "auto" or an int. With `groups`, see `fit`, the
         folds keep them together. None: nothing is held out, unless by `early_stopping`.
-    n_members : int, default=1
+    n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
@@ -149,10 +149,10 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)
         The candidates. This and the next ones are there where samples are held out.
-    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_members)
+    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
-    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_members, n_iterations + 1)
+    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         What `decision_function` would say of each sample by the networks that were not trained on
@@ -226,7 +226,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
-        n_members=1,
+        n_restarts=1,
         solver="auto",
         line_search="armijo",
         batch_size="auto",
@@ -256,7 +256,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
-        self.n_members = n_members
+        self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search
         self.batch_size = batch_size
@@ -320,7 +320,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         together, but at least three, and above 10 000 samples one. Samples of a class with fewer
         than three are trained on in every fold of "auto" or an int. With `groups`, see `fit`, the
         folds keep them together. None: nothing is held out, unless by `early_stopping`.
-    n_members : int, default=1
+    n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
@@ -397,10 +397,10 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)
         The candidates. This and the next ones are there where samples are held out.
-    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_members)
+    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
-    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_members, n_iterations + 1)
+    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         What `decision_function` would say of each sample by the networks that were not trained on
@@ -462,7 +462,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
-        n_members=1,
+        n_restarts=1,
         solver="auto",
         line_search="armijo",
         batch_size="auto",
@@ -490,7 +490,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
-        self.n_members = n_members
+        self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search
         self.batch_size = batch_size

@@ -69,7 +69,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         shuffled; "auto" means eight shuffled ones, of which splits only as many are made as have 16
         000 samples together, but at least three, and above 10 000 samples one. With `groups`, see
         `fit`, the folds keep them together. None: nothing is held out, unless by `early_stopping`.
-    n_members : int, default=1
+    n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
@@ -143,10 +143,10 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)
         The candidates. This and the next ones are there where samples are held out.
-    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_members)
+    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
-    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_members, n_iterations + 1)
+    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         What `predict` would say of each sample by the networks that were not trained on it; NaN for
@@ -216,7 +216,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
-        n_members=1,
+        n_restarts=1,
         solver="auto",
         line_search="armijo",
         batch_size="auto",
@@ -244,7 +244,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
-        self.n_members = n_members
+        self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search
         self.batch_size = batch_size
@@ -303,7 +303,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         shuffled; "auto" means eight shuffled ones, of which splits only as many are made as have 16
         000 samples together, but at least three, and above 10 000 samples one. With `groups`, see
         `fit`, the folds keep them together. None: nothing is held out, unless by `early_stopping`.
-    n_members : int, default=1
+    n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
@@ -377,10 +377,10 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)
         The candidates. This and the next ones are there where samples are held out.
-    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_members)
+    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
-    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_members, n_iterations + 1)
+    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         What `predict` would say of each sample by the networks that were not trained on it; NaN for
@@ -438,7 +438,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
-        n_members=1,
+        n_restarts=1,
         solver="auto",
         line_search="armijo",
         batch_size="auto",
@@ -464,7 +464,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
-        self.n_members = n_members
+        self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search
         self.batch_size = batch_size

@@ -8,7 +8,7 @@ from tests.estimators import BOTH, blobs, curve, short
 # What `fit` does in different ways, each at least once.
 VARIANTS = {
     "gd": {},
-    "lbfgs, folds": {"solver": "lbfgs", "cv": 3, "alpha": (1e-3, 1e-2), "n_members": 2},
+    "lbfgs, folds": {"solver": "lbfgs", "cv": 3, "alpha": (1e-3, 1e-2), "n_restarts": 2},
     "adam": {"solver": "adam", "batch_size": 16, "max_iter": 5},
     "adam, folds": {"solver": "adam", "batch_size": 16, "max_iter": 5, "cv": 3},
     "adam+lbfgs": {"solver": "adam+lbfgs", "max_iter": 6, "early_stopping": True},
@@ -17,7 +17,7 @@ VARIANTS = {
 }
 SCHEMES = {
     "heun": {"scheme": "heun", "learn_step": True},
-    "rk4, two members": {"scheme": "rk4", "n_members": 2},
+    "rk4, two members": {"scheme": "rk4", "n_restarts": 2},
     "gauss4": {"scheme": "gauss4", "N": 2, "h": 0.5},
     "implicit_midpoint, folds": {"scheme": "implicit_midpoint", "cv": 3, "h": 0.5},
 }

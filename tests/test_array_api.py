@@ -166,7 +166,7 @@ def test_prediction_elsewhere_is_refused_in_the_words_of_scikit_learn(method, xp
 @pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
 def test_a_model_brought_home_needs_its_library_no_more(cls, xp, dispatch):
     X, y = data_for(cls)
-    model = few(cls, cv=3, n_members=2).fit(xp.asarray(X), xp.asarray(y))
+    model = few(cls, cv=3, n_restarts=2).fit(xp.asarray(X), xp.asarray(y))
     expected = to_host(model.predict(xp.asarray(X)))
     assert model.to_host() is model
     assert all(isinstance(value, np.ndarray) for value in fitted_arrays(model).values())

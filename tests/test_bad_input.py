@@ -82,8 +82,8 @@ BAD_PARAMETERS = [
     ({"tol": -1e-3}, r"'tol' parameter .* Got -0.001"),
     ({"max_iter": 0}, r"'max_iter' parameter .* Got 0"),
     ({"n_iter_no_change": 0}, r"'n_iter_no_change' parameter .* Got 0"),
-    ({"n_members": 0}, r"'n_members' parameter .* Got 0"),
-    ({"n_members": 2.0}, r"'n_members' parameter .* Got 2.0"),
+    ({"n_restarts": 0}, r"'n_restarts' parameter .* Got 0"),
+    ({"n_restarts": 2.0}, r"'n_restarts' parameter .* Got 2.0"),
     ({"n_channels": 2}, r"n_channels=2 is less than .* features, 3.* 'auto', or another lift"),
     ({"n_channels": None}, r"'n_channels' parameter .*'auto'.* Got None"),
     ({"n_channels": 0}, r"'n_channels' parameter .* Got 0"),
@@ -241,12 +241,12 @@ def spoiled(layer, **parameters):
     return model
 
 
-@pytest.mark.parametrize("n_members", [1, 2])
+@pytest.mark.parametrize("n_restarts", [1, 2])
 @pytest.mark.parametrize(
     "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 )
-def test_a_sample_whose_stages_fail_is_reported(method, n_members):
-    model = spoiled(layer=1, n_members=n_members)
+def test_a_sample_whose_stages_fail_is_reported(method, n_restarts):
+    model = spoiled(layer=1, n_restarts=n_restarts)
     assert len(getattr(model, method)(X_GOOD)) == len(X_GOOD)
     X = X_GOOD.copy()
     X[7, 0] = 1e3
@@ -381,7 +381,7 @@ def test_bad_class_weights(class_weight, message):
     [
         ({"N": 4}, "1 networks with N=3", "1 with N=4"),
         ({"n_channels": 5}, "n_channels=4", "n_channels=5"),
-        ({"n_members": 2}, "1 networks", "2 with"),
+        ({"n_restarts": 2}, "1 networks", "2 with"),
         ({"cv": 3}, "1 networks", "3 with"),
         ({"lift": "linear"}, "n_channels=4", "another lift"),
     ],

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 @pytest.mark.parametrize(
-    ("lift", "n_channels", "n_classes", "n_members", "solver"),
+    ("lift", "n_channels", "n_classes", "n_restarts", "solver"),
     [
         ("pad", 5, 2, 1, "gd"),
         ("pad", 5, 2, 3, "lbfgs"),
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 )
 @pytest.mark.parametrize("scheme", TABLEAUX)
 def test_decision_function_from_the_fitted_arrays(
-    scheme, lift, n_channels, n_classes, n_members, solver
+    scheme, lift, n_channels, n_classes, n_restarts, solver
 ):
     X, y = blobs(n_classes)
     model = short(
@@ -50,7 +50,7 @@ def test_decision_function_from_the_fitted_arrays(
         scheme=scheme,
         lift=lift,
         n_channels=n_channels,
-        n_members=n_members,
+        n_restarts=n_restarts,
         solver=solver,
         learn_step=True,
         max_iter=5,
@@ -123,11 +123,11 @@ def test_rejected_trials_do_not_end_the_descent(data, parameters, wide_start, mo
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("n_restarts", [1, 3])
 @pytest.mark.parametrize("lift", ["pad", "linear"])
-def test_decision_function_of_feed_forward_from_the_fitted_arrays(lift, n_members, n_classes):
+def test_decision_function_of_feed_forward_from_the_fitted_arrays(lift, n_restarts, n_classes):
     X, y = blobs(n_classes)
-    options = {"lift": lift, "n_members": n_members, "max_iter": 5, "h": 0.8}
+    options = {"lift": lift, "n_restarts": n_restarts, "max_iter": 5, "h": 0.8}
     model = short(FeedForwardClassifier, **options).fit(X, y)
     expected = decision_of(recomputed_outputs(model, ([[0.0]], [1.0], [0.0]), 0.0, X))
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-9, atol=1e-11)
@@ -138,7 +138,7 @@ def test_decision_function_of_feed_forward_from_the_fitted_arrays(lift, n_member
 @pytest.mark.parametrize("cls", BOTH)
 def test_predictions_agree_with_each_other(cls, n_classes, loss):
     X, y = blobs(n_classes)
-    model = short(cls, loss=loss, n_members=2).fit(X, y)
+    model = short(cls, loss=loss, n_restarts=2).fit(X, y)
     proba, decision = model.predict_proba(X), model.decision_function(X)
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-12)
     np.testing.assert_array_equal(model.predict(X), model.classes_[proba.argmax(1)])
@@ -151,10 +151,10 @@ def test_predictions_agree_with_each_other(cls, n_classes, loss):
 
 
 @pytest.mark.parametrize("cls", BOTH)
-@pytest.mark.parametrize(("cv", "n_members"), [(None, 3), (3, 1)])
-def test_probabilities_are_the_mean_of_the_networks(cls, cv, n_members):
+@pytest.mark.parametrize(("cv", "n_restarts"), [(None, 3), (3, 1)])
+def test_probabilities_are_the_mean_of_the_networks(cls, cv, n_restarts):
     X, y = blobs(3)
-    model = short(cls, cv=cv, n_members=n_members, lift="linear").fit(X, y)
+    model = short(cls, cv=cv, n_restarts=n_restarts, lift="linear").fit(X, y)
     each = []
     for k in range(3):
         one = pickle.loads(pickle.dumps(model))
@@ -168,7 +168,7 @@ def test_probabilities_are_the_mean_of_the_networks(cls, cv, n_members):
 @pytest.mark.parametrize("cls", BOTH)
 def test_the_contract_of_the_fitted_attributes(cls):
     X, y = blobs(3, n_features=2)
-    model = short(cls, N=4, n_channels=5, n_members=2, learn_step=True, tol=0).fit(X, y)
+    model = short(cls, N=4, n_channels=5, n_restarts=2, learn_step=True, tol=0).fit(X, y)
     assert model.K_.shape == (2, 4, 5, 5)
     assert model.b_.shape == (2, 4, 5)
     assert model.h_.shape == (2, 4)
@@ -184,7 +184,7 @@ def test_the_contract_of_the_fitted_attributes(cls):
 @pytest.mark.parametrize("cls", BOTH)
 def test_the_contract_of_the_lift_and_of_what_is_held_out(cls):
     X, y = blobs(2, n_features=2)
-    options = {"N": 2, "lift": "linear", "cv": 3, "n_members": 2, "alpha": (1e-3, 1e-2)}
+    options = {"N": 2, "lift": "linear", "cv": 3, "n_restarts": 2, "alpha": (1e-3, 1e-2)}
     model = short(cls, n_channels=5, **options).fit(X, y)
     assert model.K_.shape == (6, 2, 5, 5)
     assert model.V_.shape == (6, 5, 2)
@@ -335,9 +335,9 @@ def test_names_and_order_of_the_classes_do_not_matter(problem, random):
 @pytest.mark.parametrize("cls", BOTH)
 def test_the_same_seed_gives_the_same_bits(cls):
     X, y = blobs(3)
-    one, other = (short(cls, n_members=2, random_state=4).fit(X, y) for _ in range(2))
+    one, other = (short(cls, n_restarts=2, random_state=4).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(one.decision_function(X), other.decision_function(X))
-    different = short(cls, n_members=2, random_state=5).fit(X, y)
+    different = short(cls, n_restarts=2, random_state=5).fit(X, y)
     assert np.abs(one.K_ - different.K_).max() > 0.1
 
 
@@ -515,7 +515,7 @@ def test_a_class_whose_weights_vanish_in_float32_is_none():
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_prediction_holds_one_block_of_outputs_at_a_time(n_classes):
     X, y = blobs(n_classes)
-    model = short(ODENetClassifier, n_members=16, max_iter=2).fit(X, y)
+    model = short(ODENetClassifier, n_restarts=16, max_iter=2).fit(X, y)
     many = np.tile(X, (1000, 1))
     expected = model.predict_proba(X)
     tracemalloc.start()

@@ -45,13 +45,13 @@ ESTIMATORS = [
       for solver in ("lbfgs", "gd", "adam+lbfgs")),
     *(make(solver="adam", max_iter=60, learning_rate_init=0.05, n_iter_no_change=60)
       for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
-    *(make(cv=None, n_members=2)
+    *(make(cv=None, n_restarts=2)
       for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
     ode_net(scheme="heun", learn_step=True),
     ode_net(scheme="midpoint", learn_step="simplex", N=3),
     ode_net(scheme=([[0, 0], [2 / 3, 0]], (0.25, 0.75), (0, 2 / 3)), lift="pad", n_channels="auto"),
     ode_net(scheme=OWN, cv=None, solver="gd"),
-    ode_net(scheme="rk4", h=0.5, alpha=(1e-3, 1e-2), n_members=2),
+    ode_net(scheme="rk4", h=0.5, alpha=(1e-3, 1e-2), n_restarts=2),
     ode_net(loss="squared_error", alpha=0.0, smoothness=1e-2, cv=None),
     ode_net(activation="relu"),
     ode_net(activation="softplus", class_weight="balanced"),

@@ -158,8 +158,8 @@ def test_device_is_checked():
 def test_inspection_is_the_hosts(device, gpu, dispatch):
     X, y = blobs(2)
     away = gpu.away if device is None else NAMESPACES["numpy"]()
-    model = few(ODENetClassifier, device=device, n_members=2).fit(away.asarray(X), away.asarray(y))
-    expected = few(ODENetClassifier, n_members=2).fit(X, y)
+    model = few(ODENetClassifier, device=device, n_restarts=2).fit(away.asarray(X), away.asarray(y))
+    expected = few(ODENetClassifier, n_restarts=2).fit(X, y)
     X_, y_ = away.asarray(X), away.asarray(y)
     np.testing.assert_allclose(trajectories(model, X_), trajectories(expected, X), atol=1e-9)
     np.testing.assert_allclose(costates(model, X_, y_), costates(expected, X, y), atol=1e-9)

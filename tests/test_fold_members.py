@@ -45,7 +45,7 @@ def test_a_network_never_sees_its_fold(solver):
     other = y.copy()
     held_out = cv[1][1]
     other[held_out] = 1 - y[held_out]
-    options = {"cv": cv, "solver": solver, "n_members": 2, "batch_size": 60, **ENDLESS, **LIFTED}
+    options = {"cv": cv, "solver": solver, "n_restarts": 2, "batch_size": 60, **ENDLESS, **LIFTED}
     one, two = (short(ODENetClassifier, **options).fit(X, labels) for labels in (y, other))
     if solver == "adam+lbfgs":  # it goes on from the best iterate, which the fold has a say in
         one, two = (
@@ -92,7 +92,7 @@ def test_the_held_out_loss_is_that_of_the_networks_kept(solver, n_classes):
     X, y = noisy(n_classes)
     weights = weights_of()
     cv = list(StratifiedKFold(3).split(X, y))
-    options = {"scheme": "heun", "solver": solver, "cv": cv, "n_members": 2, **LIFTED}
+    options = {"scheme": "heun", "solver": solver, "cv": cv, "n_restarts": 2, **LIFTED}
     options["learning_rate_init"] = 0.1
     model = short(ODENetClassifier, alpha=0.0, max_iter=60, **options).fit(X, y, weights)
     losses = log_losses(recomputed_outputs(model, HEUN, 1.0, X), y)
@@ -147,7 +147,7 @@ def test_training_ends_when_the_held_out_loss_does_not_fall_any_more():
 @pytest.mark.parametrize("alphas", [(1e-3, 1e-2, 10.0), [10.0, 1e-2, 1e-3], np.array([1e-2, 10.0])])
 def test_the_alpha_of_the_lowest_mean_held_out_loss_is_taken(cls, alphas):
     X, y = noisy() if cls in BOTH else curve(200)
-    model = short(cls, alpha=alphas, cv=3, n_members=2, max_iter=40, solver="lbfgs").fit(X, y)
+    model = short(cls, alpha=alphas, cv=3, n_restarts=2, max_iter=40, solver="lbfgs").fit(X, y)
     np.testing.assert_array_equal(model.alphas_, alphas)
     mean = model.validation_loss_.mean((1, 2))
     assert model.alpha_ == model.alphas_[mean.argmin()]
@@ -160,7 +160,7 @@ def test_the_alpha_of_the_lowest_mean_held_out_loss_is_taken(cls, alphas):
 @pytest.mark.parametrize("alphas", [(1e-3, 3e-2), (3e-2, 1e-3)])
 def test_the_winner_is_what_it_would_have_been_alone(alphas, solver):
     X, y = noisy()
-    options = {"cv": 3, "n_members": 2, "solver": solver, "max_iter": 25, **LIFTED}
+    options = {"cv": 3, "n_restarts": 2, "solver": solver, "max_iter": 25, **LIFTED}
     both = short(ODENetClassifier, alpha=alphas, **options).fit(X, y)
     alone = short(ODENetClassifier, alpha=both.alpha_, **options).fit(X, y)
     for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_", "loss_curve_"):
@@ -193,7 +193,7 @@ def test_out_of_fold_decisions_from_the_fitted_arrays(n_classes, lift):
     X, y = noisy(n_classes)
     weights = weights_of()
     cv = list(StratifiedKFold(3, shuffle=True, random_state=1).split(X, y))
-    options = {"scheme": "heun", "cv": cv, "n_members": 2, "lift": lift, "n_channels": 5}
+    options = {"scheme": "heun", "cv": cv, "n_restarts": 2, "lift": lift, "n_channels": 5}
     model = short(ODENetClassifier, **options).fit(X, y, weights)
     z = recomputed_outputs(model, HEUN, 1.0, X)
     shape = (60,) if n_classes == 2 else (60, n_classes)
@@ -213,7 +213,7 @@ def test_out_of_fold_predictions_from_the_fitted_arrays(n_targets):
     y = 5 * y + 100
     weights = weights_of()
     cv = list(KFold(3).split(X))
-    options = {"scheme": "heun", "cv": cv, "n_members": 2, **LIFTED}
+    options = {"scheme": "heun", "cv": cv, "n_restarts": 2, **LIFTED}
     model = short(ODENetRegressor, **options).fit(X, y, weights)
     z = recomputed_outputs(model, HEUN, 1.0, X)
     mean = np.average(y, axis=0, weights=weights)
@@ -264,7 +264,7 @@ def test_predictions_of_samples_that_are_held_out_repeatedly_are_averaged():
 @pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
 def test_early_stopping_is_a_cv_of_one_split(cls):
     X, y = noisy() if cls in BOTH else curve()
-    options = {"early_stopping": True, "validation_fraction": 0.25, "n_members": 2}
+    options = {"early_stopping": True, "validation_fraction": 0.25, "n_restarts": 2}
     model = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), **options).fit(X, y)
     name = "oof_decision_function_" if cls in BOTH else "oof_prediction_"
     held_out = np.flatnonzero(np.isfinite(getattr(model, name)))
@@ -272,7 +272,7 @@ def test_early_stopping_is_a_cv_of_one_split(cls):
     assert model.validation_loss_.shape == (2, 1, 2)
     assert len(model.K_) == 2
     cv = [(np.setdiff1d(np.arange(60), held_out), held_out)]
-    same = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), n_members=2, cv=cv).fit(X, y)
+    same = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), n_restarts=2, cv=cv).fit(X, y)
     np.testing.assert_array_equal(model.K_, same.K_)
     assert model.oof_score_ == same.oof_score_
 
@@ -289,7 +289,7 @@ def test_samples_of_ones_own_take_the_place_of_cv(cv):
     X, y = noisy(3, 90)
     weights = weights_of(90)
     own, others = np.arange(60), np.arange(60, 90)
-    options = {"max_iter": 40, "solver": "lbfgs", "n_members": 2, "alpha": (1e-3, 1e-2)}
+    options = {"max_iter": 40, "solver": "lbfgs", "n_restarts": 2, "alpha": (1e-3, 1e-2)}
     model = short(ODENetClassifier, cv=cv, **options).fit(
         X[own],
         y[own],

@@ -112,7 +112,7 @@ def test_either_side_of_a_split_has_the_weight_one(pairs, random):
     weights = np.array([random.random() for _ in range(12)]) + 0.01
     pairs = [(np.append(train, 3), np.append(held_out, 5)) for train, held_out in pairs]
     splits = Splits.from_indices(pairs, 12)
-    shares = splits.shares(weights, np.float64, n_alphas=2, n_members=3)
+    shares = splits.shares(weights, np.float64, n_alphas=2, n_restarts=3)
     # Alphas and restarts have the same splits, whose weights are there once.
     assert shares.train.shape == shares.held_out.shape == splits.train.shape
     train, held_out = shares.weights(slice(None), weights)

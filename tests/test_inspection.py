@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def test_states_from_the_features_to_the_readout(estimator, scheme, carry, lift, cv):
     X, y = make_spirals(40, random_state=0)
     options = {"N": 4, "n_channels": 3, "lift": lift, "cv": cv, "max_iter": 5}
-    estimator.set_params(n_members=1 if cv else 2, **options).fit(X, y)
+    estimator.set_params(n_restarts=1 if cv else 2, **options).fit(X, y)
     states = trajectories(estimator, X)
     assert states.shape == (2, 5, 40, 3)
     if lift == "pad":

@@ -113,7 +113,7 @@ def test_regressors_have_no_classes_to_weigh():
 @pytest.mark.parametrize("cls", ALL)
 def test_a_warm_start_goes_on(cls, solver, lift):
     X, y = data_for(cls)
-    options = {"solver": solver, "lift": lift, "n_members": 2, "max_iter": 8, **ENDLESS}
+    options = {"solver": solver, "lift": lift, "n_restarts": 2, "max_iter": 8, **ENDLESS}
     model = short(cls, warm_start=True, **options).fit(X, y)
     last = model.loss_
     model.fit(X, y)
@@ -128,7 +128,7 @@ def test_a_warm_start_goes_on(cls, solver, lift):
 @pytest.mark.parametrize("cls", ALL)
 def test_a_warm_start_of_folds_goes_on_with_the_same_folds(cls, cv):
     X, y = data_for(cls)
-    options = {"cv": cv, "n_members": 2, "max_iter": 5, "random_state": None, **ENDLESS}
+    options = {"cv": cv, "n_restarts": 2, "max_iter": 5, "random_state": None, **ENDLESS}
     model = short(cls, warm_start=True, **options).fit(X, y)
     loss, validation, curves = model.loss_, model.validation_loss_[0], model.loss_curve_
     model.fit(X, y)
@@ -151,9 +151,9 @@ def test_a_warm_start_with_other_samples_or_splits_warns_of_its_score(cls):
         model.set_params(cv=ShuffleSplit(8, random_state=0)).fit(X[order], y[order])
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
         model.fit(X[order], y[order])  # what networks have seen they do not forget
-    model.set_params(cv=None, n_members=8).fit(X, y)  # nothing is held out, nothing flattered
+    model.set_params(cv=None, n_restarts=8).fit(X, y)  # nothing is held out, nothing flattered
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
-        model.set_params(cv="auto", n_members=1).fit(X, y)
+        model.set_params(cv="auto", n_restarts=1).fit(X, y)
 
 
 @pytest.mark.parametrize("cls", ALL)
@@ -209,7 +209,7 @@ def test_a_clone_starts_afresh():
 @pytest.mark.parametrize("cls", ALL)
 def test_the_seed_says_it_all(cls, solver):
     X, y = data_for(cls)
-    options = {"cv": "auto", "lift": "linear", "n_members": 2, "solver": solver, "max_iter": 5}
+    options = {"cv": "auto", "lift": "linear", "n_restarts": 2, "solver": solver, "max_iter": 5}
     options["batch_size"] = 7
 
     def fitted(seed):
@@ -278,7 +278,7 @@ def test_partial_fit_is_there_for_adam_alone(cls):
 @pytest.mark.parametrize("cls", ALL)
 def test_epochs_of_partial_fit_are_those_of_fit(cls, lift, learn_step):
     X, y = data_for(cls)
-    options = {"lift": lift, "learn_step": learn_step, "n_members": 2, "batch_size": 60}
+    options = {"lift": lift, "learn_step": learn_step, "n_restarts": 2, "batch_size": 60}
     options |= ENDLESS
     model, more = stream(cls, learning_rate_decay=0.3, **options), first_call(cls)
     for _ in range(6):
@@ -340,7 +340,7 @@ def test_the_order_of_the_batches_changes_from_call_to_call():
 def test_partial_fit_after_fit(cls):
     X, y = data_for(cls)
     X = X + 3 * np.random.default_rng(0).normal(size=X.shape)  # so that there is early stopping
-    options = {"cv": 3, "alpha": (1e-3, 1e-2), "n_members": 2, "batch_size": 60}
+    options = {"cv": 3, "alpha": (1e-3, 1e-2), "n_restarts": 2, "batch_size": 60}
     options |= {"learning_rate_init": 0.05, "n_iter_no_change": 2}
     model = stream(cls, **options, max_iter=100).fit(X, y).set_params(learning_rate_init=0.01)
     alpha, K = model.alpha_, model.K_

@@ -93,7 +93,7 @@ def test_more_channels_are_drawn_by_principal_components_and_the_figure_says_so(
 
 
 def test_one_channel_has_a_line_and_one_member_of_several_can_be_chosen():
-    model, X, y = fitted(n_features=1, n_members=2)
+    model, X, y = fitted(n_features=1, n_restarts=2)
     _, ax = plt.subplots()
     display = TrajectoryDisplay.from_estimator(model, X, y, member=1, ax=ax, grid_resolution=20)
     assert display.ax_ is ax
@@ -147,7 +147,7 @@ def test_labels_in_a_column_and_more_classes_than_colours():
 
 @pytest.mark.parametrize("options", [{"lift": "linear", "n_channels": 2}, {"cv": 3}])
 def test_any_network_of_folds_and_with_a_lift_can_be_drawn(options):
-    model, X, y = fitted(n_members=2, **options)
+    model, X, y = fitted(n_restarts=2, **options)
     last = len(model.K_) - 1
     display = TrajectoryDisplay.from_estimator(model, X, y, member=last)
     states = trajectories(model, X)[last]
@@ -196,7 +196,7 @@ def test_regressors_are_drawn_in_the_colours_of_their_targets(lift, n_targets):
 
 
 def test_loss_curves():
-    model, *_ = fitted(n_members=2)
+    model, *_ = fitted(n_restarts=2)
     display = LossCurveDisplay.from_estimator(model, linewidth=2)
     assert [line.get_label() for line in display.lines_] == ["network 0", "network 1"]
     assert len(display.lines_) == 2

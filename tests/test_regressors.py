@@ -60,7 +60,7 @@ def test_predictions_and_objective_from_the_fitted_arrays(cls, scheme, lift, n_t
     y = y * [3.0, 0.1, 20.0][: n_targets or 1] - 7 if n_targets else 3 * y - 7
     weights = np.random.default_rng(0).uniform(size=60)
     own = {"scheme": scheme} if scheme else {}
-    options = {"lift": lift, "n_members": 2, "smoothness": 0.1, "h": 0.7, "max_iter": 10}
+    options = {"lift": lift, "n_restarts": 2, "smoothness": 0.1, "h": 0.7, "max_iter": 10}
     model = short(cls, alpha=0.02, solver=solver, **options, **own).fit(X, y, weights)
     tableau, carry = (triple(TABLEAUX[scheme]), 1.0) if scheme else (([[0.0]], [1.0], [0.0]), 0.0)
     z = recomputed_outputs(model, tableau, carry, X)

@@ -19,7 +19,7 @@ def test_n_jobs_changes_no_bit(solver, monkeypatch):
     monkeypatch.setattr("skode.engine.blocks.FEWEST_SAMPLES", 16)
     monkeypatch.setattr("skode.engine.blocks.STATE_BYTES", 1024)
     X, y = blobs(3, 150)
-    options = {"solver": solver, "cv": 3, "n_members": 2, "max_iter": 6}
+    options = {"solver": solver, "cv": 3, "n_restarts": 2, "max_iter": 6}
     one, *others = (
         short(ODENetClassifier, n_jobs=n_jobs, **options).fit(X, y) for n_jobs in (1, 2, None, -1)
     )
