@@ -22,14 +22,16 @@ from threadpoolctl import threadpool_limits
 
 from skode.datasets import make_donut2d, make_spirals
 from skode.engine.controls import Layout
+from skode.engine.fold_weights import FoldWeights
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs
-from skode.engine.record import Stopping
+from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.shares import Shares
-from skode.engine.start import random_start
+from skode.engine.training import random_start
 from skode.engine.training import train
 
 NETWORKS, CHANNELS, TIME = 8, 16, 2.0
@@ -58,12 +60,13 @@ def without_folds(X):
     group = np.random.default_rng(0).permutation(len(X)) % NETWORKS
     own = np.eye(NETWORKS)
     size = np.bincount(group)
-    return Shares(group, (1 - own) / (len(X) - size)[:, None], own / size[:, None])
+    train, held_out = (1 - own) / (len(X) - size)[:, None], own / size[:, None]
+    return FoldWeights(group, train, held_out, np.arange(len(own)))
 
 
 def fit(setting, stages, X, y):
     """Controls of the last stage, and the objective."""
-    shares = without_folds(X) if setting == "folds" else None
+    folds = without_folds(X) if setting == "folds" else None
     q = 1 if y.max() == 1 else y.max() + 1
     targets = y[:, None] == (1 if q == 1 else np.arange(q))
     network, U = ode_net(TABLEAUX["euler"]), None
@@ -78,11 +81,8 @@ def fit(setting, stages, X, y):
             network,
             layout,
             LOSSES["logistic" if q == 1 else "softmax"],
-            X,
-            targets,
-            np.full(len(X), 1 / len(X) if shares is None else 1.0),
-            np.full(NETWORKS, 1e-3),
-            shares=shares,
+            Samples(X, targets, np.full(len(X), 1 / len(X) if folds is None else 1.0), folds),
+            Penalties(np.full(NETWORKS, 1e-3)),
         )
         training = train(objective, layout.flatten(U), stopping=STOPPING[setting])
         U = layout.views(training.flat)

@@ -4,29 +4,35 @@
     python benchmarks/gpu.py [--json FILE] [--seconds 3] [--no-tests] [--dry]
 
 First the tests that need a device.  Then one J and gradient in milliseconds, as in gradient.py: of
-skode on the GPU by CuPy, of skode on the CPU, and of PyTorch on the GPU, eager and compiled; each
-result is compared before any time is taken, and every call ends when its result is on the host.
-Then batches of networks, per network.  Last, the number of samples from which the GPU is faster
-than the CPU.  With --dry the script is tried on a machine without a GPU: PyTorch on the CPU takes
-the place of both at the smaller sizes, and the times say nothing.
+skode on the GPU and on the CPU, and of PyTorch on the GPU, eager and compiled with CUDA graphs, and
+of JAX, where its GPU package is installed.  Each result is compared before any time is taken, and
+every call ends when its result is on the host.  Then batches of networks, per network; a default
+fit, per iteration; and the number of samples from which the GPU is faster than the CPU.  With
+--dry the script is tried on a machine without a GPU: PyTorch on the CPU takes the place of both at
+the smaller sizes, and the times say nothing.
 """
 
 import importlib
 import math
+import statistics
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from gradient import available_peers, compare, skode_call
-from peers import problem, torch_compiled, torch_eager
+from peers import jax_jit, problem, torch_compiled, torch_eager
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import StandardScaler
 from timing import CELLS, Cell, Report, argument_parser, medians
 
+from skode import ODENetClassifier
 from skode.engine.threads import Threads, blas_threads
 
-BATCHES = [(500, 2, 20), (10_000, 8, 20)]
-MEMBERS = (20, 100)
+BATCHES = [(500, 2, 20), (10_000, 8, 20), (400, 24, 3)]
+MEMBERS = (20, 200)
 SAMPLES = (100, 1000, 10_000, 100_000, 1_000_000)
 CHANNELS = (2, 8, 64)
 ROOT = Path(__file__).parent.parent
@@ -49,6 +55,7 @@ def main():
         cells = [cell for cell in CELLS if cell.m <= most]
         measure_cells(report, args.seconds, put, threads, cells, "cpu" if args.dry else "cuda")
         measure_members(report, args.seconds, put, threads)
+        measure_fit(report, None if args.dry else "cuda")
         measure_sizes(report, args.seconds, put, threads, [m for m in SAMPLES if m <= most])
 
 
@@ -64,9 +71,11 @@ def place(dry):
 
 def measure_cells(report, seconds, put, threads, cells, device):
     """The cells of gradient.py."""
-    names = ("GPU", "CPU", "PyTorch", "compiled")
-    print("\nms" + " " * 28 + "".join(f"{name:>10}" for name in names) + "   best PyTorch/GPU")
+    names = ("GPU", "CPU", "PyTorch", "compiled", "JAX")
+    print("\nms" + " " * 28 + "".join(f"{name:>10}" for name in names) + "   best peer/GPU")
+    ratios = []
     peers = {
+        "JAX": jax_jit,
         "PyTorch": partial(torch_eager, device=device),
         "compiled": partial(torch_compiled, device=device),
     }
@@ -81,7 +90,11 @@ def measure_cells(report, seconds, put, threads, cells, device):
         times["GPU"] = times.pop("skode")
         line = f"{cell!s:<30}" + "".join(f"{1e3 * times.get(name, np.nan):10.3f}" for name in names)
         best = min((times[name] for name in peers if name in times), default=np.nan)
-        report.add(f"{line}{best / times['GPU']:14.2f}", cell=cell, **times)
+        ratios.append(best / times["GPU"])
+        report.add(f"{line}{ratios[-1]:14.2f}", cell=cell, **times)
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    print(f"best peer / skode on the GPU: geometric mean {mean:.2f}, least {min(ratios):.2f}")
+    report.write(geometric_mean=mean)
 
 
 def measure_members(report, seconds, put, threads):
@@ -94,6 +107,19 @@ def measure_members(report, seconds, put, threads):
             each = {name: 1e3 * time / members for name, time in times.items()}
             line = f"{cell!s:<34}{each['GPU']:9.4f}{each['CPU']:10.4f}"
             report.add(f"{line}{each['CPU'] / each['GPU']:10.2f}", cell=cell, **times)
+
+
+def measure_fit(report, device):
+    """A fit with all defaults, per iteration of the whole batch of networks."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    times = []
+    for seed in range(6):
+        start = time.perf_counter()
+        model = ODENetClassifier(device=device, random_state=seed).fit(X, y)
+        times.append((time.perf_counter() - start) / model.n_iter_.max())
+    each = statistics.median(times[1:])  # the first compiles
+    report.add(f"\ndefault fit on breast cancer: {1e3 * each:.2f} ms per iteration", fit=each)
 
 
 def compared(cell, seconds, put, threads):

@@ -16,10 +16,13 @@ from peers import PEERS, STEP, problem
 from timing import CELLS, SMALLEST, Report, argument_parser, medians
 
 from skode.engine.arrays import to_host
+from skode.engine.blocks import Blocks
 from skode.engine.controls import Controls, Layout
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.penalties import Penalties
 from skode.engine.schemes import TABLEAUX
 from skode.engine.threads import Threads, blas_threads
 
@@ -35,12 +38,10 @@ def skode_objective(cell, threads=None, scheme="euler", put=np.asarray):
         ode_net(TABLEAUX[scheme]),
         layout,
         LOSSES["logistic"],
-        put(parts.X),
-        put(parts.c[:, None]),
-        put(np.full(cell.m, 1 / cell.m, dtype=cell.dtype)),
-        put(np.zeros(cell.members, dtype=cell.dtype)),
+        Samples(put(parts.X), put(parts.c[:, None]), put(np.full(cell.m, 1 / cell.m))),
+        Penalties(put(np.zeros(cell.members, dtype=cell.dtype))),
         free=("K", "b", "W", "mu"),
-        threads=threads,
+        blocks=Blocks(threads),
     )
     return objective, put(flat)
 

@@ -14,9 +14,11 @@ from gradient import median_times
 
 import skode
 from skode.engine.controls import Layout
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.penalties import Penalties
 from skode.engine.schemes import TABLEAUX
 from skode.engine.solvability import project_parts, solvable_bounds
 
@@ -55,10 +57,8 @@ def gradient(scheme, n, h, size):
         ode_net(TABLEAUX[scheme]),
         layout,
         LOSSES["logistic"],
-        X,
-        X[:, :1] > 0,
-        np.full(M, 1 / M),
-        np.zeros(1),
+        Samples(X, X[:, :1] > 0, np.full(M, 1 / M)),
+        Penalties(np.zeros(1)),
     )
     flat = rng.normal(size=(1, layout.size))
     U = layout.views(flat)

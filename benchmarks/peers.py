@@ -8,6 +8,7 @@ K, b, W and μ as NumPy arrays.  A peer that is not installed raises ImportError
 
 import importlib
 import shutil
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +71,8 @@ def torch_compiled(problem, device="cpu"):
 
     if not shutil.which("g++"):
         raise ImportError("torch.compile needs a C++ compiler")
-    return _torch(problem, torch.compile, device)
+    mode = "default" if device == "cpu" else "reduce-overhead"  # that is, CUDA graphs
+    return _torch(problem, partial(torch.compile, mode=mode), device)
 
 
 def torchdiffeq(problem):

@@ -9,17 +9,19 @@ trained on so many samples of eight features in single precision, kept in a read
 and the most memory beyond it and before it is reported (Linux only).
 """
 
+import os
 import tempfile
 import threading
 import time
 import warnings
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from gradient import skode_call, skode_objective
 from sklearn.exceptions import ConvergenceWarning
-from timing import Cell, Report, argument_parser, medians
+from timing import CELLS, Cell, Report, argument_parser, medians
 
 from skode import ODENetClassifier
 from skode.engine.threads import Threads
@@ -58,6 +60,20 @@ def keep_or_recompute(report, seconds):
     for cell in cells:
         forward, both = (times[part, cell.N] / cell.N / short for part in ("J", "both"))
         report.add(f"{cell!s:<36}{forward:19.2f}{both:17.2f}", cell=cell, J=forward, both=both)
+
+
+def vary_threads(report, seconds):
+    """How many times faster several threads are than one, up to all cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    numbers = sorted({1, *(2**k for k in range(1, cores.bit_length())), cores})
+    numbers = [number for number in numbers if number <= cores]
+    print("\ntimes as fast as one thread" + "".join(f"{number:>9}" for number in numbers))
+    for cell in CELLS:
+        with ExitStack() as stack:
+            calls = {n: skode_call(cell, stack.enter_context(Threads(n))) for n in numbers}
+            times = medians(calls, seconds)
+        gains = "".join(f"{times[1] / times[number]:9.2f}" for number in numbers)
+        report.add(f"{cell!s:<27}{gains}", cell=cell, threads=times)
 
 
 def resident():
@@ -131,10 +147,7 @@ def main():
     keep_or_recompute(report, args.seconds)
     cells = [Cell(500, 8, 10, "float64", members) for members in (1, 2, 5, 10, 20, 50, 100)]
     vary(report, "members, per member", cells, lambda cell: cell.members, args.seconds)
-    for number in (1, 2):
-        with Threads(number) as threads:
-            cells = [Cell(10**k, 16, 10, "float64") for k in range(3, 7)]
-            vary(report, f"{number} thread(s)", cells, lambda cell: cell.m, args.seconds, threads)
+    vary_threads(report, args.seconds)
 
 
 if __name__ == "__main__":

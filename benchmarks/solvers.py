@@ -22,15 +22,17 @@ from sklearn.preprocessing import StandardScaler
 
 from skode._estimator import START
 from skode.datasets import make_donut1d, make_donut2d, make_spirals, make_squares
-from skode.engine.adam import Schedule
+from skode.engine.training import Schedule
 from skode.engine.controls import Layout
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs
-from skode.engine.record import Stopping
+from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.start import random_start
+from skode.engine.training import random_start
 from skode.engine.training import train
 
 PROBLEMS = {
@@ -59,13 +61,15 @@ NETWORK = ode_net(TABLEAUX["euler"])
 
 
 class Watched(Objective):
-    """An objective that keeps what it was asked for: J of all evaluations, member by member."""
+    """An objective that notes J of all points it was asked for, member by member."""
 
     def evaluate(self, flat, members=None, with_gradient=True):
         """As the objective does."""
         found = super().evaluate(flat, members, with_gradient)
         for k, J in zip(members if members is not None else range(len(flat)), found.J, strict=True):
-            self.seen.setdefault(int(k), []).append(J)
+            seen = self.seen.setdefault(int(k), [])
+            if not seen or seen[-1] != J:  # else it is the gradient of a trial that was accepted
+                seen.append(J)
         return found
 
     def watch(self):
@@ -90,7 +94,8 @@ def starts(layout, n_starts):
 def toy_objective(make, layout, loss, n_starts):
     X, y = make(1000, random_state=0)
     weights = np.full(len(X), 1 / len(X))
-    return Watched(NETWORK, layout, LOSSES[loss], X, y[:, None], weights, np.zeros(n_starts))
+    samples, penalties = Samples(X, y[:, None], weights), Penalties(np.zeros(n_starts))
+    return Watched(NETWORK, layout, LOSSES[loss], samples, penalties)
 
 
 def table_objective(load, n_starts):
@@ -99,8 +104,8 @@ def table_objective(load, n_starts):
     targets = (y[:, None] == 1) if n_outputs == 1 else (y[:, None] == np.arange(n_outputs))
     layout = Layout(3, 24, int(n_outputs), lifted=X.shape[1] if X.shape[1] > 24 else 0)
     loss = LOSSES["logistic" if n_outputs == 1 else "softmax"]
-    weights, alpha = np.full(len(X), 1 / len(X)), np.full(n_starts, 1 / len(X))
-    return Watched(NETWORK, layout, loss, X, targets, weights, alpha)
+    samples = Samples(X, targets, np.full(len(X), 1 / len(X)))
+    return Watched(NETWORK, layout, loss, samples, Penalties(np.full(n_starts, 1 / len(X))))
 
 
 def test_accuracy(make, layout, flat):

@@ -22,11 +22,13 @@ import numpy as np
 from skode import datasets
 from skode.engine.constraints import simplex_steps, unconstrained
 from skode.engine.controls import Controls, Layout
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import Objective
+from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs
-from skode.engine.record import Stopping
+from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training import train
 
@@ -55,7 +57,12 @@ def test_accuracy(network, layout, training, make, n_samples):
 
 def fit(network, layout, X, y, start, weights, rule, max_iter, free, project=unconstrained):
     objective = Objective(
-        network, layout, LOSSES["logistic_squared"], X, y[:, None], weights, np.zeros(SEEDS), free
+        network,
+        layout,
+        LOSSES["logistic_squared"],
+        Samples(X, y[:, None], weights),
+        Penalties(np.zeros(SEEDS)),
+        free,
     )
     stopping = Stopping(max_iter, tol=0.0)
     return train(objective, start, "gd", line_search=rule, project=project, stopping=stopping)

@@ -25,11 +25,13 @@ import numpy as np
 from skode import datasets
 from skode.engine.constraints import unconstrained
 from skode.engine.controls import Controls, Layout
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs, trajectories
-from skode.engine.record import Stopping
+from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.solvability import solvable_stages
 from skode.engine.training import train
@@ -66,7 +68,8 @@ class Watched(Objective):
         J = evaluation.J
         rows = np.arange(SEEDS) if members is None else members
         self.unsolved[rows] += np.isinf(J)
-        progress = self.best[rows] > J
+        # A trial that is accepted may be evaluated again, for its gradient.
+        progress = self.best[rows] >= J
         self.row[rows] = np.where(progress, 0, self.row[rows] + 1)
         self.longest_row = np.maximum(self.longest_row, self.row)
         self.best[rows] = np.minimum(J, self.best[rows])
@@ -89,10 +92,8 @@ def fit(X, y, scheme, guard, max_iter):
         ode_net(tableau),
         LAYOUT,
         LOSSES["logistic_squared"],
-        X,
-        y[:, None],
-        np.ones(len(X)),
-        np.zeros(SEEDS),
+        Samples(X, y[:, None], np.ones(len(X))),
+        Penalties(np.zeros(SEEDS)),
         free=("K", "b", "W", "mu"),
     )
     project = solvable_stages(LAYOUT, tableau, H) if guard == "bound" else unconstrained

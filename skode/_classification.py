@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from functools import reduce
-
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
@@ -18,7 +15,6 @@ from ._estimator import NetworkEstimator, trained_by_adam
 from ._inputs import Data, checked_weights, class_factors, counted, unchanged_on_error
 from ._verbose import audible
 from .engine.arrays import array_library, contiguous, namespace, quiet, to_host
-from .engine.losses import LOSSES
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
@@ -323,17 +319,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if array_library(log_proba) is None or array_library(self.classes_) is None:
             return self._labels[to_host(most_likely)]
         return namespace(log_proba).take(self.classes_, most_likely)
-
-    def _mean(self, xp, z):
-        """Logarithm of the members' mean probabilities, (n_classes, n_samples).
-
-        z are their outputs, (n_members, n_outputs, n_samples).
-        """
-        with quiet():
-            log_proba = LOSSES[self._fitted_loss].log_proba(xp, z)
-            n_members = log_proba.shape[0]
-            total = reduce(xp.logaddexp, [log_proba[k, ...] for k in range(n_members)])
-            return total - math.log(n_members)
 
     def _keep_out_of_fold(self, parts, data):
         """Decision and accuracy on held-out samples; averaged where one is held out repeatedly."""

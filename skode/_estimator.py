@@ -16,18 +16,27 @@ from ._folds import MANY, choose_splits, validation_split
 from ._inputs import checked_groups, checked_weights, precision, validation_data
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
-from .engine.adam import Adam, Schedule, State
 from .engine.arrays import quiet, to_host
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
-from .engine.fields import ACTIVATIONS
-from .engine.line_search import LINE_SEARCHES
+from .engine.activations import ACTIVATIONS
+from .engine.kernels import Samples
 from .engine.losses import LOSSES
 from .engine.objective import Objective
-from .engine.racing import Race
-from .engine.record import MAX_ITER, Record, Stopping
-from .engine.start import random_start
-from .engine.training import SOLVERS, train
+from .engine.penalties import Penalties
+from .engine.training import (
+    LINE_SEARCHES,
+    MAX_ITER,
+    SOLVERS,
+    Adam,
+    Moments,
+    Race,
+    Schedule,
+    State,
+    Stopping,
+    random_start,
+    train,
+)
 
 # The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
 # worth less the more data there are.  The last is also that where no samples are held out, and then
@@ -36,6 +45,7 @@ ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0, 5.0)), (np.inf, (1.0,)
 FEW = 100
 CHANNELS, MANY_CHANNELS = 24, 96  # of n_channels="auto"
 START = 0.5  # of the standard deviation of K and b at the start, see `_spread`
+LEARNED_LIFTS = ("linear", "nonlinear")
 BATCH = 500  # of batch_size="auto", at most
 PATIENCE, EPOCHS = 20, 10  # of n_iter_no_change="auto", the second for Adam
 
@@ -70,7 +80,7 @@ class NetworkEstimator(FittedNetworks):
         "h": [Interval(Real, 0, None, closed="neither")],
         "learn_step": ["boolean", StrOptions({"simplex"})],
         "n_channels": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "lift": [StrOptions({"auto", "pad", "linear"})],
+        "lift": [StrOptions({"auto", "pad", "linear", "nonlinear"})],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "smoothness": [Interval(Real, 0, None, closed="left")],
@@ -157,15 +167,15 @@ class NetworkEstimator(FittedNetworks):
         went_on = self._goes_on
         layout = self._layout(data, n_samples, went_on)
         solver = self._solver(n_samples)
-        with self._threads() as threads:
-            objective = self._objective(layout, data, alphas, shape, splits, loss, threads)
+        with self._blocks() as blocks:
+            objective = self._objective(layout, data, alphas, shape, splits, loss, blocks)
             training = train(
                 objective,
                 data.placed(cast(self._start(layout, shape), data.precision)),
                 solver,
                 line_search=self.line_search,
                 schedule=schedule,
-                project=self._constraint(layout, objective.network),
+                project=self._constraint(layout, objective.problem.network),
                 stopping=self._stopping(solver),
                 race=_race(shape),
                 on_iteration=iteration_reporter(self),
@@ -192,32 +202,32 @@ class NetworkEstimator(FittedNetworks):
             start = self._last_controls(layout, n_networks, "Set them as they were")
             epochs = to_host(self.n_iter_)
         shape = (1, 1, n_networks)
-        with self._threads() as threads:
-            objective = self._objective(layout, data, [self.alpha_], shape, None, loss, threads)
+        with self._blocks() as blocks:
+            objective = self._objective(layout, data, [self.alpha_], shape, None, loss, blocks)
             flat = data.placed(cast(layout.flatten(start), data.precision))
-            record = Record(objective, flat, self._constraint(layout, objective.network))
+            state = State(objective, flat, self._constraint(layout, objective.problem.network))
             schedule = self._stream_schedule(n_samples, int(epochs.max()))
-            adam = Adam(record, schedule, self._adam_state(data))
-            adam.round(self.tol)
-        self._adam = State(*map(to_host, adam.state))
-        self._keep_controls(layout, record.u)
+            adam = Adam(state, schedule, self._moments(data))
+            adam.round()
+        self._adam = tuple(map(to_host, adam.moments))
+        self._keep_controls(layout, state.u)
         self._fitted_loss, self._fitted_recipe = loss, self._recipe()
         self.n_iter_ = self.best_iter_ = epochs + 1
-        self.loss_ = record.J
-        history = record.curve[:, :1] if first else to_host(self.loss_curve_)
+        self.loss_ = state.J
+        history = state.curve[:, :1] if first else to_host(self.loss_curve_)
         self.loss_curve_ = np.full((n_networks, self.n_iter_.max() + 1), np.nan)
         self.loss_curve_[:, : history.shape[1]] = history
-        self.loss_curve_[np.arange(n_networks), self.n_iter_] = record.J
-        self.n_evaluations_ = record.n_evaluations + (0 if first else to_host(self.n_evaluations_))
+        self.loss_curve_[np.arange(n_networks), self.n_iter_] = state.J
+        self.n_evaluations_ = state.n_evaluations + (0 if first else to_host(self.n_evaluations_))
         self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for
         self._move_fitted(home)
 
-    def _adam_state(self, data):
+    def _moments(self, data):
         """What Adam remembers of the call before, where the features are."""
         if not hasattr(self, "_adam"):
             return None
-        mu, nu, k, share = self._adam
-        return State(data.placed(mu), data.placed(nu), k, share)
+        mu, nu, *counts = self._adam
+        return Moments(data.placed(mu), data.placed(nu), *counts)
 
     def _solver(self, n_samples):
         if self.solver == "auto":
@@ -269,7 +279,7 @@ class NetworkEstimator(FittedNetworks):
             n_channels = MANY_CHANNELS if n_samples > MANY else CHANNELS
             if self.lift == "pad":
                 n_channels = max(n_channels, n_features)
-        if self.lift == "linear" or (self.lift == "auto" and n_channels < n_features):
+        if self.lift in LEARNED_LIFTS or (self.lift == "auto" and n_channels < n_features):
             return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels < n_features:
             raise ValueError(
@@ -278,28 +288,25 @@ class NetworkEstimator(FittedNetworks):
             )
         return Layout(self.N, n_channels, n_outputs)
 
-    def _objective(self, layout, data, alphas, shape, splits, loss, threads):
+    def _objective(self, layout, data, alphas, shape, splits, loss, blocks):
         """The objective of alphas × splits × restarts."""
         n_alphas, n_splits, n_restarts = shape
-        weights, shares = data.weights, None
+        weights, folds = data.weights, None
         if splits is None:
             weights = weights / (weights.sum() or 1.0)
         else:
-            shares = splits.shares(weights, data.precision, n_alphas, n_restarts)
-            shares = shares.placed(data.like)
-        alphas = cast(np.array(alphas), data.precision)
+            folds = splits.fold_weights(weights, data.precision, n_alphas, n_restarts)
+            folds = folds.placed(data.like)
+        alphas = cast(np.repeat(alphas, n_splits * n_restarts), data.precision)
+        weights = data.placed(weights.astype(data.precision))
         return Objective(
             self._network(self._recipe()),
             layout,
             LOSSES[loss],
-            data.X,
-            data.placed(data.targets),
-            data.placed(weights.astype(data.precision)),
-            data.placed(np.repeat(alphas, n_splits * n_restarts)),
+            Samples(data.X, data.placed(data.targets), weights, folds),
+            Penalties(data.placed(alphas), self.smoothness, self.h),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
-            shares=shares,
-            smooth=(self.smoothness, self.h),
-            threads=threads,
+            blocks=blocks,
         )
 
     def _batch(self, n_samples):
@@ -355,6 +362,11 @@ class NetworkEstimator(FittedNetworks):
                 f"{layout.n_outputs} outputs, or another lift. {remedy}."
             )
         return start if self.learn_step else start._replace(h=np.full_like(start.h, self.h))
+
+    def _recipe(self):
+        """What prediction has to know of the parameters."""
+        lift = self.activation if self.lift == "nonlinear" else "identity"
+        return {"activation": self.activation, "lift": lift, "h": float(self.h)}
 
     def _spread(self):
         """√n_channels times the standard deviation of K and b at the start."""

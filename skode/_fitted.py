@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 from joblib import cpu_count
 from sklearn.base import BaseEstimator
@@ -9,9 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._devices import at_work, check_same_namespace, float_type
 from ._inputs import precision
-from .engine.arrays import array_library, contiguous, moved, namespace, to_host
+from .engine.arrays import array_library, contiguous, converted, namespace, to_host
+from .engine.blocks import Blocks
 from .engine.controls import Controls, refined
-from .engine.prediction import outputs
+from .engine.losses import LOSSES
+from .engine.prediction import mean_outputs
 from .engine.threads import Threads, blas_threads
 
 # The types of numbers that every library computes with.
@@ -21,7 +25,7 @@ EVERYWHERE = ("bool", "int8", "int16", "int32", "int64", "uint8", "float32", "fl
 class FittedNetworks(BaseEstimator):
     """A batch of networks, the members, that a fit has left in attributes.
 
-    A subclass says with `_network` which network they are, and with `_mean` how they are averaged.
+    A subclass says with `_network` which network they are.
     """
 
     def __sklearn_tags__(self):
@@ -60,7 +64,7 @@ class FittedNetworks(BaseEstimator):
     def _move_fitted(self, home):
         """Move what was fitted to where the features came from."""
         for name, value in self._fitted_arrays():
-            setattr(self, name, moved(value, home))
+            setattr(self, name, converted(value, home))
 
     def _keep_controls(self, layout, flat):
         self._forget("V_", "nu_")
@@ -95,19 +99,13 @@ class FittedNetworks(BaseEstimator):
         """
         X = self._validated(X, method)
         found = self._mean_outputs(refined(self._controls(), refinement), at_work(self, X))
-        return moved(found, X)
+        return converted(found, X)
 
     def _mean_outputs(self, U, X):
-        U = Controls(*(part if part is None else moved(part, X) for part in U))
-        xp = namespace(U.K)
-
-        def mean(z):
-            finite = xp.all(xp.isfinite(z), axis=(0, 1))
-            found = self._mean(xp, z)
-            return xp.where(finite, found, xp.full_like(found, xp.nan))
-
-        with self._threads() as threads:
-            found = outputs(self._fitted_network(), U, X, reduce=mean, threads=threads)
+        U = Controls(*(part if part is None else converted(part, X) for part in U))
+        xp, loss = namespace(U.K), LOSSES[self._fitted_loss]
+        with self._blocks() as blocks:
+            found = mean_outputs(self._fitted_network(), loss, U, X, blocks)
         if n_unfit := int(xp.sum(xp.astype(xp.isnan(found[0, :]), xp.int64))):
             raise ValueError(
                 f"The network's output is not finite for {n_unfit} of {X.shape[0]} samples: X is "
@@ -115,8 +113,13 @@ class FittedNetworks(BaseEstimator):
             )
         return found
 
-    def _threads(self):
-        """As many threads as `n_jobs` says; as BLAS would use here where it says nothing."""
-        if self.n_jobs is None:
-            return Threads(blas_threads())
-        return Threads(self.n_jobs if self.n_jobs > 0 else max(1, cpu_count() + 1 + self.n_jobs))
+    @contextmanager
+    def _blocks(self):
+        """Blocks in as many threads as `n_jobs` says; as BLAS would use where it says nothing."""
+        number = self.n_jobs
+        if number is None:
+            number = blas_threads()
+        elif number < 0:
+            number = max(1, cpu_count() + 1 + number)
+        with Threads(number) as threads:
+            yield Blocks(threads)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral
 
+import joblib
 import numpy as np
 from sklearn.model_selection import (
     GroupKFold,
@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 
 from ._devices import host_values
 from .engine.arrays import array_library, namespace, placed, quiet, to_host
-from .engine.shares import Shares
+from .engine.fold_weights import FoldWeights
 
 __all__ = ["Splits", "choose_splits", "validation_split"]
 
@@ -86,17 +86,13 @@ class Splits:
 
     def fingerprint(self, X):
         """A digest of the samples and of what each of them is for."""
-        digest = hashlib.sha256()
         if array_library(X) is not None:
             # Sums that tell values and their order, so that X stays on its device.
             xp = namespace(X)
             rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
             X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))
-        for part in (X, self.group, self.train, self.held_out):
-            for start in range(0, part.shape[0], CHUNK):
-                stop = min(start + CHUNK, part.shape[0])
-                digest.update(np.ascontiguousarray(to_host(part[start:stop, ...])))
-        return digest.hexdigest()
+        parts = (X, self.group, self.train, self.held_out)
+        return joblib.hash([_hash_of_rows(part) for part in parts])
 
     def check(self, weights, codes, classes):
         """Raise unless every split has weight on both sides, and every class in training.
@@ -127,8 +123,8 @@ class Splits:
                     "with groups, the classes have to be in several of them."
                 )
 
-    def shares(self, weights, dtype, n_alphas, n_restarts):
-        """The shares of alphas × splits × restarts, each side of a split with total weight one."""
+    def fold_weights(self, weights, dtype, n_alphas, n_restarts):
+        """The fold weights of alphas × splits × restarts, each side of a split with total weight one."""
         tables, n_groups = [], self.train.shape[1]
         of_group = np.bincount(self.group, weights, n_groups)
         with quiet():
@@ -144,7 +140,13 @@ class Splits:
                 )
             tables.append(table)
         split = np.tile(np.repeat(np.arange(len(self)), n_restarts), n_alphas)
-        return Shares(self.group, *tables, split)
+        return FoldWeights(self.group, *tables, split)
+
+
+def _hash_of_rows(array):
+    """Hash values, row by row, whatever the layout in memory; never all of the array at once."""
+    starts = range(0, array.shape[0], CHUNK)
+    return [joblib.hash(np.ascontiguousarray(array[k : k + CHUNK, ...])) for k in starts]
 
 
 def _parted(group, count):

@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, column_or_1d
 
 from ._devices import host_values
-from .engine.arrays import array_library, moved, namespace, placed
+from .engine.arrays import array_library, converted, namespace, placed
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ def validation_data(estimator, X_val, y_val, X):
     _check_feature_names(estimator, X_val, reset=False)
     if array_library(X) is None or array_library(X_val) is None:
         X_val = check_array(host_values(X_val), dtype=precision(X), input_name="X_val")
-        X_val = moved(X_val, X)
+        X_val = converted(X_val, X)
     else:
-        X_val = check_array(moved(X_val, X), dtype=X.dtype, input_name="X_val")
+        X_val = check_array(converted(X_val, X), dtype=X.dtype, input_name="X_val")
     if X_val.shape[1] != estimator.n_features_in_:
         raise ValueError(
             f"X_val has {X_val.shape[1]} features, but X has {estimator.n_features_in_}."

@@ -28,10 +28,10 @@ class ODENet:
         if not isinstance(scheme, str):
             tableau = as_tableau(scheme)
             scheme = (tableau.A, tableau.b, tableau.c)
-        return {"scheme": scheme, "activation": self.activation, "h": float(self.h)}
+        return {"scheme": scheme, **super()._recipe()}
 
     def _network(self, recipe):
-        return ode_net(as_tableau(recipe["scheme"]), recipe["activation"])
+        return ode_net(as_tableau(recipe["scheme"]), recipe["activation"], recipe["lift"])
 
     def _spread(self):
         """White noise in time, so that the flow does not fade where steps are many and short."""
@@ -65,8 +65,5 @@ class FeedForward:
         """Each layer passes on about as much as it is given, so that nothing fades in many."""
         return super()._spread() * 2 / self.h
 
-    def _recipe(self):
-        return {"activation": self.activation, "h": float(self.h)}
-
     def _network(self, recipe):
-        return feed_forward(recipe["activation"])
+        return feed_forward(recipe["activation"], recipe["lift"])

@@ -14,7 +14,7 @@ from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator, cast, trained_by_adam
 from ._inputs import Data, checked_weights, counted, precision, unchanged_on_error
 from ._verbose import audible
-from .engine.arrays import moved, namespace, quiet, to_host
+from .engine.arrays import converted, namespace, quiet, to_host
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
@@ -207,15 +207,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         """
         return self._in_units(self._outputs(X, "predict"))
 
-    def _mean(self, xp, z):
-        """The members' mean, (n_outputs, n_samples), of (n_members, n_outputs, n_samples)."""
-        return xp.mean(z, axis=0)
-
     def _in_units(self, mean):
         """Predictions in the units of y, of shape (n_samples,) or (n_samples, n_targets)."""
         xp = namespace(mean)
         standardised = xp.reshape(mean.T, (mean.shape[1], *self._centre.shape))
-        centre, scale = moved(self._centre, mean), moved(self._scale, mean)
+        centre, scale = converted(self._centre, mean), converted(self._scale, mean)
         return centre + scale * xp.astype(standardised, xp.float64, copy=False)
 
     def _keep_out_of_fold(self, parts, data):

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .engine.record import INTERRUPTED, MAX_ITER, SLOW, STALLED
+from .engine.training import INTERRUPTED, MAX_ITER, SLOW, STALLED
 
 # The frame of the call of fit, after warn_of_other_splits, _watch, _fit, fit and its decorators.
 USER = 7

@@ -46,12 +46,14 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Dimension of the state. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at
         least n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
-    lift : {"auto", "pad", "linear"}, default="auto"
+    lift : {"auto", "pad", "linear", "nonlinear"}, default="auto"
         How features become the state. "pad": they are padded with zeros, for which n_channels has
         to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
-        features cheap. "auto": padded where n_channels is enough for that.
-    activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
-        The function σ of the vector field σ(K y + b).
+        features cheap. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer of its own. "auto": padded
+        where n_channels is enough for that, else linear.
+    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="tanh"
+        The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
+        channels and relu on the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
     alpha : float, sequence of float or "auto", default="auto"
@@ -144,7 +146,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
-        The lift of the features, with ``lift="linear"``.
+        The lift of the features, where it is learned.
     alpha_ : float
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)
@@ -294,12 +296,14 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     n_channels : int or "auto", default="auto"
         Width of the layers. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at least
         n_features.
-    lift : {"auto", "pad", "linear"}, default="auto"
+    lift : {"auto", "pad", "linear", "nonlinear"}, default="auto"
         How features become the state. "pad": they are padded with zeros, for which n_channels has
         to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
-        features cheap. "auto": padded where n_channels is enough for that.
-    activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
-        The function σ of the layers.
+        features cheap. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer of its own. "auto": padded
+        where n_channels is enough for that, else linear.
+    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="tanh"
+        The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
+        the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs.
     alpha : float, sequence of float or "auto", default="auto"
@@ -392,7 +396,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
-        The lift of the features, with ``lift="linear"``.
+        The lift of the features, where it is learned.
     alpha_ : float
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)

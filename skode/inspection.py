@@ -16,8 +16,10 @@ from ._estimator import NetworkEstimator
 from .engine import prediction
 from .engine.arrays import quiet
 from .engine.controls import Layout
+from .engine.kernels import Samples
 from .engine.losses import LOSSES
 from .engine.objective import Objective
+from .engine.penalties import Penalties
 
 __all__ = ["costates", "step_doubling_gap", "trajectories"]
 
@@ -126,10 +128,8 @@ def costates(estimator, X, y):
         network._fitted_network(),
         layout,
         LOSSES[network._fitted_loss],
-        X,
-        targets.astype(X.dtype),
-        weights=np.full(len(X), 1 / len(X), dtype=X.dtype),
-        alpha=np.zeros(n_networks, dtype=X.dtype),
+        Samples(X, targets, np.full(len(X), 1 / len(X))),
+        Penalties(np.zeros(n_networks, dtype=X.dtype)),
     )
     p = objective.costates(layout.flatten(U))
     if not np.isfinite(p).all():
@@ -184,7 +184,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     True
     """
     network, X = network_and_features(estimator, X)
-    if network._fitted_network().carry == 0.0:
+    if network._fitted_network().skip == 0.0:
         raise TypeError(f"A feed-forward network is no discretisation of an ODE; got {network!r}.")
     if not isinstance(refinement, Integral) or isinstance(refinement, bool) or refinement < 2:
         raise ValueError(f"refinement must be an integer of at least 2; got {refinement!r}.")

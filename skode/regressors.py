@@ -47,12 +47,14 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Dimension of the state. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at
         least n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
-    lift : {"auto", "pad", "linear"}, default="auto"
+    lift : {"auto", "pad", "linear", "nonlinear"}, default="auto"
         How features become the state. "pad": they are padded with zeros, for which n_channels has
         to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
-        features cheap. "auto": padded where n_channels is enough for that.
-    activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
-        The function σ of the vector field σ(K y + b).
+        features cheap. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer of its own. "auto": padded
+        where n_channels is enough for that, else linear.
+    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="tanh"
+        The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
+        channels and relu on the others.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" means (0.1, 0.5, 2, 8) / n up to 1500
@@ -138,7 +140,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
-        The lift of the features, with ``lift="linear"``.
+        The lift of the features, where it is learned.
     alpha_ : float
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)
@@ -281,12 +283,14 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     n_channels : int or "auto", default="auto"
         Width of the layers. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at least
         n_features.
-    lift : {"auto", "pad", "linear"}, default="auto"
+    lift : {"auto", "pad", "linear", "nonlinear"}, default="auto"
         How features become the state. "pad": they are padded with zeros, for which n_channels has
         to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
-        features cheap. "auto": padded where n_channels is enough for that.
-    activation : {"tanh", "relu", "softplus", "identity"}, default="tanh"
-        The function σ of the layers.
+        features cheap. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer of its own. "auto": padded
+        where n_channels is enough for that, else linear.
+    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="tanh"
+        The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
+        the others.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
         the lowest mean held-out loss is taken. "auto" means (0.1, 0.5, 2, 8) / n up to 1500
@@ -372,7 +376,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
-        The lift of the features, with ``lift="linear"``.
+        The lift of the features, where it is learned.
     alpha_ : float
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,)

@@ -9,12 +9,26 @@ from hypothesis import strategies as st
 
 from skode.engine.controls import Controls
 
+def by_half(first, second):
+    """`first` on the first half of the channels, the larger one, and `second` on the others."""
+
+    def of_both(z):
+        n = z.shape[-2]
+        channels = range(n)
+        rows = [first(z[..., k, :]) if 2 * k < n else second(z[..., k, :]) for k in channels]
+        return np.stack(rows, axis=-2)
+
+    return of_both
+
+
+# σ and σ′, both of z, whose channels are on the last axis but one.
 ACTIVATIONS = {
     "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
     "softplus": (lambda z: np.log1p(np.exp(z)), lambda z: 1 / (1 + np.exp(-z))),
     "identity": (lambda z: z, np.ones_like),
-    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
+    "relu": (lambda z: np.where(z.real > 0, z, 0), lambda z: (z.real > 0).astype(float)),
 }
+ACTIVATIONS["mixed"] = tuple(map(by_half, ACTIVATIONS["tanh"], ACTIVATIONS["relu"]))
 
 
 def logistic(z):
@@ -47,14 +61,14 @@ def stage_values(scheme, activation, y, K, b, h):
 
 def solved_stages(A, activation, y, K, b, h):
     """The stages by Newton's method on all of them at once; complex arguments are welcome."""
-    sigma, slope = ACTIVATIONS[activation]
+    sigma, derivative = ACTIVATIONS[activation]
     s, n = len(A), y.shape[-2]
     Y = y + np.multiply.outer(A.sum(1), h * sigma(K @ y + b[..., None]))
     for _ in range(50):
         Z = K @ Y + b[..., None]
         residual = Y - y - h * np.tensordot(A, sigma(Z), axes=1)
         # Rows (i, channel), columns (j, channel), one matrix per sample.
-        hJ = np.einsum("ij,j...cm,...cd->...micjd", A, slope(Z), h * K)
+        hJ = np.einsum("ij,j...cm,...cd->...micjd", A, derivative(Z), h * K)
         hJ = hJ.reshape(*hJ.shape[:-4], s * n, s * n)
         right = np.einsum("i...cm->...mic", residual)
         step = np.linalg.solve(np.eye(s * n) - hJ, right.reshape(*hJ.shape[:-1], 1))
@@ -64,27 +78,30 @@ def solved_stages(A, activation, y, K, b, h):
     raise AssertionError("the reference could not solve its stage equations")
 
 
-def forward(scheme, activation, carry, controls, X):
-    """The states y⁰ … yᴺ, (n_channels, samples) each, of one member."""
+def forward(scheme, activation, skip, controls, X, lift="identity"):
+    """The states y⁰ … yᴺ, (n_channels, samples) each, of one member.
+
+    `lift` is the activation of the map of the features to y⁰, if the controls have one.
+    """
     *front, N, n, _ = controls.K.shape
     if controls.V is None:
         y = np.zeros((*front, n, len(X)), dtype=controls.K.dtype)
         y[..., : X.shape[1], :] = X.T
     else:
-        y = controls.V @ X.T + controls.nu[..., None]
+        y = ACTIVATIONS[lift][0](controls.V @ X.T + controls.nu[..., None])
     states = [y]
     for layer in range(N):
         K, b = controls.K[..., layer, :, :], controls.b[..., layer, :]
         h = controls.h[..., layer, None, None]
         _, F = stage_values(scheme, activation, y, K, b, h)
-        y = carry * y + h * sum(w * Fi for w, Fi in zip(scheme[1], F, strict=True))
+        y = skip * y + h * sum(w * Fi for w, Fi in zip(scheme[1], F, strict=True))
         states.append(y)
     return states
 
 
-def data_loss(scheme, activation, carry, loss, controls, X, targets, weights):
+def data_loss(scheme, activation, skip, loss, controls, X, targets, weights, lift="identity"):
     """Σi wi ℓi, which is the held-out loss if the weights are those of the samples held out."""
-    y = forward(scheme, activation, carry, controls, X)[-1]
+    y = forward(scheme, activation, skip, controls, X, lift)[-1]
     z = controls.W @ y + controls.mu[..., None]
     return (weights * LOSSES[loss](z, targets.T)).sum(-1)
 
@@ -104,13 +121,23 @@ def penalties(controls, alpha, smooth=(0.0, 1.0)):
 
 
 def objective(
-    scheme, activation, carry, loss, controls, X, targets, weights, alpha, smooth=(0.0, 1.0)
+    scheme,
+    activation,
+    skip,
+    loss,
+    controls,
+    X,
+    targets,
+    weights,
+    alpha,
+    smooth=(0.0, 1.0),
+    lift="identity",
 ):
-    data = data_loss(scheme, activation, carry, loss, controls, X, targets, weights)
+    data = data_loss(scheme, activation, skip, loss, controls, X, targets, weights, lift)
     return data + penalties(controls, alpha, smooth)
 
 
-def share_of(weights, group, row):
+def weights_of_member(weights, group, row):
     """The weights of the samples for one member, sample by sample; `row` is its row of a table."""
     return np.array([w * row[g] for w, g in zip(weights, group, strict=True)])
 
@@ -137,7 +164,7 @@ def proposition_1(scheme, activation, controls, X, p):
     Pi = p⁺ - h Σk (aki bk / bi) λk,  λk = -Jkᵀ Pk,  p = p⁺ - h Σi bi λi,
     ∂J/∂U = h Σi bi (∂f/∂U)ᵀ Pi.
     """
-    slope = ACTIVATIONS[activation][1]
+    derivative = ACTIVATIONS[activation][1]
     A, weights, _ = scheme
     s = len(weights)
     # aki bk / bi, with k the rows
@@ -148,14 +175,14 @@ def proposition_1(scheme, activation, controls, X, p):
     for layer in reversed(range(len(controls.K))):
         K, b, h = controls.K[layer], controls.b[layer], controls.h[layer]
         Y, _ = stage_values(scheme, activation, states[layer], K, b, h)
-        slopes = np.array([slope(K @ Yi + b[:, None]) for Yi in Y])
+        derivatives = np.array([derivative(K @ Yi + b[:, None]) for Yi in Y])
         # The P of all stages, from one dense linear system per sample: Pi = p - h Σk (…) λk with
         # λk = -Kᵀ(σ′k ∘ Pk).
-        J = np.einsum("ki,dc,kdm->mickd", h * costate_A, K, slopes).reshape(m, s * n, s * n)
+        J = np.einsum("ki,dc,kdm->mickd", h * costate_A, K, derivatives).reshape(m, s * n, s * n)
         rhs = np.tile(p, (s, 1)).T[..., None]
         P = np.linalg.solve(np.eye(s * n) - J, rhs)[..., 0].T.reshape(s, n, m)
         for i in range(s):
-            G = slopes[i] * P[i]
+            G = derivatives[i] * P[i]
             dK[layer] += h * weights[i] * G @ Y[i].T
             db[layer] += h * weights[i] * G.sum(1)
             p = p + h * weights[i] * K.T @ G
@@ -171,8 +198,8 @@ def weights_of(draw, s, zero_weights):
     size = st.floats(0.2, 1).map(lambda x: round(x, 3))
     weights = [draw(size) for _ in range(s)]
     if zero_weights:
-        keep = draw(st.lists(st.booleans(), min_size=s, max_size=s).filter(any))
-        weights = [w * k for w, k in zip(weights, keep, strict=True)]
+        used = draw(st.lists(st.booleans(), min_size=s, max_size=s).filter(any))
+        weights = [w * k for w, k in zip(weights, used, strict=True)]
     total = sum(weights)
     return [w / total for w in weights]
 

@@ -30,32 +30,34 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 @pytest.mark.parametrize(
-    ("lift", "n_channels", "n_classes", "n_restarts", "solver"),
+    ("lift", "activation", "n_channels", "n_classes", "n_restarts", "solver"),
     [
-        ("pad", 5, 2, 1, "gd"),
-        ("pad", 5, 2, 3, "lbfgs"),
-        ("pad", 5, 3, 1, "lbfgs"),
-        ("pad", 5, 3, 3, "gd"),
-        ("linear", 5, 2, 1, "lbfgs"),
-        ("linear", 2, 3, 3, "lbfgs"),
+        ("pad", "tanh", 5, 2, 1, "gd"),
+        ("pad", "softplus", 5, 2, 3, "lbfgs"),
+        ("pad", "mixed", 5, 3, 1, "lbfgs"),
+        ("linear", "tanh", 5, 2, 1, "lbfgs"),
+        ("linear", "relu", 2, 3, 3, "gd"),
+        ("nonlinear", "tanh", 5, 3, 1, "lbfgs"),
+        ("nonlinear", "mixed", 3, 2, 3, "lbfgs"),
     ],
 )
 @pytest.mark.parametrize("scheme", TABLEAUX)
 def test_decision_function_from_the_fitted_arrays(
-    scheme, lift, n_channels, n_classes, n_restarts, solver
+    scheme, lift, activation, n_channels, n_classes, n_restarts, solver
 ):
     X, y = blobs(n_classes)
     model = short(
         ODENetClassifier,
         scheme=scheme,
         lift=lift,
+        activation=activation,
         n_channels=n_channels,
         n_restarts=n_restarts,
         solver=solver,
         learn_step=True,
         max_iter=5,
     ).fit(X, y)
-    assert hasattr(model, "V_") == (lift == "linear")
+    assert hasattr(model, "V_") == (lift != "pad")
     z = recomputed_outputs(model, triple(TABLEAUX[scheme]), 1.0, X)
     expected = decision_of(z)
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-9, atol=1e-11)
@@ -124,7 +126,7 @@ def test_rejected_trials_do_not_end_the_descent(data, parameters, wide_start, mo
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("n_restarts", [1, 3])
-@pytest.mark.parametrize("lift", ["pad", "linear"])
+@pytest.mark.parametrize("lift", ["pad", "linear", "nonlinear"])
 def test_decision_function_of_feed_forward_from_the_fitted_arrays(lift, n_restarts, n_classes):
     X, y = blobs(n_classes)
     options = {"lift": lift, "n_restarts": n_restarts, "max_iter": 5, "h": 0.8}
@@ -237,7 +239,7 @@ def test_steps_are_fixed_learned_or_on_the_simplex(cls, wide_start):
 
 
 @pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam", "adam+lbfgs"])
-@pytest.mark.parametrize("lift", ["pad", "linear"])
+@pytest.mark.parametrize("lift", ["pad", "linear", "nonlinear"])
 @pytest.mark.parametrize(("alpha", "smoothness"), [(0.0, 0.0), (0.5, 0.0), (0.01, 0.2)])
 def test_the_final_objective_is_the_penalised_log_loss(alpha, smoothness, lift, solver):
     X, y = blobs(2)
@@ -245,7 +247,7 @@ def test_the_final_objective_is_the_penalised_log_loss(alpha, smoothness, lift, 
     options = {"alpha": alpha, "smoothness": smoothness, "lift": lift, "solver": solver, "h": 0.4}
     model = short(ODENetClassifier, **options).fit(X, y, weights)
     p = model.predict_proba(X)[np.arange(len(y)), y]
-    parts = [model.K_, model.W_, model.V_] if lift == "linear" else [model.K_, model.W_]
+    parts = [model.K_, model.W_] if lift == "pad" else [model.K_, model.W_, model.V_]
     penalty = alpha / 2 * sum((part**2).sum() for part in parts)
     rises = [np.diff(model.K_[0], axis=0), np.diff(model.b_[0], axis=0)]
     penalty += smoothness / 2 * sum((rise**2).sum() for rise in rises) / 0.4

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 @pytest.mark.parametrize(
-    ("estimator", "scheme", "carry"),
+    ("estimator", "scheme", "skip"),
     [
         (short(ODENetClassifier, scheme="heun"), ([[0, 0], [1, 0]], [0.5, 0.5], [0, 1]), 1.0),
         (short(ODENetClassifier, scheme="sdirk2"), reference.triple(TABLEAUX["sdirk2"]), 1.0),
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
     ],
 )
 @pytest.mark.parametrize(("lift", "cv"), [("pad", None), ("linear", None), ("linear", 2)])
-def test_states_from_the_features_to_the_readout(estimator, scheme, carry, lift, cv):
+def test_states_from_the_features_to_the_readout(estimator, scheme, skip, lift, cv):
     X, y = make_spirals(40, random_state=0)
     options = {"N": 4, "n_channels": 3, "lift": lift, "cv": cv, "max_iter": 5}
     estimator.set_params(n_restarts=1 if cv else 2, **options).fit(X, y)
@@ -41,7 +41,7 @@ def test_states_from_the_features_to_the_readout(estimator, scheme, carry, lift,
         np.testing.assert_allclose(states[:, 0], lifted, atol=1e-14)
     for k in range(2):
         controls = Controls(*(None if part is None else part[k] for part in estimator._controls()))
-        expected = reference.forward(scheme, "tanh", carry, controls, X)
+        expected = reference.forward(scheme, "tanh", skip, controls, X)
         np.testing.assert_allclose(states[k], np.swapaxes(expected, 1, 2), atol=1e-13)
 
 
@@ -102,7 +102,7 @@ def test_costates_of_regressors(cls, lift, n_targets):
     assert p.shape == (2, 4, 20, 4)
     states = trajectories(model, X)
     standard = ((y - y.mean(0)) / y.std(0)).reshape(20, -1)
-    carry = 1.0 if cls is ODENetRegressor else 0.0
+    skip = 1.0 if cls is ODENetRegressor else 0.0
     for k in range(2):
         # At the readout: half the squared error, averaged over targets and samples.
         miss = states[k, -1] @ model.W_[k].T + model.mu_[k] - standard
@@ -112,7 +112,7 @@ def test_costates_of_regressors(cls, lift, n_targets):
         moved = X + 1e-40j * direction
         controls = Controls(*(c if c is None else c[k] + 0j for c in model._controls()))
         euler = ([[0.0]], [1.0], [0.0])
-        end = reference.forward(euler, "tanh", carry, controls, moved)[-1].T
+        end = reference.forward(euler, "tanh", skip, controls, moved)[-1].T
         miss = end @ model.W_[k].T + model.mu_[k] - standard
         derivative = (0.5 * miss**2).mean().imag / 1e-40
         at_features = p[k, 0] @ model.V_[k] if lift == "linear" else p[k, 0, :, :3]

@@ -62,8 +62,8 @@ def test_predictions_and_objective_from_the_fitted_arrays(cls, scheme, lift, n_t
     own = {"scheme": scheme} if scheme else {}
     options = {"lift": lift, "n_restarts": 2, "smoothness": 0.1, "h": 0.7, "max_iter": 10}
     model = short(cls, alpha=0.02, solver=solver, **options, **own).fit(X, y, weights)
-    tableau, carry = (triple(TABLEAUX[scheme]), 1.0) if scheme else (([[0.0]], [1.0], [0.0]), 0.0)
-    z = recomputed_outputs(model, tableau, carry, X)
+    tableau, skip = (triple(TABLEAUX[scheme]), 1.0) if scheme else (([[0.0]], [1.0], [0.0]), 0.0)
+    z = recomputed_outputs(model, tableau, skip, X)
     mean = np.average(y, axis=0, weights=weights)
     scale = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
     expected = mean + scale * z.mean(0).T.reshape(y.shape)

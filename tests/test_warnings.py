@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skode._warnings import warn_unless_converged
-from skode.engine.record import CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED
+from skode.engine.training import CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED
 
 
 def warn_of(reasons, best_iter=5, others=(), went_on=False, **held_out):

@@ -10,9 +10,11 @@ from threadpoolctl import threadpool_limits
 
 from skode import ODENetClassifier
 from skode.engine.controls import Layout
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
+from skode.engine.penalties import Penalties
 from skode.engine.schemes import TABLEAUX
 
 CELLS = [
@@ -42,10 +44,8 @@ class Gradient:
             ode_net(TABLEAUX[scheme]),
             layout,
             LOSSES["logistic"],
-            X,
-            X[:, :1] > 0,
-            np.full(m, 1 / m, dtype=dtype),
-            np.zeros(members, dtype=dtype),
+            Samples(X, X[:, :1] > 0, np.full(m, 1 / m)),
+            Penalties(np.zeros(members, dtype=dtype)),
             free=("K", "b", "W", "mu"),
         )
         self.flat = (0.3 * rng.normal(size=(members, layout.size))).astype(dtype)

@@ -1,9 +1,9 @@
-"""Blocks of samples: how many fit the cache, and their channel-major features.
+"""Sums over blocks of samples: cut to what suits the machine, in threads, in a fixed order.
 
 Whatever the engine computes over samples is a sum, or a sequence, over blocks.  That bounds its
-memory whatever the number of samples is, and fixes the order of summation by the shapes alone.
-Host memory has many blocks, each for the cache; a device has few, as large as its free memory
-allows, so that there is much to do in every call.
+memory whatever the number of samples is.  How many samples a block has depends on shapes alone, and
+a kernel treats members one by one; so the bits of a result depend neither on the number of threads
+nor on the other members of the batch.
 """
 
 from __future__ import annotations
@@ -11,135 +11,148 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from functools import reduce
+from typing import TypeVar
 
 from .arrays import (
     Array,
-    Scratch,
-    ScratchPool,
+    itemsize,
     namespace,
     on_host,
     out_of_memory_errors,
-    quiet,
     release_memory,
 )
+from .kernels import Kernel, Problem, Samples, Sums, kernel_for
 from .threads import Threads
 
-__all__ = ["block_size", "blocks", "each", "features", "groups", "halving", "worth_threads"]
+__all__ = ["Blocks"]
 
 Result = TypeVar("Result")
 
-STATE_BYTES = 240 * 1024  # one state of a block; a layer touches a few of them, and L2 holds those
-FEWEST_SAMPLES = 128  # below this the calls themselves cost more than what they compute
-# OpenBLAS has faster kernels for products of at most so many multiplications, which pays up to so
-# many channels.
-SMALL_PRODUCT, FEW_CHANNELS = 10**6, 32
-GROUPS = 32  # at most, of blocks whose shares a thread adds up
-LINE = 64  # bytes of a line of the cache
-LEAST_WORK = 8 * 1024**2  # bytes of all states of all layers, below which threads lose
-SHARE = 0.5  # of the free memory of a device
+LEAST_WORK = 2**20  # bytes of all states of all layers, below which threads lose
+TASKS = 2  # per thread, at least, where members can be parted
 
 
-def block_size(
-    n_members: int, n_channels: int, like: Array, room: int | None = None, n_states: int = 1
-) -> int:
-    """The number of samples in a block.
+class Blocks:
+    """How samples are cut into blocks, and which threads compute them.
 
-    In host memory their states, of all members, fill `STATE_BYTES` in the given dtype.  Or they are
-    fewer, so that the product [K b] y can be a small one.  On a device with so much `room`, in
-    bytes, as many arrays of the size of a state as there are at the same time fill a share of that.
+    Parameters
+    ----------
+    threads : Threads, optional
+        By default one.
+    size : int, optional
+        Samples per block; by default what the kernel asks for.  It is halved, with a warning, where
+        memory runs out.
     """
-    bytes_of_state = n_members * n_channels * _itemsize(like)
-    if room is not None:
-        return max(FEWEST_SAMPLES, int(SHARE * room) // (n_states * bytes_of_state))
-    size = STATE_BYTES // bytes_of_state
-    if n_channels <= FEW_CHANNELS:
-        size = min(size, SMALL_PRODUCT // (n_channels * (n_channels + 1)))
-    return max(FEWEST_SAMPLES, size)
+
+    def __init__(self, threads: Threads | None = None, size: int | None = None) -> None:
+        self.threads = Threads() if threads is None else threads
+        self.size = size
+        self._sizes: dict[tuple[int, int, Kernel], tuple[int, int]] = {}
+
+    def add_up(self, problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
+        """The sums of a kernel over all samples; see `Sums`."""
+        kernel = kernel_for(problem, flat)
+        n_samples = samples.X.shape[0]
+        while True:
+            n_members, size = self._call_size(kernel, problem, flat, n_samples)
+            try:
+                if size >= n_samples and n_members >= flat.shape[0]:
+                    whole = samples.of(slice(0, n_samples))
+                    return kernel.evaluate(problem, whole, flat, gradient)
+                return self._in_parts(kernel, problem, samples, flat, gradient)
+            except out_of_memory_errors():
+                if min(size, n_samples) == 1:
+                    raise
+            # Here the exception is gone, and what it held.
+            self._halve(min(size, n_samples), flat)
+
+    def map(
+        self, compute: Callable[[slice], Result], problem: Problem, flat: Array, n_samples: int
+    ) -> list[Result]:
+        """What `compute` gives for every block of samples, in their order."""
+        kernel = kernel_for(problem, flat)
+        while True:
+            _, size = self._call_size(kernel, problem, flat, n_samples)
+            rows = [slice(k, min(k + size, n_samples)) for k in range(0, n_samples, size)]
+            alone = len(rows) == 1 or not _worth_threads(problem, flat, n_samples)
+            try:
+                return list(self.threads.map(compute, rows, alone))
+            except out_of_memory_errors():
+                if min(size, n_samples) == 1:
+                    raise
+            self._halve(min(size, n_samples), flat)
+
+    def _in_parts(
+        self, kernel: Kernel, problem: Problem, samples: Samples, flat: Array, gradient: bool
+    ) -> Sums:
+        n_samples, total = samples.X.shape[0], flat.shape[0]
+        n_members, size = self._call_size(kernel, problem, flat, n_samples)
+        members = [slice(k, k + n_members) for k in range(0, total, n_members)]
+        tasks = [(slice(k, k + size), part) for k in range(0, n_samples, size) for part in members]
+
+        def compute(task: tuple[slice, slice]) -> Sums:
+            rows, part = task
+            return kernel.evaluate(
+                problem, samples.of(rows).of_members(part), flat[part, :], gradient
+            )
+
+        alone = not _worth_threads(problem, flat, n_samples)
+        found = self.threads.map(compute, tasks, alone)
+        return reduce(_sum, (_joined(found, len(members)) for _ in range(0, n_samples, size)))
+
+    def _call_size(
+        self, kernel: Kernel, problem: Problem, flat: Array, n_samples: int
+    ) -> tuple[int, int]:
+        """How many members and how many samples one call of the kernel takes."""
+        total = flat.shape[0]
+        key = (total, n_samples, kernel)
+        if key not in self._sizes:  # a device is asked for its free memory only once
+            self._sizes[key] = kernel.call_size(problem, total, n_samples, flat)
+        n_members, size = self._sizes[key]
+        size = self.size or size
+        if self.threads.number > 1 and total > 1 and _worth_threads(problem, flat, n_samples):
+            parts = math.ceil(TASKS * self.threads.number / math.ceil(n_samples / size))
+            n_members = min(n_members, math.ceil(total / parts))
+        return n_members, size
+
+    def _halve(self, size: int, flat: Array) -> None:
+        """Go on with blocks of half the size.
+
+        Warns
+        -----
+        RuntimeWarning
+            That memory has run out, and with how many samples it goes on.
+        """
+        release_memory(flat)
+        self.size = size // 2
+        message = f"Memory ran out with {size} samples in a block; going on with {self.size}."
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
-def blocks(n_samples: int, size: int, like: Array) -> list[slice]:
-    """Consecutive slices of about `size` samples.
-
-    Two or any other even number of them, as a rule, so that two threads have the same to do.  The
-    samples of a channel take an odd number of lines of the cache, so that channels do not compete
-    for the same places in it, as with a power of two.
-    """
-    number = -(-n_samples // size)
-    if number > 1:
-        in_line = max(1, LINE // _itemsize(like))
-        lines = -(-n_samples // (number + number % 2) // in_line)
-        most = max(1, size // in_line)
-        size = min(size, min(lines | 1, most - 1 | 1) * in_line)
-    return [slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]
-
-
-def _itemsize(like: Array) -> int:
-    return int(namespace(like).finfo(like.dtype).bits) // 8
-
-
-def worth_threads(shape: tuple[int, ...], like: Array) -> bool:
-    """Whether the states of members, layers, channels and samples are so many that threads gain.
+def _worth_threads(problem: Problem, flat: Array, n_samples: int) -> bool:
+    """Whether the states of all members, layers and stages are so many that threads gain.
 
     Devices, and libraries other than NumPy, have threads of their own.
     """
-    return on_host(like) and math.prod(shape) * _itemsize(like) >= LEAST_WORK
+    if not on_host(flat):
+        return False
+    layout, s = problem.layout, problem.network.tableau.n_stages
+    states = flat.shape[0] * layout.n_layers * s * layout.n_channels * n_samples
+    return states * itemsize(flat) >= LEAST_WORK
 
 
-def groups(rows: list[slice]) -> list[list[slice]]:
-    """The blocks in groups of consecutive ones, as few as give many threads enough to do."""
-    number = min(len(rows), GROUPS)
-    return [rows[k * len(rows) // number : (k + 1) * len(rows) // number] for k in range(number)]
+def _joined(found: Iterator[Sums], number: int) -> Sums:
+    """The next `number` sums, which are those of different members, as one."""
+    parts = [next(found) for _ in range(number)]
+    if number == 1:
+        return parts[0]
+    xp = namespace(parts[0].loss)
+    return Sums(
+        *(None if each[0] is None else xp.concat(each) for each in zip(*parts, strict=True))
+    )
 
 
-def each(
-    compute: Callable[[Any, Scratch], Any],
-    items: list[Any],
-    pool: ScratchPool,
-    threads: Threads,
-    alone: bool,
-) -> Iterator[Any]:
-    """What `compute` gives for every item, in their order, each thread with work arrays."""
-
-    def with_scratch(item: Any) -> Any:
-        # Every thread has to be told to be quiet.
-        with quiet(), pool.borrowed() as scratch:
-            return compute(item, scratch)
-
-    return threads.map(with_scratch, items, alone or len(items) == 1)
-
-
-def halving(
-    compute: Callable[[int], Result], size: int, like: Array, forget: Callable[[], None]
-) -> Result:
-    """``compute(size)``, with half as many samples in a block as long as memory runs out.
-
-    `forget` lets go of the memory of an attempt.
-
-    Warns
-    -----
-    RuntimeWarning
-        That memory has run out, and with how many samples it goes on.
-    """
-    while True:
-        try:
-            return compute(size)
-        except out_of_memory_errors():
-            if size == 1:
-                raise
-        # Here the exception is gone, and what it had kept alive.
-        forget()
-        release_memory(like)
-        message = f"Memory ran out with {size} samples in a block; going on with {size // 2}."
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-        size //= 2
-
-
-def features(X: Array, rows: slice, scratch: Scratch) -> Array:
-    """The features of the samples `rows` of `X`, channel-major, (n_features, samples).
-
-    They come to the dtype of the work arrays block by block, here or where they are written to
-    those, so that `X` may be a read-only memory map.
-    """
-    x = scratch.xp.permute_dims(X[rows, :], (1, 0))
-    return x if scratch.in_place else scratch.xp.astype(x, scratch.dtype, copy=False)
+def _sum(one: Sums, other: Sums) -> Sums:
+    """The sum over the samples of both."""
+    return Sums(*(x if x is None else x + y for x, y in zip(one, other, strict=True)))

@@ -23,16 +23,24 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Self
 
-from .arrays import Array, Namespace, Scratch, host, namespace, placed, to_host
-from .fields import AffineField
-from .linear import GOOD_RATE, StageMatrix
+from .activations import Activation
+from .arrays import Array, Namespace, host, namespace, placed, to_host
+from .newton import GOOD_RATE, StageMatrix
 from .rooted_trees import Matrix
 
-__all__ = ["Solution", "Status", "merged", "solve_costates", "solve_stages", "split", "worse"]
+__all__ = [
+    "Layer",
+    "Solution",
+    "Status",
+    "merged",
+    "solve_costates",
+    "solve_stages",
+    "split",
+    "worse",
+]
 
 # Fixed-point iteration where |h| ‖A‖ ‖K‖₂ max σ′ is at most this, which is then the factor by which
 # each iteration shrinks the residual for certain.  (All activations have σ′ ≤ 1.)
@@ -62,71 +70,90 @@ def worse(one: Status, other: Status) -> Status:
     )
 
 
-class StageControls(NamedTuple):
-    """The controls of one layer of every member, and what is known of its stage equations.
+class Layer(NamedTuple):
+    """Controls of one layer: K (members, n, n), b (members, n, 1), h (members, 1, 1).
 
-    K (members, n_channels, n_channels), b (members, n_channels), h (members, 1, 1), the stiffness
-    ``|h| ‖K‖₂``, (members, 1), and whether the equations of all members are known to have one
-    solution only.
+    Implicit schemes also have to know the stiffness |h| ‖K‖₂, (members, 1), and whether the stage
+    equations of all members are known to have one solution only.
     """
 
     K: Array
     b: Array
     h: Array
-    stiffness: Array
-    unique: bool
+    stiffness: Array = None
+    unique: bool = False
 
 
 class Solution(NamedTuple):
-    """The stages of a block, Y and F = f(Y) of shape (members, channels, k, samples)."""
+    """The stages Yi and Fi = σ(K Yi + b) of a block, (members, channels, samples) each.
 
-    Y: Array
-    F: Array
+    And how the iteration ended, with Newton's matrix, which serves for the costates too.
+    """
+
+    Y: list[Array]
+    F: list[Array]
     status: Status
     matrix: StageMatrix
 
 
-def solve_stages(
-    A: Matrix, field: AffineField, base: Array, layer: StageControls, scratch: Scratch
-) -> Solution:
-    """The stages of a block; the first iteration is the explicit predictor Bi + h Σj aij f(Bj).
+def solve_stages(A: Matrix, activation: Activation, known: list[Array], layer: Layer) -> Solution:
+    """Return the stages of a block.
+
+    The first iteration is the explicit predictor Bi + h Σj aij f(Bj).
 
     Parameters
     ----------
     A : tuple of tuples
         Coefficients of the block, k × k.
-    base : array of shape (members or 1, channels, k, samples)
+    activation : Activation
+    known : list of k arrays of shape (members or 1, channels, samples)
         Bi.
+    layer : Layer
     """
-    xp = scratch.xp
+    base = _stacked(known)
+    xp = namespace(base)
     matrix = StageMatrix(xp, A, layer.K, layer.h, exact=not layer.unique)
     certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
     contracting = bool(xp.all(_norm(A) * layer.stiffness <= certain))
-    equations = _StageEquations(A, layer, scratch, field, base)
+    equations = _StageEquations(A, layer, activation, base)
     found = _solve(equations, equations.start(), matrix, contracting)
-    return Solution(*_mend(equations, found, _by_continuation), matrix)
+    Y, F, status = _mend(equations, found, _by_continuation)
+    return Solution(_stages(Y), _stages(F), status, matrix)
 
 
 def solve_costates(
-    A: Matrix, matrix: StageMatrix, sigma: Array, r: Array, layer: StageControls, scratch: Scratch
-) -> tuple[Array, Status]:
-    """Γ, of shape (members, channels, k, samples), and how the iteration ended.
+    A: Matrix, solution: Solution, derivative: list[Array], r: list[Array], layer: Layer
+) -> list[Array]:
+    """Return Γi, (members, channels, samples) each; NaN for samples where they cannot be found.
 
     Parameters
     ----------
     A : tuple of tuples
         Coefficients of the block, k × k.
-    matrix : StageMatrix
-        That of the stages' solution.
-    sigma : array of shape (members, channels, k, samples)
+    solution : Solution
+        That of the stages.
+    derivative : list of k arrays of shape (members, channels, samples)
         σ′ at the stages.
-    r : array of shape (members, channels, k, samples)
+    r : list of k arrays of shape (members, channels, samples)
         ri = bi p⁺ + Σ aji Vj over later blocks.
+    layer : Layer
     """
-    equations = _CostateEquations(A, layer, scratch, sigma, r)
-    V = matrix.solve(equations.pulled_back(r), transposed=True)
+    equations = _CostateEquations(A, layer, _stacked(derivative), _stacked(r))
+    matrix = solution.matrix
+    V = matrix.solve(equations.pulled_back(equations.r), transposed=True)
     found = _solve(equations, V, matrix, contracting=not matrix.computed)
-    return found.values, found.status
+    xp, converged = namespace(V), found.status.converged[:, None, None, :]
+    return _stages(xp.where(converged, found.values, placed(xp.nan, V, V.dtype)))
+
+
+def _stacked(stages: list[Array]) -> Array:
+    """The stages as one array, (members, channels, k, samples)."""
+    return namespace(*stages).stack(stages, axis=2)
+
+
+def _stages(stacked: Array) -> list[Array]:
+    """The inverse of `_stacked`."""
+    return [stacked[:, :, j, :] for j in range(stacked.shape[2])]
 
 
 class _Found(NamedTuple):
@@ -142,8 +169,7 @@ class _Equations(ABC):
     """R(x) = 0, with values that belong to x; all of shape (members, channels, k, samples)."""
 
     A: Matrix
-    layer: StageControls
-    scratch: Scratch
+    layer: Layer
 
     transposed: ClassVar[bool]  # whether R is linear with the transposed Newton's matrix
 
@@ -156,7 +182,7 @@ class _Equations(ABC):
         """The size, (members, samples), whose rounding errors R has; R and values of the start."""
 
     @abstractmethod
-    def slope(self, values: Array) -> Array:
+    def derivative(self, values: Array) -> Array:
         """σ′, from which Newton's matrix is computed."""
 
     @abstractmethod
@@ -168,39 +194,34 @@ class _Equations(ABC):
 class _StageEquations(_Equations):
     """x is Y, and the values are F = f(Y)."""
 
-    field: AffineField
+    activation: Activation
     base: Array
-    name: str = "F"
-    turn: Iterator[int] = dataclasses.field(default_factory=count)
 
     transposed: ClassVar[bool] = False
 
     def start(self) -> Array:
         """Y = B, the solution for h = 0."""
         K, base = self.layer.K, self.base
-        return self.scratch.xp.broadcast_to(base, (K.shape[0], *base.shape[1:]))
+        return namespace(base).broadcast_to(base, (K.shape[0], *base.shape[1:]))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
-        xp, layer = self.scratch.xp, self.layer
-        # In two work arrays by turns, since a trial must not overwrite the values before it.
-        turn = next(self.turn) % 2
-        Y = merged(xp, x)
-        F = self.field.value(xp, Y, layer.K, layer.b, self.scratch(Y.shape, self.name, turn))
-        F = split(xp, F, len(self.A))
+        xp, layer = namespace(x), self.layer
+        Z = xp.matmul(layer.K, merged(xp, x)) + layer.b
+        F = split(xp, self.activation.value(xp, Z), len(self.A))
         return x - self.base - layer.h[..., None] * _mix(xp, self.A, F), F
 
     def scale(self, R: Array, values: Array) -> Array:
         # At the start, Y = B, R is -h A F.  Errors of f(Y) are of the size of ε ‖K‖₂ |Y|.
-        xp = self.scratch.xp
+        xp = namespace(R)
         contraction = _norm(self.A) * self.layer.stiffness
         return (1.0 + contraction) * (_size(xp, self.base) + _size(xp, R))
 
-    def slope(self, values: Array) -> Array:
-        return self.field.slope(self.scratch.xp, values)
+    def derivative(self, values: Array) -> Array:
+        return self.activation.derivative(namespace(values), values)
 
     def on(self, samples: Array) -> Self:
-        base = self.scratch.xp.take(self.base, samples, axis=3)
-        return dataclasses.replace(self, base=base, name="F of the rest")
+        base = namespace(self.base).take(self.base, samples, axis=3)
+        return dataclasses.replace(self, base=base)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,24 +235,23 @@ class _CostateEquations(_Equations):
 
     def pulled_back(self, gamma: Array) -> Array:
         """hJᵀΓ."""
-        xp = self.scratch.xp
-        G = merged(xp, self.sigma * gamma)
-        JtG = xp.matmul(xp.matrix_transpose(self.layer.K), G, out=self.scratch(G.shape, "JtG"))
+        xp, K = namespace(gamma), self.layer.K
+        JtG = xp.matmul(xp.matrix_transpose(K), merged(xp, self.sigma * gamma))
         return split(xp, self.layer.h * JtG, len(self.A))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
-        gamma = self.r + _mix(self.scratch.xp, tuple(zip(*self.A, strict=True)), x)
+        gamma = self.r + _mix(namespace(x), tuple(zip(*self.A, strict=True)), x)
         return x - self.pulled_back(gamma), gamma
 
     def scale(self, R: Array, values: Array) -> Array:
         stiffness = self.layer.stiffness
-        return (1.0 + _norm(self.A) * stiffness) * stiffness * _size(self.scratch.xp, values)
+        return (1.0 + _norm(self.A) * stiffness) * stiffness * _size(namespace(values), values)
 
-    def slope(self, values: Array) -> Array:
+    def derivative(self, values: Array) -> Array:
         return self.sigma
 
     def on(self, samples: Array) -> Self:
-        sigma, r = (self.scratch.xp.take(part, samples, axis=3) for part in (self.sigma, self.r))
+        sigma, r = (namespace(part).take(part, samples, axis=3) for part in (self.sigma, self.r))
         return dataclasses.replace(self, sigma=sigma, r=r)
 
 
@@ -247,7 +267,7 @@ def _with_own_matrices(equations: _Equations, x: Array) -> _Found:
     """Newton's method with a matrix for every sample."""
     layer = equations.layer
     matrix = StageMatrix(
-        equations.scratch.xp,
+        namespace(x),
         equations.A,
         layer.K,
         layer.h,
@@ -271,7 +291,7 @@ def _by_continuation(equations: _StageEquations, x: Array) -> _Found:
 def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], _Found]) -> _Found:
     """What has been found, with the samples that have not converged attempted again."""
     x, values, status = found
-    xp = equations.scratch.xp
+    xp = namespace(x)
     open_ = ~status.converged & xp.isfinite(status.residual)
     somewhere = to_host(xp.any(open_, axis=0))
     if not somewhere.any():
@@ -305,7 +325,7 @@ def _iterate(
     A step that does not shrink a sample's residual is taken back; if M was up to date, the sample
     goes on with half the step.  M is computed first where it is `stale` at x.
     """
-    xp = equations.scratch.xp
+    xp = namespace(x)
     R, values = equations.residual(x)
     size = _size(xp, R)
     tolerance = ROUNDINGS * float(xp.finfo(x.dtype).eps) * equations.scale(R, values)
@@ -319,7 +339,7 @@ def _iterate(
     # A residual that is NaN counts as small here: no step would mend it.
     while iterations < limit and _more_than(xp, few, active := size > tolerance):
         if stale:
-            matrix.compute(equations.slope(values))
+            matrix.compute(equations.derivative(values))
         delta = matrix.solve(R, equations.transposed)
         trial = x - (delta if t is None else t[:, None, None, :] * delta)
         R_trial, values_trial = equations.residual(trial)
@@ -337,9 +357,9 @@ def _iterate(
         if xp.all(accepted):
             x, R, values, size, t = trial, R_trial, values_trial, size_trial, None
         else:
-            keep = accepted[:, None, None, :]
-            x, R = xp.where(keep, trial, x), xp.where(keep, R_trial, R)
-            values = xp.where(keep, values_trial, values)
+            better = accepted[:, None, None, :]
+            x, R = xp.where(better, trial, x), xp.where(better, R_trial, R)
+            values = xp.where(better, values_trial, values)
             size = xp.where(accepted, size_trial, size)
             t = xp.ones_like(size) if t is None else t
             t = xp.where(accepted, xp.ones_like(t), 0.5 * t if stale else t)

@@ -1,4 +1,4 @@
-"""Losses of the outputs z = W yᴺ + μ: value, slope, and the probabilities that they stand for.
+"""Losses of the outputs z = W yᴺ + μ: value, derivative, and what the members say together.
 
 Shapes: outputs z and targets c are (members or 1, outputs, samples).  Class targets are one
 column of zeros and ones for two classes, and one such column per class for more.
@@ -6,13 +6,19 @@ column of zeros and ones for two classes, and one such column per class for more
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
-from .arrays import Array, Namespace
-from .fields import softplus
+from scipy.special import expit, logsumexp
+
+from .arrays import Array, Namespace, host
 
 __all__ = ["LOSSES", "Loss"]
+
+# What the compiled kernels call the losses.
+LOGISTIC, SOFTMAX, LOGISTIC_SQUARED, SQUARED = range(4)
 
 
 @dataclass(frozen=True)
@@ -21,29 +27,54 @@ class Loss:
 
     Parameters
     ----------
-    value_and_slope : callable (xp, z, c) -> (array, array)
+    value_and_derivative : callable (xp, z, c) -> (array, array)
         ℓ(z, c), of shape (members, samples), and ∂ℓ/∂z, of the shape of z.
+    code : int
+        The loss as the compiled kernels call it.
     log_proba : callable (xp, z) -> array of shape (members, classes, samples), optional
         Logarithms of the class probabilities, where the targets are classes.
     """
 
-    value_and_slope: Callable[[Namespace, Array, Array], tuple[Array, Array]]
+    value_and_derivative: Callable[[Namespace, Array, Array], tuple[Array, Array]]
+    code: int
     log_proba: Callable[[Namespace, Array], Array] | None = None
+
+    def mean(self, xp: Namespace, z: Array) -> Array:
+        """What all members say together, (classes or outputs, samples).
+
+        Logarithms of the members' mean probabilities, or their mean outputs where the targets are
+        no classes.  They are NaN for a sample where an output of some member is not finite.
+        """
+        if self.log_proba is None:
+            together = xp.mean(z, axis=0)
+        else:
+            log_proba, n_members = self.log_proba(xp, z), z.shape[0]
+            total = reduce(xp.logaddexp, (log_proba[k, ...] for k in range(n_members)))
+            together = total - math.log(n_members)
+        finite = xp.all(xp.isfinite(z), axis=(0, 1))
+        return xp.where(finite, together, xp.full_like(together, xp.nan))
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:
     """1/(1 + exp(-z)), written so that it never overflows."""
-    return 0.5 + 0.5 * xp.tanh(0.5 * z)
+    return expit(z) if xp is host else 0.5 + 0.5 * xp.tanh(0.5 * z)
+
+
+def _log_logistic(xp: Namespace, z: Array) -> Array:
+    """log(1/(1 + exp(-z)))."""
+    return -xp.logaddexp(-z, xp.zeros_like(z))
 
 
 def _log_sum_exp(xp: Namespace, z: Array) -> Array:
     """log Σ exp z over the outputs, which stay as an axis of length one."""
+    if xp is host:
+        return logsumexp(z, axis=1, keepdims=True)
     top = xp.max(z, axis=1, keepdims=True)
     return top + xp.log(xp.sum(xp.exp(z - top), axis=1, keepdims=True))
 
 
 def _binary_log_proba(xp: Namespace, z: Array) -> Array:
-    return xp.concat([-softplus(xp, z), -softplus(xp, -z)], axis=1)
+    return xp.concat([_log_logistic(xp, -z), _log_logistic(xp, z)], axis=1)
 
 
 def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
@@ -55,25 +86,24 @@ def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
 
 def _logistic_squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
     C = _logistic(xp, z)
-    miss = C - c
-    return 0.5 * xp.sum(miss * miss, axis=1), miss * C * (1.0 - C)
+    error = C - c
+    return 0.5 * xp.sum(error * error, axis=1), error * C * (1.0 - C)
 
 
 def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
     if z.shape[1] == 1:
         return _binary_log_proba(xp, z)
-    return _normalised_log_proba(xp, -softplus(xp, -z))  # logistic outputs, made to sum to one
+    return _normalised_log_proba(xp, _log_logistic(xp, z))  # logistic outputs, made to sum to one
 
 
 # --- log-loss with one output, two classes: log(1 + exp z) - c z
 
 
 def _binary_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
-    # With d = ½ - c, log(1 + exp z) - c z = log(1 + exp(-|z|)) + ½ |z| + d z, which never
-    # overflows, and the logistic function less c is ½ tanh ½z + d.
-    d, size = 0.5 - c, xp.abs(z)
-    value = xp.log1p(xp.exp(-size)) + 0.5 * size + d * z
-    return value[:, 0, :], 0.5 * xp.tanh(0.5 * z) + d
+    # log(1 + exp z) - c z = log(1 + exp(-|z|)) + ½ |z| + (½ - c) z, which never overflows.
+    size = xp.abs(z)
+    value = xp.log1p(xp.exp(-size)) + 0.5 * size + (0.5 - c) * z
+    return value[:, 0, :], _logistic(xp, z) - c
 
 
 # --- log-loss with one output per class: log Σ exp z - ⟨c, z⟩
@@ -88,13 +118,13 @@ def _softmax_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
 
 
 def _squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
-    miss = z - c
-    return 0.5 * xp.mean(miss * miss, axis=1), miss / z.shape[1]
+    error = z - c
+    return 0.5 * xp.mean(error * error, axis=1), error / z.shape[1]
 
 
 LOSSES: dict[str, Loss] = {
-    "logistic_squared": Loss(_logistic_squared, _logistic_squared_log_proba),
-    "logistic": Loss(_binary_log_loss, _binary_log_proba),
-    "softmax": Loss(_softmax_log_loss, _normalised_log_proba),
-    "squared": Loss(_squared),
+    "logistic_squared": Loss(_logistic_squared, LOGISTIC_SQUARED, _logistic_squared_log_proba),
+    "logistic": Loss(_binary_log_loss, LOGISTIC, _binary_log_proba),
+    "softmax": Loss(_softmax_log_loss, SOFTMAX, _normalised_log_proba),
+    "squared": Loss(_squared, SQUARED),
 }

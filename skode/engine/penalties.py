@@ -1,38 +1,70 @@
-"""Penalties on the controls: value per member and gradient."""
+"""Penalties on the controls.
+
+    ½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σℓ ‖Uℓ⁺¹ - Uℓ‖²/h,    U = (K, b)
+
+The second term is ½ β ∫ ‖dU/dt‖² dt of controls that are interpolated in time.  Steps that are
+learned do not enter: h is the nominal one.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .arrays import Array, namespace
-from .controls import Controls
+from .controls import Controls, Layout
 
-__all__ = ["l2", "smoothness"]
+__all__ = ["Penalties"]
 
 
-def l2(flat: Array, penalised: Array, alpha: Array) -> tuple[Array, Array]:
-    """½ α (‖K‖² + ‖W‖² + ‖V‖²) and its gradient, from flat rows of controls.
+class Penalties(NamedTuple):
+    """The strengths of the penalties.
 
-    `penalised` is True on K, W and V, (controls,), and `alpha` is (members,).
+    Parameters
+    ----------
+    alpha : array of shape (members,)
+        α.
+    beta : float, default=0.0
+        β.
+    h : float, default=1.0
+        The nominal step.
     """
-    xp = namespace(flat)
-    gradient = alpha[:, None] * xp.where(penalised, flat, xp.zeros_like(flat))
-    return 0.5 * _total(xp.where(penalised, gradient * flat, xp.zeros_like(flat))), gradient
 
+    alpha: Array
+    beta: float = 0.0
+    h: float = 1.0
 
-def smoothness(U: Controls, beta: float, h: float) -> tuple[Array, tuple[Array, Array]]:
-    """½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h over the layers, with U = (K, b), and its gradient (∂K, ∂b).
+    def of(self, members: Array | None) -> Penalties:
+        """Those of some of the members."""
+        if members is None:
+            return self
+        return self._replace(alpha=namespace(self.alpha).take(self.alpha, members, axis=0))
 
-    It is ½ β ∫ ‖dU/dt‖² dt of controls that are interpolated in time.  Steps that are learned do
-    not enter: h is the nominal one.
-    """
-    xp = namespace(U.K)
-    value, gradient = 0.0, []
-    for part in (U.K, U.b):
-        rise = part[:, 1:, ...] - part[:, :-1, ...]
-        value = value + 0.5 * beta / h * _total(rise * rise)
-        end = xp.zeros_like(part[:, :1, ...])
-        pull = xp.concat([end, rise], axis=1) - xp.concat([rise, end], axis=1)
-        gradient.append(beta / h * pull)
-    return value, (gradient[0], gradient[1])
+    def value_and_gradient(
+        self, layout: Layout, squared: Array, flat: Array
+    ) -> tuple[Array, Array]:
+        """The penalties, (members,) in float64, and their gradient, a flat row per member.
+
+        `squared` is 1 on the parts K, W and V of a flat row and 0 elsewhere.
+        """
+        gradient = self.alpha[:, None] * (squared * flat)
+        value = 0.5 * _total(gradient * flat)
+        if self.beta:
+            rough, of_controls = self._smoothness(layout.views(flat))
+            value, gradient = value + rough, gradient + layout.flatten(of_controls)
+        return value, gradient
+
+    def _smoothness(self, U: Controls) -> tuple[Array, Controls]:
+        """½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h over the layers, and its gradient."""
+        xp = namespace(U.K)
+        value, gradient = 0.0, []
+        for part in (U.K, U.b):
+            rise = part[:, 1:, ...] - part[:, :-1, ...]
+            value = value + 0.5 * self.beta / self.h * _total(rise * rise)
+            end = xp.zeros_like(part[:, :1, ...])
+            pull = xp.concat([end, rise], axis=1) - xp.concat([rise, end], axis=1)
+            gradient.append(self.beta / self.h * pull)
+        zero = Controls(*(part if part is None else xp.zeros_like(part) for part in U))
+        return value, zero._replace(K=gradient[0], b=gradient[1])
 
 
 def _total(values: Array) -> Array:

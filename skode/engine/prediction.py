@@ -1,173 +1,124 @@
-"""What trained networks do with samples: their outputs and their states, block by block."""
+"""What trained networks make of samples: their outputs and their states, block by block."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
-from .arrays import (
-    Array,
-    Scratch,
-    ScratchPool,
-    free_memory,
-    host,
-    namespace,
-    quiet,
-    to_host,
-)
-from .blocks import block_size, blocks, each, features, halving, worth_threads
-from .controls import Controls, without_idle_layers
-from .implicit import Status
-from .networks import Network, readout
-from .ready import Ready
-from .threads import Threads
+from .arrays import Array, namespace, quiet
+from .blocks import Blocks
+from .controls import Controls, Layout, without_idle_layers
+from .kernels import Problem, kernel_for
+from .kernels.reference import features
+from .losses import LOSSES, Loss
+from .networks import Forward, Network
+from .unsolved import UnsolvedStagesError
 
-__all__ = ["UnsolvedStagesError", "outputs", "trajectories"]
+__all__ = ["UnsolvedStagesError", "mean_outputs", "outputs", "trajectories"]
 
 
-class UnsolvedStagesError(ValueError):
-    """The stage equations of an implicit scheme could not be solved for some samples.
-
-    Attributes
-    ----------
-    samples : list of int
-        Rows of X, in ascending order.
-    layers : list of int
-        The first layer, counted from 0, at which each of them failed.
-    residuals : list of float
-        Largest entry of the residual of the stage equations there.
-    """
-
-    def __init__(self, samples: list[int], layers: list[int], residuals: list[float]) -> None:
-        self.samples, self.layers, self.residuals = samples, layers, residuals
-        shown = ", ".join(
-            f"sample {i} at layer {layer} "
-            f"({f'residual {residual:.1e}' if math.isfinite(residual) else 'overflow'})"
-            for i, layer, residual in list(zip(samples, layers, residuals, strict=True))[:5]
-        )
-        super().__init__(
-            f"The stage equations could not be solved for {len(samples)} samples: {shown}"
-            f"{', …' if len(samples) > 5 else ''}. Leave them out if they are far from the data of "
-            "the fit; or fit again with stage_guard='bound', a smaller h, or an explicit scheme."
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.samples, self.layers, self.residuals)
-
-
-def outputs(
-    network: Network,
-    U: Controls,
-    X: Array,
-    block: int | None = None,
-    reduce: Callable[[Array], Array] | None = None,
-    threads: Threads | None = None,
+def mean_outputs(
+    network: Network, loss: Loss, U: Controls, X: Array, blocks: Blocks | None = None
 ) -> Array:
-    """The outputs W yᴺ + μ of every member for every row of `X`, or what they are reduced to.
+    """What all members together say of every row of `X`; see `Loss.mean`.
 
     Parameters
     ----------
     network : Network
+    loss : Loss
     U : Controls
     X : array of shape (samples, n_features)
-    block : int, optional
-        Samples per block; by default as many as suit the cache.
-    reduce : callable, optional
-        What to make of the outputs of a block, (members, n_outputs, samples), so that those of all
-        members and samples are never there together.  The samples have to stay the last axis.
-    threads : Threads, optional
-        Compute the blocks; by default one.
+    blocks : Blocks, optional
+        How the samples are cut into blocks.
 
     Returns
     -------
-    array of shape (members, n_outputs, samples), or as reduced
+    array of shape (classes or outputs, samples)
 
     Raises
     ------
     UnsolvedStagesError
         If the stage equations of an implicit scheme could not be solved for some sample.
     """
-    if network.carry:
+    if network.skip:
         U = without_idle_layers(U)
-    with quiet():
-        ready = network.ready(U)
+    problem, flat = _problem(network, loss, U)
+    kernel = kernel_for(problem, flat)
 
-    def of_block(x: Array, scratch: Scratch) -> tuple[Array, list[Status]]:
-        done = network.propagate(ready, x, scratch)
-        z = readout(ready, done.y)
-        return (z if reduce is None else reduce(z)), done.statuses
+    def of_rows(rows: slice) -> Array:
+        return kernel.predict(problem, X[rows, :], flat)
 
-    # A pass forward keeps no more than two layers.
-    z, statuses = _each(of_block, ready, X, block, network.n_states(2), threads)
-    _refuse_unsolved(statuses)
-    return namespace(U.K).concat(z, axis=-1)
+    return namespace(flat).concat(_each(of_rows, problem, flat, X, blocks), axis=-1)
 
 
-def trajectories(network: Network, U: Controls, X: Array, block: int | None = None) -> Array:
-    """The states y⁰ … yᴺ of every member for every row of `X`; otherwise as `outputs`.
+def outputs(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
+    """The outputs W yᴺ + μ of every member for every row of `X`; otherwise as `mean_outputs`.
+
+    Returns
+    -------
+    array of shape (members, n_outputs, samples)
+    """
+    return _of_reference(network, U, X, blocks, lambda done: done.z, record=False)
+
+
+def trajectories(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
+    """The states y⁰ … yᴺ of every member for every row of `X`; otherwise as `mean_outputs`.
 
     Returns
     -------
     array of shape (members, n_layers + 1, n_channels, samples)
     """
     xp = namespace(U.K)
-    with quiet():
-        ready = network.ready(U)
-
-    def of_block(x: Array, scratch: Scratch) -> tuple[Array, list[Status]]:
-        done = network.propagate(ready, x, scratch, keep=True)
-        states = xp.permute_dims(done.states, (1, 0, 2, 3))
-        return xp.asarray(states, copy=True), done.statuses
-
-    n_states = network.n_states(len(ready.layers)) + len(ready.layers)  # and what is returned
-    states, statuses = _each(of_block, ready, X, block, n_states)
-    _refuse_unsolved(statuses)
-    return xp.concat(states, axis=3)
+    return _of_reference(
+        network, U, X, blocks, lambda done: xp.stack(done.y, axis=1), record=True
+    )
 
 
-def _refuse_unsolved(statuses: Iterable[list[Status]]) -> None:
-    """Raise where a sample is unsolved; `statuses` are those of the layers, block by block."""
-    samples, layers, residuals = [], [], []
-    first = 0
-    for block in statuses:
-        failed = [~to_host(status.converged) for status in block]  # (members, samples) each
-        for i in host.nonzero(host.any(failed, axis=(0, 1)))[0] if failed else []:
-            layer = next(k for k, mask in enumerate(failed) if mask[:, i].any())
-            samples.append(first + int(i))
-            layers.append(layer)
-            residual = to_host(block[layer].residual)[:, i]
-            residuals.append(float(residual[failed[layer][:, i]].max()))
-        first += block[0].residual.shape[1] if block else 0
-    if samples:
-        raise UnsolvedStagesError(samples, layers, residuals)
+def _of_reference(
+    network: Network,
+    U: Controls,
+    X: Array,
+    blocks: Blocks | None,
+    part: Callable[[Forward], Array],
+    record: bool,
+) -> Array:
+    """Some part of a pass forward of the reference."""
+    problem, flat = _problem(network, LOSSES["squared"], U)
+
+    def of_rows(rows: slice) -> Array:
+        with quiet():
+            done = network.forward(U, features(X[rows, :], flat), record)
+        UnsolvedStagesError.raise_for(done.statuses)
+        return part(done)
+
+    return namespace(flat).concat(_each(of_rows, problem, flat, X, blocks), axis=-1)
+
+
+def _problem(network: Network, loss: Loss, U: Controls) -> tuple[Problem, Array]:
+    """The problem that the controls belong to, and their flat rows."""
+    n_features = 0 if U.V is None else U.V.shape[2]
+    layout = Layout(U.K.shape[1], U.K.shape[2], U.W.shape[1], lifted=n_features)
+    return Problem(network, layout, loss, learn_step=False), layout.flatten(U)
 
 
 def _each(
-    of_block: Callable[[Array, Scratch], tuple[Array, list[Status]]],
-    ready: Ready,
+    of_rows: Callable[[slice], Array],
+    problem: Problem,
+    flat: Array,
     X: Array,
-    block: int | None,
-    n_states: int,
-    threads: Threads | None = None,
-) -> tuple[tuple[Array, ...], tuple[list[Status], ...]]:
-    """What `of_block` makes of the features of every block, in their order.
+    blocks: Blocks | None,
+) -> list[Array]:
+    """What `of_rows` makes of every block.
 
-    It has up to `n_states` arrays of the size of a state at the same time.
+    All blocks are computed before samples that are unsolved are named.
     """
-    like, shape = ready.W_mu, (*ready.shape, len(ready.layers), X.shape[0])
-    alone = not worth_threads(shape, like)
 
-    def with_features(rows: slice, scratch: Scratch) -> tuple[Array, list[Status]]:
-        return of_block(features(X, rows, scratch), scratch)
+    def attempt(rows: slice) -> Array | tuple[int, UnsolvedStagesError]:
+        try:
+            return of_rows(rows)
+        except UnsolvedStagesError as error:
+            return rows.start, error
 
-    def compute(size: int) -> Any:
-        rows = blocks(X.shape[0], size, like)
-        pool = ScratchPool(like, rows[0].stop - rows[0].start)
-        return tuple(
-            zip(*each(with_features, rows, pool, threads or Threads(), alone), strict=True)
-        )
-
-    size = block or block_size(*ready.shape, like, free_memory(like), n_states)
-    z, statuses = halving(compute, min(size, X.shape[0]), like, forget=lambda: None)
-    return z, statuses
+    found = (blocks or Blocks()).map(attempt, problem, flat, X.shape[0])
+    if errors := [part for part in found if isinstance(part, tuple)]:
+        raise UnsolvedStagesError.joined(errors)
+    return found

@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from .arrays import Array, host, namespace, positive_part
 from .controls import Layout
-from .linear import finite_matrices, spectral_norm
+from .newton import finite_matrices, spectral_norm
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 

@@ -24,23 +24,14 @@ ROUNDING = 1e-11  # how far a polynomial's value may be from zero and count as z
 def a_stable(A: tuple[tuple[float, ...], ...], b: tuple[float, ...]) -> bool:
     """Whether the scheme with coefficients A and weights b is A-stable."""
     A_, b_ = host.asarray(A, dtype=float), host.asarray(b, dtype=float)
-    P, Q = _determinant(A_ - b_[None, :]), _determinant(A_)
+    # det(I - zA) has the coefficients of det(zI - A) in reverse order.
+    P, Q = host.poly(A_ - b_[None, :]), host.poly(A_)
     poles = [1 / value for value in host.linalg.eigvals(A_) if abs(value) > ROUNDING]
     if any(z.real <= ROUNDING and abs(_value(P, z)) > ROUNDING for z in poles):
         return False
     E = _on_imaginary_axis(Q) - _on_imaginary_axis(P)
     E = host.where(host.abs(E) > ROUNDING, E, 0.0)
     return _nowhere_negative(E)
-
-
-def _determinant(A: Array) -> Array:
-    """The coefficients of det(I - zA), ascending, by the method of Faddeev and Leverrier."""
-    s = len(A)
-    M, coefficients = host.zeros((s, s)), [1.0]
-    for k in range(1, s + 1):
-        M = A @ M + coefficients[-1] * host.eye(s)
-        coefficients.append(-float(host.linalg.trace(A @ M)) / k)
-    return host.asarray(coefficients)
 
 
 def _value(polynomial: Array, z: complex) -> complex:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from skode.engine.arrays import namespace, to_host
-from skode.engine.shares import Shares
 from tests.namespaces import NAMESPACES, Namespace
 
 # For what takes long.  Array-api-strict looks at every call, and takes ten times as long for all.
@@ -22,7 +21,7 @@ numpy_only = pytest.mark.parametrize("xp", ["numpy"], indirect=True)
 def there(xp, values):
     """The values, with NumPy arrays put into the namespace.
 
-    Arrays in tuples, lists, dictionaries and `Shares` too.  The namespace itself becomes what the
+    Arrays in tuples, lists and dictionaries too.  The namespace itself becomes what the
     engine takes as its `xp`.
     """
     return _changed(
@@ -54,8 +53,6 @@ def _changed(change, values):
         return namespace(values.zeros(1))
     if isinstance(values, dict):
         return {name: _changed(change, value) for name, value in values.items()}
-    if isinstance(values, Shares):
-        return Shares(**_changed(change, vars(values)))
     if isinstance(values, (tuple, list)):
         parts = [_changed(change, value) for value in values]
         return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)

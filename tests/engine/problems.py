@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from skode.engine.arrays import namespace, on_host, placed
+from skode.engine.blocks import Blocks
 from skode.engine.controls import Controls, Layout
+from skode.engine.fold_weights import FoldWeights
+from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.objective import Evaluation, Objective
+from skode.engine.objective import ALL_BUT_STEPS, Evaluation, Objective
+from skode.engine.penalties import Penalties
 from skode.engine.schemes import TABLEAUX
-from skode.engine.shares import Shares
 from skode.engine.training import train
 from tests.engine.everywhere import home, there
 
@@ -71,7 +74,7 @@ def problem(
     return layout, *(a.astype(dtype) for a in (layout.flatten(U), X, targets, weights, alpha))
 
 
-def shares_of(members, samples=7):
+def folds_of(members, samples=7):
     """Five groups: trained on or held out with multiplicities, in both sides, or in neither."""
     rng = np.random.default_rng(1)
     group = np.resize([0, 1, 2, 3, 4], samples)
@@ -79,36 +82,49 @@ def shares_of(members, samples=7):
     train = np.array([[1.0, 2.0, 0.0, 0.0, 3.0]])
     held_out = np.array([[0.0, 0.0, 2.0, 0.0, 0.5]])
     shift = [np.roll(np.arange(5), k) for k in range(members)]
-    return Shares(group, train[0][np.array(shift)], held_out[0][np.array(shift)])
+    split = np.arange(members)
+    return FoldWeights(group, train[0][np.array(shift)], held_out[0][np.array(shift)], split)
 
 
-class Placed(Objective):
-    """The objective of data that are put into a namespace.
+def objective_of(
+    network, layout, loss, data, free=ALL_BUT_STEPS, folds=None, smooth=(0.0, 1.0), blocks=None
+):
+    """The objective of X, targets, weights and alpha."""
+    X, targets, weights, alpha = data
+    samples, penalties = Samples(X, targets, weights, folds), Penalties(alpha, *smooth)
+    return Objective(network, layout, LOSSES[loss], samples, penalties, free, blocks)
+
+
+class Placed:
+    """The objective of data that are put into a namespace; the arguments are of `objective_of`.
 
     It can be asked from there, as `train` does, and from the host, which its answers then come back
     to.  Either way they have to be in the namespace.
     """
 
-    def __init__(self, xp, *arguments, **options):
-        super().__init__(*there(xp, arguments), **there(xp, options))
+    def __init__(self, xp, *arguments, size=None, **options):
         self.xp = xp
+        blocks = Blocks(size=size)
+        self.inner = objective_of(*there(xp, arguments), blocks=blocks, **there(xp, options))
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
 
     def evaluate(self, flat, members=None, gradient=True):
-        verdict, from_host = gradient, on_host(flat)
-        if from_host and callable(gradient):
+        found = self.inner.evaluate(*there(self.xp, (flat, members)), gradient)
+        brought = home(self.xp, found)
+        return brought if on_host(flat) else found
 
-            def verdict(values):
-                return gradient(home(self.xp, values))
-
-        found = super().evaluate(*there(self.xp, (flat, members)), verdict)
-        at_home = home(self.xp, found)
-        return at_home if from_host else found
+    def value_and_gradient(self, flat, members=None):
+        return self.evaluate(flat, members)[:2]
 
     def costates(self, flat):
-        return home(self.xp, super().costates(there(self.xp, flat)))
+        return home(self.xp, self.inner.costates(there(self.xp, flat)))
 
     def sample(self, rows):
-        return super().sample(there(self.xp, rows))
+        part = object.__new__(Placed)
+        part.xp, part.inner = self.xp, self.inner.sample(there(self.xp, rows))
+        return part
 
 
 def trained(xp, objective, start, *arguments, **options):
@@ -119,9 +135,9 @@ def trained(xp, objective, start, *arguments, **options):
 
 def network_objective(xp, steps="learned", members=3, **options):
     """A small softmax network under Heun's method, with random start and targets."""
-    layout, flat, *data, alpha = problem("softmax", steps, members=members)
+    layout, flat, *data = problem("softmax", steps, members=members)
     network = ode_net(TABLEAUX["heun"])
-    objective = Placed(xp, network, layout, LOSSES["softmax"], *data, alpha, FREE[steps], **options)
+    objective = Placed(xp, network, layout, "softmax", data, FREE[steps], **options)
     return layout, flat, objective
 
 

@@ -14,7 +14,7 @@ from skode.engine.objective import Objective
 from skode.engine.prediction import outputs, trajectories
 from skode.engine.schemes import TABLEAUX
 from tests.engine.everywhere import on, there
-from tests.engine.problems import FREE, Placed, problem, shares_of
+from tests.engine.problems import FREE, Placed, problem, folds_of
 from tests.namespaces import NAMESPACES
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
@@ -55,9 +55,9 @@ def unread(xp, monkeypatch):
 def objective_there(xp, scheme, steps, with_shares, block_size):
     """The objective of three members, and controls, in the namespace."""
     layout, flat, *data = there(xp, problem("softmax", steps, members=3, lifted=True))
-    shares = there(xp, shares_of(members=3)) if with_shares else None
+    folds = there(xp, folds_of(members=3)) if with_shares else None
     network = ode_net(TABLEAUX[scheme])
-    options = {"block_size": block_size, "shares": shares, "smooth": (0.1, 0.5)}
+    options = {"block_size": block_size, "folds": folds, "smooth": (0.1, 0.5)}
     return Objective(network, layout, LOSSES["softmax"], *data, FREE[steps], **options), flat
 
 
@@ -136,7 +136,7 @@ def test_where_memory_runs_out_blocks_are_halved(xp, error, enough_for):
     layout, flat, *data = problem("softmax", "learned", members=3, samples=20)
     network = ode_net(TABLEAUX["heun"])
     arguments = xp, network, layout, LOSSES["softmax"], *data, FREE["learned"]
-    options = {"shares": shares_of(members=3, samples=20)}
+    options = {"folds": folds_of(members=3, samples=20)}
     U, X = layout.views(flat), data[0]
 
     def close(one, other):

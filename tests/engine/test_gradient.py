@@ -12,7 +12,7 @@ from skode.engine.networks import feed_forward, ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
 from tests import reference
 from tests.engine.everywhere import everywhere, on
-from tests.engine.problems import FREE, Placed, problem, shares_of
+from tests.engine.problems import FREE, Placed, problem, folds_of
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
@@ -24,35 +24,35 @@ def assert_exact(
     network,
     scheme,
     activation,
-    carry,
+    skip,
     loss,
     steps,
     tolerance=1e-12,
     smooth=(0.0, 1.0),
-    shares=None,
+    folds=None,
     **sizes,
 ):
     layout, flat, X, targets, weights, alpha = problem(loss, steps, **sizes)
     free = FREE[steps]
     data = (X, targets, weights, alpha)
     J, gradient, held_out = Placed(
-        xp, network, layout, LOSSES[loss], *data, free, shares=shares, smooth=smooth
+        xp, network, layout, LOSSES[loss], *data, free, folds=folds, smooth=smooth
     ).evaluate(flat)
-    assert (held_out is None) == (shares is None)
+    assert (held_out is None) == (folds is None)
     for k, row in enumerate(flat):
         w = weights
-        if shares is not None:
+        if folds is not None:
             w, judges = (
-                reference.share_of(weights, shares.group, table[k])
-                for table in (shares.train, shares.held_out)
+                reference.weights_of_member(weights, folds.group, table[k])
+                for table in (folds.train, folds.held_out)
             )
-            net = (scheme, activation, carry, loss, reference.member(layout, row))
+            net = (scheme, activation, skip, loss, reference.member(layout, row))
             expected = reference.data_loss(*net, X, targets, judges)
             np.testing.assert_allclose(held_out[k], expected, rtol=1e-13)
 
         def J_of(controls, k=k, w=w):
             return reference.objective(
-                scheme, activation, carry, loss, controls, X, targets, w, alpha[k], smooth
+                scheme, activation, skip, loss, controls, X, targets, w, alpha[k], smooth
             )
 
         expected = reference.complex_step_gradient(J_of, layout, row)
@@ -126,7 +126,7 @@ def test_regression_against_complex_steps(outputs, xp):
 @pytest.mark.parametrize("scheme", ["heun", "implicit_midpoint"])
 def test_members_with_samples_of_their_own_against_complex_steps(scheme, loss, xp):
     tableau = TABLEAUX[scheme]
-    options = {"shares": shares_of(members=3), "members": 3, "spread": 0.2}
+    options = {"folds": folds_of(members=3), "members": 3, "spread": 0.2}
     options |= {"lifted": True, "smooth": (0.3, 0.5)}
     assert_exact(
         xp, ode_net(tableau), reference.triple(tableau), "tanh", 1.0, loss, "learned", **options

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from skode.engine.arrays import quiet
 from skode.engine.losses import LOSSES
 from tests import reference
 from tests.engine.everywhere import on
@@ -22,17 +23,17 @@ def outputs_and_targets(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_value_against_the_textbook_and_slope_against_complex_steps(loss, xp):
+def test_value_against_the_textbook_and_derivative_against_complex_steps(loss, xp):
     z, c = outputs_and_targets(loss)
-    value, slope = on(xp, LOSSES[loss].value_and_slope)(xp, z, c)
+    value, derivative = on(xp, LOSSES[loss].value_and_derivative)(xp, z, c)
     for k in range(2):
         expected = reference.LOSSES[loss](z[k], c[0])
         np.testing.assert_allclose(value[k], expected, rtol=1e-13)
         for q in range(z.shape[1]):
-            moved = z[k].astype(complex)
-            moved[q] += 1e-40j
-            derivative = reference.LOSSES[loss](moved, c[0]).imag / 1e-40
-            np.testing.assert_allclose(slope[k, q], derivative, atol=1e-14)
+            varied = z[k].astype(complex)
+            varied[q] += 1e-40j
+            expected = reference.LOSSES[loss](varied, c[0]).imag / 1e-40
+            np.testing.assert_allclose(derivative[k, q], expected, atol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,55 @@ def test_regression_targets_have_no_probabilities():
 def test_losses_do_not_overflow(loss, xp):
     z = np.array([[[1e8], [-1e8]]])[:, : 1 if loss == "logistic" else 2]
     c = np.array([[[0.0], [1.0]]])[:, : z.shape[1]]
-    value, slope = on(xp, LOSSES[loss].value_and_slope)(xp, z, c)
+    value, derivative = on(xp, LOSSES[loss].value_and_derivative)(xp, z, c)
     assert np.isfinite(value).all()
-    assert np.isfinite(slope).all()
+    assert np.isfinite(derivative).all()
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize(
+    ("loss", "q"),
+    [("logistic_squared", 1), ("logistic_squared", 3), ("logistic", 1), ("softmax", 3)],
+)
+def test_members_together_say_the_mean_of_their_probabilities(loss, q, members, xp):
+    z = np.random.default_rng(0).normal(size=(members, q, 5)) * 3
+    found = on(xp, LOSSES[loss].mean)(xp, z)
+    assert found.shape == (max(q, 2), 5)
+    proba = np.exp(on(xp, LOSSES[loss].log_proba)(xp, z))
+    np.testing.assert_allclose(np.exp(found), proba.mean(axis=0), rtol=1e-13)
+
+
+def test_members_together_say_the_mean_of_their_outputs_in_regression(xp):
+    z = np.random.default_rng(0).normal(size=(3, 2, 5))
+    found = on(xp, LOSSES["squared"].mean)(xp, z)
+    np.testing.assert_allclose(found, z.mean(axis=0), rtol=1e-15, atol=1e-16)
+
+
+@pytest.mark.parametrize("loss", ["logistic_squared", "logistic", "softmax"])
+def test_the_logarithm_of_a_mean_probability_that_underflows_is_right(loss, xp):
+    # exp(-1000) is zero in floating point; its logarithm is not.
+    q = 1 if loss == "logistic" else 2
+    z = np.repeat([[[1000.0], [0.0]]], 2, axis=0)[:, :q]
+    found = on(xp, LOSSES[loss].mean)(xp, z)
+    # Two independent logistic outputs, 1 and ½, which are made to sum to one.
+    expected = {"logistic": -1000, "softmax": -1000, "logistic_squared": np.log(1 / 3)}[loss]
+    np.testing.assert_allclose(found.min(), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_where_a_member_is_not_finite_all_together_are_not_a_number(loss, bad, xp):
+    z = np.zeros((3, 1 if loss == "logistic" else 2, 4))
+    z[1, 0, 2] = bad
+    with quiet():
+        found = on(xp, LOSSES[loss].mean)(xp, z)
+    expected = np.broadcast_to(np.arange(4) == 2, found.shape)
+    np.testing.assert_array_equal(np.isnan(found), expected)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_single_precision_stays(loss, xp):
+    z = np.zeros((2, 1 if loss == "logistic" else 2, 4), np.float32)
+    assert on(xp, LOSSES[loss].mean)(xp, z).dtype == np.float32
+    for part in on(xp, LOSSES[loss].value_and_derivative)(xp, z, z[:1]):
+        assert part.dtype == np.float32

@@ -12,12 +12,12 @@ from skode.engine.losses import LOSSES
 from skode.engine.networks import Network, ode_net
 from skode.engine.objective import Objective
 from skode.engine.prediction import UnsolvedStagesError, outputs, trajectories
-from skode.engine.record import Stopping
+from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.shares import Shares
+from skode.engine.fold_weights import FoldWeights
 from tests import reference
 from tests.engine.everywhere import everywhere, not_strict, on
-from tests.engine.problems import FREE, Placed, problem, shares_of, trained
+from tests.engine.problems import FREE, Placed, problem, folds_of, trained
 
 HEUN = ode_net(TABLEAUX["heun"])
 
@@ -58,7 +58,7 @@ def test_blocks_and_subsets_change_nothing_with_shares_lift_and_smoothness(
     xp, size, rows, loss, lifted
 ):
     layout, flat, *data, alpha = problem(loss, "learned", members=4, lifted=lifted)
-    options = {"shares": shares_of(members=4), "smooth": (0.2, 0.7), "free": FREE["learned"]}
+    options = {"folds": folds_of(members=4), "smooth": (0.2, 0.7), "free": FREE["learned"]}
     make = (HEUN, layout, LOSSES[loss], *data, alpha)
     whole = Placed(xp, *make, **options).evaluate(flat)
     objective = Placed(xp, *make, block_size=size, **options)
@@ -78,14 +78,14 @@ def test_blocks_and_subsets_change_nothing_with_shares_lift_and_smoothness(
 def test_samples_held_out_do_not_train(xp):
     # Neither J nor its gradient may know the targets by which a member is judged.
     layout, flat, X, targets, weights, alpha = problem("squared", "learned")
-    shares = shares_of(members=2)
-    unseen = shares.train[0][shares.group] == 0
-    assert (shares.held_out[0][shares.group][unseen] > 0).any()
+    folds = folds_of(members=2)
+    unseen = folds.train[0][folds.group] == 0
+    assert (folds.held_out[0][folds.group][unseen] > 0).any()
     others = np.where(unseen[:, None], targets + 1, targets)
 
     def evaluate(targets):
         objective = Placed(
-            xp, HEUN, layout, LOSSES["squared"], X, targets, weights, alpha, shares=shares
+            xp, HEUN, layout, LOSSES["squared"], X, targets, weights, alpha, folds=folds
         )
         return objective.evaluate(flat[:1], np.array([0]))
 
@@ -139,7 +139,7 @@ def test_every_namespace_computes_the_same(loss, scheme, xp):
 def test_every_namespace_computes_shares_and_lift_alike(loss, scheme, xp):
     layout, flat, *data, alpha = problem(loss, "learned", members=3, spread=0.2, lifted=True)
     arguments = ode_net(TABLEAUX[scheme]), layout, LOSSES[loss], *data, alpha, FREE["learned"]
-    options = {"shares": shares_of(members=3), "smooth": (0.3, 0.6)}
+    options = {"folds": folds_of(members=3), "smooth": (0.3, 0.6)}
     members = np.array([2, 0])
 
     def evaluate(objective):
@@ -164,13 +164,13 @@ def test_sampling_is_unbiased(xp, seed, size_and_shares):
     # The mean over a partition into batches of one size is the data part of the whole.
     size, with_shares = size_and_shares
     layout, flat, *data, _ = problem("softmax", "learned", samples=8, seed=seed)
-    shares = shares_of(members=2, samples=8) if with_shares else None
+    folds = folds_of(members=2, samples=8) if with_shares else None
     objective = Placed(
-        xp, HEUN, layout, LOSSES["softmax"], *data, np.zeros(2), FREE["learned"], shares=shares
+        xp, HEUN, layout, LOSSES["softmax"], *data, np.zeros(2), FREE["learned"], folds=folds
     )
     whole, rows = objective.evaluate(flat), objective.trained_rows
     if with_shares:  # one sample has no weight in training, whichever the member
-        assert set(range(8)) - set(rows) == set(np.flatnonzero(shares.group == 3))
+        assert set(range(8)) - set(rows) == set(np.flatnonzero(folds.group == 3))
     order = np.random.default_rng(seed).permutation(rows).reshape(-1, size)
     parts = [objective.sample(rows).evaluate(flat) for rows in order]
     np.testing.assert_allclose(np.mean([p.J for p in parts], axis=0), whole.J, rtol=1e-12)
@@ -250,27 +250,27 @@ def test_a_part_knows_its_own_trained_samples(xp):
 def test_samples_without_weight_need_not_be_finite(lifted, xp):
     layout, flat, X, targets, weights, alpha = problem("squared", "learned", lifted=lifted)
     weights[2:4] = 0.0
-    shares = shares_of(members=2)
-    shares = Shares(shares.group, np.ones((2, 5)), np.ones((2, 5)))
+    folds = folds_of(members=2)
+    folds = FoldWeights(folds.group, np.ones((2, 5)), np.ones((2, 5)))
     make = (ode_net(TABLEAUX["heun"]), layout, LOSSES["squared"])
     kept = [0, 1, 4, 5, 6]
-    alone = Shares(shares.group[kept], shares.train, shares.held_out)
+    alone = FoldWeights(folds.group[kept], folds.train, folds.held_out)
     expected = Placed(
-        xp, *make, X[kept], targets[kept], weights[kept], alpha, FREE["learned"], shares=alone
+        xp, *make, X[kept], targets[kept], weights[kept], alpha, FREE["learned"], folds=alone
     ).evaluate(flat)
     X, targets = X.copy(), targets.copy()
     X[2], targets[3] = 1e200, 1e300  # whose squares overflow
-    found = Placed(xp, *make, X, targets, weights, alpha, FREE["learned"], shares=shares)
+    found = Placed(xp, *make, X, targets, weights, alpha, FREE["learned"], folds=folds)
     for one, other in zip(found.evaluate(flat), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
 def test_a_sample_beyond_all_numbers_spoils_only_the_loss_that_it_counts_in(xp):
     layout, flat, X, targets, weights, alpha = problem("squared", "learned")
-    shares = Shares(np.arange(7), np.array([[1.0] * 6 + [0.0]] * 2), np.eye(7)[[6, 5]])
+    folds = FoldWeights(np.arange(7), np.array([[1.0] * 6 + [0.0]] * 2), np.eye(7)[[6, 5]])
     make = (ode_net(TABLEAUX["heun"]), layout, LOSSES["squared"], X)
     targets[6] = 1e300
-    objective = Placed(xp, *make, targets, weights, alpha, FREE["learned"], shares=shares)
+    objective = Placed(xp, *make, targets, weights, alpha, FREE["learned"], folds=folds)
     found = objective.evaluate(flat)
     assert np.isfinite(found.J).all()
     assert np.isfinite(found.gradient).all()
@@ -379,9 +379,9 @@ def test_unsolvable_stages_of_a_sample_held_out_make_the_held_out_loss_infinite_
     layout.views(flat).b[:, 0] = [-1000.0, 0, 0]
     X[3, 0] = 1e3
     group = (np.arange(len(X)) == 3).astype(int)
-    shares = Shares(group, np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 1.0], [1.0, 0.0]]))
+    folds = FoldWeights(group, np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 1.0], [1.0, 0.0]]))
     objective = Placed(
-        xp, network, layout, LOSSES["softmax"], X, targets, weights, alpha, shares=shares
+        xp, network, layout, LOSSES["softmax"], X, targets, weights, alpha, folds=folds
     )
     found = objective.evaluate(flat)
     assert np.isfinite(found.J).all()
@@ -417,7 +417,7 @@ def test_the_gradient_waits_for_the_verdict(block_size, xp):
         *data,
         alpha,
         block_size=block_size,
-        shares=shares_of(4),
+        folds=folds_of(4),
     )
     whole = objective.evaluate(flat)
     asked = []

@@ -11,7 +11,7 @@ from skode.engine.objective import Objective
 from skode.engine.prediction import outputs
 from skode.engine.schemes import TABLEAUX
 from skode.engine.threads import Threads, blas_threads
-from tests.engine.problems import FREE, problem, shares_of
+from tests.engine.problems import FREE, problem, folds_of
 
 
 def blas_numbers():
@@ -118,7 +118,7 @@ def test_any_number_of_threads_gives_the_same_bits(scheme, dtype, monkeypatch):
                 alpha,
                 FREE["learned"],
                 block_size=3,
-                shares=shares_of(members=2),
+                folds=folds_of(members=2),
                 threads=threads,
             )
             z = outputs(network, layout.views(flat), X, block=2, threads=threads)

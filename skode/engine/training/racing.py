@@ -10,8 +10,9 @@ and function approximation" (NIPS 1993), who have bounds where standard errors a
 
 from __future__ import annotations
 
-from .arrays import Array, host, quiet
-from .record import BEHIND, Record
+from ..arrays import Array, host, quiet
+from .state import State
+from .stopping import BEHIND
 
 __all__ = ["Race"]
 
@@ -34,7 +35,7 @@ class Race:
         self.shape = (n_candidates, n_folds, -1)
         self._next = FIRST
 
-    def behind(self, record: Record) -> Array:
+    def behind(self, state: State) -> Array:
         """The running members whose candidate is clearly behind, as a mask; notes down why they
         end.
 
@@ -42,23 +43,23 @@ class Race:
         more than a standard error over the folds, and by more than what the last iterations have
         brought it.  A single fold says nothing about errors, and nobody leaves.
         """
-        running = record.running
+        running = state.running
         mask = host.zeros(running.shape, dtype=bool)
-        if not running.size or host.min(record.n_iter[running]) < self._next:
+        if not running.size or host.min(state.n_iter[running]) < self._next:
             return mask
-        self._next = int(host.min(record.n_iter[running])) + EVERY
+        self._next = int(host.min(state.n_iter[running])) + EVERY
         before = host.take_along_axis(
-            record.held_out_curve, host.maximum(record.n_iter - WINDOW, 0)[:, None], axis=1
+            state.held_out_curve, host.maximum(state.n_iter - WINDOW, 0)[:, None], axis=1
         )[:, 0]
         with quiet():  # where a held-out loss is infinite nothing is clear, and nobody leaves
             best, progress = (
                 host.mean(host.reshape(losses, self.shape), axis=2)
-                for losses in (record.best_held_out, before - record.held_out)
+                for losses in (state.best_held_out, before - state.held_out)
             )
             gap = best - best[host.argmin(host.mean(best, axis=1))]
             mean, n_folds = host.mean(gap, axis=1), gap.shape[1]
             error = host.std(gap, axis=1) / max(n_folds - 1, 1) ** 0.5
             out = (n_folds > 1) & (mean > ERRORS * error) & (mean > host.mean(progress, axis=1))
-        mask = host.repeat(out, record.reason.size // out.size)[running]
-        record.reason[running[mask]] = BEHIND
+        mask = host.repeat(out, state.reason.size // out.size)[running]
+        state.reason[running[mask]] = BEHIND
         return mask

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skode.engine.adam import Schedule
+from skode.engine.training.adam import Schedule
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
-from skode.engine.racing import Race
-from skode.engine.record import BEHIND, MAX_ITER, Stopping
+from skode.engine.training.racing import Race
+from skode.engine.training.stopping import BEHIND, MAX_ITER, Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.shares import Shares
 from skode.engine.training import SOLVERS, train
@@ -19,8 +19,8 @@ from tests.engine.problems import FREE, problem
 FOLDS = 4
 
 
-def record_of(best, n_iter=15, progress=0.0, running=None):
-    """A record of candidates × folds with the best held-out losses `best`.
+def state_of(best, n_iter=15, progress=0.0, running=None):
+    """A state of candidates × folds with the best held-out losses `best`.
 
     Over the last five iterations all held-out losses have fallen by `progress`.
     """
@@ -40,14 +40,14 @@ def record_of(best, n_iter=15, progress=0.0, running=None):
 
 def behind(best, **options):
     """The candidates of which all running members are sent away."""
-    record = record_of(best, **options)
+    state = state_of(best, **options)
     shape = np.shape(best)  # candidates × folds, or candidates × folds × restarts
     candidate = np.repeat(np.arange(shape[0]), np.prod(shape[1:]))
-    mask = Race(*shape[:2]).behind(record)
-    np.testing.assert_array_equal(record.reason[record.running[mask]], BEHIND)
-    assert (record.reason == BEHIND).sum() == mask.sum()
-    gone = set(candidate[record.running[mask]])
-    assert mask.sum() == sum(candidate[k] in gone for k in record.running)
+    mask = Race(*shape[:2]).behind(state)
+    np.testing.assert_array_equal(state.reason[state.running[mask]], BEHIND)
+    assert (state.reason == BEHIND).sum() == mask.sum()
+    gone = set(candidate[state.running[mask]])
+    assert mask.sum() == sum(candidate[k] in gone for k in state.running)
     return gone
 
 
@@ -116,7 +116,7 @@ def test_looks_begin_late_and_are_rare():
     even = [[0.1, 0.2, 0.1, 0.2]] * 2
 
     def look(n_iter, losses):
-        return race.behind(record_of(losses, n_iter=n_iter)).any()
+        return race.behind(state_of(losses, n_iter=n_iter)).any()
 
     assert not look(9, losses)
     assert not look(10, even)

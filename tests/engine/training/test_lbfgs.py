@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from skode.engine.arrays import namespace, placed, to_host
 from skode.engine.constraints import project_onto_simplex, simplex_steps
-from skode.engine.directions import LBFGS, Steepest
+from skode.engine.training.lbfgs import LBFGS, put
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.record import CONVERGED, MAX_ITER, STALLED, Stopping
+from skode.engine.training.stopping import CONVERGED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
 from tests.engine.everywhere import NOT_STRICT, everywhere, not_strict, numpy_only, on
 from tests.engine.problems import (
@@ -34,14 +34,14 @@ def two_loops(pairs, g):
     """-H g for one member: Nocedal, Wright, "Numerical Optimization" (2006), algorithm 7.4."""
     if not pairs:
         return -g / max(1.0, np.linalg.norm(g))
-    q, shares = g.copy(), []
+    q, alpha = g.copy(), []
     for s, y in reversed(pairs):
-        shares.append((s @ q) / (s @ y))
-        q -= shares[-1] * y
+        alpha.append((s @ q) / (s @ y))
+        q -= alpha[-1] * y
     s, y = pairs[-1]
     r = (s @ y) / (y @ y) * q
-    for (s, y), share in zip(pairs, reversed(shares), strict=True):
-        r += (share - (y @ r) / (s @ y)) * s
+    for (s, y), a in zip(pairs, reversed(alpha), strict=True):
+        r += (a - (y @ r) / (s @ y)) * s
     return -r
 
 
@@ -54,29 +54,34 @@ class Walk:
         self.hessian = root @ root.swapaxes(1, 2) + 0.3 * np.eye(size)
         self.g = rng.normal(size=(members, size))
         self.pairs = [[] for _ in range(members)]
-        self.record = SimpleNamespace(
-            xp=namespace(xp.zeros(1)),
-            u=xp.asarray(np.zeros((members, size))),
-            residual=lambda: xp.asarray(self.g.copy()),
-        )
-        self.direction = LBFGS(self.record, memory)
+        self.direction = LBFGS(xp.asarray(np.zeros((members, size))), memory)
 
-    def go(self, moved, wrong=()):
-        """Steps of the members in the mask `moved`, those in `wrong` of negative curvature."""
+    def go(self, moving, wrong=()):
+        """Steps of the members in the mask `moving`, those in `wrong` of negative curvature."""
         s = self.rng.normal(size=self.g.shape)  # those of the others do not count
         y = np.einsum("kij,kj->ki", self.hessian, s)
         y[list(wrong)] *= -1
-        for k in np.flatnonzero(moved):
+        for k in np.flatnonzero(moving):
             self.g[k] += y[k]
             if k not in wrong:
                 self.pairs[k] = [*self.pairs[k], (s[k], y[k])][-self.memory :]
-        return self.check(moved, self.xp.asarray(s))
+        self.check(self.learned(moving, s, y))
 
-    def check(self, moved, s):
-        found = to_host(self.direction(self.record, moved, s))
-        for k, pairs in enumerate(self.pairs):
-            expected = two_loops(pairs, self.g[k])
-            np.testing.assert_allclose(found[k], expected, atol=1e-9 * np.abs(expected).max())
+    def learned(self, moving, s, y):
+        """The directions after such steps."""
+        arrays = (self.xp.asarray(part.copy()) for part in (s, y, self.g))
+        products = to_host(self.direction.measure(moving, *arrays))
+        return self.direction.solve(self.state(), moving, products)
+
+    def state(self):
+        r, steepness = self.xp.asarray(self.g.copy()), (self.g**2).sum(axis=1)
+        return SimpleNamespace(r=r, steepness=steepness, xp=namespace(r))
+
+    def check(self, found):
+        assert self.xp.holds(found)
+        for d, pairs, g in zip(to_host(found), self.pairs, self.g, strict=True):
+            expected = two_loops(pairs, g)
+            np.testing.assert_allclose(d, expected, atol=1e-9 * np.abs(expected).max())
 
     def forget(self, which):
         had = np.array([bool(pairs) for pairs in self.pairs])
@@ -84,8 +89,8 @@ class Walk:
         for k in np.flatnonzero(which):
             self.pairs[k] = []
 
-    def keep(self, rows):
-        self.direction.keep(self.xp.asarray(rows))
+    def select(self, rows):
+        self.direction.select(rows)
         self.g, self.hessian = self.g[rows], self.hessian[rows]
         self.pairs = [self.pairs[k] for k in rows]
 
@@ -93,7 +98,7 @@ class Walk:
 @pytest.mark.parametrize("memory", [1, 3, 10])
 def test_compact_form_is_the_two_loop_recursion(memory, xp):
     walk = Walk(xp, 1, 12, memory, np.random.default_rng(0))
-    walk.check(np.zeros(1, dtype=bool), None)
+    walk.check(walk.direction.solve(walk.state(), np.zeros(1, dtype=bool), None))
     for _ in range(2 * memory + 3):  # the memory is filled, and its oldest pairs replaced
         walk.go(np.ones(1, dtype=bool))
     assert len(walk.pairs[0]) == memory
@@ -110,22 +115,22 @@ def test_members_have_memories_of_their_own(xp, seed, memory):
         if action == 0:
             walk.forget(rng.random(members) < 0.4)
         elif action == 1 and members > 1:
-            walk.keep(np.flatnonzero(np.arange(members) != rng.integers(members)))
+            walk.select(np.flatnonzero(np.arange(members) != rng.integers(members)))
             members -= 1
-        moved = rng.random(members) < 0.7
-        walk.go(moved, wrong=np.flatnonzero(rng.random(members) < 0.2))
+        moving = rng.random(members) < 0.7
+        walk.go(moving, wrong=np.flatnonzero(rng.random(members) < 0.2))
 
 
-def test_memories_after_forget_and_keep_in_every_namespace(xp):
+def test_memories_after_forget_and_select_in_every_namespace(xp):
     walk = Walk(xp, 4, 8, 3, np.random.default_rng(1))
     everyone = np.ones(4, dtype=bool)
-    for moved in ([1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0]):
-        walk.go(np.array(moved, dtype=bool))
+    for moving in ([1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0]):
+        walk.go(np.array(moving, dtype=bool))
     assert [len(pairs) for pairs in walk.pairs] == [3, 3, 0, 2]
     walk.forget(np.array([True, False, True, False]))
-    walk.check(~everyone, None)
+    walk.go(~everyone)
     walk.go(everyone, wrong=[1])
-    walk.keep(np.array([0, 1, 3]))
+    walk.select(np.array([0, 1, 3]))
     walk.go(everyone[:3])
     walk.forget(np.array([False, True, False]))
     walk.go(np.array([True, False, True]))
@@ -133,19 +138,21 @@ def test_memories_after_forget_and_keep_in_every_namespace(xp):
 
 
 def test_a_step_without_curvature_is_not_learned(xp):
-    # y = 0, as on a plane, would divide by zero.
+    # y = 0, as on a plane, would divide by zero; and what is not learned costs no pair.
     walk = Walk(xp, 1, 4, 3, np.random.default_rng(0))
-    moved = np.ones(1, dtype=bool)
-    walk.go(moved)
-    walk.check(moved, xp.asarray(np.ones((1, 4))))
-    assert np.isfinite(to_host(walk.direction(walk.record, ~moved, None))).all()
+    moving = np.ones(1, dtype=bool)
+    for _ in range(3):
+        walk.go(moving)
+    walk.check(walk.learned(moving, np.ones((1, 4)), np.zeros((1, 4))))
+    assert walk.direction.n_pairs == 3
 
 
-def test_steepest_has_no_memory(xp):
-    record = SimpleNamespace(g=xp.asarray([[1.0, -2.0]]))
-    direction = Steepest(record)
-    np.testing.assert_array_equal(to_host(direction(record, None, None)), [[-1.0, 2.0]])
-    assert not direction.forget(np.ones(1, dtype=bool)).any()
+def test_pairs_are_written_where_they_belong(xp):
+    array = xp.zeros((3, 2, 2))
+    put(array, np.array([0, 2]), np.array([1, 0]), xp.asarray([[1.0, 2], [3, 4], [5, 6]]))
+    expected = np.zeros((3, 2, 2))
+    expected[0, 1], expected[2, 0] = [1, 2], [5, 6]
+    np.testing.assert_array_equal(to_host(array), expected)
 
 
 def test_quadratics_are_solved_fast(xp):
@@ -328,7 +335,7 @@ def test_the_simplex_is_kept_and_its_minimum_found(xp):
 
 
 def test_a_corner_of_the_simplex_is_reached(xp):
-    # The residual, and not the gradient, which is not zero there, ends the training.
+    # The projected gradient, and not the gradient, which is not zero there, ends the training.
     objective = Quadratic(np.ones((1, 3)), np.array([[5.0, 0.0, 0.0]]))
     training = trained(
         xp,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skode.engine.arrays import namespace
-from skode.engine.linear import SMALL, StageMatrix, inverse, modes, product, spectral_norm
+from skode.engine.newton import SMALL, StageMatrix, inverse, modes, product, spectral_norm
 from skode.engine.schemes import TABLEAUX
 from tests.engine.everywhere import home, on, there
 from tests.reference import implicit_schemes
@@ -51,10 +51,10 @@ def test_a_singular_matrix_spoils_only_itself(size, xp):
     np.testing.assert_array_equal(X[..., [0, 2]], M[..., [0, 2]])
 
 
-def dense(A, K, h, slope):
-    """I - h (A ⊗ I) diag(J1, …, Jk) of every member and sample, (channel, stage) by the same."""
-    members, n, k, m = slope.shape
-    E = np.einsum("ij,bcjm,bcd->bmcidj", A, slope, K).reshape(members, m, n * k, n * k)
+def dense(A, K, h, sigma):
+    """I - h (A ⊗ I) diag(J1, …, Jk), with σ′ `sigma`, of every member and sample, (channel, stage) by the same."""
+    members, n, k, m = sigma.shape
+    E = np.einsum("ij,bcjm,bcd->bmcidj", A, sigma, K).reshape(members, m, n * k, n * k)
     return np.eye(n * k) - h[:, None] * E
 
 
@@ -69,14 +69,14 @@ def setting(k, n, members=2, m=5, seed=0):
 @pytest.mark.parametrize("n", [2, 16])
 @pytest.mark.parametrize("A", [ONE, GAUSS4, RADAU5])
 def test_every_form_where_it_is_exact(A, n, transposed, xp):
-    K, h, slope, R = setting(len(A), n)
+    K, h, sigma, R = setting(len(A), n)
     K_, h_, R_ = there(xp, (K, h, R))
     alike = {
-        # The decoupled form is exact where the stages have the same slopes, the shared one where
+        # The decoupled form is exact where the stages have the same derivatives, the shared one where
         # the samples have.
-        "decoupled": np.repeat(slope[:, :, :1, :], len(A), axis=2),
-        "shared": np.repeat(slope[..., :1], slope.shape[3], axis=3),
-        "full": slope,
+        "decoupled": np.repeat(sigma[:, :, :1, :], len(A), axis=2),
+        "shared": np.repeat(sigma[..., :1], sigma.shape[3], axis=3),
+        "full": sigma,
     }
     for form, s in alike.items():
         matrix = StageMatrix(namespace(K_), A, K_, h_, shared=form == "shared")

@@ -6,12 +6,12 @@ With Jj = ∂f/∂y = diag(σ′j) K at stage j of a block with coefficients A (
 
 *full*: M as it is, which for a single stage is small.
 
-*decoupled*: with one slope σ̂′ for all stages and A = T Λ T⁻¹ it falls into k matrices of size n, of
+*decoupled*: with one derivative σ̂′ for all stages and A = T Λ T⁻¹ it falls into k matrices of size n, of
 which one of each complex pair is enough,
 
     M⁻¹ ≈ Re Σλ ωλ (T eλ)(eλᵀ T⁻¹) ⊗ (I - h λ diag(σ̂′) K)⁻¹,   ωλ = 2 for a pair, else 1.
 
-*shared*: with the mean slope of all samples it is one matrix per member, and a step is one matrix
+*shared*: with the mean derivative of all samples it is one matrix per member, and a step is one matrix
 product for all samples together.
 
 Only the full form is Newton's method; the other two are right up to a contraction.  Reference:
@@ -64,7 +64,7 @@ class StageMatrix:
     Attributes
     ----------
     good_rate : float
-        An inverse that leaves less than this share of the residual is cheaper to use again than to
+        An inverse that leaves less than this fraction of the residual is cheaper to use again than to
         compute anew.
     shared : bool
         Whether it is in shared form.
@@ -99,31 +99,31 @@ class StageMatrix:
         """Take the full form from now on."""
         self._decoupled = False
 
-    def compute(self, slope: Array) -> None:
-        """Compute M⁻¹ at the slopes σ′, (members, channels, k, samples)."""
+    def compute(self, derivative: Array) -> None:
+        """Compute M⁻¹ at the derivatives σ′, (members, channels, k, samples)."""
         xp = self._xp
         self._computed_decoupled = self._decoupled and not self.shared
         if self.shared:
-            self._inverses = [self._inverse(self._A, xp.mean(slope, axis=3, keepdims=True))]
+            self._inverses = [self._inverse(self._A, xp.mean(derivative, axis=3, keepdims=True))]
         elif self._computed_decoupled:
-            mean = xp.mean(slope, axis=2, keepdims=True)
+            mean = xp.mean(derivative, axis=2, keepdims=True)
             self._inverses = [
                 self._inverse(((_scalar(xp, mode.value, like=mean),),), mean)
                 for mode in modes(self._A) or ()
             ]
         else:
-            self._inverses = [self._inverse(self._A, slope)]
+            self._inverses = [self._inverse(self._A, derivative)]
 
-    def _inverse(self, A: Matrix, slope: Array) -> Array:
+    def _inverse(self, A: Matrix, derivative: Array) -> Array:
         """The inverses of I - h (A ⊗ I) diag(J1, …, Jk), (members, size, size, samples)."""
         xp = self._xp
         if len(A) == 1:
-            E = (A[0][0] * self._minus_hK)[..., None] * slope[:, :, None, 0, :]
+            E = (A[0][0] * self._minus_hK)[..., None] * derivative[:, :, None, 0, :]
         else:
-            A_ = placed(A, slope, slope.dtype)
+            A_ = placed(A, derivative, derivative.dtype)
             # Rows are numbered by (channel, stage i), columns by (channel, stage j).
             minus_hAK = A_[None, None, :, None, :] * self._minus_hK[:, :, None, :, None]
-            E = minus_hAK[..., None] * slope[:, :, None, None, :, :]
+            E = minus_hAK[..., None] * derivative[:, :, None, None, :, :]
             E = xp.reshape(E, (E.shape[0], self._size, self._size, E.shape[-1]))
         for i in range(E.shape[1]):
             E[:, i, i, :] += 1.0

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arrays import host
-from .controls import Controls, Layout
+from ..arrays import host
+from ..controls import Controls, Layout
 
 __all__ = ["random_start"]
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from skode.engine.line_search import INTERPOLATION, LINE_SEARCHES
+from skode.engine.training.line_search import INTERPOLATION, LINE_SEARCHES
 
 
 def test_the_lipschitz_rule_survives_a_long_run():

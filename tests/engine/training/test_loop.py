@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from skode.engine.adam import Schedule
+from skode.engine.training.adam import Schedule
 from skode.engine.constraints import project_onto_simplex, simplex_steps, unconstrained
 from skode.engine.controls import Controls
-from skode.engine.line_search import LINE_SEARCHES
+from skode.engine.training.line_search import LINE_SEARCHES
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.racing import Race
-from skode.engine.record import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
+from skode.engine.training.racing import Race
+from skode.engine.training.stopping import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training import SOLVERS
 from tests.engine.everywhere import everywhere, not_strict, numpy_only, on

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .arrays import Array, host
+from ..arrays import Array, host
 
 __all__ = ["INTERPOLATION", "LINE_SEARCHES", "LineSearch"]
 

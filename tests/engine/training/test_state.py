@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from skode.engine.adam import Schedule
+from skode.engine.training.adam import Schedule
 from skode.engine.arrays import namespace, to_host
-from skode.engine.record import CONVERGED, EARLY, MAX_ITER, Record, Stopping
+from skode.engine.training.state import State
+from skode.engine.training.stopping import CONVERGED, EARLY, MAX_ITER, Stopping, ending
 from skode.engine.training import SOLVERS
 from tests.engine.everywhere import not_strict
 from tests.engine.problems import Judged, network_objective, quadratic, shares_of, trained
@@ -132,7 +133,7 @@ def test_networks_are_judged_by_their_held_out_samples(solver, xp):
             assert ends_early(curve, 0.0, 10) is None
 
 
-def test_standing_still_is_convergence_and_not_early_stopping(xp):
+def test_stuck_still_is_convergence_and_not_early_stopping(xp):
     objective, start = judged(members=1)
     start[...] = objective.centre
     training = descend(xp, objective, start, max_iter=9, n_iter_no_change=1)
@@ -176,25 +177,25 @@ def test_as_long_as_the_held_out_loss_is_infinite_it_is_no_reason_to_end(xp):
 
 def test_going_to_the_best_point_forgets_that_the_objective_was_lower_elsewhere(xp):
     objective = Judged(np.ones((1, 1)), np.zeros((1, 1)), np.full((1, 1), 3.0))
-    record = Record(objective, xp.asarray([[4.0]]), lambda u: u)
+    state = State(objective, xp.asarray([[4.0]]), lambda u: u)
     everyone, nobody = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
 
     def move(x):
         u = xp.asarray([[x]])
         J, g, held_out = objective.evaluate(u)
-        record.move(everyone, u, g, to_host(J), to_host(held_out), tol=0.0)
+        state.move(everyone, u, g, g, np.ones(1), to_host(J), to_host(held_out))
 
     for x in (3.0, 0.1, 0.2):  # past the best point, to where the objective is lowest
         move(x)
-    record.go_to_best()
-    assert (record.u[0, 0], record.g[0, 0], record.J[0], record.held_out[0]) == (3, 3, 4.5, 0)
-    assert record.n_evaluations[0] == 2
+    state.go_to_best()
+    assert (state.u[0, 0], state.g[0, 0], state.J[0], state.held_out[0]) == (3, 3, 4.5, 0)
+    assert state.n_evaluations[0] == 2
     # It falls, by more than `tol`, and has not been at rest for two iterations.
     for x in (2.5, 2.0, 1.5, 1.0):
         move(x)
-        record.gain_iter = record.n_iter  # not early stopping, either
-        assert not record.ending(nobody, Stopping(100, tol=0.1, n_iter_no_change=2)).any()
+        state.mark_iter = state.n_iter.copy()  # not early stopping, either
+        assert not ending(state, nobody, Stopping(100, tol=0.1, n_iter_no_change=2)).any()
     for x in (0.99, 0.98):
         move(x)
-    record.gain_iter = record.n_iter
-    assert record.ending(nobody, Stopping(100, tol=0.1, n_iter_no_change=2)).all()
+    state.mark_iter = state.n_iter.copy()
+    assert ending(state, nobody, Stopping(100, tol=0.1, n_iter_no_change=2)).all()

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from skode.engine.adam import Adam, Schedule
+from skode.engine.training.adam import Adam, Schedule
 from skode.engine.arrays import namespace, to_host
 from skode.engine.constraints import simplex_steps
 from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.record import CONVERGED, MAX_ITER, STALLED, Record, Stopping
+from skode.engine.training.state import State
+from skode.engine.training.stopping import CONVERGED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
 from tests.engine.everywhere import not_strict
 from tests.engine.problems import (
@@ -93,8 +94,8 @@ class Watched:
         self.objective, self.drawn = objective, []
         self.trained_rows = objective.trained_rows
 
-    def evaluate(self, *args):
-        return self.objective.evaluate(*args)
+    def evaluate(self, *args, **options):
+        return self.objective.evaluate(*args, **options)
 
     def sample(self, rows):
         self.drawn.append(to_host(rows))
@@ -247,17 +248,17 @@ class Pit(Quadratic):
 
 @pytest.mark.parametrize("kind", [np.nan, np.inf, "gradient"])
 def test_where_the_objective_is_not_finite_adam_goes_back_and_halves_its_rate(kind, xp):
-    record = Record(Pit(kind), xp.asarray([[1.25]]), lambda u: u)
-    adam = Adam(record, schedule(rate=0.3))
-    path = [float(record.u[0, 0])]
+    state = State(Pit(kind), xp.asarray([[1.25]]), lambda u: u)
+    adam = Adam(state, schedule(rate=0.3))
+    path = [float(state.u[0, 0])]
     while len(path) < 12:
-        standing = adam.round(0.0)
-        path.append(float(record.u[0, 0]))
+        stuck = adam.round()
+        path.append(float(state.u[0, 0]))
     # Two steps of 0.3; the third would lead to 0.35, so back and on with 0.15 from new averages.
     np.testing.assert_allclose(path[:4], [1.25, 0.95, 0.65, 0.65], atol=1e-2)
     assert path[3] == path[2]
-    assert np.isfinite(record.curve[0, : record.n_iter[0] + 1]).all()
-    assert not standing.any()
+    assert np.isfinite(state.curve[0, : state.n_iter[0] + 1]).all()
+    assert not stuck.any()
     moves = np.abs(np.diff(path))
     assert (moves[3:] <= 0.15).all()
     # The averages begin anew, and so the first step is as long as the rate.
@@ -275,12 +276,12 @@ def test_however_late_adam_goes_back_its_steps_are_no_longer_than_its_rate(xp):
             return J * (np.nan if self.calls == 500 else 1.0), g
 
     late = Late(np.ones((1, 1)), np.full((1, 1), -300.0))
-    record = Record(late, xp.asarray([[0.0]]), lambda u: u)
-    adam = Adam(record, schedule(rate=0.1))
-    path = [float(record.u[0, 0])]
+    state = State(late, xp.asarray([[0.0]]), lambda u: u)
+    adam = Adam(state, schedule(rate=0.1))
+    path = [float(state.u[0, 0])]
     while len(path) < 520:
-        adam.round(0.0)
-        path.append(float(record.u[0, 0]))
+        adam.round()
+        path.append(float(state.u[0, 0]))
     moves = np.abs(np.diff(path))
     assert (moves == 0).sum() == 1
     assert moves[:495].min() > 0.09
@@ -292,22 +293,22 @@ def test_a_member_goes_back_to_its_best_point_and_not_to_its_last_one(xp):
         def held_out(self, flat, members):
             return namespace(flat).abs(flat[:, 0] - 0.9)
 
-    record = Record(JudgedPit(np.inf), xp.asarray([[1.0]]), lambda u: u)
-    adam = Adam(record, schedule(rate=0.3))
+    state = State(JudgedPit(np.inf), xp.asarray([[1.0]]), lambda u: u)
+    adam = Adam(state, schedule(rate=0.3))
     for _ in range(3):
-        adam.round(0.0)
-    assert record.u[0, 0] == 1.0
-    assert record.curve[0, 1] < record.curve[0, 0] == record.curve[0, 3]
+        adam.round()
+    assert state.u[0, 0] == 1.0
+    assert state.curve[0, 1] < state.curve[0, 0] == state.curve[0, 3]
 
 
 def test_what_a_batch_without_a_finite_gradient_has_left_is_forgotten(xp):
-    record = Record(Drawn("gradient", wall=True), xp.asarray([[1.0]]), lambda u: u)
-    adam = Adam(record, schedule(2, rate=0.3))
+    state = State(Drawn("gradient", wall=True), xp.asarray([[1.0]]), lambda u: u)
+    adam = Adam(state, schedule(2, rate=0.3))
     for _ in range(12):
-        adam.round(0.0)
-        for part in (record.u, *adam.state):
+        adam.round()
+        for part in (state.u, *adam.moments):
             assert np.isfinite(to_host(part)).all()
-    assert record.best_iter[0] > 3
+    assert state.best_iter[0] > 3
 
 
 def test_a_member_that_goes_back_leaves_the_others_alone(xp):
@@ -356,9 +357,9 @@ def test_the_simplex_is_kept(batch_size, xp):
     seen = []
 
     class Seen(Watched):
-        def evaluate(self, flat, *args):
+        def evaluate(self, flat, *args, **options):
             seen.append(layout.views(to_host(flat)).h)
-            return super().evaluate(flat, *args)
+            return super().evaluate(flat, *args, **options)
 
     training = trained(
         xp,

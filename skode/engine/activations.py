@@ -1,0 +1,83 @@
+"""Activations σ, each with its derivative as a function of its value.
+
+Because σ′ is a function of s = σ(z), the argument z = K y + b need not be stored.  Every activation
+has 0 ≤ σ′ ≤ 1.  Arrays have the channels on their second axis: (members, channels, …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .arrays import Array, Namespace, positive_part
+
+__all__ = ["ACTIVATIONS", "Activation"]
+
+# What the compiled kernels call the functions.
+IDENTITY, TANH, RELU, SOFTPLUS = range(4)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation σ, applied entry by entry.
+
+    Parameters
+    ----------
+    value : callable (xp, z) -> array
+        s = σ(z).
+    derivative : callable (xp, s) -> array
+        σ′(z), computed from s = σ(z).
+    codes : tuple (int, int)
+        The function on the first half of the channels, and that on the others, as the compiled
+        kernels call them.  Of an odd number of channels, the first half is the larger one.
+    """
+
+    value: Callable[[Namespace, Array], Array]
+    derivative: Callable[[Namespace, Array], Array]
+    codes: tuple[int, int]
+
+
+def _softplus(xp: Namespace, z: Array) -> Array:
+    """log(1 + exp z)."""
+    return xp.logaddexp(z, xp.zeros_like(z))
+
+
+def _by_half(
+    first: Callable[[Namespace, Array], Array], second: Callable[[Namespace, Array], Array]
+) -> Callable[[Namespace, Array], Array]:
+    """The function that is `first` on the first half of the channels, and `second` on the rest."""
+
+    def of_both(xp: Namespace, x: Array) -> Array:
+        half = (x.shape[1] + 1) // 2
+        return xp.concat([first(xp, x[:, :half, ...]), second(xp, x[:, half:, ...])], axis=1)
+
+    return of_both
+
+
+_TANH = Activation(
+    value=lambda xp, z: xp.tanh(z), derivative=lambda xp, s: 1.0 - s * s, codes=(TANH, TANH)
+)
+# σ′ = 1 where s > 0, else 0; the convention is σ′(0) = 0.
+_RELU = Activation(value=positive_part, derivative=lambda xp, s: xp.sign(s), codes=(RELU, RELU))
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": _TANH,
+    "relu": _RELU,
+    # σ′ = 1/(1 + exp(-z)) = 1 - exp(-s).
+    "softplus": Activation(
+        value=_softplus,
+        derivative=lambda xp, s: -xp.expm1(-s),
+        codes=(SOFTPLUS, SOFTPLUS),
+    ),
+    "identity": Activation(
+        value=lambda xp, z: z,
+        derivative=lambda xp, s: xp.ones_like(s),
+        codes=(IDENTITY, IDENTITY),
+    ),
+    # tanh on the first half of the channels, relu on the others.
+    "mixed": Activation(
+        value=_by_half(_TANH.value, _RELU.value),
+        derivative=_by_half(_TANH.derivative, _RELU.derivative),
+        codes=(TANH, RELU),
+    ),
+}

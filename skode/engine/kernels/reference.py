@@ -1,0 +1,110 @@
+"""The reference kernel: every case, with any array library.  It defines what is right."""
+
+from __future__ import annotations
+
+from ..arrays import Array, Namespace, free_memory, itemsize, namespace, quiet
+from ..implicit import Status
+from ..networks import Network
+from ..unsolved import UnsolvedStagesError
+from .interface import Problem, Samples, Sums
+
+__all__ = ["call_size", "evaluate", "features", "is_usable_for", "predict"]
+
+STATE_BYTES = 240 * 1024  # of one state on the host: a layer touches a few, and L2 holds those
+FEWEST_SAMPLES = 128  # on the host: below, the calls themselves cost more than what they compute
+DEVICE_FRACTION = 0.5  # of the free memory of a device
+
+
+def is_usable_for(problem: Problem, like: Array) -> bool:
+    """It serves every problem."""
+    return True
+
+
+def call_size(
+    problem: Problem, n_members: int, n_samples: int, like: Array
+) -> tuple[int, int]:
+    """How many members and samples one call takes.
+
+    On the host their states suit the cache; a device takes as many samples as its memory allows.
+    """
+    layout, bytes_of_sample = problem.layout, problem.layout.n_channels * itemsize(like)
+    room = free_memory(like)
+    if room is not None:
+        n_states = _n_states(problem.network, layout.n_layers)
+        fitting = int(DEVICE_FRACTION * room) // (n_states * n_members * bytes_of_sample)
+        return n_members, max(FEWEST_SAMPLES, fitting)
+    size = max(FEWEST_SAMPLES, STATE_BYTES // bytes_of_sample)
+    return max(1, STATE_BYTES // (bytes_of_sample * min(size, n_samples))), size
+
+
+def _n_states(network: Network, n_layers: int) -> int:
+    """How many arrays of the size of a state there are: y, Yi and Fi of all layers, Vi and Γi."""
+    s = network.tableau.n_stages
+    return (n_layers + 1) * (2 * s + 1) + 4 * s
+
+
+def features(X: Array, like: Array) -> Array:
+    """The features of the rows of `X` in the dtype of the controls, (n_features, samples)."""
+    xp = namespace(like)
+    return xp.astype(xp.permute_dims(X, (1, 0)), like.dtype, copy=False)
+
+
+def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
+    """Return the sums over the samples, by one row of `flat` for every member."""
+    network, layout, loss, learn_step = problem
+    xp, U, x = namespace(flat), layout.views(flat), features(samples.X, flat)
+    w, w_held_out = samples.weights[None, :], None
+    if samples.folds is not None:
+        w, w_held_out = samples.folds.weights(w)
+    with quiet():
+        done = network.forward(U, x, record=gradient)
+        c = xp.permute_dims(samples.targets, (1, 0))[None, ...]
+        value, derivative = loss.value_and_derivative(xp, done.z, c)
+        J, held_out = _total(xp, w, value, done.statuses), None
+        if w_held_out is not None:
+            held_out = _total(xp, w_held_out, value, done.statuses)
+            held_out = xp.where(xp.isnan(held_out), xp.full_like(held_out, xp.inf), held_out)
+        if not gradient:
+            return Sums(J, held_out, None)
+        dz = _where_weighted(xp, w[:, None, :], derivative)
+        if done.statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
+            dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
+        dU = network.backward(U, x, done, dz)
+        if not learn_step:
+            dU = dU._replace(h=xp.zeros_like(dU.h))
+        return Sums(J, held_out, layout.flatten(dU))
+
+
+def predict(problem: Problem, X: Array, flat: Array) -> Array:
+    """Return what `loss.mean` makes of the outputs, (classes or outputs, samples).
+
+    Raises
+    ------
+    UnsolvedStagesError
+        If the stage equations of an implicit scheme could not be solved for some sample.
+    """
+    network, layout, loss, _ = problem
+    xp, x, n_members = namespace(flat), features(X, flat), flat.shape[0]
+    at_once, _ = call_size(problem, n_members, X.shape[0], flat)
+    with quiet():
+        z = []
+        for k in range(0, n_members, at_once):
+            done = network.forward(layout.views(flat[k : k + at_once, :]), x)
+            UnsolvedStagesError.raise_for(done.statuses)
+            z.append(done.z)
+        return loss.mean(xp, xp.concat(z, axis=0))
+
+
+def _where_weighted(xp: Namespace, w: Array, values: Array) -> Array:
+    """w times the values; 0 where w is, so that samples without weight need not be finite."""
+    product = w * values
+    return xp.where(w > 0, product, xp.zeros_like(product))
+
+
+def _total(xp: Namespace, w: Array, value: Array, statuses: list[Status]) -> Array:
+    """Σ w ℓ per member; +inf where a sample that has a weight is unsolved in some layer."""
+    total = xp.sum(_where_weighted(xp, w, value), axis=1, dtype=xp.float64)
+    for status in statuses:
+        unsolved = xp.any(~status.converged & (w > 0), axis=1)
+        total = xp.where(unsolved, xp.full_like(total, xp.inf), total)
+    return total

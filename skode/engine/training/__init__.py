@@ -1,0 +1,49 @@
+"""Training: minimise the objective of every member of a batch.
+
+The loop is array code over members.  Whatever is decided, to accept a trial, to stop, to keep a
+point, is decided for each member alone, in masks, and all numbers that a decision needs come from
+the device together.
+"""
+
+from .adam import Adam, Moments, Schedule
+from .backtracking import Backtracking
+from .lbfgs import LBFGS
+from .line_search import LINE_SEARCHES, LineSearch
+from .loop import SOLVERS, train
+from .racing import Race
+from .starts import random_start
+from .state import State, Training
+from .stopping import (
+    BEHIND,
+    CONVERGED,
+    EARLY,
+    INTERRUPTED,
+    MAX_ITER,
+    SLOW,
+    STALLED,
+    Stopping,
+)
+
+__all__ = [
+    "BEHIND",
+    "CONVERGED",
+    "EARLY",
+    "INTERRUPTED",
+    "LBFGS",
+    "LINE_SEARCHES",
+    "MAX_ITER",
+    "SLOW",
+    "SOLVERS",
+    "STALLED",
+    "Adam",
+    "Backtracking",
+    "LineSearch",
+    "Moments",
+    "Race",
+    "Schedule",
+    "State",
+    "Stopping",
+    "Training",
+    "random_start",
+    "train",
+]

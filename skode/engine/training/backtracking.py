@@ -1,0 +1,228 @@
+"""Descent with backtracking, every member at its own pace.
+
+Every round evaluates one trial point per running member, all in one batch.  A member whose trial is
+accepted moves there; the others take a shorter step in the next round.  No member waits for the
+line search of another.
+
+A round asks the device for numbers at most twice: for what decides about the trials, and for what
+the next directions are computed from.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from ..arrays import Array, device, host, namespace, placed, quiet, to_host
+from .line_search import LineSearch
+from .state import State, chosen, inner
+
+__all__ = ["Backtracking", "Direction", "Steepest"]
+
+# J with its gradient takes three times as long as J alone, and the gradient by itself needs the
+# forward pass again.  So both are computed together where more than this share of the trials is
+# accepted.
+MOSTLY = 0.7
+LEARNING = 0.2  # the weight of the last round in that share
+
+
+class Direction(Protocol):
+    """Where backtracking searches, for every running member."""
+
+    def measure(self, accepted: Array, s: Array, y: Array, r: Array) -> Array:
+        """Compute on the device what `solve` needs, (running, any number) in float64.
+
+        Parameters
+        ----------
+        accepted : host array of bool of shape (running,)
+            The members whose trial ũ was accepted.
+        s, y : arrays of shape (running, controls)
+            Their steps ũ - u, and r̃ - r, by which the projected gradient has changed.  The other
+            rows are of no use.
+        r : array of shape (running, controls)
+            The projected gradients of all running members, after those steps.
+        """
+
+    def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
+        """Return the directions d from where the members are now.
+
+        Parameters
+        ----------
+        state : State
+        accepted : host array of bool of shape (running,)
+            The members that have moved.
+        products : host array, optional
+            What `measure` has computed; None if nobody has moved.
+        """
+
+    def forget(self, which: Array) -> Array:
+        """Make the members in the host's mask go steepest next; return those that would not."""
+
+    def select(self, rows: Array) -> None:
+        """Go on with these rows, an array on the host: the other members have ended."""
+
+
+class Steepest:
+    """Gradient descent: d = -g.  It has no memory."""
+
+    def measure(self, accepted: Array, s: Array, y: Array, r: Array) -> Array:
+        """Return no products."""
+        xp = namespace(r)
+        return xp.zeros((r.shape[0], 0), dtype=xp.float64, device=device(r))
+
+    def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
+        """Return -g of every running member."""
+        return -state.g
+
+    def forget(self, which: Array) -> Array:
+        """Return that nobody had anything to forget."""
+        return host.zeros_like(which)
+
+    def select(self, rows: Array) -> None:
+        """Do nothing."""
+
+
+class Trial(NamedTuple):
+    """Trial points ũ = project(u + t d) of the running members, and what decides about them.
+
+    Parameters
+    ----------
+    u, step : arrays of shape (running, controls)
+        ũ and ũ - u.
+    J : host array of shape (running,)
+        The objective at ũ.
+    directional : host array of shape (running,)
+        ⟨g, ũ - u⟩, the directional derivative at u.
+    distance2, size2 : host arrays of shape (running,)
+        ‖ũ - u‖² and ‖u‖².
+    held_out : host array of shape (running,), optional
+        The held-out loss at ũ.
+    """
+
+    u: Array
+    step: Array
+    J: Array
+    directional: Array
+    distance2: Array
+    size2: Array
+    held_out: Array | None
+
+
+class Backtracking:
+    """Rounds of trial points along a direction.
+
+    Parameters
+    ----------
+    state : State
+    direction : Direction
+    line_search : LineSearch
+
+    Attributes
+    ----------
+    d : array of shape (running, controls)
+        The directions.
+    t : host array of shape (running,)
+        The steps of the next trials.
+    acceptance : float
+        The share of the trials that were accepted of late.
+    """
+
+    def __init__(self, state: State, direction: Direction, line_search: LineSearch) -> None:
+        self.state, self.direction, self.line_search = state, direction, line_search
+        self.t = host.full(state.running.shape, line_search.first_step)
+        self.acceptance = 1.0
+        with quiet():
+            self.d = direction.solve(state, host.zeros(state.running.shape, dtype=bool), None)
+
+    def round(self) -> Array:
+        """Try one point for every running member: move there, or shorten the step.
+
+        Returns
+        -------
+        stuck : host array of bool of shape (running,)
+            The members whose trial rounding cannot tell from their present point.
+        """
+        state, t = self.state, self.t
+        J, evaluate = state.J[state.running], state.objective.evaluate
+        with quiet():
+            u = state.project(state.u + placed(t, state.u, state.u.dtype)[:, None] * self.d)
+            found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
+            trial = self._trial(u, found.J, found.held_out)
+            stuck = trial.distance2 <= state.xp.finfo(u.dtype).eps ** 2 * trial.size2
+            downhill = trial.directional <= 0  # False where it is not a number
+            enough = self.line_search.accepts(J, trial.J, trial.directional, trial.distance2, t)
+            accepted, products = enough & downhill & ~stuck, None
+            if host.any(accepted):
+                rows, g = host.nonzero(accepted)[0], found.gradient
+                if g is None:
+                    g = self._spread(evaluate(*self._some(u, rows)).gradient, rows)
+                accepted, products = self._move(trial, g, accepted)
+            state.n_evaluations[state.running] += 1
+            self.acceptance += LEARNING * (float(host.mean(accepted)) - self.acceptance)
+            self.t = self.line_search.next_step(t, accepted, J, trial.J, trial.directional)
+            # A direction that leads nowhere may be due to what it remembers.
+            renewed = self.direction.forget((stuck | ~downhill) & ~accepted)
+            self.t[renewed] = self.line_search.first_step
+            if host.any(accepted | renewed):
+                d = self.direction.solve(state, accepted, products)
+                self.d = chosen(accepted | renewed, d, self.d)
+        return stuck & ~renewed
+
+    def _trial(self, u: Array, J: Array, held_out: Array | None) -> Trial:
+        """Bring what decides about the trials to the host."""
+        state, step = self.state, u - self.state.u
+        products = [inner(state.g, step), inner(step, step), inner(state.u, state.u)]
+        facts = [J, *products] if held_out is None else [J, *products, held_out]
+        on_host = to_host(state.xp.stack(facts))
+        return Trial(u, step, *on_host[:4], on_host[4] if state.judged else None)
+
+    def _some(self, u: Array, rows: Array) -> tuple[Array, Array]:
+        """Return the points of some running members, and who they are."""
+        state, xp = self.state, self.state.xp
+        if rows.size == u.shape[0]:
+            return u, state.members
+        some = placed(rows, u)
+        return xp.take(u, some, axis=0), xp.take(state.members, some)
+
+    def _spread(self, g: Array, rows: Array) -> Array:
+        """Return an array with the rows `rows` of `g` for all running members, and others."""
+        members = host.arange(self.state.running.size)
+        if rows.size == members.size:
+            return g
+        place = host.clip(host.searchsorted(rows, members), 0, rows.size - 1)
+        return self.state.xp.take(g, placed(place, g), axis=0)
+
+    def _move(self, trial: Trial, g: Array, accepted: Array) -> tuple[Array, Array]:
+        """Move the members in the mask `accepted` to their trials, if the gradient is finite there.
+
+        Parameters
+        ----------
+        trial : Trial
+        g : array of shape (running, controls)
+            The gradients there; those of the other members are of no use.
+        accepted : host array of bool of shape (running,)
+
+        Returns
+        -------
+        accepted : host array of bool of shape (running,)
+            Those that have moved.
+        products : host array of shape (running, any number)
+            What the direction has measured.
+        """
+        state, xp = self.state, self.state.xp
+        r = state.projected_gradient(trial.u, g)
+        r2 = inner(r, r)
+        moves = (placed(accepted, g) & xp.isfinite(r2))[:, None]
+        u, new_g = xp.where(moves, trial.u, state.u), xp.where(moves, g, state.g)
+        r = new_g if r is g else xp.where(moves, r, state.r)
+        products = self.direction.measure(accepted, trial.step, r - state.r, r)
+        on_host = to_host(xp.concat([r2[:, None], products], axis=1))
+        accepted = accepted & host.isfinite(on_host[:, 0])
+        steepness = host.where(accepted, on_host[:, 0], state.steepness)
+        state.move(accepted, u, new_g, r, steepness, trial.J, trial.held_out)
+        return accepted, on_host[:, 1:]
+
+    def select(self, rows: Array) -> None:
+        """Go on with these rows, an array on the host: the other members have ended."""
+        self.d = self.state.xp.take(self.d, placed(rows, self.d), axis=0)
+        self.t = self.t[rows]
+        self.direction.select(rows)

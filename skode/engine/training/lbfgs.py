@@ -1,0 +1,164 @@
+"""L-BFGS directions for every member of the batch."""
+
+from __future__ import annotations
+
+import array_api_compat
+
+from ..arrays import Array, device, host, namespace, placed
+from .state import State, inner
+
+__all__ = ["LBFGS"]
+
+
+class LBFGS:
+    """The limited-memory BFGS direction d = -H r in its compact form.
+
+    Let s = ũ - u and y = r̃ - r be the last pairs, as columns of S and Y from the oldest to the
+    newest.  With R the upper triangle of SᵀY, D its diagonal, and γ = ⟨s, y⟩/⟨y, y⟩ of the newest
+    pair,
+
+        H r = γ r + S R⁻ᵀ ((D + γ YᵀY) R⁻¹ Sᵀr - γ Yᵀr) - γ Y R⁻¹ Sᵀr.
+
+    So a direction takes two products with the memory; everything between them is small, and done on
+    the host.  r is the gradient, or under constraints the projected gradient u - project(u - g).
+    A pair whose curvature ⟨s, y⟩ is not clearly positive is not learned.
+
+    A pair is written before its curvature is known, so that all products come to the host together:
+    the memory has a slot more than it holds pairs, and the spare one is written to.
+
+    Reference: Byrd, Nocedal, Schnabel, "Representations of quasi-Newton matrices and their use in
+    limited memory methods" (Mathematical Programming 63, 1994), equation (3.1).
+
+    Parameters
+    ----------
+    u : array of shape (running, controls)
+        Where the members start.
+    memory : int, default=10
+        Number of pairs that are kept, p.
+
+    Attributes
+    ----------
+    pairs : array of shape (running, 2 (p + 1), controls)
+        The rows s of S, then the rows y of Y, by slot.
+    SY, YY : host arrays of shape (running, p + 1, p + 1)
+        SᵀY and YᵀY by slot; only what belongs to pairs in use is of any meaning.
+    n_learned : host array of int of shape (running,)
+        Pairs that were ever learned.  The newest is in slot n_learned - 1 modulo p + 1, the others
+        are in the slots before it, and the slot after it is the spare one.
+    n_pairs : host array of int of shape (running,)
+        Pairs in use, at most p.
+    """
+
+    def __init__(self, u: Array, memory: int = 10) -> None:
+        members, size = u.shape
+        slots = memory + 1
+        self.pairs = namespace(u).zeros((members, 2 * slots, size), dtype=u.dtype, device=device(u))
+        self.SY = host.zeros((members, slots, slots))
+        self.YY = host.zeros((members, slots, slots))
+        self.n_learned = host.zeros(members, dtype=int)
+        self.n_pairs = host.zeros(members, dtype=int)
+
+    def measure(self, accepted: Array, s: Array, y: Array, r: Array) -> Array:
+        """Compute Sᵀ(s, y, r), Yᵀ(s, y, r), ⟨s, y⟩ and ⟨y, y⟩, with s and y in the spare slots.
+
+        The parameters are those of `Direction.measure`.
+        """
+        xp, slots = namespace(r), self.SY.shape[1]
+        rows = host.nonzero(accepted)[0]
+        spare = self.n_learned[rows] % slots
+        put(self.pairs, rows, spare, s)
+        put(self.pairs, rows, spare + slots, y)
+        products = xp.matmul(self.pairs, xp.matrix_transpose(xp.stack([s, y, r], axis=1)))
+        products = xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
+        return xp.concat([products, xp.stack([inner(s, y), inner(y, y)], axis=1)], axis=1)
+
+    def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
+        """Return -H r of every running member; -r, but no longer than 1, of one without pairs.
+
+        The parameters are those of `Direction.solve`.
+        """
+        r, xp = state.r, state.xp
+        gamma = 1 / host.maximum(1.0, state.steepness**0.5)
+        if products is None:
+            return -placed(gamma, r, r.dtype)[:, None] * r
+        members, slots = self.SY.shape[:2]
+        by_slot = host.reshape(products[:, :-2], (members, 2, slots, 3))
+        self._learn(accepted, by_slot, products[:, -2], products[:, -1])
+        a, b, gamma = self._coefficients(by_slot[..., 2], gamma)
+        coefficients = -host.concat([gamma[:, None], a, b], axis=1)
+        on_device = placed(coefficients, r, r.dtype)
+        return on_device[:, :1] * r + xp.matmul(on_device[:, None, 1:], self.pairs)[:, 0, :]
+
+    def _learn(self, accepted: Array, products: Array, sy: Array, yy: Array) -> None:
+        """Use the pairs in the spare slots of the members in the mask, if they have curvature.
+
+        `products` are Sᵀ(s, y, r) and Yᵀ(s, y, r), (running, 2, slots, 3).
+        """
+        slots = self.SY.shape[1]
+        eps = namespace(self.pairs).finfo(self.pairs.dtype).eps
+        k = host.nonzero(accepted & (sy > eps * yy))[0]
+        slot = self.n_learned[k] % slots
+        self.SY[k, :, slot] = products[k, 0, :, 1]
+        self.SY[k, slot, :] = products[k, 1, :, 0]
+        self.YY[k, :, slot] = self.YY[k, slot, :] = products[k, 1, :, 1]
+        self.SY[k, slot, slot] = sy[k]
+        self.n_learned[k] += 1
+        self.n_pairs[k] = host.minimum(self.n_pairs[k] + 1, slots - 1)
+
+    def _coefficients(self, products: Array, gamma: Array) -> tuple[Array, Array, Array]:
+        """Return the coefficients of S and of Y, by slot, and of r in H r.
+
+        `products` are Sᵀr and Yᵀr, (running, 2, slots), and `gamma` is γ of a member without pairs.
+        """
+        members, slots = self.SY.shape[:2]
+        # The slots of every member from the oldest pair to the newest, and which are empty.
+        age = host.arange(slots - 1)
+        order = (self.n_learned[:, None] + 1 + age) % slots
+        empty = age < slots - 1 - self.n_pairs[:, None]
+        k, one = host.arange(members)[:, None], host.eye(slots - 1)
+        gone = empty[:, :, None] | empty[:, None, :]
+        SY, YY = (
+            host.where(gone, 0.0, part[k[..., None], order[:, :, None], order[:, None, :]])
+            for part in (self.SY, self.YY)
+        )
+        Sr, Yr = (host.where(empty, 0.0, products[k, i, order])[..., None] for i in (0, 1))
+        sy, yy = SY[:, -1, -1], YY[:, -1, -1]
+        gamma = host.where(self.n_pairs > 0, sy / host.where(yy > 0, yy, 1.0), gamma)
+        R = host.triu(SY) + one * empty[:, :, None]
+        R_Sr = host.linalg.solve(R, Sr)
+        scale = gamma[:, None, None]
+        right = (SY * one + scale * YY) @ R_Sr - scale * Yr
+        by_age = host.linalg.solve(host.matrix_transpose(R), right), -scale * R_Sr
+        by_slot = host.zeros((2, members, slots))
+        for place, part in zip(by_slot, by_age, strict=True):
+            place[k, order] = part[..., 0]
+        return *by_slot, gamma
+
+    def forget(self, which: Array) -> Array:
+        """Forget the pairs of the members in the host's mask; return those that had some."""
+        had_some = which & (self.n_pairs > 0)
+        self.n_pairs[had_some] = 0
+        return had_some
+
+    def select(self, rows: Array) -> None:
+        """Go on with these rows, an array on the host: the other members have ended."""
+        self.pairs = namespace(self.pairs).take(self.pairs, placed(rows, self.pairs), axis=0)
+        self.SY, self.YY = self.SY[rows], self.YY[rows]
+        self.n_learned, self.n_pairs = self.n_learned[rows], self.n_pairs[rows]
+
+
+def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
+    """Write ``array[row, column, :] = values[row, :]`` for the pairs of host `rows` and `columns`.
+
+    `rows` increase.
+    """
+    xp = namespace(array)
+    where = placed(rows, array)
+    values = values if rows.size == values.shape[0] else xp.take(values, where, axis=0)
+    if array_api_compat.is_array_api_strict_namespace(xp):
+        # The standard knows assignment by masks alone, for which a device would have to wait.
+        mask = host.zeros(array.shape[:2], dtype=bool)
+        mask[rows, columns] = True
+        array[placed(mask, array)] = values
+    else:
+        array[where, placed(columns, array)] = values

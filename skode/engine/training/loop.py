@@ -1,0 +1,114 @@
+"""The training loop: rounds of a solver until every member has ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..arrays import Array, host
+from ..constraints import unconstrained
+from ..objective import Objective
+from .adam import Adam, Schedule
+from .backtracking import Backtracking, Steepest
+from .lbfgs import LBFGS
+from .line_search import INTERPOLATION, LINE_SEARCHES
+from .racing import Race
+from .state import State, Training
+from .stopping import INTERRUPTED, Stopping, ending
+
+__all__ = ["SOLVERS", "train"]
+
+DEFAULT = Stopping()
+ADAM_FRACTION = 0.6  # of the iterations, before L-BFGS takes over
+
+
+def _gd(state: State, line_search: str, schedule: Schedule | None) -> Backtracking:
+    return Backtracking(state, Steepest(), LINE_SEARCHES[line_search])
+
+
+def _lbfgs(state: State, line_search: str, schedule: Schedule | None) -> Backtracking:
+    if state.n_iter.any():  # it takes over
+        state.go_to_best()
+    return Backtracking(state, LBFGS(state.u), INTERPOLATION)
+
+
+def _adam(state: State, line_search: str, schedule: Schedule | None) -> Adam:
+    assert schedule is not None, "Adam needs a schedule"
+    return Adam(state, schedule)
+
+
+# The phases of each solver, with the fraction of the iterations at which they end.
+SOLVERS: dict[str, list[tuple[Callable[..., Backtracking | Adam], float]]] = {
+    "gd": [(_gd, 1.0)],
+    "lbfgs": [(_lbfgs, 1.0)],
+    "adam": [(_adam, 1.0)],
+    "adam+lbfgs": [(_adam, ADAM_FRACTION), (_lbfgs, 1.0)],
+}
+
+
+def train(
+    objective: Objective,
+    start: Array,
+    solver: str = "lbfgs",
+    *,
+    line_search: str = "armijo",
+    schedule: Schedule | None = None,
+    project: Callable[[Array], Array] = unconstrained,
+    stopping: Stopping = DEFAULT,
+    race: Race | None = None,
+    on_iteration: Callable[[int, float], None] | None = None,
+) -> Training:
+    """Minimise the objective of every member from `start`, (members, controls).
+
+    Parameters
+    ----------
+    solver : {"gd", "lbfgs", "adam", "adam+lbfgs"}
+        Gradient descent and L-BFGS with backtracking, Adam on mini-batches, or Adam for the first
+        60 percent of the iterations, from whose best point L-BFGS goes on.  Nobody ends during
+        those 60 percent because of a plateau: that is where L-BFGS helps.
+    line_search : {"armijo", "lipschitz"}
+        The rule of gradient descent.
+    schedule : Schedule, optional
+        The batches and the learning rate of Adam.
+    project : callable
+        Projection of flat controls onto the constraints, applied to every trial point.
+    stopping : Stopping
+        When a member ends.
+    race : Race, optional
+        Ends members that have no chance to be chosen any more.
+    on_iteration : callable (n_iter, J), optional
+        Called when the foremost member has done another iteration; J is the lowest objective.
+
+    Raises
+    ------
+    ValueError
+        If the objective or its gradient is not finite at the start of a member.
+    """
+    state = State(objective, start, project)
+    foremost = 0
+    try:
+        for begin, fraction in SOLVERS[solver]:
+            last = math.ceil(fraction * stopping.max_iter)
+            if not state.running.size:
+                break
+            phase = begin(state, line_search, schedule)
+            rule = stopping if fraction == 1.0 else _patient(stopping)
+            while state.running.size and host.min(state.n_iter[state.running]) < last:
+                stuck = phase.round()
+                leaving = ending(state, stuck, rule)
+                if race is not None:
+                    leaving = leaving | race.behind(state)
+                if host.any(leaving):
+                    phase.select(state.take_out(leaving))
+                if on_iteration is not None and host.max(state.n_iter) > foremost:
+                    foremost = int(host.max(state.n_iter))
+                    on_iteration(foremost, float(host.min(state.J)))
+    except KeyboardInterrupt:
+        state.end_all(INTERRUPTED)
+    return state.result()
+
+
+def _patient(stopping: Stopping) -> Stopping:
+    """Return a rule by which no member ends because it has stopped getting better."""
+    return replace(stopping, n_iter_no_change=stopping.max_iter + 1)

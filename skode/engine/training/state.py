@@ -1,0 +1,285 @@
+"""The members of a training under way: where they are, and what they have come through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..arrays import Array, host, namespace, placed, quiet, to_host
+from ..constraints import unconstrained
+from ..objective import Objective
+
+__all__ = ["State", "Training", "chosen", "inner"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came out of a training; all but `flat` are host arrays.
+
+    Parameters
+    ----------
+    flat : array of shape (members, controls)
+        The best point of each member: that of the lowest held-out loss if there is one, else of the
+        lowest objective.
+    J : array of shape (members,)
+        The objective there.
+    curve : array of shape (members, iterations + 1)
+        The objective at the start and after every iteration; NaN after a member has ended.
+    held_out, held_out_curve : arrays like `J` and `curve`
+        The same of the held-out loss; NaN if there is none.
+    n_iter, n_evaluations : arrays of shape (members,)
+        Iterations, and evaluations of the objective on all samples.
+    best_iter : array of shape (members,)
+        The iteration of the best point.
+    reason : array of str of shape (members,)
+        Why the member ended.
+    """
+
+    flat: Array
+    J: Array
+    curve: Array
+    held_out: Array
+    held_out_curve: Array
+    n_iter: Array
+    n_evaluations: Array
+    best_iter: Array
+    reason: Array
+
+
+class State:
+    """The members of a training under way.
+
+    A member runs until it ends.  Arrays of the first kind have a row per running member, in the
+    order of `running`; those of the second kind, on the host, have an entry per member.
+
+    Parameters
+    ----------
+    objective : Objective
+    start : array of shape (members, controls)
+    project : callable
+        The projection of flat controls onto the constraints.
+
+    Attributes
+    ----------
+    running : host array of int of shape (running,)
+        The members that have not ended.
+    members : array of int of shape (running,)
+        The same on the device of the controls.
+    u, best : arrays of shape (running, controls)
+        The present and the best point.
+    g, r : arrays of shape (running, controls), or None
+        The gradient at u, and r = u - project(u - g), which is g if there is no constraint.  None
+        if the gradient on all samples is not known.
+    steepness : host array of shape (running,)
+        ‖r‖², or 0 without a gradient.
+    J, held_out : host arrays of shape (members,)
+        The objective and the held-out loss at u; the latter is NaN if nothing is held out, and
+        `judged` is then False.
+    n_iter, n_evaluations : host arrays of int of shape (members,)
+    curve, held_out_curve : host arrays of shape (members, room for iterations)
+    lowest_curve : host array like `curve`
+        The lowest objective since the phase began.
+    phase_start : host array of int of shape (members,)
+        The iteration at which the present phase of the solver began.
+    best_J, best_held_out, best_iter : host arrays of shape (members,)
+    mark, mark_iter : host arrays of shape (members,)
+        The held-out loss that has last fallen by more than `tol` below the mark before it, and its
+        iteration.
+    reason : host array of str of shape (members,)
+        Why a member has ended; empty until then.
+
+    Raises
+    ------
+    ValueError
+        If the objective or its gradient is not finite at the start of a member.
+    """
+
+    def __init__(
+        self, objective: Objective, start: Array, project: Callable[[Array], Array]
+    ) -> None:
+        self.objective, self.project = objective, project
+        xp = self.xp = namespace(start)
+        members = start.shape[0]
+        self.running = host.arange(members)
+        self.members = placed(self.running, start)
+        self.u = self.best = project(start)
+        first = objective.evaluate(self.u)
+        self.judged = first.held_out is not None
+        self.g: Array = first.gradient
+        with quiet():
+            self.r = self.projected_gradient(self.u, self.g)
+            facts = [first.J, inner(self.r, self.r)]
+            facts += [first.held_out] if self.judged else []
+            self.J, self.steepness, *rest = to_host(xp.stack(facts))
+        if not host.all(host.isfinite(self.J) & host.isfinite(self.steepness)):
+            raise ValueError(
+                "The objective or its gradient is not finite at the start of training, or the "
+                "stage equations of an implicit scheme could not be solved: scale X, for example "
+                "with StandardScaler, and y; or take a smaller h, alpha or smoothness, or "
+                "stage_guard='bound'."
+            )
+        self.held_out = rest[0] if self.judged else host.full(members, host.nan)
+        self.n_iter = host.zeros(members, dtype=int)
+        self.n_evaluations = host.ones(members, dtype=int)
+        self.reason = host.full(members, "", dtype="<U20")
+        self.curve, self.held_out_curve = self.J[:, None], self.held_out[:, None]
+        self.lowest_curve, self.phase_start = self.J[:, None], host.zeros(members, dtype=int)
+        self.best_J, self.best_held_out = self.J, self.held_out
+        self.best_iter = host.zeros(members, dtype=int)
+        self.mark, self.mark_iter = self.held_out.copy(), host.zeros(members, dtype=int)
+        self._ended: list[tuple[Array, Array]] = []  # members and their points
+
+    def projected_gradient(self, u: Array, g: Array) -> Array:
+        """Return r = u - project(u - g), which is g, to the last bit, without a constraint."""
+        if self.project is unconstrained:
+            return g
+        goal = u - g
+        return g + (goal - self.project(goal))
+
+    def move(
+        self,
+        moving: Array,
+        u: Array,
+        g: Array,
+        r: Array,
+        steepness: Array,
+        J: Array,
+        held_out: Array | None,
+    ) -> None:
+        """Note down another iteration of some members.
+
+        Parameters
+        ----------
+        moving : host array of bool of shape (running,)
+        u, g, r : arrays of shape (running, controls)
+        steepness : host array of shape (running,)
+            What the attributes are from now on; the rows of the others have to be as they were.
+        J, held_out : host arrays of shape (running,)
+            At u; the entries of the others are ignored.
+        """
+        who = self.running[moving]
+        n_iter = _changed(self.n_iter, who, self.n_iter[who] + 1)
+        new_J = _changed(self.J, who, J[moving])
+        new_held_out = self.held_out
+        if held_out is not None:
+            new_held_out = _changed(self.held_out, who, held_out[moving])
+        self._write(who, n_iter, new_J, new_held_out)
+        if self.judged:
+            better = new_held_out < self.best_held_out
+        else:
+            better = new_J < self.best_J
+        best = chosen(better[self.running], u, self.best)
+        # In one statement, so that an interruption (in CPython) finds a point with its objective.
+        self.best, self.best_J, self.best_held_out, self.best_iter = (
+            best,
+            host.where(better, new_J, self.best_J),
+            host.where(better, new_held_out, self.best_held_out),
+            host.where(better, n_iter, self.best_iter),
+        )
+        self.u, self.g, self.r, self.steepness = u, g, r, steepness
+        self.J, self.held_out, self.n_iter = new_J, new_held_out, n_iter
+
+    def _write(self, who: Array, n_iter: Array, J: Array, held_out: Array) -> None:
+        """Write the next entries of the curves."""
+        if who.size and host.max(n_iter) >= self.curve.shape[1]:  # full: make it twice as long
+            self.curve, self.held_out_curve, self.lowest_curve = (
+                host.pad(curve, ((0, 0), (0, curve.shape[1])), constant_values=host.nan)
+                for curve in (self.curve, self.held_out_curve, self.lowest_curve)
+            )
+        self.curve[who, n_iter[who]] = J[who]
+        lowest = host.minimum(self.lowest_curve[who, n_iter[who] - 1], J[who])
+        self.lowest_curve[who, n_iter[who]] = lowest
+        self.held_out_curve[who, n_iter[who]] = held_out[who]
+
+    def go_to_best(self) -> None:
+        """Put the running members where they were best: a new phase of the solver begins."""
+        running = self.running
+        found = self.objective.evaluate(self.best, self.members)
+        with quiet():
+            r = self.projected_gradient(self.best, found.gradient)
+            J, steepness = to_host(self.xp.stack([found.J, inner(r, r)]))
+        self.n_evaluations[running] += 1
+        self.u, self.g, self.r, self.steepness = self.best, found.gradient, r, steepness
+        self.J = _changed(self.J, running, J)
+        self.held_out = _changed(self.held_out, running, self.best_held_out[running])
+        self.phase_start[running] = self.mark_iter[running] = self.n_iter[running]
+        self.lowest_curve[running, self.n_iter[running]] = J
+
+    def end_all(self, reason: str) -> None:
+        """End all members as they are."""
+        self.reason[self.running] = reason
+        self.take_out(host.ones(self.running.shape, dtype=bool))
+
+    def take_out(self, leaving: Array) -> Array:
+        """End the running members in the mask `leaving`.
+
+        Returns
+        -------
+        rows : host array of int
+            The rows of those that stay, in the arrays that have a row per running member.
+        """
+        staying = host.nonzero(~leaving)[0]
+        rows, rows_out = (placed(r, self.u) for r in (staying, host.nonzero(leaving)[0]))
+        out = (self.running[leaving], self.xp.take(self.best, rows_out, axis=0))
+        u, best, g = (
+            array if array is None else self.xp.take(array, rows, axis=0)
+            for array in (self.u, self.best, self.g)
+        )
+        r = g if self.r is self.g else self.xp.take(self.r, rows, axis=0)
+        members = self.xp.take(self.members, rows)
+        # In one statement, so that an interruption (in CPython) finds each member in one place.
+        self._ended, self.u, self.best, self.running, self.members = (
+            [*self._ended, out],
+            u,
+            best,
+            self.running[staying],
+            members,
+        )
+        self.g, self.r, self.steepness = g, r, self.steepness[staying]
+        return staying
+
+    def result(self) -> Training:
+        """Return what has come out, once all members have ended."""
+        members = host.concatenate([members for members, _ in self._ended])
+        flat = self.xp.concat([best for _, best in self._ended], axis=0)
+        order = placed(host.argsort(members), flat)
+        done = host.arange(self.curve.shape[1]) <= self.n_iter[:, None]
+        # Without what an interruption has left.
+        curves = (host.where(done, c, host.nan) for c in (self.curve, self.held_out_curve))
+        curve, held_out_curve = (c[:, : int(host.max(self.n_iter)) + 1] for c in curves)
+        return Training(
+            flat=self.xp.take(flat, order, axis=0),
+            J=self.best_J,
+            curve=curve,
+            held_out=self.best_held_out,
+            held_out_curve=held_out_curve,
+            n_iter=self.n_iter,
+            n_evaluations=self.n_evaluations,
+            best_iter=self.best_iter,
+            reason=self.reason,
+        )
+
+
+def inner(x: Array, y: Array) -> Array:
+    """Return ⟨x, y⟩ per member, added up in float64."""
+    xp = namespace(x)
+    return xp.sum(x * y, axis=1, dtype=xp.float64)
+
+
+def chosen(which: Array, new: Array, old: Array) -> Array:
+    """Return the rows of `new` where the host's mask `which` is True, and those of `old` elsewhere.
+
+    If one of the arrays has all the rows, it is returned itself.
+    """
+    if host.all(which):
+        return new
+    if not host.any(which):
+        return old
+    return namespace(new).where(placed(which, new)[:, None], new, old)
+
+
+def _changed(values: Array, where: Array, new: Array) -> Array:
+    """Return a copy of host `values` with other entries."""
+    values = values.copy()
+    values[where] = new
+    return values
