@@ -29,10 +29,8 @@ from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs
-from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.training import random_start
-from skode.engine.training import train
+from skode.engine.training import Stopping, random_start, train
 
 NETWORKS, CHANNELS, TIME = 8, 16, 2.0
 STAGES = {"from the start": [16], "coarse to fine": [2, 4, 8, 16]}

@@ -22,7 +22,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skode._estimator import START
 from skode.datasets import make_donut1d, make_donut2d, make_spirals, make_squares
-from skode.engine.training import Schedule
 from skode.engine.controls import Layout
 from skode.engine.kernels import Samples
 from skode.engine.losses import LOSSES
@@ -30,10 +29,8 @@ from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs
-from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.training import random_start
-from skode.engine.training import train
+from skode.engine.training import Schedule, Stopping, random_start, train
 
 PROBLEMS = {
     "donut1d": make_donut1d,

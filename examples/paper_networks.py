@@ -28,9 +28,8 @@ from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import Objective
 from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs
-from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
-from skode.engine.training import train
+from skode.engine.training import Stopping, train
 
 SEEDS = 5
 NETWORKS = ("Net", "ResNet", "ODENet", "simplex")

@@ -31,10 +31,9 @@ from skode.engine.networks import ode_net
 from skode.engine.objective import Objective
 from skode.engine.penalties import Penalties
 from skode.engine.prediction import outputs, trajectories
-from skode.engine.training import Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.solvability import solvable_stages
-from skode.engine.training import train
+from skode.engine.training import Stopping, train
 from skode.plotting import TrajectoryDisplay
 
 PROBLEMS = {

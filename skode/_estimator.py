@@ -16,10 +16,10 @@ from ._folds import MANY, choose_splits, validation_split
 from ._inputs import checked_groups, checked_weights, precision, validation_data
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
+from .engine.activations import ACTIVATIONS
 from .engine.arrays import quiet, to_host
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
-from .engine.activations import ACTIVATIONS
 from .engine.kernels import Samples
 from .engine.losses import LOSSES
 from .engine.objective import Objective

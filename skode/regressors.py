@@ -118,7 +118,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
         GPU, arrays of CuPy and PyTorch stay what and where they are, and so do the results and the
         fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
-        arrays back. "cpu" brings arrays on a GPU home, as NumPy arrays.
+        arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on
@@ -354,7 +354,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
         GPU, arrays of CuPy and PyTorch stay what and where they are, and so do the results and the
         fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
-        arrays back. "cpu" brings arrays on a GPU home, as NumPy arrays.
+        arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
         "skode" at level INFO. Where the application has not configured logging, the lines appear on

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from skode.engine.controls import Controls
 
+
 def by_half(first, second):
     """`first` on the first half of the channels, the larger one, and `second` on the others."""
 

@@ -112,7 +112,7 @@ def test_either_side_of_a_split_has_the_weight_one(pairs, random):
     weights = np.array([random.random() for _ in range(12)]) + 0.01
     pairs = [(np.append(train, 3), np.append(held_out, 5)) for train, held_out in pairs]
     splits = Splits.from_indices(pairs, 12)
-    folds = splits.folds(weights, np.float64, n_alphas=2, n_restarts=3)
+    folds = splits.fold_weights(weights, np.float64, n_alphas=2, n_restarts=3)
     # Alphas and restarts have the same splits, whose weights are there once.
     assert folds.train.shape == folds.held_out.shape == splits.train.shape
     train, held_out = folds.weights(slice(None), weights)
@@ -416,9 +416,9 @@ def test_groups_that_are_taken_out_may_make_other_classes_rare():
 def test_weights_that_single_precision_cannot_hold_side_by_side():
     splits = Splits.from_indices([(np.arange(6), np.arange(6, 12))], 12)
     weights = np.r_[np.full(6, 1e-45), np.ones(6)]
-    splits.folds(weights, np.float64, 1, 1)
+    splits.fold_weights(weights, np.float64, 1, 1)
     with pytest.raises(ValueError, match=r"sample_weight spans too many orders .* float32"):
-        splits.folds(weights, np.dtype(np.float32), 1, 1)
+        splits.fold_weights(weights, np.dtype(np.float32), 1, 1)
 
 
 def test_very_many_samples_are_split_in_proportion_and_any_class_is_trained_on(monkeypatch):

@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from skode import FeedForwardClassifier, FeedForwardRegressor, ODENetClassifier, ODENetRegressor
 from skode.datasets import make_spirals
 from skode.engine import prediction
+from skode.engine.blocks import Blocks
 from skode.engine.controls import Controls
 from skode.engine.schemes import TABLEAUX
 from skode.inspection import costates, step_doubling_gap, trajectories
@@ -26,7 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         (short(FeedForwardClassifier), ([[0.0]], [1.0], [0.0]), 0.0),
     ],
 )
-@pytest.mark.parametrize(("lift", "cv"), [("pad", None), ("linear", None), ("linear", 2)])
+@pytest.mark.parametrize(
+    ("lift", "cv"), [("pad", None), ("linear", None), ("linear", 2), ("nonlinear", 2)]
+)
 def test_states_from_the_features_to_the_readout(estimator, scheme, skip, lift, cv):
     X, y = make_spirals(40, random_state=0)
     options = {"N": 4, "n_channels": 3, "lift": lift, "cv": cv, "max_iter": 5}
@@ -38,18 +41,22 @@ def test_states_from_the_features_to_the_readout(estimator, scheme, skip, lift, 
         assert not states[:, 0, :, 2].any()
     else:
         lifted = X @ np.swapaxes(estimator.V_, 1, 2) + estimator.nu_[:, None]
+        if lift == "nonlinear":
+            lifted = np.tanh(lifted)
         np.testing.assert_allclose(states[:, 0], lifted, atol=1e-14)
     for k in range(2):
         controls = Controls(*(None if part is None else part[k] for part in estimator._controls()))
-        expected = reference.forward(scheme, "tanh", skip, controls, X)
+        of_lift = "tanh" if lift == "nonlinear" else "identity"
+        expected = reference.forward(scheme, "tanh", skip, controls, X, of_lift)
         np.testing.assert_allclose(states[k], np.swapaxes(expected, 1, 2), atol=1e-13)
 
 
 def test_blocks_change_nothing_and_overflow_is_reported():
     X, y = make_spirals(40, random_state=0)
     model = short(ODENetClassifier, scheme="heun", activation="relu", max_iter=5).fit(X, y)
-    whole = prediction.trajectories(model._fitted_network(), model._controls(), X)
-    parts = prediction.trajectories(model._fitted_network(), model._controls(), X, block=7)
+    network, U = model._fitted_network(), model._controls()
+    whole = prediction.trajectories(network, U, X)
+    parts = prediction.trajectories(network, U, X, Blocks(size=7))
     np.testing.assert_allclose(parts, whole, rtol=1e-12)
     with pytest.raises(ValueError, match="overflow"):
         trajectories(model, np.full((1, 2), 1.7e308))
@@ -68,7 +75,7 @@ def mean_loss(model, k, states, labels, classes):
 @pytest.mark.parametrize(
     ("classes", "loss"), [(2, "log_loss"), (3, "log_loss"), (3, "squared_error")]
 )
-@pytest.mark.parametrize("lift", ["pad", "linear"])
+@pytest.mark.parametrize("lift", ["pad", "linear", "nonlinear"])
 def test_costates_are_derivatives_of_the_loss(scheme, classes, loss, lift):
     X, y = make_blobs(20, 2, centers=classes, random_state=0)
     X = X / 4
@@ -83,10 +90,10 @@ def test_costates_are_derivatives_of_the_loss(scheme, classes, loss, lift):
     for k in range(2):
         for first in range(4):  # ∂J/∂yℓ: the layers from ℓ on, in a random direction
             direction = rng.normal(size=(20, 3))
-            moved = states[k, first] + 1e-40j * direction
+            varied = states[k, first] + 1e-40j * direction
             rest = [part[first:] for part in (model.K_[k], model.b_[k], model.h_[k])]
             controls = Controls(*(r.astype(complex) for r in rest), None, None)
-            end = reference.forward(triple, "tanh", 1.0, controls, moved)[-1].T
+            end = reference.forward(triple, "tanh", 1.0, controls, varied)[-1].T
             derivative = mean_loss(model, k, end, y, classes).imag / 1e-40
             np.testing.assert_allclose((p[k, first] * direction).sum(), derivative, rtol=1e-10)
 
@@ -109,10 +116,10 @@ def test_costates_of_regressors(cls, lift, n_targets):
         np.testing.assert_allclose(p[k, -1], miss @ model.W_[k] / miss.size, atol=1e-14)
         # And with respect to the features, by a complex step through the lift.
         direction = np.random.default_rng(k).normal(size=X.shape)
-        moved = X + 1e-40j * direction
+        varied = X + 1e-40j * direction
         controls = Controls(*(c if c is None else c[k] + 0j for c in model._controls()))
         euler = ([[0.0]], [1.0], [0.0])
-        end = reference.forward(euler, "tanh", skip, controls, moved)[-1].T
+        end = reference.forward(euler, "tanh", skip, controls, varied)[-1].T
         miss = end @ model.W_[k].T + model.mu_[k] - standard
         derivative = (0.5 * miss**2).mean().imag / 1e-40
         at_features = p[k, 0] @ model.V_[k] if lift == "linear" else p[k, 0, :, :3]

@@ -7,19 +7,31 @@ from hypothesis import strategies as st
 
 from skode import ODENetClassifier
 from skode._inputs import Joined
-from skode.engine import blocks
+from skode.engine.kernels import KERNELS, reference
 from tests.estimators import blobs, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "gd", "adam"])
-def test_n_jobs_changes_no_bit(solver, monkeypatch):
+@pytest.mark.parametrize("kernels", [KERNELS, (reference,)], ids=["all kernels", "the reference"])
+@pytest.mark.parametrize(
+    ("solver", "scheme"),
+    [("lbfgs", "rk4"), ("gd", "implicit_midpoint"), ("gd", "euler"), ("adam", "heun")],
+)
+def test_n_jobs_changes_no_bit(solver, scheme, kernels, monkeypatch):
+    monkeypatch.setattr("skode.engine.kernels.KERNELS", kernels)
     monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
-    monkeypatch.setattr("skode.engine.blocks.FEWEST_SAMPLES", 16)
-    monkeypatch.setattr("skode.engine.blocks.STATE_BYTES", 1024)
+    monkeypatch.setattr("skode.engine.kernels.reference.FEWEST_SAMPLES", 16)
+    monkeypatch.setattr("skode.engine.kernels.reference.STATE_BYTES", 1024)
     X, y = blobs(3, 150)
-    options = {"solver": solver, "cv": 3, "n_restarts": 2, "max_iter": 6}
+    options = {
+        "solver": solver,
+        "scheme": scheme,
+        "h": 0.5,
+        "cv": 3,
+        "n_restarts": 2,
+        "max_iter": 6,
+    }
     one, *others = (
         short(ODENetClassifier, n_jobs=n_jobs, **options).fit(X, y) for n_jobs in (1, 2, None, -1)
     )
@@ -32,10 +44,32 @@ def test_n_jobs_changes_no_bit(solver, monkeypatch):
 def test_n_jobs_says_how_many_threads_there_are(monkeypatch):
     monkeypatch.setattr("skode._fitted.cpu_count", lambda: 8)
     monkeypatch.setattr("skode._fitted.blas_threads", lambda: 3)
-    found = {
-        n: short(ODENetClassifier, n_jobs=n)._threads().number for n in (None, 1, 5, -1, -3, -9)
-    }
+    found = {}
+    for n_jobs in (None, 1, 5, -1, -3, -9):
+        with short(ODENetClassifier, n_jobs=n_jobs)._blocks() as blocks:
+            found[n_jobs] = blocks.threads.number
     assert found == {None: 3, 1: 1, 5: 5, -1: 8, -3: 6, -9: 1}
+
+
+class Watched:
+    """The reference in blocks of 500 samples, with the features that it was given."""
+
+    def __init__(self):
+        self.pieces = []
+
+    def __getattr__(self, name):
+        return getattr(reference, name)
+
+    def call_size(self, problem, n_members, n_samples, like):
+        return n_members, 500
+
+    def evaluate(self, problem, samples, flat, gradient):
+        self.pieces.append(samples.X)
+        return reference.evaluate(problem, samples, flat, gradient)
+
+    def predict(self, problem, X, flat):
+        self.pieces.append(X)
+        return reference.predict(problem, X, flat)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
@@ -44,27 +78,31 @@ def test_a_memory_map_is_never_copied_whole(solver, tmp_path, monkeypatch):
     X_val, y_val = blobs(2, 200, seed=1)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    pieces = []
-    plain = blocks.features
-
-    def watched(X, rows, *rest):
-        pieces.append(X)
-        return plain(X, rows, *rest)
-
-    monkeypatch.setattr("skode.engine.objective.features", watched)
+    kernel = Watched()
+    monkeypatch.setattr("skode.engine.kernels.KERNELS", (kernel,))
     options = {"solver": solver, "max_iter": 2, "n_jobs": 1}
+    joined = []
+    plain = Joined.__init__
+
+    def watched(self, one, two):
+        joined.append(one)
+        plain(self, one, two)
+
+    monkeypatch.setattr(Joined, "__init__", watched)
     model = short(ODENetClassifier, **options).fit(mapped, y, X_val=X_val, y_val=y_val)
-    inner = {id(piece): piece for piece in pieces}.values()
-    whole = [piece for piece in inner if isinstance(piece, Joined)]
-    assert whole
-    assert all(np.shares_memory(joined.one, mapped) for joined in whole)
-    assert all(len(piece) <= 500 for piece in inner if not isinstance(piece, Joined))
-    plain_array = short(ODENetClassifier, **options).fit(X, y, X_val=X_val, y_val=y_val)
-    np.testing.assert_array_equal(model.K_, plain_array.K_)
+    model.predict(mapped)
+    assert joined
+    assert all(np.shares_memory(one, mapped) for one in joined)
+    assert kernel.pieces
+    assert all(len(piece) <= 500 for piece in kernel.pieces)
+    in_memory = short(ODENetClassifier, **options).fit(X, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(model.K_, in_memory.K_)
     # And F-ordered data, which many tables are.
-    pieces.clear()
-    short(ODENetClassifier, **options).fit(np.asfortranarray(X), y)
-    assert not any(len(piece) == 3000 and piece.flags.c_contiguous for piece in pieces)
+    by_column = np.asfortranarray(X)
+    kernel.pieces.clear()
+    short(ODENetClassifier, **{**options, "solver": "lbfgs"}).fit(by_column, y)
+    assert kernel.pieces
+    assert all(np.shares_memory(piece, by_column) for piece in kernel.pieces)
 
 
 @given(st.integers(0, 6), st.integers(1, 6), st.data())

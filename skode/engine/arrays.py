@@ -44,6 +44,7 @@ Namespace = Any
 host: Namespace = np
 device = array_api_compat.device
 
+
 def namespace(*arrays: Array) -> Namespace:
     """The array namespace of `arrays`."""
     if isinstance(arrays[0], np.ndarray):

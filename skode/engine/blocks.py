@@ -3,7 +3,8 @@
 Whatever the engine computes over samples is a sum, or a sequence, over blocks.  That bounds its
 memory whatever the number of samples is.  How many samples a block has depends on shapes alone, and
 a kernel treats members one by one; so the bits of a result depend neither on the number of threads
-nor on the other members of the batch.
+nor on the other members of the batch.  (Implicit schemes solve for all members together: there a
+member depends on the others, to rounding, and members are not parted among threads.)
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Blocks:
         kernel = kernel_for(problem, flat)
         while True:
             _, size = self._call_size(kernel, problem, flat, n_samples)
-            rows = [slice(k, min(k + size, n_samples)) for k in range(0, n_samples, size)]
+            rows = _slices(n_samples, size)
             alone = len(rows) == 1 or not _worth_threads(problem, flat, n_samples)
             try:
                 return list(self.threads.map(compute, rows, alone))
@@ -88,18 +89,18 @@ class Blocks:
     ) -> Sums:
         n_samples, total = samples.X.shape[0], flat.shape[0]
         n_members, size = self._call_size(kernel, problem, flat, n_samples)
-        members = [slice(k, k + n_members) for k in range(0, total, n_members)]
-        tasks = [(slice(k, k + size), part) for k in range(0, n_samples, size) for part in members]
+        members, rows = _slices(total, n_members), _slices(n_samples, size)
+        tasks = [(some, part) for some in rows for part in members]
 
         def compute(task: tuple[slice, slice]) -> Sums:
-            rows, part = task
+            some, part = task
             return kernel.evaluate(
-                problem, samples.of(rows).of_members(part), flat[part, :], gradient
+                problem, samples.of(some).of_members(part), flat[part, :], gradient
             )
 
         alone = not _worth_threads(problem, flat, n_samples)
         found = self.threads.map(compute, tasks, alone)
-        return reduce(_sum, (_joined(found, len(members)) for _ in range(0, n_samples, size)))
+        return reduce(_sum, (_joined(found, len(members)) for _ in rows))
 
     def _call_size(
         self, kernel: Kernel, problem: Problem, flat: Array, n_samples: int
@@ -111,7 +112,9 @@ class Blocks:
             self._sizes[key] = kernel.call_size(problem, total, n_samples, flat)
         n_members, size = self._sizes[key]
         size = self.size or size
-        if self.threads.number > 1 and total > 1 and _worth_threads(problem, flat, n_samples):
+        # Members of an implicit scheme iterate together; in other company they end with other bits.
+        parted = self.threads.number > 1 and total > 1 and problem.network.tableau.explicit
+        if parted and _worth_threads(problem, flat, n_samples):
             parts = math.ceil(TASKS * self.threads.number / math.ceil(n_samples / size))
             n_members = min(n_members, math.ceil(total / parts))
         return n_members, size
@@ -130,6 +133,11 @@ class Blocks:
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
+def _slices(number: int, size: int) -> list[slice]:
+    """0 … number cut into slices of a size; the last may be smaller."""
+    return [slice(k, min(k + size, number)) for k in range(0, number, size)]
+
+
 def _worth_threads(problem: Problem, flat: Array, n_samples: int) -> bool:
     """Whether the states of all members, layers and stages are so many that threads gain.
 
@@ -138,7 +146,7 @@ def _worth_threads(problem: Problem, flat: Array, n_samples: int) -> bool:
     if not on_host(flat):
         return False
     layout, s = problem.layout, problem.network.tableau.n_stages
-    states = flat.shape[0] * layout.n_layers * s * layout.n_channels * n_samples
+    states: int = flat.shape[0] * layout.n_layers * s * layout.n_channels * n_samples
     return states * itemsize(flat) >= LEAST_WORK
 
 

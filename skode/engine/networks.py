@@ -19,7 +19,7 @@ from .implicit import Layer, Status, worse
 from .newton import TINY, spectral_norm
 from .schemes import TABLEAUX
 from .solvability import uniquely_solvable
-from .steps import LayerGradient, Stages, step, step_adjoint
+from .steps import Stages, step, step_adjoint
 from .tableaux import ButcherTableau
 
 __all__ = ["Forward", "Network", "feed_forward", "ode_net"]
@@ -106,9 +106,7 @@ class Network:
         xp = namespace(dz)
         p = [xp.matmul(xp.matrix_transpose(U.W), dz)]
         for layer, stages in zip(done.layers[::-1], done.stages[::-1], strict=True):
-            before, _ = step_adjoint(
-                self.tableau, self.skip, self.activation, layer, stages, p[-1]
-            )
+            before, _ = step_adjoint(self.tableau, self.skip, self.activation, layer, stages, p[-1])
             p.append(before)
         return p[::-1]
 

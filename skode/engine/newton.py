@@ -6,13 +6,13 @@ With Jj = ∂f/∂y = diag(σ′j) K at stage j of a block with coefficients A (
 
 *full*: M as it is, which for a single stage is small.
 
-*decoupled*: with one derivative σ̂′ for all stages and A = T Λ T⁻¹ it falls into k matrices of size n, of
-which one of each complex pair is enough,
+*decoupled*: with one derivative σ̂′ for all stages and A = T Λ T⁻¹ it falls into k matrices of size
+n, of which one of each complex pair is enough,
 
     M⁻¹ ≈ Re Σλ ωλ (T eλ)(eλᵀ T⁻¹) ⊗ (I - h λ diag(σ̂′) K)⁻¹,   ωλ = 2 for a pair, else 1.
 
-*shared*: with the mean derivative of all samples it is one matrix per member, and a step is one matrix
-product for all samples together.
+*shared*: with the mean derivative of all samples it is one matrix per member, and a step is one
+matrix product for all samples together.
 
 Only the full form is Newton's method; the other two are right up to a contraction.  Reference:
 Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.8.
@@ -64,8 +64,8 @@ class StageMatrix:
     Attributes
     ----------
     good_rate : float
-        An inverse that leaves less than this fraction of the residual is cheaper to use again than to
-        compute anew.
+        An inverse that leaves less than this fraction of the residual is cheaper to use again than
+        to compute anew.
     shared : bool
         Whether it is in shared form.
     """

@@ -68,9 +68,7 @@ def trajectories(network: Network, U: Controls, X: Array, blocks: Blocks | None 
     array of shape (members, n_layers + 1, n_channels, samples)
     """
     xp = namespace(U.K)
-    return _of_reference(
-        network, U, X, blocks, lambda done: xp.stack(done.y, axis=1), record=True
-    )
+    return _of_reference(network, U, X, blocks, lambda done: xp.stack(done.y, axis=1), record=True)
 
 
 def _of_reference(

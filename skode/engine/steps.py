@@ -61,7 +61,9 @@ def step(
     """Return y⁺ and the stages."""
     xp = namespace(y)
     K, b, h = layer.K, layer.b, layer.h
-    Y, F, solved = [], [], {}
+    Y: list[Array] = []
+    F: list[Array] = []
+    solved: dict[int, Solution] = {}
     for block in scheme.blocks:
         known = [y + h * weighted_sum(scheme.A[i][: len(F)], F) if F else y for i in block.stages]
         if block.explicit:

@@ -5,18 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skode.engine.arrays import Scratch
+from skode.engine.arrays import namespace, placed
 from skode.engine.controls import Controls
 from skode.engine.losses import LOSSES
-from skode.engine.networks import feed_forward, ode_net
+from skode.engine.networks import Network, feed_forward, ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
 from tests import reference
 from tests.engine.everywhere import everywhere, on
-from tests.engine.problems import FREE, Placed, problem, folds_of
+from tests.engine.problems import FREE, Placed, folds_of, problem
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
 SMOOTH = ["tanh", "softplus", "identity"]
+EVERY = [*SMOOTH, "relu", "mixed"]  # no point of these tests is at a kink
 
 
 def assert_exact(
@@ -30,13 +31,14 @@ def assert_exact(
     tolerance=1e-12,
     smooth=(0.0, 1.0),
     folds=None,
+    lift="identity",
     **sizes,
 ):
-    layout, flat, X, targets, weights, alpha = problem(loss, steps, **sizes)
+    layout, flat, *data = problem(loss, steps, **sizes)
+    X, targets, weights, alpha = data
     free = FREE[steps]
-    data = (X, targets, weights, alpha)
     J, gradient, held_out = Placed(
-        xp, network, layout, LOSSES[loss], *data, free, folds=folds, smooth=smooth
+        xp, network, layout, loss, data, free, folds=folds, smooth=smooth
     ).evaluate(flat)
     assert (held_out is None) == (folds is None)
     for k, row in enumerate(flat):
@@ -47,13 +49,12 @@ def assert_exact(
                 for table in (folds.train, folds.held_out)
             )
             net = (scheme, activation, skip, loss, reference.member(layout, row))
-            expected = reference.data_loss(*net, X, targets, judges)
+            expected = reference.data_loss(*net, X, targets, judges, lift)
             np.testing.assert_allclose(held_out[k], expected, rtol=1e-13)
 
         def J_of(controls, k=k, w=w):
-            return reference.objective(
-                scheme, activation, skip, loss, controls, X, targets, w, alpha[k], smooth
-            )
+            net = (scheme, activation, skip, loss, controls)
+            return reference.objective(*net, X, targets, w, alpha[k], smooth, lift)
 
         expected = reference.complex_step_gradient(J_of, layout, row)
         if "h" not in free:
@@ -63,27 +64,35 @@ def assert_exact(
         assert error <= tolerance
 
 
-@everywhere(scheme=EXPLICIT, loss=LOSSES, activation=SMOOTH, steps=FREE)
-def test_ode_net_against_complex_steps(scheme, loss, activation, steps, xp):
+@everywhere(scheme=EXPLICIT, loss=LOSSES, activation=EVERY)
+def test_ode_net_against_complex_steps(scheme, loss, activation, xp):
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, activation)
-    assert_exact(xp, network, reference.triple(tableau), activation, 1.0, loss, steps)
+    assert_exact(xp, network, reference.triple(tableau), activation, 1.0, loss, "learned")
 
 
-@everywhere(scheme=IMPLICIT, loss=LOSSES, activation=SMOOTH, steps=FREE)
-def test_implicit_schemes_against_complex_steps(scheme, loss, activation, steps, xp):
+@everywhere(steps=FREE, scheme=TABLEAUX)
+def test_steps_fixed_learned_and_on_the_simplex_against_complex_steps(steps, scheme, xp):
+    tableau = TABLEAUX[scheme]
+    net = ode_net(tableau, "softplus"), reference.triple(tableau), "softplus", 1.0
+    tolerance = 1e-12 if tableau.explicit else 1e-11
+    assert_exact(xp, *net, "logistic", steps, tolerance, spread=0.2)
+
+
+@everywhere(scheme=IMPLICIT, loss=LOSSES, activation=EVERY)
+def test_implicit_schemes_against_complex_steps(scheme, loss, activation, xp):
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, activation)
     # Learned steps of either sign, but not so long that there is more than one solution.
     assert_exact(
-        xp, network, reference.triple(tableau), activation, 1.0, loss, steps, 1e-11, spread=0.2
+        xp, network, reference.triple(tableau), activation, 1.0, loss, "learned", 1e-11, spread=0.2
     )
 
 
-@everywhere(loss=LOSSES, activation=SMOOTH, steps=FREE)
-def test_feed_forward_against_complex_steps(loss, activation, steps, xp):
+@everywhere(loss=LOSSES, activation=EVERY)
+def test_feed_forward_against_complex_steps(loss, activation, xp):
     euler = reference.triple(TABLEAUX["euler"])
-    assert_exact(xp, feed_forward(activation), euler, activation, 0.0, loss, steps)
+    assert_exact(xp, feed_forward(activation), euler, activation, 0.0, loss, "learned")
 
 
 @everywhere(scheme=[*EXPLICIT, "implicit_midpoint"], features=[2, 5])
@@ -95,6 +104,23 @@ def test_learned_lift_against_complex_steps(scheme, features, xp):
     assert_exact(xp, ode_net(tableau), triple, "tanh", 1.0, "softmax", "learned", **sizes)
 
 
+@everywhere(lift=EVERY, scheme=["euler", "rk4", "gauss4"], features=[2, 5])
+def test_nonlinear_lift_against_complex_steps(lift, scheme, features, xp):
+    tableau, activation = TABLEAUX[scheme], "mixed"
+    network = ode_net(tableau, activation, lift)
+    sizes = {"lifted": True, "n_features": features, "N": 2, "spread": 0.2, "lift": lift}
+    sizes |= {"folds": folds_of(members=2), "tolerance": 1e-12 if tableau.explicit else 1e-11}
+    triple = reference.triple(tableau)
+    assert_exact(xp, network, triple, activation, 1.0, "softmax", "learned", **sizes)
+
+
+@everywhere(lift=EVERY, loss=LOSSES)
+def test_feed_forward_with_a_nonlinear_lift_against_complex_steps(lift, loss, xp):
+    euler = reference.triple(TABLEAUX["euler"])
+    network, sizes = feed_forward("tanh", lift), {"lifted": True, "lift": lift}
+    assert_exact(xp, network, euler, "tanh", 0.0, loss, "learned", **sizes)
+
+
 @pytest.mark.parametrize("features", [2, 5])
 def test_feed_forward_with_a_learned_lift_against_complex_steps(features, xp):
     euler = reference.triple(TABLEAUX["euler"])
@@ -102,8 +128,15 @@ def test_feed_forward_with_a_learned_lift_against_complex_steps(features, xp):
     assert_exact(xp, feed_forward(), euler, "tanh", 0.0, "logistic", "learned", **sizes)
 
 
-@pytest.mark.parametrize("steps", FREE)
-@pytest.mark.parametrize("N", [1, 2, 4])
+@pytest.mark.parametrize("scheme", ["heun", "rk4"])
+def test_without_the_state_a_scheme_of_many_stages_is_exact_too(scheme, xp):
+    # Feed-forward layers have one stage; the formulas hold for any scheme with α = 0.
+    network = Network(TABLEAUX[scheme], ode_net(TABLEAUX[scheme]).activation, skip=0.0)
+    triple = reference.triple(TABLEAUX[scheme])
+    assert_exact(xp, network, triple, "tanh", 0.0, "softmax", "learned")
+
+
+@everywhere(steps=FREE, N=[1, 2, 4])
 def test_smoothness_against_complex_steps(N, steps, xp):
     # One layer has nothing to be smooth against; the nominal step counts, not the learned ones.
     heun = TABLEAUX["heun"]
@@ -122,8 +155,7 @@ def test_regression_against_complex_steps(outputs, xp):
     )
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("scheme", ["heun", "implicit_midpoint"])
+@everywhere(loss=LOSSES, scheme=["heun", "implicit_midpoint"])
 def test_members_with_samples_of_their_own_against_complex_steps(scheme, loss, xp):
     tableau = TABLEAUX[scheme]
     options = {"folds": folds_of(members=3), "members": 3, "spread": 0.2}
@@ -133,12 +165,14 @@ def test_members_with_samples_of_their_own_against_complex_steps(scheme, loss, x
     )
 
 
+@settings(max_examples=12)
 @given(reference.explicit_schemes(), st.integers(0, 1000))
 def test_random_tableaux_with_zero_weights(xp, scheme, seed):
     network = ode_net(as_tableau(scheme), "tanh")
     assert_exact(xp, network, scheme, "tanh", 1.0, "softmax", "learned", N=2, seed=seed)
 
 
+@settings(max_examples=12)
 @given(reference.implicit_schemes(), st.integers(0, 1000))
 def test_random_implicit_tableaux_with_zero_weights(xp, scheme, seed):
     network = ode_net(as_tableau(scheme), "tanh")
@@ -152,39 +186,41 @@ def test_gradient_with_shared_and_decoupled_matrices(scheme, xp):
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, "tanh")
     sizes = {"n_features": 14, "n_channels": 14, "N": 1, "members": 1}
-    layout, flat, X, targets, weights, alpha = problem("logistic", "fixed", **sizes)
+    layout, flat, *data = problem("logistic", "fixed", **sizes)
+    X, targets, weights, alpha = data
     X[::2] *= 10
-    objective = Placed(
-        xp, network, layout, LOSSES["logistic"], X, targets, weights, alpha, FREE["fixed"]
-    )
+    objective = Placed(xp, network, layout, "logistic", data, FREE["fixed"])
     _, gradient = objective.value_and_gradient(flat)
     direction = np.random.default_rng(1).normal(size=flat.shape)
     direction[:, layout.slices.h] = 0.0
-    moved = reference.member(layout, flat[0] + 1e-40j * direction[0])
+    varied = reference.member(layout, flat[0] + 1e-40j * direction[0])
     scheme_ = reference.triple(tableau)
-    J = reference.objective(scheme_, "tanh", 1.0, "logistic", moved, X, targets, weights, alpha[0])
+    J = reference.objective(scheme_, "tanh", 1.0, "logistic", varied, X, targets, weights, alpha[0])
     np.testing.assert_allclose((gradient * direction).sum(), J.imag / 1e-40, rtol=1e-11)
 
 
 def pulled_back(network, U, x, p):
-    """p⁰ and the gradient with respect to K and b of one block, from pᴺ."""
-    scratch = Scratch(U.K)
-    done = network.propagate(network.ready(U), x, scratch, keep=True)
-    p0, sums = network.pull_back(done, p, scratch, with_h=False)
-    return p0, *network.gradient(U, sums)[:2]
+    """p⁰ and the gradient with respect to K and b, from pᴺ.
+
+    Reading out the state itself, with W = I, makes ∂J/∂z the costate pᴺ.
+    """
+    xp, n = namespace(p), p.shape[1]
+    W = placed(np.eye(n)[None], p)
+    U = U._replace(W=W, mu=xp.zeros_like(p[:, :, 0]))
+    done = network.forward(U, x, record=True)
+    gradient = network.backward(U, x, done, p)
+    return network.costates(U, done, p)[0], gradient.K, gradient.b
 
 
 def costates(xp, network, scheme, activation, seed):
     """p⁰, ∂K, ∂b by the engine and by Proposition 1, from the same random pᴺ."""
     spread = 0.2 if np.triu(scheme[0]).any() else 1.0
     layout, flat, X, *_ = problem("logistic", "learned", members=1, seed=seed, spread=spread)
-    y = np.zeros((1, layout.n_channels, len(X)))
-    y[0, : X.shape[1]] = X.T
-    p = np.random.default_rng(seed).normal(size=y.shape)
+    p = np.random.default_rng(seed).normal(size=(1, layout.n_channels, len(X)))
     expected = reference.proposition_1(
         scheme, activation, reference.member(layout, flat[0]), X, p[0].copy()
     )
-    found = on(xp, pulled_back)(network, layout.views(flat), y[0], p)
+    found = on(xp, pulled_back)(network, layout.views(flat), X.T, p)
     return [part[0] for part in found], expected
 
 
@@ -201,7 +237,7 @@ def test_division_free_form_agrees_with_proposition_1(xp, scheme, seed):
         np.testing.assert_allclose(one, other, atol=1e-12 * np.abs(other).max())
 
 
-@everywhere(scheme=[name for name, t in TABLEAUX.items() if all(t.b)], activation=[*SMOOTH, "relu"])
+@everywhere(scheme=[name for name, t in TABLEAUX.items() if all(t.b)], activation=EVERY)
 def test_named_schemes_agree_with_proposition_1(scheme, activation, xp):
     tableau = TABLEAUX[scheme]
     found, expected = costates(
@@ -211,33 +247,13 @@ def test_named_schemes_agree_with_proposition_1(scheme, activation, xp):
         np.testing.assert_allclose(one, other, atol=1e-13 * np.abs(other).max())
 
 
-@everywhere(network=[ode_net(TABLEAUX["rk4"], "relu"), feed_forward("relu")], seed=range(5))
-def test_relu_by_finite_differences(network, seed, xp):
-    # Central differences of step 1e-6: truncation 1e-12, cancellation 1e-10; 1e-7 is far above
-    # both and far below the jump at a kink, which none of these points lies within 1e-6 of.
-    layout, flat, X, targets, weights, alpha = problem("softmax", "learned", seed=seed)
-    objective = Placed(
-        xp, network, layout, LOSSES["softmax"], X, targets, weights, alpha, FREE["learned"]
-    )
-    _, gradient = objective.value_and_gradient(flat)
-    for k in range(layout.size):
-        step = np.zeros(layout.size)
-        step[k] = 1e-6
-        ahead, behind = (objective.evaluate(flat + t * step, gradient=False).J for t in (1, -1))
-        np.testing.assert_allclose(
-            gradient[:, k], (ahead - behind) / 2e-6, atol=1e-7 * np.abs(gradient).max()
-        )
-
-
-@everywhere(loss=LOSSES, activation=[*SMOOTH, "relu"])
+@everywhere(loss=LOSSES, activation=EVERY)
 def test_float32_by_finite_differences(activation, loss, xp):
     # Along the gradient with step 1e-2: cancellation in float32 leaves 1e-7/1e-2 = 1e-5, and
-    # truncation 1e-4 of the third derivative, so 5e-3 of the slope tells right from wrong.
-    layout, flat, X, targets, weights, alpha = problem(loss, "learned", dtype=np.float32)
+    # truncation 1e-4 of the third derivative, so 5e-3 of the derivative tells right from wrong.
+    layout, flat, *data = problem(loss, "learned", dtype=np.float32)
     network = ode_net(TABLEAUX["heun"], activation)
-    objective = Placed(
-        xp, network, layout, LOSSES[loss], X, targets, weights, alpha, FREE["learned"]
-    )
+    objective = Placed(xp, network, layout, loss, data, FREE["learned"])
     J, gradient = objective.value_and_gradient(flat)
     assert (J.dtype, gradient.dtype) == (np.float64, np.float32)
     norm = np.linalg.norm(gradient, axis=1, keepdims=True)
@@ -252,17 +268,15 @@ def test_float32_by_finite_differences(activation, loss, xp):
 def test_costate_is_the_derivative_with_respect_to_the_input(xp, scheme, seed):
     layout, flat, X, *_ = problem("logistic", "learned", members=1, seed=seed)
     controls = reference.member(layout, flat[0])
-    y = np.zeros((1, layout.n_channels, len(X)))
-    y[0, : X.shape[1]] = X.T
-    p = np.random.default_rng(seed).normal(size=y.shape)
+    p = np.random.default_rng(seed).normal(size=(1, layout.n_channels, len(X)))
     network = ode_net(as_tableau(scheme), "tanh")
-    p0, *_ = on(xp, pulled_back)(network, layout.views(flat), y[0], p)
+    p0, *_ = on(xp, pulled_back)(network, layout.views(flat), X.T, p)
     for k in range(X.shape[1]):
-        moved = X.astype(complex)
-        moved[:, k] += 1e-40j
+        varied = X.astype(complex)
+        varied[:, k] += 1e-40j
         complex_controls = Controls(
             *(part.astype(complex) for part in controls if part is not None)
         )
-        state = reference.forward(scheme, "tanh", 1.0, complex_controls, moved)[-1]
+        state = reference.forward(scheme, "tanh", 1.0, complex_controls, varied)[-1]
         derivative = (state.imag / 1e-40 * p[0]).sum(0)  # samples do not interact
         np.testing.assert_allclose(p0[0, k], derivative, atol=1e-12 * np.abs(p0).max())

@@ -4,21 +4,21 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skode.engine import implicit
-from skode.engine.arrays import Scratch, quiet
+from skode.engine.activations import ACTIVATIONS
+from skode.engine.arrays import quiet
 from skode.engine.controls import Controls
-from skode.engine.fields import ACTIVATIONS, AffineField
-from skode.engine.implicit import StageControls, solve_costates, solve_stages
+from skode.engine.implicit import Layer, Solution, solve_costates, solve_stages
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
 from tests.engine.everywhere import NOT_STRICT, everywhere, home, not_strict, on, there
 from tests.namespaces import NAMESPACES
 from tests.reference import implicit_schemes
 
-TANH = AffineField(ACTIVATIONS["tanh"])
+TANH = ACTIVATIONS["tanh"]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
 FULL = {name: TABLEAUX[name].blocks[-1].A for name in IMPLICIT}
 
@@ -29,8 +29,7 @@ def one_layer(K, b=None, h=0.1):
     stiffness = abs(h) * np.linalg.norm(K, ord=2, axis=(1, 2))[:, None]
     # One solution is known of, so that the solver may take what is fastest.
     b = np.zeros((members, n)) if b is None else b
-    h = np.full((members, 1, 1), h)
-    return StageControls(K, b, h, stiffness, unique=True)
+    return Layer(K, b[..., None], np.full((members, 1, 1), h), stiffness, unique=True)
 
 
 def random_layer(n, size, h=0.1, members=2, seed=0):
@@ -39,23 +38,30 @@ def random_layer(n, size, h=0.1, members=2, seed=0):
     return one_layer(K, rng.normal(size=(members, n)), h)
 
 
-def converted(layer, convert):
-    parts = ("K", "b", "h", "stiffness")
-    return layer._replace(**{part: convert(getattr(layer, part)) for part in parts})
+def stages_of(stacked):
+    """The stages, which are on the third axis, as a list."""
+    return [stacked[:, :, j] for j in range(stacked.shape[2])]
 
 
-def solved(xp, A, layer, B, field=TANH):
-    """The solution in NumPy, but for Newton's matrix, which stays in the namespace."""
+def solved(xp, A, layer, B, activation=TANH):
+    """The solution in NumPy with the stages on the third axis.
+
+    All but Newton's matrix, which stays in the namespace.
+    """
     with quiet():
-        return on(xp, _solved)(A, layer, B, field)
+        found = on(xp, solve_stages)(A, activation, stages_of(B), layer)
+    return found._replace(Y=np.stack(found.Y, axis=2), F=np.stack(found.F, axis=2))
 
 
-def _solved(A, layer, B, field):
-    return solve_stages(A, field, B, layer, Scratch(layer.K))
+def costates_of(xp, A, layer, solution, derivative, r):
+    """Γ in NumPy, with the stages on the third axis."""
+    parts = [stages_of(derivative), stages_of(r)]
+    solution = Solution(*(None,) * 3, solution.matrix)
+    return np.stack(on(xp, solve_costates)(A, solution, *parts, layer), axis=2)
 
 
 def residual(A, layer, Y, B, sigma=np.tanh):
-    F = sigma(np.einsum("bcd,bdjm->bcjm", layer.K, Y) + layer.b[:, :, None, None])
+    F = sigma(np.einsum("bcd,bdjm->bcjm", layer.K, Y) + layer.b[..., None])
     return Y - B - layer.h[..., None] * np.einsum("ij,bcjm->bcim", A, F), F
 
 
@@ -78,10 +84,7 @@ def test_stages_and_costates_solve_their_equations(scheme, n_and_size, xp):
     np.testing.assert_allclose(solution.F, F, atol=1e-13 * scale.max())
 
     r = rng.normal(size=solution.Y.shape)
-    layer_, *arrays = there(xp, (layer, 1 - F**2, r))
-    found = solve_costates(A, solution.matrix, *arrays, layer_, Scratch(layer_.K))
-    gamma, status = home(xp, found)
-    assert status.converged.all()
+    gamma = costates_of(xp, A, layer, solution, 1 - F**2, r)
     JtG = np.einsum("bdc,bdjm->bcjm", layer.K, (1 - F**2) * gamma)
     expected = r + layer.h[..., None] * np.einsum("ji,bcjm->bcim", A, JtG)
     np.testing.assert_allclose(gamma, expected, atol=1e-12 * np.abs(gamma).max())
@@ -98,9 +101,8 @@ def test_status_of_an_easy_and_of_an_impossible_problem(scheme, xp):
     assert 1 <= status.iterations <= 8
     assert status.residual.shape == status.converged.shape == (1, 4)
     # Y = B + h A softplus(K Y) has no solution for steep softplus and large B.
-    softplus = AffineField(ACTIVATIONS["softplus"])
     layer = one_layer([[[30.0]]], h=1.0)
-    status = solved(xp, A, layer, B, softplus).status
+    status = solved(xp, A, layer, B, ACTIVATIONS["softplus"]).status
     assert not status.converged.any()
     assert status.iterations >= implicit.LIMIT
     assert (status.residual > 0.1).all()
@@ -110,9 +112,9 @@ def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch, 
     computed = []
     compute = implicit.StageMatrix.compute
 
-    def spy(self, slope):
-        computed.append(slope.shape)
-        compute(self, slope)
+    def spy(self, derivative):
+        computed.append(derivative.shape)
+        compute(self, derivative)
 
     monkeypatch.setattr(implicit.StageMatrix, "compute", spy)
     A, B = FULL["implicit_midpoint"], np.random.default_rng(0).normal(size=(1, 2, 1, 50))
@@ -175,6 +177,17 @@ def test_what_is_not_finite_is_not_converged_and_spoils_nothing_else(xp):
     assert alone.status.converged.all()
 
 
+def test_where_costates_cannot_be_found_they_are_not_a_number(xp):
+    # 1 - h a K σ′ = 0 for the second sample, whose Newton's matrix is singular.
+    A, layer = FULL["implicit_euler"], one_layer([[[2.0]]], h=0.5)
+    solution = solved(xp, A, layer, np.zeros((1, 1, 1, 3)))
+    derivative = np.array([0.5, 1.0, 0.25]).reshape(1, 1, 1, 3)
+    with quiet():
+        gamma = costates_of(xp, A, layer, solution, derivative, np.ones((1, 1, 1, 3)))
+    np.testing.assert_allclose(gamma[0, 0, 0], [2.0, np.nan, 4 / 3], rtol=1e-14)
+
+
+@settings(max_examples=12)
 @given(implicit_schemes(), st.integers(0, 100))
 def test_samples_do_not_depend_on_each_other(xp, scheme, seed):
     tableau = as_tableau(scheme)
@@ -205,12 +218,12 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
 
     def in_namespace(U, x):
         with quiet():
-            done = network.propagate(network.ready(U), x, Scratch(U.K))
-        return done.y.x[0].array, [status.converged for status in done.statuses]
+            done = network.forward(U, x)
+        return done.y[-1], [status.converged for status in done.statuses]
 
     def propagate(U, y):
         end, converged = on(xp, in_namespace)(U, y[0])
-        return end.copy(), np.all(converged, axis=0)
+        return end, np.all(converged, axis=0)
 
     together, solved_together = propagate(U, y)
     assert 0 < solved_together.sum() < solved_together.size or scheme == "gauss4"
@@ -230,7 +243,8 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
 
 def test_float32_is_solved_to_its_own_rounding(xp):
     A = FULL["gauss4"]
-    layer = converted(random_layer(3, 5.0), np.float32)
+    layer = random_layer(3, 5.0)
+    layer = Layer(*(part.astype(np.float32) for part in layer[:4]), unique=True)
     B = np.random.default_rng(0).normal(size=(1, 3, 2, 40)).astype(np.float32)
     solution = solved(xp, A, layer, B)
     assert solution.Y.dtype == solution.status.residual.dtype == np.float32
@@ -268,16 +282,16 @@ def test_only_symplectic_schemes_conserve_quadratic_invariants(scheme, xp):
     network = ode_net(TABLEAUX[scheme], "identity")
     y = np.random.default_rng(1).normal(size=(1, 4, 10))
     U = there(xp, U)
-    scratch = Scratch(U.K)
-    done = network.propagate(network.ready(U), xp.asarray(y[0]), scratch, keep=True)
-    end = home(xp, done.y.x[0].array).copy()
+    done = network.forward(U, xp.asarray(y[0]), record=True)
+    end = home(xp, done.y[-1])
     before, after = (np.einsum("bcm,bcl->ml", z, z) for z in (y, end))
     drift = np.abs(after - before).max() / np.abs(before).max()
     if TABLEAUX[scheme].symplectic:
         assert drift < 1e-13
         # So ⟨p, y⟩ is conserved too: state and costate together are the same rotation.
         p = np.random.default_rng(2).normal(size=y.shape)
-        p0 = home(xp, network.pull_back(done, xp.asarray(p), scratch, with_h=False)[0])
+        U = U._replace(W=xp.asarray(np.eye(4)[None]))  # so that ∂J/∂z is pᴺ
+        p0 = home(xp, network.costates(U, done, xp.asarray(p))[0])
         np.testing.assert_allclose((p0 * y).sum(1), (p * end).sum(1), atol=1e-12)
         np.testing.assert_allclose((p0**2).sum(1), (p**2).sum(1), rtol=1e-12)
     elif scheme not in ("trapezoid", "lobatto_iiia4"):  # conjugate to symplectic ones while K stays

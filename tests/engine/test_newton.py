@@ -52,7 +52,10 @@ def test_a_singular_matrix_spoils_only_itself(size, xp):
 
 
 def dense(A, K, h, sigma):
-    """I - h (A ⊗ I) diag(J1, …, Jk), with σ′ `sigma`, of every member and sample, (channel, stage) by the same."""
+    """I - h (A ⊗ I) diag(J1, …, Jk) of every member and sample, (channel, stage) by the same.
+
+    `sigma` is σ′ at the stages.
+    """
     members, n, k, m = sigma.shape
     E = np.einsum("ij,bcjm,bcd->bmcidj", A, sigma, K).reshape(members, m, n * k, n * k)
     return np.eye(n * k) - h[:, None] * E
@@ -72,8 +75,8 @@ def test_every_form_where_it_is_exact(A, n, transposed, xp):
     K, h, sigma, R = setting(len(A), n)
     K_, h_, R_ = there(xp, (K, h, R))
     alike = {
-        # The decoupled form is exact where the stages have the same derivatives, the shared one where
-        # the samples have.
+        # The decoupled form is exact where the stages have the same derivatives, the shared one
+        # where the samples have.
         "decoupled": np.repeat(sigma[:, :, :1, :], len(A), axis=2),
         "shared": np.repeat(sigma[..., :1], sigma.shape[3], axis=3),
         "full": sigma,

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skode.engine.arrays import Scratch, ScratchPool
-from skode.engine.losses import LOSSES
+from skode.engine.blocks import Blocks
 from skode.engine.networks import ode_net
-from skode.engine.objective import Objective
-from skode.engine.prediction import outputs
 from skode.engine.schemes import TABLEAUX
 from skode.engine.threads import Threads, blas_threads
-from tests.engine.problems import FREE, problem, folds_of
+from tests.engine.problems import objective_of, problem
 
 
 def blas_numbers():
@@ -90,56 +87,12 @@ def test_threads_end_with_the_statement():
     assert not any(thread.name.startswith("skode") for thread in threading.enumerate())
 
 
-def test_work_arrays_are_borrowed_by_one_at_a_time_and_used_again():
-    pool = ScratchPool(np.zeros(1), widest=5)
-    with pool.borrowed() as one, pool.borrowed() as other:
-        assert one is not other
-        assert isinstance(one, Scratch)
-    with pool.borrowed() as again:
-        assert again is one or again is other
-
-
-@pytest.mark.parametrize("scheme", ["euler", "rk4", "gauss4"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_any_number_of_threads_gives_the_same_bits(scheme, dtype, monkeypatch):
-    monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
-    layout, flat, X, targets, weights, alpha = problem("softmax", "learned", dtype=dtype)
-    network = ode_net(TABLEAUX[scheme])
-    found = []
-    for number in (1, 2, 5):
-        with Threads(number) as threads:
-            objective = Objective(
-                network,
-                layout,
-                LOSSES["softmax"],
-                X,
-                targets,
-                weights,
-                alpha,
-                FREE["learned"],
-                block_size=3,
-                folds=folds_of(members=2),
-                threads=threads,
-            )
-            z = outputs(network, layout.views(flat), X, block=2, threads=threads)
-            found.append((*objective.evaluate(flat), z))
-    for other in found[1:]:
-        for part, expected in zip(other, found[0], strict=True):
-            np.testing.assert_array_equal(part, expected)
-
-
 def test_what_overflows_in_a_thread_is_silent(monkeypatch):
     # Warnings are errors here, and each thread has its own state of them.
     monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
     layout, flat, X, *data = problem("softmax", "fixed")
     with Threads(2) as threads:
-        objective = Objective(
-            ode_net(TABLEAUX["euler"], "softplus"),
-            layout,
-            LOSSES["softmax"],
-            1e300 * X,
-            *data,
-            block_size=2,
-            threads=threads,
-        )
+        network, blocks = ode_net(TABLEAUX["euler"], "softplus"), Blocks(threads, size=2)
+        data = (1e300 * X, *data)
+        objective = objective_of(network, layout, "softmax", data, blocks=blocks)
         assert not np.isfinite(objective.evaluate(1e10 * flat).J).any()

@@ -3,49 +3,54 @@
 import numpy as np
 import pytest
 
-from skode.engine.arrays import fusible, to_host
+from skode.engine.activations import ACTIVATIONS
+from skode.engine.arrays import to_host
+from skode.engine.blocks import Blocks
 from skode.engine.controls import Controls, Layout
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
-from skode.engine.objective import Objective
-from skode.engine.prediction import outputs
+from skode.engine.prediction import mean_outputs, outputs
 from skode.engine.schemes import TABLEAUX
-from tests.engine.problems import FREE, problem
+from tests.engine.problems import FREE, folds_of, objective_of, problem
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 
 
-def objective_on(xp, network, loss, dtype, members=3, samples=500, **options):
+def objective_on(xp, network, loss, dtype, members=3, samples=500, folds=False):
     """An objective on the device and its controls."""
     sizes = {"n_features": 4, "n_channels": 6, "N": 5, "spread": 0.2}
     layout, flat, *data = problem(
         loss, "learned", members=members, samples=samples, dtype=dtype, **sizes
     )
     *data, flat = (xp.asarray(part) for part in (*data, flat))
-    return Objective(network, layout, LOSSES[loss], *data, FREE["learned"], **options), flat
+    parts = folds_of(members, samples).placed(flat) if folds else None
+    return objective_of(network, layout, loss, data, FREE["learned"], parts), flat
 
 
-def assert_equal_to_numpy(gpu, network, loss, dtype, tolerance):
-    host, device = (objective_on(xp, network, loss, dtype) for xp in (np, gpu))
+def assert_equal_to_numpy(gpu, network, loss, dtype, tolerance, folds=False):
+    host, device = (objective_on(xp, network, loss, dtype, folds=folds) for xp in (np, gpu))
     (objective, flat), (there, flat_there) = host, device
     expected, found = objective.evaluate(flat), there.evaluate(flat_there)
     assert gpu.holds(found.J)
     assert gpu.holds(found.gradient)
     np.testing.assert_allclose(to_host(found.J), expected.J, rtol=tolerance)
+    if folds:
+        np.testing.assert_allclose(to_host(found.held_out), expected.held_out, rtol=tolerance)
     scale = np.abs(expected.gradient).max()
     np.testing.assert_allclose(to_host(found.gradient), expected.gradient, atol=tolerance * scale)
-    layout = objective.layout
-    z = outputs(network, layout.views(flat_there), there.X)
-    wanted = outputs(network, layout.views(flat), objective.X)
-    np.testing.assert_allclose(to_host(z), wanted, atol=tolerance * np.abs(wanted).max())
+    U, U_there = objective.layout.views(flat), objective.layout.views(flat_there)
+    for function, arguments in ((outputs, (network,)), (mean_outputs, (network, LOSSES[loss]))):
+        wanted = function(*arguments, U, objective.samples.X)
+        made = function(*arguments, U_there, there.samples.X)
+        np.testing.assert_allclose(to_host(made), wanted, atol=tolerance * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-4)])
-@pytest.mark.parametrize("activation", ["tanh", "relu", "softplus", "identity"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("scheme", EXPLICIT)
 def test_explicit_schemes_are_equal_to_numpy(scheme, activation, dtype, tolerance, gpu):
     network = ode_net(TABLEAUX[scheme], activation)
-    assert_equal_to_numpy(gpu, network, "softmax", dtype, tolerance)
+    assert_equal_to_numpy(gpu, network, "softmax", dtype, tolerance, folds=True)
 
 
 @pytest.mark.parametrize("scheme", [name for name in TABLEAUX if name not in EXPLICIT])
@@ -67,11 +72,13 @@ extern "C" __global__ void spin(long long cycles) {
 """
 
 
+@pytest.mark.parametrize("folds", [False, True])
 @pytest.mark.parametrize("scheme", EXPLICIT)
-def test_an_evaluation_does_not_wait_for_the_device(scheme, gpu):
+def test_an_evaluation_does_not_wait_for_the_device(scheme, folds, gpu):
     import cupy
 
-    objective, flat = objective_on(gpu, ode_net(TABLEAUX[scheme]), "softmax", np.float64)
+    network = ode_net(TABLEAUX[scheme])
+    objective, flat = objective_on(gpu, network, "softmax", np.float64, folds=folds)
     objective.evaluate(flat)  # compiles kernels, and asks what it remembers
     spun = cupy.cuda.Event()
     cupy.RawKernel(SPIN, "spin")((1,), (1,), (np.int64(2 * 10**9),))  # for about a second
@@ -82,22 +89,10 @@ def test_an_evaluation_does_not_wait_for_the_device(scheme, gpu):
     assert spun.done
 
 
-def test_a_fusible_function_is_one_kernel(gpu):
-    @fusible
-    def blend(xp, x, y):
-        return x * y + xp.tanh(x)
-
-    rng = np.random.default_rng(0)
-    for dtype in (np.float32, np.float64):
-        x, y = (rng.normal(size=(4, 1, 9)).astype(dtype) for _ in range(2))
-        found = blend(gpu.module, gpu.asarray(x), gpu.asarray(y))
-        assert found.dtype == dtype
-        np.testing.assert_allclose(to_host(found), x * y + np.tanh(x), rtol=1e-6)
-
-
 def test_memory_that_runs_out_halves_the_blocks(gpu):
     import cupy
 
+    # An implicit scheme, whose stages are arrays of all samples.
     pool, samples = cupy.get_default_memory_pool(), 200_000
     rng = np.random.default_rng(0)
     layout = Layout(10, 16, 1)
@@ -110,16 +105,15 @@ def test_memory_that_runs_out_halves_the_blocks(gpu):
     )
     X, targets = rng.normal(size=(samples, 16)), rng.normal(size=(samples, 1))
     data = (X, targets, np.full(samples, 1 / samples), np.zeros(1))
-    network = ode_net(TABLEAUX["rk4"])
+    network = ode_net(TABLEAUX["implicit_midpoint"])
 
     def on(xp, **options):
-        parts = (xp.asarray(part) for part in data)
-        return Objective(network, layout, LOSSES["squared"], *parts, **options)
+        return objective_of(network, layout, "squared", tuple(map(xp.asarray, data)), **options)
 
     expected = on(np).evaluate(layout.flatten(U))
-    objective, flat = on(gpu, block_size=samples), gpu.asarray(layout.flatten(U))
+    objective, flat = on(gpu, blocks=Blocks(size=samples)), gpu.asarray(layout.flatten(U))
     state = samples * 16 * 8
-    pool.set_limit(size=pool.used_bytes() + 40 * state)
+    pool.set_limit(size=pool.used_bytes() + 20 * state)
     try:
         with pytest.warns(RuntimeWarning, match="Memory ran out with 200000 samples"):
             found = objective.evaluate(flat)

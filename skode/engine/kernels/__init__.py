@@ -8,13 +8,13 @@ asks which one runs.
 from __future__ import annotations
 
 from ..arrays import Array
-from . import reference
+from . import cpu, cuda, reference
 from .interface import Kernel, Problem, Samples, Sums
 
 __all__ = ["KERNELS", "Kernel", "Problem", "Samples", "Sums", "kernel_for"]
 
 # The first that is usable serves; the last always is.
-KERNELS: tuple[Kernel, ...] = (reference,)
+KERNELS: tuple[Kernel, ...] = (cpu, cuda, reference)
 
 
 def kernel_for(problem: Problem, like: Array) -> Kernel:

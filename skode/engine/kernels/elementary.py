@@ -2,12 +2,12 @@
 
 The functions of numba's math module are scalar calls, an order of magnitude slower, because the
 wheels of numba come without Intel's SVML.  These have no branches and no tables, are within two
-units in the last place, and follow the conventions for infinities and NaN.  All rest on
+units in the last place, and follow the conventions for infinities and NaN.  All but log1p rest on
 
-    exp(r) = (w + r)/(w - r),  where  w = r coth(r/2) = 2 + P(r²) r²
+    x = ½ k log 2 + r,  |r| ≤ ¼ log 2,    tanh r = r/(1 + u),    exp 2r = (1 + u + r)/(1 + u - r),
 
-is even in r, so that a short polynomial P serves (as in fdlibm's e_exp.c, whose coefficients these
-are), and on x = k log 2 + r with |r| ≤ ½ log 2.  log1p follows fdlibm's s_log1p.c.
+where u = r coth r - 1 = r² P(r²) is even in r, so that a short polynomial P serves (fdlibm's
+e_exp.c).  log1p follows fdlibm's s_log1p.c.
 
 Every function takes a float64 or float32 scalar.  Without compilation (NUMBA_DISABLE_JIT=1) the
 same source runs on NumPy's scalars.
@@ -15,52 +15,209 @@ same source runs on NumPy's scalars.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-__all__ = ["exp", "expm1", "log1p", "tanh"]
+__all__ = ["constants", "exp", "expm1", "log1p", "tanh"]
 
-# No "reassoc": it would cancel the number that rounds to integers.
+# Not "reassoc", which cancels the number that rounds to integers; not "nnan" and "ninf".
 OPTIONS = {
     "error_model": "numpy",
-    "fastmath": {"contract", "nsz", "arcp"},
+    "fastmath": {"contract", "nsz"},
     "forceinline": True,
     "nogil": True,
 }
 
-LOG2_E = 1.4426950408889634
 
-# For each precision: the number that, added, leaves an integer in the low bits; log 2 in two parts,
-# of which the first has so few bits that its multiples are exact.
-ROUND, LN2_HIGH, LN2_LOW = 6755399441055744.0, 6.93147180369123816490e-01, 1.90821492927058770002e-10
-INVERSE32, ROUND32 = np.float32(LOG2_E), np.float32(12582912.0)
-LN2_HIGH32, LN2_LOW32 = np.float32(6.9314575195e-01), np.float32(1.4286067653e-06)
-P32 = np.float32(1.6666625440e-1), np.float32(-2.7667332906e-3)
-L32 = np.float32(0.66666662693), np.float32(0.40000972152)
-M32 = np.float32(0.28498786688), np.float32(0.24279078841)
-HALF32, ONE32, TWO32 = np.float32(0.5), np.float32(1.0), np.float32(2.0)
-ROOT2_BITS, ROOT2_BITS32 = np.int64(0x3FE6A09E667F3BCD), np.int32(0x3F3504F3)
-TINY, TINY32 = np.float64(2.0**-1022), np.float32(2.0**-126)
+class Constants(NamedTuple):
+    """Numbers in the precision of the argument, because a literal would make it float64.
+
+    Adding `rounder` rounds to integers, and leaves them in the low bits.  `ln2_high` and `ln2_low`
+    add up to ½ log 2; the first has so few bits that its products with integers are exact.  The results of exp lie between 0 and infinity
+    only for arguments between `exp_least` and `exp_most`.
+    """
+
+    zero: Any
+    one: Any
+    two: Any
+    half: Any
+    rounder: Any
+    two_log2_e: Any
+    ln2_high: Any
+    ln2_low: Any
+    exp_least: Any
+    exp_most: Any
+    expm1_least: Any
+    tanh_most: Any
+    infinity: Any
 
 
-def _for_both(double: Callable[[Any], Any], single: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """One function of a scalar, from its form for float64 and that for float32."""
+_DOUBLE = Constants(
+    *map(np.float64, (0, 1, 2, 0.5, 3 * 2.0**51, 2 * 1.4426950408889634)),
+    *map(np.float64, (6.93147180369123816490e-01 / 2, 1.90821492927058770002e-10 / 2)),
+    *map(np.float64, (-746, 710, -40, 20, np.inf)),
+)
+_SINGLE = Constants(
+    *map(np.float32, (0, 1, 2, 0.5, 3 * 2.0**22, 2 * 1.4426950408889634)),
+    *map(np.float32, (6.9314575195e-01 / 2, 1.4286067653e-06 / 2)),
+    *map(np.float32, (-104, 89, -20, 10, np.inf)),
+)
 
-    def function(x: Any) -> Any:
+
+def _by_precision(double, single):
+    """A function of a scalar x, from its source for float64 and that for float32."""
+
+    def function(x):
         return single(x) if isinstance(x, np.float32) else double(x)
 
     @overload(function, jit_options=OPTIONS)
-    def _choose(x: Any) -> Callable[[Any], Any]:
+    def _choose(x):
         return single if x == types.float32 else double
 
     return function
 
 
+def _p_double(x):
+    p = x * (512 * 4.13813679705723846039e-08) - 128 * 1.65339022054652515390e-06
+    p = x * p + 32 * 6.61375632143793436117e-05
+    p = x * p - 8 * 2.77777777770155933842e-03
+    return x * p + 2 * 1.66666666666666019037e-01
+
+
+def _p_single(x):
+    return x * np.float32(-8 * 2.7667332906e-3) + np.float32(2 * 1.6666625440e-1)
+
+
+def _log_double(x):
+    p = x * 1.479819860511658591e-01 + 1.531383769920937332e-01
+    p = x * p + 1.818357216161805012e-01
+    p = x * p + 2.222219843214978396e-01
+    p = x * p + 2.857142874366239149e-01
+    p = x * p + 3.999999999940941908e-01
+    return x * (x * p + 6.666666666666735130e-01)
+
+
+def _log_single(x):
+    p = x * np.float32(0.24279078841) + np.float32(0.28498786688)
+    p = x * p + np.float32(0.40000972152)
+    return x * (x * p + np.float32(0.66666662693))
+
+
+def _power_of_two_double(x):
+    bits = np.float64(x).view(np.int64)
+    return np.int64((bits + np.int64(1023)) << np.int64(52)).view(np.float64)
+
+
+def _power_of_two_single(x):
+    bits = np.float32(x).view(np.int32)
+    return np.int32((bits + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+# With the bits of √½ taken off, the exponent is that of x between √½ and √2.
+def _exponent_double(x):
+    return np.float64((np.float64(x).view(np.int64) - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52))
+
+
+def _exponent_single(x):
+    bits = np.float32(x).view(np.int32) - np.int32(0x3F3504F3)
+    return np.float32(np.int32(bits) >> np.int32(23))
+
+
+constants = _by_precision(lambda x: _DOUBLE, lambda x: _SINGLE)
+# P(r²).
+_p = _by_precision(_p_double, _p_single)
+# The polynomial of log(1 + f) = f - f²/2 + s (f²/2 + R(s²)), s = f/(2 + f).
+_log_polynomial = _by_precision(_log_double, _log_single)
+# 2^k from k + rounder, for normal numbers 2^k.
+_power_of_two = _by_precision(_power_of_two_double, _power_of_two_single)
+# The integer k with √½ ≤ x/2^k < √2, for normal numbers x.
+_exponent = _by_precision(_exponent_double, _exponent_single)
+
+
 @njit(**OPTIONS)
-def _power_of_two(k):
-    """2^k as a float64, for an integer -1022 ≤ k ≤ 1023."""
-    return ((k + np.int64(1023)) << np.int64(52)).view(np.float64)
+def _reduced(x):
+    """(k + rounder, r, high, low, u) of moderate x, with r = high - low to more digits."""
+    c = constants(x)
+    rounded = x * c.two_log2_e + c.rounder
+    k = rounded - c.rounder
+    high, low = x - k * c.ln2_high, k * c.ln2_low
+    r = high - low
+    square = r * r
+    return rounded, r, high, low, square * _p(square)
+
+
+@njit(**OPTIONS)
+def _exp_parts(x):
+    """(k, ½ exp(x)/2^k - ½) of moderate x."""
+    c = constants(x)
+    rounded, r, high, low, u = _reduced(c.half * x)
+    # r/(1 + u - r) = r + r (r - u)/(1 + u - r), which rounds better.
+    v = u - r
+    return rounded - c.rounder, high - (r * v / (v + c.one) + low)
+
+
+@njit(**OPTIONS)
+def exp(x):
+    """exp(x)."""
+    c = constants(x)
+    x = c.exp_least if x < c.exp_least else x
+    x = c.exp_most if x > c.exp_most else x
+    k, half_less = _exp_parts(x)
+    # In two factors, for 2^k itself may be infinite or subnormal where the result is not.
+    part = (k * c.half + c.rounder) - c.rounder
+    first, second = _power_of_two(part + c.rounder), _power_of_two((k - part) + c.rounder)
+    return (c.one + (half_less + half_less)) * first * second
+
+
+@njit(**OPTIONS)
+def expm1(x):
+    """exp(x) - 1, accurate for small x too."""
+    c = constants(x)
+    y = c.expm1_least if x < c.expm1_least else x
+    y = c.exp_most if y > c.exp_most else y
+    k, half_less = _exp_parts(y)
+    # Twice a half, for 2^k may be infinite where the result is not.
+    s = _power_of_two((k - c.one) + c.rounder)
+    half = s * (half_less + half_less) + (s - c.half)
+    return half + half
+
+
+@njit(**OPTIONS)
+def log1p(x):
+    """log(1 + x), accurate for small x too."""
+    c = constants(x)
+    y, quarter = c.one + x, c.half * c.half
+    k = _exponent(y)
+    # A quarter of it is 2^-k, which itself may be subnormal.
+    scale = _power_of_two((c.two - k) + c.rounder)
+    # x - (y - 1) is what rounding lost; so f is exactly x where k is 0.
+    f = (quarter * y * scale - c.one) + (x - (y - c.one)) * (quarter * scale)
+    square = c.half * f * f
+    s = f / (c.two + f)
+    k2 = k + k
+    value = k2 * c.ln2_high + (f - (square - (s * (square + _log_polynomial(s * s)) + k2 * c.ln2_low)))
+    value = x if y == c.infinity else value
+    value = -c.infinity if x == -c.one else value
+    return (x - x) / (x - x) if x < -c.one else value
+
+
+@njit(**OPTIONS)
+def tanh(x):
+    """The hyperbolic tangent."""
+    c = constants(x)
+    size = abs(x)
+    size = c.tanh_most if size > c.tanh_most else size
+    rounded, r, high, low, u = _reduced(size)
+    s = _power_of_two(rounded)
+    # exp(2|x|) ∓ 1, times 1 + u - r, are each the sum of two parts.
+    less, more = s - c.one, s + c.one
+    rest_less = more * high + (less * u - more * low)
+    rest_more = less * r + more * u
+    inverse = c.one / (more + rest_more)
+    value = (less + rest_less) * inverse
+    # What rounding has left of the quotient.
+    value += inverse * ((less - value * more) + (rest_less - value * rest_more))
+    return -value if x < c.zero else value

@@ -20,9 +20,7 @@ def is_usable_for(problem: Problem, like: Array) -> bool:
     return True
 
 
-def call_size(
-    problem: Problem, n_members: int, n_samples: int, like: Array
-) -> tuple[int, int]:
+def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
     """How many members and samples one call takes.
 
     On the host their states suit the cache; a device takes as many samples as its memory allows.
@@ -89,7 +87,7 @@ def predict(problem: Problem, X: Array, flat: Array) -> Array:
     with quiet():
         z = []
         for k in range(0, n_members, at_once):
-            done = network.forward(layout.views(flat[k : k + at_once, :]), x)
+            done = network.forward(layout.views(flat[k : min(k + at_once, n_members), :]), x)
             UnsolvedStagesError.raise_for(done.statuses)
             z.append(done.z)
         return loss.mean(xp, xp.concat(z, axis=0))

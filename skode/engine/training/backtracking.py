@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from ..arrays import Array, device, host, namespace, placed, quiet, to_host
+from ..arrays import Array, host, placed, quiet, to_host
+from ..objective import Evaluation
 from .line_search import LineSearch
 from .state import State, chosen, inner
 
@@ -28,18 +29,17 @@ LEARNING = 0.2  # the weight of the last round in that share
 class Direction(Protocol):
     """Where backtracking searches, for every running member."""
 
-    def measure(self, accepted: Array, s: Array, y: Array, r: Array) -> Array:
+    def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array | None:
         """Compute on the device what `solve` needs, (running, any number) in float64.
 
         Parameters
         ----------
         accepted : host array of bool of shape (running,)
             The members whose trial ũ was accepted.
-        s, y : arrays of shape (running, controls)
-            Their steps ũ - u, and r̃ - r, by which the projected gradient has changed.  The other
-            rows are of no use.
-        r : array of shape (running, controls)
-            The projected gradients of all running members, after those steps.
+        s : array of shape (running, controls)
+            Their steps ũ - u; the other rows are of no use.
+        r, r_new : arrays of shape (running, controls)
+            The projected gradients of all running members, before and after those steps.
         """
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
@@ -51,7 +51,7 @@ class Direction(Protocol):
         accepted : host array of bool of shape (running,)
             The members that have moved.
         products : host array, optional
-            What `measure` has computed; None if nobody has moved.
+            What `measure` has computed; None if nobody has moved, or if it was nothing.
         """
 
     def forget(self, which: Array) -> Array:
@@ -64,10 +64,8 @@ class Direction(Protocol):
 class Steepest:
     """Gradient descent: d = -g.  It has no memory."""
 
-    def measure(self, accepted: Array, s: Array, y: Array, r: Array) -> Array:
-        """Return no products."""
-        xp = namespace(r)
-        return xp.zeros((r.shape[0], 0), dtype=xp.float64, device=device(r))
+    def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> None:
+        """Compute nothing."""
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
         """Return -g of every running member."""
@@ -92,10 +90,14 @@ class Trial(NamedTuple):
         The objective at ũ.
     directional : host array of shape (running,)
         ⟨g, ũ - u⟩, the directional derivative at u.
-    distance2, size2 : host arrays of shape (running,)
-        ‖ũ - u‖² and ‖u‖².
+    distance2, size2, direction2 : host arrays of shape (running,)
+        ‖ũ - u‖², ‖u‖² and ‖d‖².
     held_out : host array of shape (running,), optional
-        The held-out loss at ũ.
+        The held-out loss at ũ, if there is one.
+    g, r : arrays of shape (running, controls), optional
+        The gradient and the projected gradient at ũ, if they were computed with J.
+    steepness : host array of shape (running,), optional
+        ‖r‖² at ũ.
     """
 
     u: Array
@@ -104,7 +106,11 @@ class Trial(NamedTuple):
     directional: Array
     distance2: Array
     size2: Array
+    direction2: Array
     held_out: Array | None
+    g: Array | None
+    r: Array | None
+    steepness: Array | None
 
 
 class Backtracking:
@@ -146,16 +152,21 @@ class Backtracking:
         with quiet():
             u = state.project(state.u + placed(t, state.u, state.u.dtype)[:, None] * self.d)
             found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
-            trial = self._trial(u, found.J, found.held_out)
-            stuck = trial.distance2 <= state.xp.finfo(u.dtype).eps ** 2 * trial.size2
+            trial = self._trial(u, found)
+            # Of the step before the projection, too: that of u itself may be off u by a rounding.
+            shortest2 = host.minimum(trial.distance2, t**2 * trial.direction2)
+            stuck = shortest2 <= state.xp.finfo(u.dtype).eps ** 2 * trial.size2
             downhill = trial.directional <= 0  # False where it is not a number
             enough = self.line_search.accepts(J, trial.J, trial.directional, trial.distance2, t)
             accepted, products = enough & downhill & ~stuck, None
+            if trial.steepness is not None:
+                accepted &= host.isfinite(trial.steepness)
             if host.any(accepted):
-                rows, g = host.nonzero(accepted)[0], found.gradient
-                if g is None:
+                if trial.g is None:
+                    rows = host.nonzero(accepted)[0]
                     g = self._spread(evaluate(*self._some(u, rows)).gradient, rows)
-                accepted, products = self._move(trial, g, accepted)
+                    trial = trial._replace(g=g, r=state.projected_gradient(u, g))
+                accepted, products = self._move(trial, accepted)
             state.n_evaluations[state.running] += 1
             self.acceptance += LEARNING * (float(host.mean(accepted)) - self.acceptance)
             self.t = self.line_search.next_step(t, accepted, J, trial.J, trial.directional)
@@ -167,13 +178,19 @@ class Backtracking:
                 self.d = chosen(accepted | renewed, d, self.d)
         return stuck & ~renewed
 
-    def _trial(self, u: Array, J: Array, held_out: Array | None) -> Trial:
+    def _trial(self, u: Array, found: Evaluation) -> Trial:
         """Bring what decides about the trials to the host."""
-        state, step = self.state, u - self.state.u
-        products = [inner(state.g, step), inner(step, step), inner(state.u, state.u)]
-        facts = [J, *products] if held_out is None else [J, *products, held_out]
+        state, step, g, r = self.state, u - self.state.u, found.gradient, None
+        pairs = (state.g, step), (step, step), (state.u, state.u), (self.d, self.d)
+        facts = [found.J, *(inner(x, y) for x, y in pairs)]
+        if found.held_out is not None:
+            facts.append(found.held_out)
+        if g is not None:
+            r = state.projected_gradient(u, g)
+            facts.append(inner(r, r))
         on_host = to_host(state.xp.stack(facts))
-        return Trial(u, step, *on_host[:4], on_host[4] if state.judged else None)
+        held_out = None if found.held_out is None else on_host[5]
+        return Trial(u, step, *on_host[:5], held_out, g, r, None if g is None else on_host[-1])
 
     def _some(self, u: Array, rows: Array) -> tuple[Array, Array]:
         """Return the points of some running members, and who they are."""
@@ -191,35 +208,44 @@ class Backtracking:
         place = host.clip(host.searchsorted(rows, members), 0, rows.size - 1)
         return self.state.xp.take(g, placed(place, g), axis=0)
 
-    def _move(self, trial: Trial, g: Array, accepted: Array) -> tuple[Array, Array]:
-        """Move the members in the mask `accepted` to their trials, if the gradient is finite there.
+    def _move(self, trial: Trial, accepted: Array) -> tuple[Array, Array | None]:
+        """Move the members in the mask `accepted` to their trials.
+
+        If it was not known before whether their gradient is finite there, it has to be.
 
         Parameters
         ----------
         trial : Trial
-        g : array of shape (running, controls)
-            The gradients there; those of the other members are of no use.
+            With g and r, of which the rows of the other members are of no use.
         accepted : host array of bool of shape (running,)
 
         Returns
         -------
         accepted : host array of bool of shape (running,)
             Those that have moved.
-        products : host array of shape (running, any number)
+        products : host array of shape (running, any number), or None
             What the direction has measured.
         """
-        state, xp = self.state, self.state.xp
-        r = state.projected_gradient(trial.u, g)
-        r2 = inner(r, r)
-        moves = (placed(accepted, g) & xp.isfinite(r2))[:, None]
-        u, new_g = xp.where(moves, trial.u, state.u), xp.where(moves, g, state.g)
-        r = new_g if r is g else xp.where(moves, r, state.r)
-        products = self.direction.measure(accepted, trial.step, r - state.r, r)
-        on_host = to_host(xp.concat([r2[:, None], products], axis=1))
-        accepted = accepted & host.isfinite(on_host[:, 0])
-        steepness = host.where(accepted, on_host[:, 0], state.steepness)
-        state.move(accepted, u, new_g, r, steepness, trial.J, trial.held_out)
-        return accepted, on_host[:, 1:]
+        state, xp, steepness = self.state, self.state.xp, trial.steepness
+        g, r, columns = trial.g, trial.r, []
+        if steepness is None:
+            r2 = inner(r, r)
+            finite = xp.isfinite(r2)[:, None]
+            g, r = xp.where(finite, g, state.g), xp.where(finite, r, state.r)
+            columns.append(r2[:, None])
+        g, r = chosen(accepted, g, state.g), chosen(accepted, r, state.r)
+        products = self.direction.measure(accepted, trial.step, state.r, r)
+        if products is not None:
+            columns.append(products)
+        if columns:
+            products = to_host(xp.concat(columns, axis=1))
+        if steepness is None:
+            steepness, products = products[:, 0], products[:, 1:]
+            accepted = accepted & host.isfinite(steepness)
+        steepness = host.where(accepted, steepness, state.steepness)
+        u = chosen(accepted, trial.u, state.u)
+        state.move(accepted, u, g, r, steepness, trial.J, trial.held_out)
+        return accepted, products
 
     def select(self, rows: Array) -> None:
         """Go on with these rows, an array on the host: the other members have ended."""

@@ -58,17 +58,17 @@ class LBFGS:
         self.n_learned = host.zeros(members, dtype=int)
         self.n_pairs = host.zeros(members, dtype=int)
 
-    def measure(self, accepted: Array, s: Array, y: Array, r: Array) -> Array:
+    def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array:
         """Compute Sᵀ(s, y, r), Yᵀ(s, y, r), ⟨s, y⟩ and ⟨y, y⟩, with s and y in the spare slots.
 
         The parameters are those of `Direction.measure`.
         """
-        xp, slots = namespace(r), self.SY.shape[1]
+        xp, slots, y = namespace(r), self.SY.shape[1], r_new - r
         rows = host.nonzero(accepted)[0]
         spare = self.n_learned[rows] % slots
         put(self.pairs, rows, spare, s)
         put(self.pairs, rows, spare + slots, y)
-        products = xp.matmul(self.pairs, xp.matrix_transpose(xp.stack([s, y, r], axis=1)))
+        products = xp.matmul(self.pairs, xp.matrix_transpose(xp.stack([s, y, r_new], axis=1)))
         products = xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
         return xp.concat([products, xp.stack([inner(s, y), inner(y, y)], axis=1)], axis=1)
 

@@ -3,12 +3,13 @@
 import numpy as np
 
 from skode.engine.arrays import namespace, placed, to_host
-from skode.engine.constraints import unconstrained
+from skode.engine.constraints import project_onto_simplex, unconstrained
 from skode.engine.training.backtracking import Backtracking
 from skode.engine.training.lbfgs import LBFGS
 from skode.engine.training.line_search import INTERPOLATION
 from skode.engine.training.state import State
-from tests.engine.problems import Quadratic, quadratic
+from skode.engine.training.stopping import CONVERGED, Stopping
+from tests.engine.problems import Quadratic, quadratic, trained
 
 
 def under_way(xp, rounds=3):
@@ -74,3 +75,18 @@ def test_a_lower_trial_behind_a_hill_is_not_accepted(xp):
     descent.round()
     assert np.cos(3.5) < state.J[0] == np.cos(-0.5)
     assert state.u[0, 0] == -0.5
+
+
+def test_a_step_that_only_the_projection_can_tell_from_nothing_is_stuck(xp):
+    # The projection of a point of the simplex may be a rounding away from it, for any step.
+    rng = np.random.default_rng(0)
+    curvature, centre = rng.uniform(0.5, 5.0, (200, 9)), rng.normal(size=(200, 9))
+    training = trained(
+        xp,
+        Quadratic(curvature, centre),
+        rng.normal(size=(200, 9)),
+        "gd",
+        project=lambda u: project_onto_simplex(u, 1.0),
+        stopping=Stopping(200, n_iter_no_change=300),
+    )
+    assert (training.reason == CONVERGED).mean() > 0.9  # a few wander by roundings

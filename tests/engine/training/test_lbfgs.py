@@ -68,8 +68,8 @@ class Walk:
         self.check(self.learned(moving, s, y))
 
     def learned(self, moving, s, y):
-        """The directions after such steps."""
-        arrays = (self.xp.asarray(part.copy()) for part in (s, y, self.g))
+        """The directions after such steps and changes of the gradient."""
+        arrays = (self.xp.asarray(part) for part in (s, self.g - y, self.g))
         products = to_host(self.direction.measure(moving, *arrays))
         return self.direction.solve(self.state(), moving, products)
 
@@ -148,7 +148,7 @@ def test_a_step_without_curvature_is_not_learned(xp):
 
 
 def test_pairs_are_written_where_they_belong(xp):
-    array = xp.zeros((3, 2, 2))
+    array = xp.zeros((3, 2, 2), dtype=xp.float64)
     put(array, np.array([0, 2]), np.array([1, 0]), xp.asarray([[1.0, 2], [3, 4], [5, 6]]))
     expected = np.zeros((3, 2, 2))
     expected[0, 1], expected[2, 0] = [1, 2], [5, 6]

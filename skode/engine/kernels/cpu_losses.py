@@ -1,0 +1,177 @@
+"""The losses of a block of samples, and what the members say together, in compiled loops.
+
+Blocks are arrays of outputs × samples; the formulas are those of `losses`.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from ..losses import LOGISTIC, LOGISTIC_SQUARED, SOFTMAX, SQUARED
+from .cpu_rows import OPTIONS, SUMS, softplus
+from .elementary import constants, exp, log1p
+
+__all__ = ["add_member", "average", "data_loss", "multiply", "weigh", "weighted_sum"]
+
+
+@njit(**OPTIONS, forceinline=True)
+def logistic(z):
+    """1/(1 + exp(-z)), which never overflows."""
+    c = constants(z)
+    e = exp(-abs(z))
+    return (e if z < c.zero else c.one) / (c.one + e)
+
+
+@njit(**OPTIONS)
+def log_sum_exp(z, top, rest):
+    """Leave log Σ exp z over the outputs in `top`; `rest` is work space."""
+    outputs, samples = z.shape
+    c = constants(z[0, 0])
+    for k in range(outputs):
+        for j in range(samples):
+            if k == 0:
+                top[j], rest[j] = z[0, j], c.zero
+                continue
+            # exp(top) (1 + rest) is the sum so far.
+            e = exp(-abs(z[k, j] - top[j]))
+            larger = z[k, j] > top[j]
+            rest[j] = (c.one + rest[j]) * e if larger else rest[j] + e
+            top[j] = z[k, j] if larger else top[j]
+    for j in range(samples):
+        top[j] += log1p(rest[j])
+
+
+@njit(**OPTIONS)
+def data_loss(code, z, targets, loss, work):
+    """Put the loss of every sample in `loss`, and the derivatives in the place of the outputs z."""
+    outputs, samples = z.shape
+    constant = constants(z[0, 0])
+    zero, half, one = constant.zero, constant.half, constant.one
+    part = one / z.dtype.type(outputs)
+    if code == SOFTMAX:
+        log_sum_exp(z, work, loss)
+    for j in range(samples):
+        loss[j] = work[j] if code == SOFTMAX else zero
+    for k in range(outputs):
+        if code == LOGISTIC:
+            for j in range(samples):
+                y, c = z[k, j], targets[k, j]
+                loss[j] += log1p(exp(-abs(y))) + half * abs(y) + (half - c) * y
+                z[k, j] = logistic(y) - c
+        elif code == SOFTMAX:
+            for j in range(samples):
+                y, c = z[k, j], targets[k, j]
+                loss[j] -= c * y
+                z[k, j] = exp(y - work[j]) - c
+        elif code == LOGISTIC_SQUARED:
+            for j in range(samples):
+                C = logistic(z[k, j])
+                error = C - targets[k, j]
+                loss[j] += half * error * error
+                z[k, j] = error * C * (one - C)
+        else:
+            for j in range(samples):
+                error = z[k, j] - targets[k, j]
+                loss[j] += half * part * error * error
+                z[k, j] = part * error
+
+
+@njit(**OPTIONS)
+def weigh(weights, folds, member, start, train, held_out):
+    """Put the weights of a block of samples for one member in `train` and `held_out`."""
+    group, of_train, of_held_out, split = folds
+    for j in range(train.size):
+        w = weights[start + j]
+        if group.size:
+            g, row = group[start + j], split[member]
+            train[j], held_out[j] = w * of_train[row, g], w * of_held_out[row, g]
+        else:
+            train[j], held_out[j] = w, 0
+
+
+@njit(**SUMS)
+def weighted_sum(weights, loss):
+    """Σ w ℓ over the samples whose weight is positive, in float64."""
+    result = 0.0
+    for j in range(loss.size):
+        result += weights[j] * loss[j] if weights[j] > 0 else 0.0
+    return result
+
+
+@njit(**OPTIONS)
+def multiply(weights, z):
+    """Multiply the rows of z by the weights of the samples; 0 where they are not positive."""
+    zero = constants(weights[0]).zero
+    for k in range(len(z)):
+        for j in range(weights.size):
+            z[k, j] = weights[j] * z[k, j] if weights[j] > zero else zero
+
+
+@njit(**OPTIONS)
+def log_proba(code, z, out, top, rest):
+    """Put the logarithms of the probabilities of all classes in `out`, from the outputs z."""
+    outputs, samples = z.shape
+    if outputs == 1:
+        for j in range(samples):
+            out[0, j] = -softplus(z[0, j])
+            out[1, j] = -softplus(-z[0, j])
+        return
+    for k in range(outputs):
+        for j in range(samples):
+            out[k, j] = -softplus(-z[k, j]) if code == LOGISTIC_SQUARED else z[k, j]
+    log_sum_exp(out[:outputs], top, rest)
+    for k in range(outputs):
+        for j in range(samples):
+            out[k, j] -= top[j]
+
+
+@njit(**OPTIONS)
+def add_member(code, first, z, together, work):
+    """Add what one member says of a block to `together`.
+
+    Parameters
+    ----------
+    code : int
+        The loss.
+    first : bool
+        Whether this is the first member, which `together` does not yet hold anything of.
+    z : array of shape (outputs, samples)
+        The outputs of the member.
+    together : array of shape (classes or outputs, samples)
+        Logarithms of the sums of the probabilities so far, or the sums of the outputs.
+    work : array of shape (2 + classes or outputs or more, samples)
+        Work space.
+    """
+    own, not_finite = z, work[0]
+    if code != SQUARED:
+        own = work[2:]
+        log_proba(code, z, own, work[0], work[1])
+    for j in range(z.shape[1]):
+        not_finite[j] = 0
+        for k in range(len(z)):
+            not_finite[j] += z[k, j] - z[k, j]  # NaN where an output is not finite, else 0
+    zero = constants(z[0, 0]).zero
+    for k in range(len(together)):
+        for j in range(z.shape[1]):
+            a, b = together[k, j], own[k, j]
+            if first:
+                a = b
+            elif code == SQUARED:
+                a += b
+            else:
+                apart = zero if a == b else abs(a - b)
+                a = max(a, b) + log1p(exp(-apart))
+            together[k, j] = a + not_finite[j]
+
+
+@njit(**OPTIONS)
+def average(code, n_members, together):
+    """Make means over the members of their sums, or logarithms of them of logarithms."""
+    number = together.dtype.type(n_members)
+    logarithm = log1p(number - constants(number).one)
+    for k in range(len(together)):
+        for j in range(together.shape[1]):
+            if code == SQUARED:
+                together[k, j] /= number
+            else:
+                together[k, j] -= logarithm

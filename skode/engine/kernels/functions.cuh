@@ -1,0 +1,70 @@
+/* Activations and losses, as activations.py and losses.py define them. */
+
+enum { IDENTITY, TANH, RELU, SOFTPLUS };
+enum { LOGISTIC, SOFTMAX, LOGISTIC_SQUARED, SQUARED };
+
+/* σ(z); NaN stays NaN. */
+__device__ inline REAL activation(int code, REAL z) {
+    switch (code) {
+        case TANH: return tanh(z);
+        case RELU: return z < 0 ? (REAL)0 : z;
+        case SOFTPLUS: return (z > 0 ? z : (REAL)0) + log1p(exp(-fabs(z)));
+        default: return z;
+    }
+}
+
+/* σ′(z) from s = σ(z). */
+__device__ inline REAL derivative(int code, REAL s) {
+    switch (code) {
+        case TANH: return 1 - s * s;
+        case RELU: return s > 0 ? (REAL)1 : s;  // s is zero here, or NaN
+        case SOFTPLUS: return -expm1(-s);
+        default: return 1;
+    }
+}
+
+__device__ inline int code_of(int channel) {
+    return FIRST == SECOND || channel < (N_CHANNELS + 1) / 2 ? FIRST : SECOND;
+}
+
+__device__ inline REAL logistic(REAL z) {
+    const REAL e = exp(-fabs(z));
+    return (z < 0 ? e : (REAL)1) / (1 + e);
+}
+
+/* log Σ exp z over the outputs of one sample, which are ROW apart. */
+__device__ inline REAL log_sum_exp(const REAL* z, int n_outputs) {
+    REAL top = z[0], sum = 0;
+    for (int k = 1; k < n_outputs; k++) top = z[k * ROW] > top ? z[k * ROW] : top;
+    for (int k = 0; k < n_outputs; k++) sum += exp(z[k * ROW] - top);
+    return top + log(sum);
+}
+
+/* ℓ(z, c) of one sample; z becomes ∂ℓ/∂z. */
+__device__ inline REAL loss_and_derivative(int loss, REAL* z, const REAL* c, int n_outputs) {
+    REAL value = 0;
+    if (loss == LOGISTIC) {
+        const REAL size = fabs(z[0]);
+        value = log1p(exp(-size)) + (REAL)0.5 * size + ((REAL)0.5 - c[0]) * z[0];
+        z[0] = logistic(z[0]) - c[0];
+        return value;
+    }
+    const REAL total = loss == SOFTMAX ? log_sum_exp(z, n_outputs) : (REAL)0;
+    for (int k = 0; k < n_outputs; k++) {
+        REAL& zk = z[k * ROW];
+        if (loss == SOFTMAX) {
+            value -= c[k] * zk;
+            zk = exp(zk - total) - c[k];
+        } else if (loss == SQUARED) {
+            const REAL error = zk - c[k];
+            value += (REAL)0.5 * error * error / n_outputs;
+            zk = error / n_outputs;
+        } else {
+            const REAL C = logistic(zk), error = C - c[k];
+            value += (REAL)0.5 * error * error;
+            zk = error * C * (1 - C);
+        }
+    }
+    return total + value;
+}
+
