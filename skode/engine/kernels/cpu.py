@@ -63,7 +63,7 @@ def compiled(dtype: Any) -> Compiled | None:
     samples = Tuple((given(2), given(2), given(1)))
     folds = Tuple((given(1, int64), given(2), given(2), given(1, int64)))
     sums = Tuple((float64[::1], float64[::1], float64[:, ::1]))
-    flat, numbers, scheme = given(2, order="C"), given(1, int64, "C"), given(3, order="C")
+    flat, numbers, scheme = given(2, order="C"), given(1, int64, "C"), given(2, order="C")
     signatures = {
         cpu_layers.evaluate: void(samples, folds, flat, numbers, scheme, sums),
         cpu_layers.predict: void(given(2), flat, numbers, scheme, real[:, ::1]),
@@ -142,7 +142,7 @@ def _scheme(tableau: ButcherTableau, dtype: Any) -> Array:
         if needed[i]:
             needed |= A[i] != 0
     A, b = A[np.ix_(needed, needed)], b[needed]
-    return np.array([np.vstack([A, b]), np.vstack([A.T, np.ones_like(b)])])
+    return np.vstack([A, b, A.T])
 
 
 def _numbers(problem: Problem, n_features: int, gradient: bool, dtype: Any) -> Array:
@@ -155,7 +155,7 @@ def _numbers(problem: Problem, n_features: int, gradient: bool, dtype: Any) -> A
             layout.n_channels,
             layout.n_outputs,
             layout.lifted,
-            _scheme(network.tableau, dtype).shape[2],
+            _scheme(network.tableau, dtype).shape[1],
             *network.activation.codes,
             *network.lift.codes,
             loss.code,

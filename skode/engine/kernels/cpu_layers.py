@@ -97,10 +97,6 @@ def matrix(row, start, rows, columns):
     return row[start : start + rows * columns].reshape((rows, columns))
 
 
-# All states of a block of samples lie in one array (places, channels, samples).  Functions are told
-# the places, for every view of an array counts references, which takes as long as some arithmetic.
-
-
 @njit(**OPTIONS)
 def place_of_state(case, layer):
     """The place of y of a layer; from y¹ on they take turns if no gradient is wanted."""
@@ -141,61 +137,84 @@ def fill(samples, start, out):
 
 
 @njit(**OPTIONS)
-def has_terms(scheme, which, line):
-    """Whether some number in a row of the scheme is not zero."""
-    for i in range(scheme.shape[2]):
-        if scheme[which, line, i] != 0:
-            return True
-    return False
+def code_of(codes, channel, n_channels):
+    """The activation of a channel: the first code is that of the first half of the channels."""
+    return codes[0] if 2 * channel < n_channels + n_channels % 2 else codes[1]
+
+
+@njit(**OPTIONS)
+def has_terms(scheme, row):
+    """Whether some number in a row is not zero."""
+    found = False
+    for i in range(scheme.shape[1]):
+        found |= scheme[row, i] != 0
+    return found
 
 
 @njit(**OPTIONS)
 def stage(case, scheme, h, layer, i, states):
     """The place of Yi = y + h Σ aij Fj of a layer, after it is put there; that of y if it is y."""
-    y = place_of_state(case, layer)
-    if not has_terms(scheme, 0, i):
-        return y
-    Y = place_of_work(case)
-    one = constants(h).one
-    combine(one, h, scheme, (0, i), states, (y, place_of_stage(case, layer), Y))
-    return Y
+    y, F, Y = place_of_state(case, layer), place_of_stage(case, layer), place_of_work(case)
+    several = has_terms(scheme, i)
+    if several:
+        for k in range(case.n_channels):
+            combine(constants(h).one, h, scheme, i, states, (y, F, Y), k)
+    return Y if several else y
 
 
 @njit(**OPTIONS)
 def step(case, scheme, U, layer, states):
     """Put y⁺ and the Fi of a layer in their places."""
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
-    h = U[starts.h + layer]
-    F = place_of_stage(case, layer)
+    h, K = U[starts.h + layer], matrix(U, layer * n * n, n, n)
+    F, skip = place_of_stage(case, layer), constants(h).one * case.skip
+    places = (place_of_state(case, layer), F, place_of_state(case, layer + 1))
     for i in range(s):
-        Y = stage(case, scheme, h, layer, i, states)
-        product(matrix(U, layer * n * n, n, n), states[Y], states[F + i])
-        activate(case.activation, U, starts.b + layer * n, states, F + i)
-    y, after = place_of_state(case, layer), place_of_state(case, layer + 1)
-    combine(constants(h).one * case.skip, h, scheme, (0, s), states, (y, F, after))
+        product(K, states[stage(case, scheme, h, layer, i, states)], states[F + i])
+        for k in range(n):
+            bias = U[starts.b + layer * n + k]
+            activate(code_of(case.activation, k, n), bias, states, F + i, k)
+            if i == s - 1:
+                combine(skip, h, scheme, s, states, places, k)
+
+
+@njit(**OPTIONS)
+def pull_back_stage(case, scheme, h, layer, i, states, dU):
+    """Put Γi and Gi in their places, and add the gradient with respect to b and h.
+
+    The last stage, which comes first, brings p⁺ from the layer after it.
+    """
+    n, s, starts, F = case.n_channels, case.n_stages, starts_of(case), place_of_stage(case, layer)
+    work, one, b, sum_h = place_of_work(case), constants(h).one, scheme[s, i], 0.0
+    gamma, G, p, V, factor = work + 1, work + 2, work + 3, work + 4, constants(h).one
+    several = has_terms(scheme, s + 1 + i)
+    if not several:
+        gamma, factor = p, b
+    for k in range(n):
+        if i == s - 1 and layer < case.n_layers - 1:
+            accumulate(one * case.skip, states, p, V, k)
+        if several:
+            combine(b, one, scheme, s + 1 + i, states, (p, V, gamma), k)
+        code = code_of(case.activation, k, n)
+        sum_b = pull_back(code, h * factor, states, (F + i, gamma, G), k)
+        dU[starts.b + layer * n + k] += sum_b
+        if case.learn_step:
+            sum_h += dot(states, F + i, gamma, k)
+    dU[starts.h + layer] += factor * sum_h
 
 
 @njit(**OPTIONS)
 def step_adjoint(case, scheme, U, layer, dU, states, part):
-    """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer."""
+    """Put all Vi in their places, and add the gradient with respect to the controls of a layer."""
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
-    h, F, work = U[starts.h + layer], place_of_stage(case, layer), place_of_work(case)
-    one, gamma, G, p, V = constants(h).one, work + 1, work + 2, work + 3, work + 4
+    h, K = U[starts.h + layer], matrix(U, layer * n * n, n, n)
+    G, V = place_of_work(case) + 2, place_of_work(case) + 4
     for i in range(s - 1, -1, -1):
-        costate, factor = p, scheme[0, s, i]
-        if has_terms(scheme, 1, i):
-            combine(factor, one, scheme, (1, i), states, (p, V, gamma))
-            costate, factor = gamma, one
-        places = (F + i, costate, G)
-        pull_back(case.activation, h * factor, states, places, dU, starts.b + layer * n)
-        if case.learn_step:
-            dU[starts.h + layer] += factor * dot(states, F + i, costate)
+        pull_back_stage(case, scheme, h, layer, i, states, dU)
         Y = stage(case, scheme, h, layer, i, states)
         add_outer_product(states[G], states[Y], part, dU, layer * n * n)
-        if i == 0 and layer == 0 and not case.lifted:
-            return
-        product(matrix(U, layer * n * n, n, n).T, states[G], states[V + i])
-    accumulate(one * case.skip, states, p, V, s)
+        if i > 0 or layer > 0 or case.lifted:
+            product(K.T, states[G], states[V + i])
 
 
 @njit(**OPTIONS)
@@ -204,7 +223,9 @@ def forward(case, scheme, U, x, states, z):
     n, q, starts = case.n_channels, case.n_outputs, starts_of(case)
     if case.lifted:
         product(matrix(U, starts.V, n, case.lifted), x, states[0])
-        activate(case.lift, U, starts.nu, states, 0)
+        for k in range(n):
+            bias = U[starts.nu + k]
+            activate(code_of(case.lift, k, n), bias, states, place_of_state(case, 0), k)
     for layer in range(case.n_layers):
         step(case, scheme, U, layer, states)
     last = place_of_state(case, case.n_layers)
@@ -226,8 +247,10 @@ def backward(case, scheme, U, dU, x, states, dz):
     for layer in range(case.n_layers - 1, -1, -1):
         step_adjoint(case, scheme, U, layer, dU, states, matrix(work, 0, n, n))
     if case.lifted:
-        one = constants(scheme[0, 0, 0]).one
-        pull_back(case.lift, one, states, (0, p, G), dU, starts.nu)
+        one, places = constants(scheme[0, 0]).one, (place_of_state(case, 0), p, G)
+        for k in range(n):
+            accumulate(one * case.skip, states, p, p + 1, k)
+            dU[starts.nu + k] += pull_back(code_of(case.lift, k, n), one, states, places, k)
         add_outer_product(states[G], x, matrix(work, 0, n, d), dU, starts.V)
 
 
@@ -271,8 +294,8 @@ def evaluate(samples, folds, flat, numbers, scheme, sums):
         The controls.
     numbers : array of int
         The fields of `Case`.
-    scheme : array of shape (2, n_stages + 1, n_stages)
-        A, and below it b; the transpose of A, and below it ones.
+    scheme : array of shape (2 n_stages + 1, n_stages)
+        A, below it b, and below that the transpose of A.
     sums : tuple of arrays of float64
         The losses (members,), the held-out losses (members,), and the gradient (members, size).
     """

@@ -8,7 +8,7 @@ Sums over samples are added up in an order that shapes alone decide: over a tile
 over the tiles of a job one after the other, and over the jobs of a member by `add_up`.  Which block
 of threads does which job has no influence.
 
-cuda.py puts products.cuh and functions.cuh before this file, and the definitions before all.
+cuda_machine.py puts products.cuh and functions.cuh before this file.
 */
 
 /* The parts of the flat row of a member, or of its gradient: see Layout. */
@@ -53,7 +53,8 @@ struct Record {
     int parts_of_layer;
 
     __device__ REAL* part(int layer, int i) const {
-        return memory + (long long)(layer * parts_of_layer + i) * (CHANNELS * SAMPLES) + threadIdx.x;
+        const long long before = layer * parts_of_layer + i;
+        return memory + before * (CHANNELS * SAMPLES) + threadIdx.x;
     }
     __device__ void store(int layer, int i, const Part& x) const {
         REAL* to = part(layer, i);
@@ -220,9 +221,9 @@ struct Pass {
         Part p = {};
         for (int k = 0; k < net.n_outputs; k++)
             FOR_PART(a, q) {
-                const int channel = first_channel() + a;
+                const int channel = first_channel() + a, sample = first_sample() + q;
                 if (channel < N_CHANNELS)
-                    p.at[a][q] += U.W[k * N_CHANNELS + channel] * at.G[k * ROW + first_sample() + q];
+                    p.at[a][q] += U.W[k * N_CHANNELS + channel] * at.G[k * ROW + sample];
             }
         return p;
     }
@@ -336,7 +337,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) evaluate(
                                controls(flat + (long long)member * size, net), tile * SAMPLES};
             Part y = pass.lift();
             for (int layer = 0; layer < n_layers; layer++) pass.step(layer, y, gradients);
-            pass.readout(y, outputs ? outputs + (long long)member * n_outputs * n_samples : nullptr);
+            const long long before = (long long)member * n_outputs * n_samples;
+            pass.readout(y, outputs ? outputs + before : nullptr);
             if (outputs) continue;
             pass.add_losses(loss_of_job, held_out_of_job);
             if (!gradients) continue;

@@ -7,7 +7,7 @@ THREAD_SAMPLES samples of it in registers (a `Part`):
 - wide networks: there are CHANNEL_THREADS rows of threads, and K Y is computed from shared memory,
   by squares in registers.
 
-cuda.py defines REAL, N_CHANNELS, N_STAGES and the four numbers of the arrangement.
+cuda_machine.py defines REAL, N_CHANNELS, N_STAGES and the four numbers of the arrangement.
 */
 
 #define FOR_PART(a, q)                                                            \
@@ -75,10 +75,11 @@ __device__ constexpr int rows_of_G(int n_outputs) {
     return rounded_up(n_outputs, BLOCK) > ROWS ? rounded_up(n_outputs, BLOCK) : ROWS;
 }
 
-/* The bytes of `Shared`: cuda.py computes the same number. */
+/* The bytes of `Shared`: cuda_machine.py computes the same number. */
 __device__ constexpr int shared_bytes(int n_outputs) {
     const int numbers = CHANNELS * K_ROW + (rows_of_G(n_outputs) + ROWS) * ROW;
-    return rounded_up(THREADS / 32, 2) * (int)sizeof(double) + numbers * (int)sizeof(REAL) + SAMPLES;
+    const int warps = rounded_up(THREADS / 32, 2) * (int)sizeof(double);
+    return warps + numbers * (int)sizeof(REAL) + SAMPLES;
 }
 
 __device__ inline Shared shared(int n_outputs) {
@@ -132,7 +133,7 @@ __device__ inline void put(REAL* Y, const Part& part) {
     FOR_PART(a, q) Y[(first_channel() + a) * ROW + first_sample() + q] = part.at[a][q];
 }
 
-/* Z += K Y, from the thread's own Y in narrow networks, and from that in shared memory in others. */
+/* Z += K Y, from the thread's own Y in narrow networks, from that in shared memory in wide ones. */
 __device__ inline void add_product(Part& Z, const REAL* K, const Part& own, const REAL* Y) {
     constexpr int AT_ONCE = NARROW ? BIAS / VECTOR : 1;
 #pragma unroll AT_ONCE

@@ -14,7 +14,7 @@ class LBFGS:
     """The limited-memory BFGS direction d = -H r in its compact form.
 
     Let s = ũ - u and y = r̃ - r be the last pairs, as columns of S and Y from the oldest to the
-    newest.  With R the upper triangle of SᵀY, D its diagonal, and γ = ⟨s, y⟩/⟨y, y⟩ of the newest
+    newest.  With R the upper triangle of SᵀY, D its diagonal, and γ ≈ ⟨s, y⟩/⟨y, y⟩ of the newest
     pair,
 
         H r = γ r + S R⁻ᵀ ((D + γ YᵀY) R⁻¹ Sᵀr - γ Yᵀr) - γ Y R⁻¹ Sᵀr.
@@ -22,6 +22,10 @@ class LBFGS:
     So a direction takes two products with the memory; everything between them is small, and done on
     the host.  r is the gradient, or under constraints the projected gradient u - project(u - g).
     A pair whose curvature ⟨s, y⟩ is not clearly positive is not learned.
+
+    γ is no more than a scale, so it is rounded to three bits.  A number nearby does as well, and
+    the rounding errors of ⟨s, y⟩/⟨y, y⟩ end there.  Without that they would enter every component
+    of d, and the same training with its samples in another order would soon be another one.
 
     A pair is written before its curvature is known, so that all products come to the host together:
     the memory has a slot more than it holds pairs, and the spare one is written to.
@@ -123,12 +127,13 @@ class LBFGS:
         )
         Sr, Yr = (host.where(empty, 0.0, products[k, i, order])[..., None] for i in (0, 1))
         sy, yy = SY[:, -1, -1], YY[:, -1, -1]
-        gamma = host.where(self.n_pairs > 0, sy / host.where(yy > 0, yy, 1.0), gamma)
+        scale = rounded(sy / host.where(yy > 0, yy, 1.0))
+        gamma = host.where(self.n_pairs > 0, scale, gamma)
         R = host.triu(SY) + one * empty[:, :, None]
         R_Sr = host.linalg.solve(R, Sr)
-        scale = gamma[:, None, None]
-        right = (SY * one + scale * YY) @ R_Sr - scale * Yr
-        by_age = host.linalg.solve(host.matrix_transpose(R), right), -scale * R_Sr
+        g = gamma[:, None, None]
+        right = (SY * one + g * YY) @ R_Sr - g * Yr
+        by_age = host.linalg.solve(host.matrix_transpose(R), right), -g * R_Sr
         by_slot = host.zeros((2, members, slots))
         for place, part in zip(by_slot, by_age, strict=True):
             place[k, order] = part[..., 0]
@@ -145,6 +150,12 @@ class LBFGS:
         self.pairs = namespace(self.pairs).take(self.pairs, placed(rows, self.pairs), axis=0)
         self.SY, self.YY = self.SY[rows], self.YY[rows]
         self.n_learned, self.n_pairs = self.n_learned[rows], self.n_pairs[rows]
+
+
+def rounded(values: Array) -> Array:
+    """Return host `values` rounded to three significant bits."""
+    mantissa, exponent = host.frexp(values)
+    return host.ldexp(host.round(8 * mantissa) / 8, exponent)
 
 
 def put(array: Array, rows: Array, columns: Array, values: Array) -> None:

@@ -164,10 +164,7 @@ class State:
         if held_out is not None:
             new_held_out = _changed(self.held_out, who, held_out[moving])
         self._write(who, n_iter, new_J, new_held_out)
-        if self.judged:
-            better = new_held_out < self.best_held_out
-        else:
-            better = new_J < self.best_J
+        better = new_held_out < self.best_held_out if self.judged else new_J < self.best_J
         best = chosen(better[self.running], u, self.best)
         # In one statement, so that an interruption (in CPython) finds a point with its objective.
         self.best, self.best_J, self.best_held_out, self.best_iter = (

@@ -1,10 +1,10 @@
 // Executes the CUDA source on the CPU, one block of threads after the other.
 //
-// The threads of a block are fibers: each runs until it has to wait, then it is the turn of the next.
-// At a barrier it waits for the block, when lanes exchange values for its warp alone.  Where threads
-// read what others have written since the last barrier, the result depends on whose turn comes
-// first; so the tests run everything in both orders.  Shared memory that was not written holds NaN.
-// Compiled together with the source, and with the definitions of a variant.
+// The threads of a block are fibers: each runs until it has to wait, then it is the turn of the
+// next.  At a barrier it waits for the block, when lanes exchange values for its warp alone.  Where
+// threads read what others have written since the last barrier, the result depends on whose turn
+// comes first; so the tests run everything in both orders.  Shared memory that was not written
+// holds NaN.  Compiled together with the source, and with the definitions of a variant.
 #include <setjmp.h>
 #include <stdint.h>
 #include <string.h>

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skode.engine.kernels import cuda
+from skode.engine.kernels import cuda_machine
 
 HERE = Path(__file__).parent
 OPTIONS = (
@@ -77,7 +77,7 @@ def execute(compiled, launch, backward=False):
 
 
 def run(variant, launch, backward=False):
-    execute(library(cuda.source(), variant.options), launch, backward)
+    execute(library(cuda_machine.source(), variant.options), launch, backward)
 
 
 def unwritten(shape, dtype):
@@ -91,7 +91,7 @@ def tableau(of, dtype):
 
 def machine(backward=False, multiprocessors=1):
     """The emulated device."""
-    return cuda.Machine(
+    return cuda_machine.Machine(
         np,
         multiprocessors,
         shared_bytes=227 * 1024,
@@ -134,7 +134,7 @@ class RawKernel:
     def __call__(self, grid, block, arguments, shared_mem):
         assert shared_mem <= self.max_dynamic_shared_size_bytes
         assert all(isinstance(a, (DeviceArray, np.generic)) for a in arguments)
-        launch = cuda.Launch(self._name, *grid, *block, shared_mem, arguments)
+        launch = cuda_machine.Launch(self._name, *grid, *block, shared_mem, arguments)
         execute(self._library, launch)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from skode.engine.activations import ACTIVATIONS
-from skode.engine.kernels import cuda, reference
+from skode.engine.kernels import cuda, cuda_machine, reference
 from skode.engine.losses import LOSSES
 from tests.engine.kernels import emulation, nvrtc
 from tests.engine.kernels.cuda_cases import (
@@ -87,7 +87,7 @@ def test_wide_networks(scheme):
 
 def test_wide_networks_of_many_samples(monkeypatch):
     """In single precision they have tiles of another shape."""
-    monkeypatch.setattr(cuda, "FEW_SAMPLES", 100)
+    monkeypatch.setattr(cuda_machine, "FEW_SAMPLES", 100)
     assert_right(Case("ralston2", dtype="float32", n_channels=WIDE["float32"]))
 
 
@@ -109,7 +109,7 @@ def test_more_features_and_outputs_than_channels(n_channels):
 
 
 def test_jobs_of_many_tiles(monkeypatch):
-    monkeypatch.setattr(cuda, "JOBS", 3)
+    monkeypatch.setattr(cuda_machine, "JOBS", 3)
     case = Case(samples=128 * 7 + 5, members=2)
     found = evaluated(case)
     assert_equal_to_reference(case, found)
@@ -197,9 +197,9 @@ def put(request, monkeypatch):
         stream = SimpleNamespace(cuda_stream=0)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
     monkeypatch.setitem(sys.modules, "cupy", emulation.CUPY)
-    cuda._machine.cache_clear()
+    cuda_machine._machine.cache_clear()
     yield make
-    cuda._machine.cache_clear()
+    cuda_machine._machine.cache_clear()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -247,7 +247,7 @@ def test_a_call_takes_all_samples_of_as_many_members_as_memory_allows(monkeypatc
         assert 1 <= members <= 1000
         assert complete == (members == 1000)
         if members > 1:
-            assert members * cuda.JOBS * case.problem.layout.size * 8 <= room
+            assert members * cuda_machine.JOBS * case.problem.layout.size * 8 <= room
 
 
 def test_what_it_serves():
@@ -261,6 +261,7 @@ def test_what_it_serves():
     assert not serves(n_channels=cuda.MOST_CHANNELS + 1)
     assert not serves(scheme="gauss4")
     assert not serves(n_outputs=1000)
+    assert not cuda.serves(machine, case.problem, np.float16)
     assert not serves(machine._replace(shared_bytes=48 * 1024), n_channels=64)
     many = np.tri(cuda.MOST_STAGES + 1, k=-1)
     assert not serves(scheme=(many, np.eye(len(many))[0], many.sum(axis=1)))
@@ -290,8 +291,10 @@ def test_arrays_of_the_host_are_not_for_it(xp):
 @pytest.mark.parametrize("n_channels", [1, 17, 35])
 def test_shared_memory_is_what_the_source_says(n_channels, dtype):
     for samples in (100, 10**6):
-        variant = cuda.Variant.of(Case("euler", n_channels=n_channels).problem, dtype, samples)
-        compiled = emulation.library(cuda.source(), variant.options)
+        variant = cuda_machine.Variant.of(
+            Case("euler", n_channels=n_channels).problem, dtype, samples
+        )
+        compiled = emulation.library(cuda_machine.source(), variant.options)
         for n_outputs in (1, 5, 40):
             expected = compiled.bytes_of_shared_memory(n_outputs)
             assert variant.shared_bytes(n_outputs) == expected
@@ -305,10 +308,10 @@ def test_nvrtc_compiles_it(n_channels, dtype, scheme, architecture):
     if architecture not in nvrtc.architectures():
         pytest.skip(f"this NVRTC does not compile for sm_{architecture}")
     case = Case(scheme, "mixed", n_channels=n_channels)
-    variant = cuda.Variant.of(case.problem, dtype, 10**6)
+    variant = cuda_machine.Variant.of(case.problem, dtype, 10**6)
     options = "--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"
     used = nvrtc.registers_and_spills(
-        nvrtc.compiled(cuda.source(), *options, *variant.options), "evaluate"
+        nvrtc.compiled(cuda_machine.source(), *options, *variant.options), "evaluate"
     )
     # Of 65536 registers, for as many blocks of threads as the source asks for.
     assert used.registers * variant.threads <= 65536 // 2

@@ -3,24 +3,23 @@
 import numpy as np
 import pytest
 
-from skode.engine.training.adam import Adam, Schedule
 from skode.engine.arrays import namespace, to_host
 from skode.engine.constraints import simplex_steps
-from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
+from skode.engine.schemes import TABLEAUX
+from skode.engine.training.adam import Adam, Schedule
 from skode.engine.training.state import State
 from skode.engine.training.stopping import CONVERGED, MAX_ITER, STALLED, Stopping
-from skode.engine.schemes import TABLEAUX
 from tests.engine.everywhere import not_strict
 from tests.engine.problems import (
     FREE,
     Judged,
     Placed,
     Quadratic,
+    folds_of,
     network_objective,
     problem,
     quadratic,
-    shares_of,
     trained,
 )
 
@@ -188,7 +187,7 @@ def test_the_generator_decides_and_nothing_else(xp):
 
 @not_strict
 def test_members_see_the_same_samples_and_do_not_disturb_each_other(xp):
-    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
+    _, flat, objective = network_objective(xp, folds=folds_of(members=3))
     # They are stopped one after the other by their held-out losses.
     options = {"stopping": Stopping(120, n_iter_no_change=6)}
     together = trained(xp, objective, flat, "adam", schedule=schedule(3), **options)
@@ -379,9 +378,7 @@ def test_the_simplex_is_kept(batch_size, xp):
 
 def test_single_precision_stays_single(xp):
     layout, flat, *data = problem("softmax", "learned", dtype=np.float32)
-    objective = Placed(
-        xp, ode_net(TABLEAUX["heun"]), layout, LOSSES["softmax"], *data, FREE["learned"]
-    )
+    objective = Placed(xp, ode_net(TABLEAUX["heun"]), layout, "softmax", data, FREE["learned"])
     for batch_size in (3, 100):
         options = {"schedule": schedule(batch_size), "stopping": Stopping(20)}
         training = trained(xp, objective, flat, "adam+lbfgs", **options)
@@ -409,7 +406,7 @@ def test_hand_over_goes_on_from_the_best_point_after_three_fifths(batch_size, xp
 
 
 def test_hand_over_with_held_out_samples_begins_where_the_held_out_loss_was_lowest(xp):
-    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
+    _, flat, objective = network_objective(xp, folds=folds_of(members=3))
     options = {"schedule": schedule(3, rate=0.5), "stopping": Stopping(20, n_iter_no_change=99)}
     both = trained(xp, objective, flat, "adam+lbfgs", **options)
     options = {"schedule": schedule(3, rate=0.5), "stopping": Stopping(12, n_iter_no_change=99)}
@@ -445,7 +442,7 @@ def test_a_member_that_rests_with_adam_is_handed_over_all_the_same(xp):
 @not_strict
 def test_a_plateau_of_adam_is_where_lbfgs_takes_over(xp):
     # The rate is so long that Adam hardly gets lower, and the held-out loss does not either.
-    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
+    _, flat, objective = network_objective(xp, folds=folds_of(members=3))
     stopping = Stopping(100, tol=1e-3, n_iter_no_change=4)
     options = {"schedule": schedule(3, rate=2.0), "stopping": stopping}
     assert (trained(xp, objective, flat, "adam", **options).n_iter < 60).all()

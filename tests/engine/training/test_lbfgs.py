@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from skode.engine.arrays import namespace, placed, to_host
 from skode.engine.constraints import project_onto_simplex, simplex_steps
-from skode.engine.training.lbfgs import LBFGS, put
-from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.training.stopping import CONVERGED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
+from skode.engine.training.lbfgs import LBFGS, put, rounded
+from skode.engine.training.stopping import CONVERGED, MAX_ITER, STALLED, Stopping
 from tests.engine.everywhere import NOT_STRICT, everywhere, not_strict, numpy_only, on
 from tests.engine.problems import (
     FREE,
@@ -39,7 +38,9 @@ def two_loops(pairs, g):
         alpha.append((s @ q) / (s @ y))
         q -= alpha[-1] * y
     s, y = pairs[-1]
-    r = (s @ y) / (y @ y) * q
+    gamma = (s @ y) / (y @ y)
+    unit = 2.0 ** np.floor(np.log2(gamma)) / 4
+    r = np.round(gamma / unit) * unit * q  # three bits
     for (s, y), a in zip(pairs, reversed(alpha), strict=True):
         r += (a - (y @ r) / (s @ y)) * s
     return -r
@@ -147,6 +148,16 @@ def test_a_step_without_curvature_is_not_learned(xp):
     assert walk.direction.n_pairs == 3
 
 
+def test_the_scale_has_three_bits():
+    values = np.geomspace(1e-9, 1e9, 1000)
+    found = rounded(values)
+    assert np.abs(found / values - 1).max() <= 1 / 8
+    mantissa = np.frexp(found)[0]
+    np.testing.assert_array_equal(mantissa * 8, np.round(mantissa * 8))
+    # So neighbours in the last digit have the same scale.
+    np.testing.assert_array_equal(rounded(values * (1 + 1e-15)), found)
+
+
 def test_pairs_are_written_where_they_belong(xp):
     array = xp.zeros((3, 2, 2), dtype=xp.float64)
     put(array, np.array([0, 2]), np.array([1, 0]), xp.asarray([[1.0, 2], [3, 4], [5, 6]]))
@@ -244,11 +255,8 @@ def regression(xp, free, seed):
         xp,
         ode_net(TABLEAUX["heun"]),
         layout,
-        LOSSES["squared"],
-        X,
-        targets,
-        weights,
-        np.full(2, 1e-3),
+        "squared",
+        (X, targets, weights, np.full(2, 1e-3)),
         free,
     )
 
@@ -350,15 +358,15 @@ def test_a_corner_of_the_simplex_is_reached(xp):
 
 
 def test_single_precision_comes_as_far_as_it_can(xp):
-    layout, flat, *data, alpha = problem("softmax", "fixed")
+    layout, flat, *data = problem("softmax", "fixed")
     ends = []
     for dtype in (np.float32, np.float64):
         objective = Placed(
             xp,
             ode_net(TABLEAUX["heun"]),
             layout,
-            LOSSES["softmax"],
-            *(part.astype(dtype) for part in (*data, alpha)),
+            "softmax",
+            [part.astype(dtype) for part in data],
             FREE["fixed"],
         )
         training = trained(xp, objective, flat.astype(dtype), stopping=Stopping(300, tol=1e-6))

@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
 
-from skode.engine.training.adam import Schedule
 from skode.engine.constraints import project_onto_simplex, simplex_steps, unconstrained
 from skode.engine.controls import Controls
-from skode.engine.training.line_search import LINE_SEARCHES
-from skode.engine.losses import LOSSES
 from skode.engine.networks import ode_net
-from skode.engine.training.racing import Race
-from skode.engine.training.stopping import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training import SOLVERS
+from skode.engine.training.adam import Schedule
+from skode.engine.training.line_search import LINE_SEARCHES
+from skode.engine.training.racing import Race
+from skode.engine.training.stopping import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
 from tests.engine.everywhere import everywhere, not_strict, numpy_only, on
 from tests.engine.problems import (
     FREE,
@@ -18,10 +17,10 @@ from tests.engine.problems import (
     Placed,
     Quadratic,
     Wrong,
+    folds_of,
     network_objective,
     problem,
     quadratic,
-    shares_of,
     trained,
 )
 from tests.namespaces import NAMESPACES
@@ -226,14 +225,13 @@ def test_on_iteration_reports_each_iteration_of_the_foremost_member(xp):
 
 
 def test_parts_held_fixed_stay_as_they_are(xp):
-    layout, flat, *data, alpha = problem("softmax", "learned", members=2, lifted=True)
+    layout, flat, *data = problem("softmax", "learned", members=2, lifted=True)
     objective = Placed(
         xp,
         ode_net(TABLEAUX["euler"]),
         layout,
-        LOSSES["softmax"],
-        *data,
-        alpha,
+        "softmax",
+        data,
         free=("K", "h", "nu"),
     )
     training = trained(xp, objective, flat, "gd", stopping=Stopping(10))
@@ -245,20 +243,19 @@ def test_parts_held_fixed_stay_as_they_are(xp):
 
 @everywhere(solver=SOLVERS, learned=["free", "simplex"])
 def test_every_namespace_trains_alike(solver, learned, xp):
-    layout, flat, *data, alpha = problem("softmax", "simplex", members=3, lifted=True)
+    layout, flat, *data = problem("softmax", "simplex", members=3, lifted=True)
     project = unconstrained if learned == "free" else simplex_steps(layout, 1.0)
-    shares = shares_of(members=3)
+    folds = folds_of(members=3)
 
     def run(xp):
         objective = Placed(
             xp,
             ode_net(TABLEAUX["heun"]),
             layout,
-            LOSSES["softmax"],
-            *data,
-            alpha,
+            "softmax",
+            data,
             FREE["simplex"],
-            shares=shares,
+            folds=folds,
         )
         return trained(
             xp,

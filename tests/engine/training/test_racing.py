@@ -5,16 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skode.engine.training.adam import Schedule
-from skode.engine.losses import LOSSES
+from skode.engine.fold_weights import FoldWeights
 from skode.engine.networks import ode_net
-from skode.engine.objective import Objective
+from skode.engine.schemes import TABLEAUX
+from skode.engine.training import SOLVERS, train
+from skode.engine.training.adam import Schedule
 from skode.engine.training.racing import Race
 from skode.engine.training.stopping import BEHIND, MAX_ITER, Stopping
-from skode.engine.schemes import TABLEAUX
-from skode.engine.shares import Shares
-from skode.engine.training import SOLVERS, train
-from tests.engine.problems import FREE, problem
+from tests.engine.problems import FREE, objective_of, problem
 
 FOLDS = 4
 
@@ -133,17 +131,12 @@ def candidates(alpha, loss="softmax"):
     flat = np.tile(flat[:FOLDS], (len(alpha), 1))  # so that only the penalties make a difference
     targets = np.eye(3)[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0.3)]
     held_out = np.tile(np.eye(FOLDS), (len(alpha), 1))
-    return flat, Objective(
-        ode_net(TABLEAUX["heun"]),
-        layout,
-        LOSSES[loss],
-        X,
-        targets,
-        np.full(40, 1 / 40),
-        np.repeat(alpha, FOLDS),
-        FREE["learned"],
-        shares=Shares(np.resize(np.arange(FOLDS), 40), (1 - held_out) * 4 / 3, 4 * held_out),
+    folds = FoldWeights(
+        np.resize(np.arange(FOLDS), 40), (1 - held_out) * 4 / 3, 4 * held_out, np.arange(members)
     )
+    data = X, targets, np.full(40, 1 / 40), np.repeat(alpha, FOLDS)
+    network = ode_net(TABLEAUX["heun"])
+    return flat, objective_of(network, layout, loss, data, FREE["learned"], folds)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from skode.engine.training.adam import Schedule
 from skode.engine.arrays import namespace, to_host
+from skode.engine.training import SOLVERS
+from skode.engine.training.adam import Schedule
 from skode.engine.training.state import State
 from skode.engine.training.stopping import CONVERGED, EARLY, MAX_ITER, Stopping, ending
-from skode.engine.training import SOLVERS
 from tests.engine.everywhere import not_strict
-from tests.engine.problems import Judged, network_objective, quadratic, shares_of, trained
+from tests.engine.problems import Judged, folds_of, network_objective, quadratic, trained
 
 
 def judged(members=3, size=2, distance=0.5, seed=0):
@@ -108,7 +108,7 @@ def test_without_held_out_samples_the_lowest_objective_is_the_best(xp):
 @not_strict
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_networks_are_judged_by_their_held_out_samples(solver, xp):
-    _, flat, objective = network_objective(xp, shares=shares_of(members=3))
+    _, flat, objective = network_objective(xp, folds=folds_of(members=3))
     training = trained(
         xp,
         objective,
