@@ -1,153 +1,163 @@
 """The kernel for host arrays and explicit schemes: one call without the interpreter's lock.
 
-The loops are compiled by numba at the first use, once for each precision and machine: numba writes
-what it has compiled to a cache.  Where numba is missing or can write no cache the reference serves.
+Its loops, in `cpu_layers`, are compiled by numba when they are first used, once for each precision;
+numba writes what it has compiled to a cache on disk.  Where numba is missing, or finds no place for
+a cache, the reference serves.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import cache
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, on_host
-from ..losses import LOGISTIC_SQUARED
 from ..tableaux import ButcherTableau
 from .interface import Problem, Samples, Sums
 
 __all__ = ["call_size", "evaluate", "is_usable_for", "predict"]
 
-CACHE_BYTES = 384 * 1024  # of the states of all layers of a block, which L2 holds
-BLOCK_STEP = 32  # a block is a multiple of so many samples
-LARGEST_BLOCK = 512
-CALL_BYTES = 2**22  # of the states of all layers in one call
+STATE_BYTES = 16 * 1024  # of one state of a block: the few that a layer touches stay in the cache
+BLOCK_SIZES = 128, 512  # the least and the most samples of a block
+BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
+CALL_WORK = 2**22  # multiplications, so many that the interpreter's part of a call does not count
+CALLS = 64  # of many samples: enough for the threads of most machines
+
 logger = logging.getLogger(__name__)
+_lock = Lock()
 
 
-class Compiled(NamedTuple):
-    """The compiled functions for one precision."""
+class _Kernel(NamedTuple):
+    """The functions of `cpu_layers` for one precision, compiled when they are first used."""
 
     evaluate: Callable[..., None]
     predict: Callable[..., None]
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
-    """Whether arrays are the host's, the scheme is explicit, and numba works."""
+    """Whether the arrays are the host's, the scheme is explicit, and numba works."""
     return (
         on_host(like)
-        and like.dtype in (np.float32, np.float64)
+        and like.dtype.name in ("float32", "float64")
         and problem.network.tableau.explicit
-        and compiled(like.dtype) is not None
+        and numba_works()
     )
 
 
 @cache
-def compiled(dtype: Any) -> Compiled | None:
-    """Return the compiled functions for a precision; None where numba does not work."""
+def numba_works() -> bool:
+    """Whether numba is there, and finds a place for its cache."""
     try:
-        from numba import from_dtype, int64, float64, njit, void
-        from numba.types import Array as ArrayType
-        from numba.types import Tuple
-
         from . import cpu_layers
-    except ImportError:
-        return None
-    real = from_dtype(np.dtype(dtype))
 
-    def given(ndim: int, of: Any = real, order: str = "A") -> Any:
-        return ArrayType(of, ndim, order, readonly=True)
+        cpu_layers.cached(cpu_layers.evaluate)
+    except (ImportError, RuntimeError) as error:
+        logger.info("numba does not work here, so that NumPy computes: %s", error)
+        return False
+    return True
 
-    samples = Tuple((given(2), given(2), given(1)))
-    folds = Tuple((given(1, int64), given(2), given(2), given(1, int64)))
-    sums = Tuple((float64[::1], float64[::1], float64[:, ::1]))
-    flat, numbers, scheme = given(2, order="C"), given(1, int64, "C"), given(2, order="C")
-    signatures = {
-        cpu_layers.evaluate: void(samples, folds, flat, numbers, scheme, sums),
-        cpu_layers.predict: void(given(2), flat, numbers, scheme, real[:, ::1]),
-    }
-    done = []
-    try:
-        for function, signature in signatures.items():
-            one = njit(signature, cache=True, nogil=True, error_model="numpy")(function.py_func)
-            done.append(one.overloads[signature.args].entry_point)
-    except RuntimeError:  # no place for a cache
-        return None
-    return Compiled(*done)
+
+def compiled(name: str, dtype: Any) -> Callable[..., None]:
+    """Return a function of `cpu_layers`, compiled for a precision."""
+    with _lock:  # not in two threads at once
+        return _compiled(name, dtype)
+
+
+@cache
+def _compiled(name: str, dtype: Any) -> Callable[..., None]:
+    from . import cpu_layers
+
+    function: Callable[..., None] = cpu_layers.for_precision(name, dtype)
+    return function
 
 
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
-    """Return how many members and samples one call takes; the latter does not depend on members."""
-    block = _block(problem, like)
-    per_block = _bytes_of_sample(problem, like) * block
-    size = block * max(1, CALL_BYTES // per_block)
-    return n_members, size
+    """Return how many members and samples one call takes; the latter do not depend on members."""
+    layout, s = problem.layout, problem.network.tableau.n_stages
+    n = layout.n_channels
+    # What is not a product takes as long as the product with some 20 channels more.
+    least = CALL_WORK / (layout.n_layers * s * n * (n + 20))
+    block = _block_size(n, like.dtype)
+    return n_members, block * math.ceil(max(least, n_samples / CALLS) / block)
 
 
 def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
     """Return the sums over the samples, by one row of `flat` for every member."""
-    dtype, n_members = flat.dtype, len(flat)
     X, targets, weights, folds = samples
-    X = X.astype(dtype, copy=False)
-    loss, held_out = np.zeros((2, n_members))
-    dU = np.zeros(flat.shape if gradient else (0, 0))
+    dtype, n_members = flat.dtype, len(flat)
     if folds is None:
-        of_folds = _NO_FOLDS[dtype.name]
+        of_folds = _no_folds(dtype)
     else:
-        group, train, tested, split = folds
         of_folds = (
-            group.astype(np.int64, copy=False),
-            train.astype(dtype, copy=False),
-            tested.astype(dtype, copy=False),
-            split.astype(np.int64, copy=False),
+            np.asarray(folds.group, dtype=np.int64),
+            np.asarray(folds.train, dtype=dtype),
+            np.asarray(folds.held_out, dtype=dtype),
+            np.asarray(folds.split, dtype=np.int64),
         )
-    numbers = _numbers(problem, X.shape[1], gradient, dtype)
+    loss, held_out = np.zeros(n_members), np.zeros(n_members)
+    total = np.zeros(flat.shape if gradient else (0, 0))
     scheme = _scheme(problem.network.tableau, dtype)
-    compiled(dtype).evaluate(
-        (X, targets, weights), of_folds, np.ascontiguousarray(flat), numbers, scheme,
-        (loss, held_out, dU),
+    compiled("evaluate", dtype)(
+        (np.asarray(X, dtype=dtype), targets, weights),
+        of_folds,
+        np.ascontiguousarray(flat),
+        _numbers(problem, X.shape, scheme, gradient),
+        scheme,
+        (loss, held_out, total),
     )
-    if folds is not None:
-        held_out[np.isnan(held_out)] = np.inf
-    return Sums(loss, None if folds is None else held_out, dU.astype(dtype, copy=False) if gradient else None)
+    return Sums(
+        loss,
+        None if folds is None else np.where(np.isnan(held_out), np.inf, held_out),
+        total.astype(dtype, copy=False) if gradient else None,
+    )
 
 
 def predict(problem: Problem, X: Array, flat: Array) -> Array:
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
     dtype, q = flat.dtype, problem.layout.n_outputs
-    said = 2 if q == 1 and problem.loss.log_proba is not None else q
-    out = np.empty((said, len(X)), dtype)
-    numbers = _numbers(problem, X.shape[1], False, dtype)
     scheme = _scheme(problem.network.tableau, dtype)
-    compiled(dtype).predict(
-        X.astype(dtype, copy=False), np.ascontiguousarray(flat), numbers, scheme, out
+    two_classes = q == 1 and problem.loss.log_proba is not None
+    together = np.empty((2 if two_classes else q, len(X)), dtype)
+    compiled("predict", dtype)(
+        np.asarray(X, dtype=dtype),
+        np.ascontiguousarray(flat),
+        _numbers(problem, X.shape, scheme, gradient=False),
+        scheme,
+        together,
     )
-    return out
+    return together
 
 
-_NO_FOLDS = {
-    name: (np.zeros(0, np.int64), np.zeros((1, 1), name), np.zeros((1, 1), name), np.zeros(0, np.int64))
-    for name in ("float32", "float64")
-}
+@cache
+def _no_folds(dtype: Any) -> tuple[Array, ...]:
+    """Empty arrays in place of the fields of `FoldWeights`."""
+    nothing, table = np.empty(0, np.int64), np.empty((0, 0), dtype)
+    return nothing, table, table, nothing
 
 
 @cache
 def _scheme(tableau: ButcherTableau, dtype: Any) -> Array:
-    """A, and below it b, without the stages that nothing depends on."""
+    """A, below it b, and below that the transpose of A, without stages that nothing depends on."""
     A, b = np.array(tableau.A, dtype), np.array(tableau.b, dtype)
     needed = b != 0
-    for i in range(len(b) - 1, -1, -1):
-        if needed[i]:
-            needed |= A[i] != 0
-    A, b = A[np.ix_(needed, needed)], b[needed]
-    return np.vstack([A, b, A.T])
+    for i in reversed(range(len(b))):
+        needed |= needed[i] & (A[i] != 0)
+    A = A[np.ix_(needed, needed)]
+    return np.vstack([A, b[needed], A.T])
 
 
-def _numbers(problem: Problem, n_features: int, gradient: bool, dtype: Any) -> Array:
-    """The fields of `Case`."""
+def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: bool) -> Array:
+    """The fields of `cpu_layers.Case`."""
     network, layout, loss, learn_step = problem
+    n_samples, n_features = shape
+    block = _block_size(layout.n_channels, scheme.dtype)
+    # Blocks of the same size, nearly, so that the last is not a small one.
+    block = math.ceil(n_samples / math.ceil(n_samples / block) / BLOCK_STEP) * BLOCK_STEP
     return np.array(
         [
             n_features,
@@ -155,27 +165,21 @@ def _numbers(problem: Problem, n_features: int, gradient: bool, dtype: Any) -> A
             layout.n_channels,
             layout.n_outputs,
             layout.lifted,
-            _scheme(network.tableau, dtype).shape[1],
+            scheme.shape[1],
             *network.activation.codes,
             *network.lift.codes,
             loss.code,
             network.skip,
             learn_step,
             gradient,
-            _block(problem, dtype),
+            block,
         ],
         np.int64,
     )
 
 
-def _bytes_of_sample(problem: Problem, like) -> int:
-    layout, s = problem.layout, problem.network.tableau.n_stages
-    item = np.dtype(getattr(like, "dtype", like)).itemsize
-    return layout.n_channels * ((layout.n_layers * (s + 1)) + s + 4) * item
-
-
-def _block(problem: Problem, like) -> int:
-    if BLOCK: return BLOCK
-    size = CACHE_BYTES // _bytes_of_sample(problem, like)
-    return max(64, min(LARGEST_BLOCK, size // BLOCK_STEP * BLOCK_STEP))
-BLOCK = 0
+def _block_size(n_channels: int, dtype: Any) -> int:
+    """How many samples a block has."""
+    least, most = BLOCK_SIZES
+    samples = STATE_BYTES // (n_channels * dtype.itemsize) // BLOCK_STEP * BLOCK_STEP
+    return max(least, min(most, samples))

@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import float64, from_dtype, int64, njit, types, void
 
 from .cpu_losses import add_member, average, data_loss, multiply, weigh, weighted_sum
 from .cpu_rows import (
+    NO,
+    NOTHING,
+    ONE,
     OPTIONS,
+    SKIP,
+    YES,
     accumulate,
     activate,
     add_outer_product,
@@ -25,7 +30,9 @@ from .cpu_rows import (
 )
 from .elementary import constants
 
-__all__ = ["Case", "evaluate", "predict"]
+__all__ = ["Case", "cached", "evaluate", "for_precision", "predict"]
+
+FIRST, SECOND = np.int64(0), np.int64(1)  # places
 
 
 class Case(NamedTuple):
@@ -57,21 +64,6 @@ class Starts(NamedTuple):
     nu: Any
 
 
-class Outputs(NamedTuple):
-    """What there is at the end of the network, for a block of samples.
-
-    Outputs z, then ∂J/∂z; targets c; losses ℓ; weights in the data loss and in the held-out loss;
-    work space.
-    """
-
-    z: Any
-    c: Any
-    loss: Any
-    train: Any
-    held_out: Any
-    work: Any
-
-
 @njit(**OPTIONS)
 def described(numbers):
     """The case that an array of numbers stands for."""
@@ -89,12 +81,6 @@ def starts_of(case):
     mu = W + case.n_outputs * case.n_channels
     V = mu + case.n_outputs
     return Starts(b, h, W, mu, V, V + case.n_channels * case.lifted)
-
-
-@njit(**OPTIONS)
-def matrix(row, start, rows, columns):
-    """The matrix that begins at `start` in a flat row."""
-    return row[start : start + rows * columns].reshape((rows, columns))
 
 
 @njit(**OPTIONS)
@@ -120,26 +106,68 @@ def place_of_work(case):
 
 
 @njit(**OPTIONS)
+def places_of_costates(case):
+    """The places of Γi, of Gi, of p, and of V₁, which the others follow."""
+    Y = place_of_work(case)
+    return Y + 1, Y + 2, Y + 3, Y + 4
+
+
+@njit(**OPTIONS)
 def n_places(case):
     """The number of places."""
     return place_of_work(case) + (4 + case.n_stages if case.gradient else 1)
 
 
+class Work(NamedTuple):
+    """Arrays for a block of samples.
+
+    states (places, channels, samples); features (1, n_features, samples), or without a lift none;
+    outputs (2, n_outputs, samples), z or ∂J/∂z and below it the targets; rows of samples; room for a
+    matrix; the numbers 1, 0 and the skip.
+    """
+
+    states: Any
+    features: Any
+    outputs: Any
+    rows: Any
+    matrix: Any
+    betas: Any
+
+
 @njit(**OPTIONS)
-def fill(samples, start, out):
+def room(case, n_rows, like):
+    """An array for all arrays of a block of the largest size, room for a matrix, and the numbers."""
+    n, q, d = case.n_channels, case.n_outputs, case.lifted
+    betas = np.empty(3, like.dtype)
+    betas[0], betas[1], betas[2] = 1, 0, case.skip
+    rows = np.empty((n_places(case) * n + d + 2 * q + n_rows) * case.block, like.dtype)
+    return rows, np.empty(n * max(n, q, d), like.dtype), betas
+
+
+@njit(**OPTIONS)
+def work_for(case, space, n_rows, m):
+    """The arrays for a block of m samples."""
+    rows, matrix, betas = space
+    n, q, d = case.n_channels, case.n_outputs, case.lifted
+    x = n_places(case) * n * m
+    z = x + d * m
+    rest = z + 2 * q * m
+    return Work(
+        rows[:x].reshape((-1, n, m)),
+        rows[x:z].reshape((1, d, m)),
+        rows[z:rest].reshape((2, q, m)),
+        rows[rest : rest + n_rows * m].reshape((n_rows, m)),
+        matrix,
+        betas,
+    )
+
+
+@njit(**OPTIONS)
+def fill(samples, start, blocks, place):
     """Put the rows of `samples` from `start` on in the columns of a block, and zeros below."""
-    for i in range(samples.shape[1]):
-        for j in range(out.shape[1]):
-            out[i, j] = samples[start + j, i]
-    for i in range(samples.shape[1], len(out)):
-        for j in range(out.shape[1]):
-            out[i, j] = 0
-
-
-@njit(**OPTIONS)
-def code_of(codes, channel, n_channels):
-    """The activation of a channel: the first code is that of the first half of the channels."""
-    return codes[0] if 2 * channel < n_channels + n_channels % 2 else codes[1]
+    for i in range(blocks.shape[1]):
+        for j in range(blocks.shape[2]):
+            blocks[place, i, j] = samples[start + j, i] if i < samples.shape[1] else 0
 
 
 @njit(**OPTIONS)
@@ -157,127 +185,98 @@ def stage(case, scheme, h, layer, i, states):
     y, F, Y = place_of_state(case, layer), place_of_stage(case, layer), place_of_work(case)
     several = has_terms(scheme, i)
     if several:
-        for k in range(case.n_channels):
-            combine(constants(h).one, h, scheme, i, states, (y, F, Y), k)
+        combine(constants(h).one, h, scheme, i, states, (y, F, Y))
     return Y if several else y
 
 
 @njit(**OPTIONS)
-def step(case, scheme, U, layer, states):
+def step(case, scheme, U, layer, states, betas):
     """Put y⁺ and the Fi of a layer in their places."""
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
-    h, K = U[starts.h + layer], matrix(U, layer * n * n, n, n)
-    F, skip = place_of_stage(case, layer), constants(h).one * case.skip
-    places = (place_of_state(case, layer), F, place_of_state(case, layer + 1))
+    h, F, K = U[starts.h + layer], place_of_stage(case, layer), layer * n * n
     for i in range(s):
-        product(K, states[stage(case, scheme, h, layer, i, states)], states[F + i])
-        for k in range(n):
-            bias = U[starts.b + layer * n + k]
-            activate(code_of(case.activation, k, n), bias, states, F + i, k)
-            if i == s - 1:
-                combine(skip, h, scheme, s, states, places, k)
-
-
-@njit(**OPTIONS)
-def pull_back_stage(case, scheme, h, layer, i, states, dU):
-    """Put Γi and Gi in their places, and add the gradient with respect to b and h.
-
-    The last stage, which comes first, brings p⁺ from the layer after it.
-    """
-    n, s, starts, F = case.n_channels, case.n_stages, starts_of(case), place_of_stage(case, layer)
-    work, one, b, sum_h = place_of_work(case), constants(h).one, scheme[s, i], 0.0
-    gamma, G, p, V, factor = work + 1, work + 2, work + 3, work + 4, constants(h).one
-    several = has_terms(scheme, s + 1 + i)
-    if not several:
-        gamma, factor = p, b
-    for k in range(n):
-        if i == s - 1 and layer < case.n_layers - 1:
-            accumulate(one * case.skip, states, p, V, k)
-        if several:
-            combine(b, one, scheme, s + 1 + i, states, (p, V, gamma), k)
-        code = code_of(case.activation, k, n)
-        sum_b = pull_back(code, h * factor, states, (F + i, gamma, G), k)
-        dU[starts.b + layer * n + k] += sum_b
-        if case.learn_step:
-            sum_h += dot(states, F + i, gamma, k)
-    dU[starts.h + layer] += factor * sum_h
-
-
-@njit(**OPTIONS)
-def step_adjoint(case, scheme, U, layer, dU, states, part):
-    """Put all Vi in their places, and add the gradient with respect to the controls of a layer."""
-    n, s, starts = case.n_channels, case.n_stages, starts_of(case)
-    h, K = U[starts.h + layer], matrix(U, layer * n * n, n, n)
-    G, V = place_of_work(case) + 2, place_of_work(case) + 4
-    for i in range(s - 1, -1, -1):
-        pull_back_stage(case, scheme, h, layer, i, states, dU)
         Y = stage(case, scheme, h, layer, i, states)
-        add_outer_product(states[G], states[Y], part, dU, layer * n * n)
-        if i > 0 or layer > 0 or case.lifted:
-            product(K.T, states[G], states[V + i])
+        product(U, states, states, betas, (K, NO, Y, F + i, NOTHING))
+        activate(case.activation, U, starts.b + layer * n, states, F + i)
+    y, after = place_of_state(case, layer), place_of_state(case, layer + 1)
+    combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
 @njit(**OPTIONS)
-def forward(case, scheme, U, x, states, z):
-    """Put the states of all layers in their places, and the outputs in z."""
-    n, q, starts = case.n_channels, case.n_outputs, starts_of(case)
+def step_adjoint(case, scheme, U, layer, dU, states, betas, matrix):
+    """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer."""
+    n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), betas[ONE]
+    h, F, K = U[starts.h + layer], place_of_stage(case, layer), layer * n * n
+    gamma, G, p, V = places_of_costates(case)
+    for i in range(s - 1, -1, -1):
+        costate, factor = p, scheme[s, i]
+        if has_terms(scheme, s + 1 + i):
+            costate, factor = gamma, one
+            combine(scheme[s, i], one, scheme, s + 1 + i, states, (p, V, gamma))
+        places = (F + i, costate, G)
+        pull_back(case.activation, h * factor, states, places, dU, starts.b + layer * n)
+        if case.learn_step:
+            dU[starts.h + layer] += factor * dot(states, F + i, costate)
+        Y = stage(case, scheme, h, layer, i, states)
+        add_outer_product(states, states, matrix, betas, dU, (G, Y, K))
+        if i > 0:
+            product(U, states, states, betas, (K, YES, G, V + i, NOTHING))
+        elif layer > 0 or case.lifted:
+            product(U, states, states, betas, (K, YES, G, p, SKIP))
+            accumulate(states, p, V + 1, s - 1)
+
+
+@njit(**OPTIONS)
+def forward(case, scheme, U, work):
+    """Put the states of all layers, and the outputs, in their places."""
+    starts, states, z, betas = starts_of(case), work.states, work.outputs, work.betas
     if case.lifted:
-        product(matrix(U, starts.V, n, case.lifted), x, states[0])
-        for k in range(n):
-            bias = U[starts.nu + k]
-            activate(code_of(case.lift, k, n), bias, states, place_of_state(case, 0), k)
+        product(U, work.features, states, betas, (starts.V, NO, FIRST, FIRST, NOTHING))
+        activate(case.lift, U, starts.nu, states, FIRST)
     for layer in range(case.n_layers):
-        step(case, scheme, U, layer, states)
+        step(case, scheme, U, layer, states, betas)
     last = place_of_state(case, case.n_layers)
-    product(matrix(U, starts.W, q, n), states[last], z)
-    for k in range(q):
-        for j in range(z.shape[1]):
-            z[k, j] += U[starts.mu + k]
+    product(U, states, z, betas, (starts.W, NO, last, FIRST, NOTHING))
+    for k in range(z.shape[1]):
+        for j in range(z.shape[2]):
+            z[0, k, j] += U[starts.mu + k]
 
 
 @njit(**OPTIONS)
-def backward(case, scheme, U, dU, x, states, dz):
-    """Add the gradient with respect to all controls to dU."""
-    n, q, d, starts = case.n_channels, case.n_outputs, case.lifted, starts_of(case)
-    work = np.empty(n * max(n, q, d), scheme.dtype)
+def backward(case, scheme, U, dU, work):
+    """Add the gradient with respect to all controls to dU, from ∂J/∂z."""
+    starts, states, dz, betas, matrix = starts_of(case), work.states, work.outputs, work.betas, work.matrix
+    _, G, p, _ = places_of_costates(case)
     add_row_sums(dz, dU, starts.mu)
-    add_outer_product(dz, states[case.n_layers], matrix(work, 0, q, n), dU, starts.W)
-    G, p = place_of_work(case) + 2, place_of_work(case) + 3
-    product(matrix(U, starts.W, q, n).T, dz, states[p])
+    last = place_of_state(case, case.n_layers)
+    add_outer_product(dz, states, matrix, betas, dU, (FIRST, last, starts.W))
+    product(U, dz, states, betas, (starts.W, YES, FIRST, p, NOTHING))
     for layer in range(case.n_layers - 1, -1, -1):
-        step_adjoint(case, scheme, U, layer, dU, states, matrix(work, 0, n, n))
+        step_adjoint(case, scheme, U, layer, dU, states, betas, matrix)
     if case.lifted:
-        one, places = constants(scheme[0, 0]).one, (place_of_state(case, 0), p, G)
-        for k in range(n):
-            accumulate(one * case.skip, states, p, p + 1, k)
-            dU[starts.nu + k] += pull_back(code_of(case.lift, k, n), one, states, places, k)
-        add_outer_product(states[G], x, matrix(work, 0, n, d), dU, starts.V)
+        pull_back(case.lift, betas[ONE], states, (FIRST, p, G), dU, starts.nu)
+        add_outer_product(states, work.features, matrix, betas, dU, (G, FIRST, starts.V))
 
 
 @njit(**OPTIONS)
-def forget_idle(weights, states, z):
-    """Replace the states of samples that have no weight, where they are not finite, by zeros.
+def forget_idle(weights, states, features, z):
+    """Replace all of the samples without weight whose outputs are not finite by zeros.
 
-    Their costates are zero; so are then their parts of the gradient, which would be NaN.
+    Their costates are zero; so are then their parts of the gradient, which would be NaN.  Return
+    whether there are any: their features are gone too, for the members that follow.
     """
-    places, channels, samples = states.shape
-    for j in range(samples):
-        if weights[j] > 0:
-            continue
+    found = False
+    for j in range(states.shape[2]):
         size = 0.0
-        for k in range(len(z)):
-            size += z[k, j]
+        for k in range(z.shape[1]):
+            size += z[0, k, j] if weights[j] <= 0 else 0
         if not np.isfinite(size):
-            for place in range(places):
-                for k in range(channels):
-                    states[place, k, j] = 0
-
-
-@njit(**OPTIONS)
-def outputs_of(room, q, m):
-    """The arrays for the outputs of a block of m samples."""
-    rows = room[: (len(room) // m) * m].reshape((-1, m))
-    return Outputs(rows[:q], rows[q : 2 * q], rows[2 * q], rows[2 * q + 1], rows[2 * q + 2], rows[2 * q + 3 :])
+            found = True
+            for blocks in (states, features):
+                for place in range(blocks.shape[0]):
+                    for k in range(blocks.shape[1]):
+                        blocks[place, k, j] = 0
+    return found
 
 
 @njit(**OPTIONS)
@@ -301,48 +300,80 @@ def evaluate(samples, folds, flat, numbers, scheme, sums):
     """
     X, targets, weights = samples
     loss, held_out, gradient = sums
-    case = described(numbers)
-    q, n, d, size = case.n_outputs, case.n_channels, case.lifted, min(case.block, len(X))
-    of_states = np.empty(n_places(case) * n * size, scheme.dtype)
-    of_outputs = np.empty((2 * q + 4) * size, scheme.dtype)
-    of_features = np.empty(d * size, scheme.dtype)
-    for start in range(0, len(X), size):
-        m = min(size, len(X) - start)
-        states = of_states[: n_places(case) * n * m].reshape((-1, n, m))
-        out = outputs_of(of_outputs, q, m)
-        x = matrix(of_features, 0, d, m)
-        fill(X, start, x if d else states[0])
-        fill(targets, start, out.c)
+    case, n_rows = described(numbers), np.int64(4)
+    space = room(case, n_rows, scheme)
+    for start in range(0, len(X), case.block):
+        work = work_for(case, space, n_rows, min(case.block, len(X) - start))
+        z, c, rows = work.outputs[0], work.outputs[1], work.rows
+        first = work.features if case.lifted else work.states
+        fill(X, start, first, FIRST)
+        fill(targets, start, work.outputs, SECOND)
         for member in range(len(flat)):
             U = flat[member]
-            weigh(weights, folds, member, start, out.train, out.held_out)
-            forward(case, scheme, U, x, states, out.z)
+            weigh(weights, folds, member, start, rows)
+            forward(case, scheme, U, work)
             if case.gradient:
-                forget_idle(out.train, states, out.z)
-            data_loss(case.loss, out.z, out.c, out.loss, out.work[0])
-            loss[member] += weighted_sum(out.train, out.loss)
-            held_out[member] += weighted_sum(out.held_out, out.loss)
+                spoilt = forget_idle(rows[0], work.states, work.features, work.outputs)
+            data_loss(case.loss, z, c, rows[2], rows[3])
+            loss[member] += weighted_sum(rows[0], rows[2])
+            held_out[member] += weighted_sum(rows[1], rows[2])
             if case.gradient:
-                multiply(out.train, out.z)
-                backward(case, scheme, U, gradient[member], x, states, out.z)
+                multiply(rows[0], z)
+                backward(case, scheme, U, gradient[member], work)
+                if spoilt:
+                    fill(X, start, first, FIRST)
 
 
 @njit(**OPTIONS)
 def predict(X, flat, numbers, scheme, together):
     """Put what all members say together in `together`, (classes or outputs, samples)."""
-    case = described(numbers)
-    q, n, d, size = case.n_outputs, case.n_channels, case.lifted, min(case.block, len(X))
-    of_states = np.empty(n_places(case) * n * size, scheme.dtype)
-    of_outputs = np.empty((2 * q + 6 + len(together)) * size, scheme.dtype)
-    of_features = np.empty(d * size, scheme.dtype)
-    for start in range(0, len(X), size):
-        m = min(size, len(X) - start)
-        states = of_states[: n_places(case) * n * m].reshape((-1, n, m))
-        out = outputs_of(of_outputs, q, m)
-        x = matrix(of_features, 0, d, m)
-        fill(X, start, x if d else states[0])
+    case, n_rows = described(numbers), 2 + len(together)
+    space = room(case, n_rows, scheme)
+    for start in range(0, len(X), case.block):
+        m = min(case.block, len(X) - start)
+        work = work_for(case, space, n_rows, m)
         part = together[:, start : start + m]
+        fill(X, start, work.features if case.lifted else work.states, FIRST)
         for member in range(len(flat)):
-            forward(case, scheme, flat[member], x, states, out.z)
-            add_member(case.loss, member == 0, out.z, part, out.work)
+            forward(case, scheme, flat[member], work)
+            add_member(case.loss, member == 0, work.outputs[0], part, work.rows)
         average(case.loss, len(flat), part)
+
+
+def cached(function):
+    """A function that numba caches on disk.
+
+    The functions that it calls are in its machine code.  They are not cached one by one: to load
+    them would take the time that is to be saved.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no place for the cache.
+    """
+    python = getattr(function, "py_func", function)  # without compilation it is one already
+    return njit(cache=True, nogil=True, error_model="numpy")(python)
+
+
+def for_precision(name, dtype):
+    """`evaluate` or `predict`, compiled for arrays of a dtype, and never for another."""
+    real = from_dtype(dtype)
+
+    def given(ndim, of=real, order="A"):
+        return types.Array(of, ndim, order, readonly=True)
+
+    controls = given(2, order="C"), given(1, int64, "C"), given(2, order="C")
+    signatures = {
+        "evaluate": void(
+            types.Tuple((given(2), given(2), given(1))),
+            types.Tuple((given(1, int64), given(2), given(2), given(1, int64))),
+            *controls,
+            types.Tuple((float64[::1], float64[::1], float64[:, ::1])),
+        ),
+        "predict": void(given(2), *controls, real[:, ::1]),
+    }
+    function = cached(globals()[name])
+    if hasattr(function, "compile"):
+        function.compile(signatures[name])
+        function.disable_compile()
+    return function

@@ -77,16 +77,16 @@ def data_loss(code, z, targets, loss, work):
 
 
 @njit(**OPTIONS)
-def weigh(weights, folds, member, start, train, held_out):
-    """Put the weights of a block of samples for one member in `train` and `held_out`."""
-    group, of_train, of_held_out, split = folds
-    for j in range(train.size):
+def weigh(weights, folds, member, start, rows):
+    """Put the weights of a block of samples for one member in two rows: training, held out."""
+    group, train, held_out, split = folds
+    for j in range(rows.shape[1]):
         w = weights[start + j]
         if group.size:
-            g, row = group[start + j], split[member]
-            train[j], held_out[j] = w * of_train[row, g], w * of_held_out[row, g]
+            g, of_member = group[start + j], split[member]
+            rows[0, j], rows[1, j] = w * train[of_member, g], w * held_out[of_member, g]
         else:
-            train[j], held_out[j] = w, 0
+            rows[0, j], rows[1, j] = w, 0
 
 
 @njit(**SUMS)

@@ -6,7 +6,8 @@ A block is an array of channels × samples; the inner loops go over the samples 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 from ..activations import IDENTITY, RELU, SOFTPLUS
 from .elementary import constants, exp, expm1, log1p, tanh
@@ -32,6 +33,9 @@ OPTIONS = {
 }
 # Sums may be computed in the parts that vectors have.
 SUMS = OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}}
+# Numbers of numba's own type for integers, lest functions be compiled for every value of them.
+NO, YES = np.int64(0), np.int64(1)
+ONE, NOTHING, SKIP = np.int64(0), np.int64(1), np.int64(2)  # where in the array `betas`
 FEW = 4  # entries of a matrix whose products are plain loops
 
 
@@ -43,145 +47,258 @@ def softplus(z):
 
 
 # All states of a block of samples lie in one array (places, channels, samples).  The functions are
-# told the place and the channel, because every view of an array counts references, which takes as
-# long as the arithmetic on a dozen numbers.
+# told the places, because every view of an array counts references, which takes as long as the
+# arithmetic on a dozen numbers.
 
 
 @njit(**OPTIONS)
-def activate(code, bias, states, place, k):
-    """Put σ(z + bias) in the place of z."""
-    zero, samples = constants(bias).zero, states.shape[2]
-    if code == IDENTITY:
-        for j in range(samples):
-            states[place, k, j] += bias
-    elif code == RELU:
-        for j in range(samples):
-            z = states[place, k, j] + bias
-            states[place, k, j] = zero if z < zero else z  # NaN stays
-    elif code == SOFTPLUS:
-        for j in range(samples):
-            states[place, k, j] = softplus(states[place, k, j] + bias)
-    else:
-        for j in range(samples):
-            states[place, k, j] = tanh(states[place, k, j] + bias)
+def activate(codes, controls, start, states, place):
+    """Put σ(z + b) in the place of z; b begins at `start`, codes are those of `Activation`."""
+    _, channels, samples = states.shape
+    for k in range(channels):
+        bias = controls[start + k]
+        zero = constants(bias).zero
+        code = codes[2 * k // (channels + channels % 2)]
+        if code == IDENTITY:
+            for j in range(samples):
+                states[place, k, j] += bias
+        elif code == RELU:
+            for j in range(samples):
+                z = states[place, k, j] + bias
+                states[place, k, j] = zero if z < zero else z  # NaN stays
+        elif code == SOFTPLUS:
+            for j in range(samples):
+                states[place, k, j] = softplus(states[place, k, j] + bias)
+        else:
+            for j in range(samples):
+                states[place, k, j] = tanh(states[place, k, j] + bias)
 
 
 @njit(**SUMS)
-def pull_back(code, scale, states, places, k):
-    """Put G = scale·σ′∘Γ in its place, and return its sum.
+def pull_back(codes, scale, states, places, sums, start):
+    """Put G = scale·σ′∘Γ in its place, and add the sums of its rows to `sums` from `start` on.
 
     The places are those of the values of σ, of Γ and of G.
     """
+    _, channels, samples = states.shape
     values, gamma, out = places
-    zero, one, samples = constants(scale).zero, constants(scale).one, states.shape[2]
-    total = zero
-    if code == IDENTITY:
-        for j in range(samples):
-            g = scale * states[gamma, k, j]
-            states[out, k, j] = g
-            total += g
-    elif code == RELU:
-        for j in range(samples):
-            g = scale * states[gamma, k, j] if states[values, k, j] > zero else zero
-            states[out, k, j] = g
-            total += g
-    elif code == SOFTPLUS:
-        for j in range(samples):
-            g = -expm1(-states[values, k, j]) * (scale * states[gamma, k, j])
-            states[out, k, j] = g
-            total += g
-    else:
-        for j in range(samples):
-            s = states[values, k, j]
-            g = (one - s * s) * (scale * states[gamma, k, j])
-            states[out, k, j] = g
-            total += g
-    return total
+    zero, one = constants(scale).zero, constants(scale).one
+    for k in range(channels):
+        code = codes[2 * k // (channels + channels % 2)]
+        total = zero
+        if code == IDENTITY:
+            for j in range(samples):
+                g = scale * states[gamma, k, j]
+                states[out, k, j] = g
+                total += g
+        elif code == RELU:
+            for j in range(samples):
+                g = scale * states[gamma, k, j] if states[values, k, j] > zero else zero
+                states[out, k, j] = g
+                total += g
+        elif code == SOFTPLUS:
+            for j in range(samples):
+                g = -expm1(-states[values, k, j]) * (scale * states[gamma, k, j])
+                states[out, k, j] = g
+                total += g
+        else:
+            for j in range(samples):
+                s = states[values, k, j]
+                g = (one - s * s) * (scale * states[gamma, k, j])
+                states[out, k, j] = g
+                total += g
+        sums[start + k] += total
 
 
 @njit(**OPTIONS)
-def combine(scale, h, weights, row, states, places, k):
+def combine(scale, h, weights, row, states, places):
     """Put scale·y + h Σ wi xi in a place; the wi are a row of `weights`, zeros are left out.
 
     The places are those of y, of the first x and of the result, which is none of them.
     """
+    _, channels, samples = states.shape
     y, x, out = places
-    started = False
-    for i in range(weights.shape[1]):
-        if weights[row, i] == 0:
-            continue
-        w = h * weights[row, i]
-        if started:
-            for j in range(states.shape[2]):
-                states[out, k, j] += w * states[x + i, k, j]
-        else:
-            started = True
-            for j in range(states.shape[2]):
-                states[out, k, j] = scale * states[y, k, j] + w * states[x + i, k, j]
+    for k in range(channels):
+        started, before = False, -1
+        for i in range(weights.shape[1]):
+            if weights[row, i] == 0:
+                continue
+            if before < 0:  # two at once, for out is read and written once for both
+                before = i
+                continue
+            v, w = h * weights[row, before], h * weights[row, i]
+            a, b = x + before, x + i
+            if started:
+                for j in range(samples):
+                    states[out, k, j] += v * states[a, k, j] + w * states[b, k, j]
+            else:
+                for j in range(samples):
+                    sum_ = v * states[a, k, j] + w * states[b, k, j]
+                    states[out, k, j] = scale * states[y, k, j] + sum_
+            started, before = True, -1
+        if before >= 0:
+            w, b = h * weights[row, before], x + before
+            if started:
+                for j in range(samples):
+                    states[out, k, j] += w * states[b, k, j]
+            else:
+                for j in range(samples):
+                    states[out, k, j] = scale * states[y, k, j] + w * states[b, k, j]
 
 
 @njit(**OPTIONS)
-def accumulate(scale, states, y, x, k):
-    """Put scale·y + Σ xi in the place of y; the xi are all from the place x on."""
-    for j in range(states.shape[2]):
-        states[y, k, j] = scale * states[y, k, j] + states[x, k, j]
-    for i in range(x + 1, len(states)):
-        for j in range(states.shape[2]):
-            states[y, k, j] += states[i, k, j]
+def accumulate(states, y, x, number):
+    """Add the states in a number of places from x on to y."""
+    _, channels, samples = states.shape
+    for k in range(channels):
+        for i in range(x, x + number - 1, 2):
+            for j in range(samples):
+                states[y, k, j] += states[i, k, j] + states[i + 1, k, j]
+        if number % 2:
+            i = x + number - 1
+            for j in range(samples):
+                states[y, k, j] += states[i, k, j]
 
 
 @njit(**SUMS)
-def dot(states, x, y, k):
-    """The scalar product of a channel of two states."""
-    total = constants(states[x, k, 0]).zero
-    for j in range(states.shape[2]):
-        total += states[x, k, j] * states[y, k, j]
-    return total
+def dot(states, x, y):
+    """The scalar product of two states."""
+    _, channels, samples = states.shape
+    result = 0.0
+    for k in range(channels):
+        total = constants(states[x, k, 0]).zero
+        for j in range(samples):
+            total += states[x, k, j] * states[y, k, j]
+        result += total
+    return result
 
 
 @njit(**SUMS)
-def add_row_sums(x, out, start):
-    """Add the sums of the rows of a block to `out` from `start` on."""
-    for k in range(len(x)):
-        total = constants(x[0, 0]).zero
-        for j in range(x.shape[1]):
-            total += x[k, j]
+def add_row_sums(blocks, out, start):
+    """Add the sums of the rows of the first block to `out` from `start` on."""
+    for k in range(blocks.shape[1]):
+        total = constants(blocks[0, k, 0]).zero
+        for j in range(blocks.shape[2]):
+            total += blocks[0, k, j]
         out[start + k] += total
 
 
+def gemm(a, b, c, betas, starts, shape, transposed):
+    """Put beta·c + op(a) op(b) in the place of the matrix c, by BLAS.
+
+    np.dot would do, but for beta, and for the references that views count.
+
+    Parameters
+    ----------
+    a, b, c : arrays, C-contiguous
+        What the matrices lie in.
+    betas : array
+        One, and further numbers.
+    starts : tuple of int
+        Where a, b and c begin, and where beta is.
+    shape : tuple of int
+        Rows and columns of c, and the length of the sums.
+    transposed : tuple of int
+        Whether a and b lie there transposed.
+    """
+    (m, n, k), (at_a, at_b, at_c, at_beta) = shape, starts
+    A = _matrix(a, at_a, k, m).T if transposed[0] else _matrix(a, at_a, m, k)
+    B = _matrix(b, at_b, n, k).T if transposed[1] else _matrix(b, at_b, k, n)
+    C, beta = _matrix(c, at_c, m, n), betas[at_beta]
+    C[:] = A @ B + (beta * C if beta else 0)
+
+
+def _matrix(array, start, rows, columns):
+    """The matrix that begins at `start` of an array, if that is flat."""
+    return array.reshape(-1)[start : start + rows * columns].reshape(rows, columns)
+
+
+# BLAS as np.dot calls it in compiled code, with addresses for pointers.
+_blas_gemm = types.ExternalFunction(
+    "numba_xxgemm", types.intc(*[types.char] * 3, *[types.intp] * 11)
+)
+
+
+@overload(gemm, jit_options=OPTIONS)
+def _compiled_gemm(a, b, c, betas, starts, shape, transposed):
+    size = betas.dtype.bitwidth // 8
+    kind, no, yes = ord("d" if size == 8 else "s"), ord("n"), ord("t")
+
+    def compiled(a, b, c, betas, starts, shape, transposed):
+        m, n, k = shape
+        # BLAS has columns where C has rows: this is cᵀ = op(b)ᵀ op(a)ᵀ.
+        _blas_gemm(
+            kind,
+            yes if transposed[1] else no,
+            yes if transposed[0] else no,
+            n,
+            m,
+            k,
+            betas.ctypes.data,
+            b.ctypes.data + size * starts[1],
+            k if transposed[1] else n,
+            a.ctypes.data + size * starts[0],
+            m if transposed[0] else k,
+            betas.ctypes.data + size * starts[3],
+            c.ctypes.data + size * starts[2],
+            n,
+        )
+
+    return compiled
+
+
 @njit(**OPTIONS)
-def product(a, x, out):
-    """Put the product of the matrix a and the block x in the block `out`."""
-    rows, columns = a.shape
-    if rows == 1 or columns == 1 or rows * columns <= FEW:
+def is_small(rows, columns):
+    """Whether plain loops are the fastest way to multiply by a matrix."""
+    return rows == 1 or columns == 1 or rows * columns <= FEW
+
+
+@njit(**OPTIONS)
+def product(a, x, out, betas, places):
+    """Put beta·out + A x in the place of the block `out`, for a matrix A or its transpose.
+
+    The places are where A begins in `a`, whether it lies there transposed, the places of the blocks,
+    and where beta is in `betas`, of which the first is one.
+    """
+    start, transposed, px, pz, at_beta = places
+    rows, columns, samples = out.shape[1], x.shape[1], x.shape[2]
+    if is_small(rows, columns):
+        beta = betas[at_beta]
         for i in range(rows):
-            w = a[i, 0]
-            for j in range(x.shape[1]):
-                out[i, j] = w * x[0, j]
-            for k in range(1, columns):
-                w = a[i, k]
-                for j in range(x.shape[1]):
-                    out[i, j] += w * x[k, j]
+            for k in range(columns):
+                w = a[start + (k * rows + i if transposed else i * columns + k)]
+                if k > 0:
+                    for j in range(samples):
+                        out[pz, i, j] += w * x[px, k, j]
+                elif beta == 0:
+                    for j in range(samples):
+                        out[pz, i, j] = w * x[px, k, j]
+                else:
+                    for j in range(samples):
+                        out[pz, i, j] = beta * out[pz, i, j] + w * x[px, k, j]
     else:
-        np.dot(a, x, out)
+        starts = (start, px * columns * samples, pz * rows * samples, at_beta)
+        gemm(a, x, out, betas, starts, (rows, samples, columns), (transposed, NO))
 
 
 @njit(**SUMS)
-def add_outer_product(x, y, part, out, start):
-    """Add x yᵀ, the sum over the samples of two blocks, to `out` from `start` on.
+def add_outer_product(x, y, work, betas, out, places):
+    """Add x yᵀ, the sum over the samples of two blocks, to `out`.
 
-    `part` is a matrix to work in.
+    The places are those of the blocks, and where the sum begins in `out`; `work` is an array to
+    work in, and the first of `betas` are one and zero.
     """
-    rows, columns = part.shape
-    if rows == 1 or columns == 1 or rows * columns <= FEW:
+    px, py, start = places
+    rows, columns, samples = x.shape[1], y.shape[1], x.shape[2]
+    if is_small(rows, columns):
         for i in range(rows):
             for k in range(columns):
-                total = constants(x[0, 0]).zero
-                for j in range(x.shape[1]):
-                    total += x[i, j] * y[k, j]
-                part[i, k] = total
+                total = betas[NOTHING]
+                for j in range(samples):
+                    total += x[px, i, j] * y[py, k, j]
+                work[i * columns + k] = total
     else:
-        np.dot(x, y.T, part)
-    for i in range(rows):
-        for k in range(columns):
-            out[start + i * columns + k] += part[i, k]
+        starts = (px * rows * samples, py * columns * samples, 0, NOTHING)
+        gemm(x, y, work, betas, starts, (rows, columns, samples), (NO, YES))
+    for i in range(rows * columns):
+        out[start + i] += work[i]

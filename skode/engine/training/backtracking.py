@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from ..arrays import Array, host, placed, quiet, to_host
+from ..constraints import unconstrained
 from ..objective import Evaluation
 from .line_search import LineSearch
 from .state import State, chosen, inner
@@ -20,10 +21,10 @@ from .state import State, chosen, inner
 __all__ = ["Backtracking", "Direction", "Steepest"]
 
 # J with its gradient takes three times as long as J alone, and the gradient by itself needs the
-# forward pass again.  So both are computed together where more than this share of the trials is
-# accepted.
+# forward pass again.  So both are computed together where more than this fraction of the trials
+# is accepted.
 MOSTLY = 0.7
-LEARNING = 0.2  # the weight of the last round in that share
+LEARNING = 0.2  # the weight of the last round in that fraction
 
 
 class Direction(Protocol):
@@ -90,14 +91,16 @@ class Trial(NamedTuple):
         The objective at ũ.
     directional : host array of shape (running,)
         ⟨g, ũ - u⟩, the directional derivative at u.
-    distance2, size2, direction2 : host arrays of shape (running,)
-        ‖ũ - u‖², ‖u‖² and ‖d‖².
+    distance2, size2 : host arrays of shape (running,)
+        ‖ũ - u‖² and ‖u‖².
     held_out : host array of shape (running,), optional
         The held-out loss at ũ, if there is one.
     g, r : arrays of shape (running, controls), optional
         The gradient and the projected gradient at ũ, if they were computed with J.
     steepness : host array of shape (running,), optional
         ‖r‖² at ũ.
+    direction2 : host array of shape (running,), optional
+        ‖d‖², if there is a constraint.
     """
 
     u: Array
@@ -106,11 +109,11 @@ class Trial(NamedTuple):
     directional: Array
     distance2: Array
     size2: Array
-    direction2: Array
     held_out: Array | None
     g: Array | None
     r: Array | None
     steepness: Array | None
+    direction2: Array | None
 
 
 class Backtracking:
@@ -129,7 +132,7 @@ class Backtracking:
     t : host array of shape (running,)
         The steps of the next trials.
     acceptance : float
-        The share of the trials that were accepted of late.
+        The fraction of the trials that were accepted of late.
     """
 
     def __init__(self, state: State, direction: Direction, line_search: LineSearch) -> None:
@@ -153,9 +156,10 @@ class Backtracking:
             u = state.project(state.u + placed(t, state.u, state.u.dtype)[:, None] * self.d)
             found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
             trial = self._trial(u, found)
-            # Of the step before the projection, too: that of u itself may be off u by a rounding.
-            shortest2 = host.minimum(trial.distance2, t**2 * trial.direction2)
-            stuck = shortest2 <= state.xp.finfo(u.dtype).eps ** 2 * trial.size2
+            nothing2 = state.xp.finfo(u.dtype).eps ** 2 * trial.size2
+            stuck = trial.distance2 <= nothing2
+            if trial.direction2 is not None:  # the projection of u itself may be a rounding off u
+                stuck |= t**2 * trial.direction2 <= nothing2
             downhill = trial.directional <= 0  # False where it is not a number
             enough = self.line_search.accepts(J, trial.J, trial.directional, trial.distance2, t)
             accepted, products = enough & downhill & ~stuck, None
@@ -181,16 +185,22 @@ class Backtracking:
     def _trial(self, u: Array, found: Evaluation) -> Trial:
         """Bring what decides about the trials to the host."""
         state, step, g, r = self.state, u - self.state.u, found.gradient, None
-        pairs = (state.g, step), (step, step), (state.u, state.u), (self.d, self.d)
-        facts = [found.J, *(inner(x, y) for x, y in pairs)]
-        if found.held_out is not None:
-            facts.append(found.held_out)
+        facts = {
+            "J": found.J,
+            "directional": inner(state.g, step),
+            "distance2": inner(step, step),
+            "size2": inner(state.u, state.u),
+            "held_out": found.held_out,
+            "steepness": None,
+            "direction2": None if state.project is unconstrained else inner(self.d, self.d),
+        }
         if g is not None:
             r = state.projected_gradient(u, g)
-            facts.append(inner(r, r))
-        on_host = to_host(state.xp.stack(facts))
-        held_out = None if found.held_out is None else on_host[5]
-        return Trial(u, step, *on_host[:5], held_out, g, r, None if g is None else on_host[-1])
+            facts["steepness"] = inner(r, r)
+        known = [name for name, fact in facts.items() if fact is not None]
+        on_host = to_host(state.xp.stack([facts[name] for name in known]))
+        facts.update(zip(known, on_host, strict=True))
+        return Trial(u=u, step=step, g=g, r=r, **facts)
 
     def _some(self, u: Array, rows: Array) -> tuple[Array, Array]:
         """Return the points of some running members, and who they are."""
@@ -234,11 +244,9 @@ class Backtracking:
             g, r = xp.where(finite, g, state.g), xp.where(finite, r, state.r)
             columns.append(r2[:, None])
         g, r = chosen(accepted, g, state.g), chosen(accepted, r, state.r)
-        products = self.direction.measure(accepted, trial.step, state.r, r)
-        if products is not None:
-            columns.append(products)
-        if columns:
-            products = to_host(xp.concat(columns, axis=1))
+        measured = self.direction.measure(accepted, trial.step, state.r, r)
+        columns += [] if measured is None else [measured]
+        products: Array = to_host(xp.concat(columns, axis=1)) if columns else None
         if steepness is None:
             steepness, products = products[:, 0], products[:, 1:]
             accepted = accepted & host.isfinite(steepness)

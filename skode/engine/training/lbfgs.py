@@ -10,6 +10,9 @@ from .state import State, inner
 __all__ = ["LBFGS"]
 
 
+LONGEST = 0.5  # how long a direction may be, as a fraction of √(1 + ‖u‖²)
+
+
 class LBFGS:
     """The limited-memory BFGS direction d = -H r in its compact form.
 
@@ -26,6 +29,9 @@ class LBFGS:
     γ is no more than a scale, so it is rounded to three bits.  A number nearby does as well, and
     the rounding errors of ⟨s, y⟩/⟨y, y⟩ end there.  Without that they would enter every component
     of d, and the same training with its samples in another order would soon be another one.
+
+    d is made no longer than ½ √(1 + ‖u‖²): where the pairs know little of the curvature, it may
+    be far too long, and what happens there depends on its last digits.
 
     A pair is written before its curvature is known, so that all products come to the host together:
     the memory has a slot more than it holds pairs, and the spare one is written to.
@@ -63,7 +69,7 @@ class LBFGS:
         self.n_pairs = host.zeros(members, dtype=int)
 
     def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array:
-        """Compute Sᵀ(s, y, r), Yᵀ(s, y, r), ⟨s, y⟩ and ⟨y, y⟩, with s and y in the spare slots.
+        """Compute Sᵀ(s, y, r) and Yᵀ(s, y, r), with s and y in the spare slots.
 
         The parameters are those of `Direction.measure`.
         """
@@ -73,11 +79,10 @@ class LBFGS:
         put(self.pairs, rows, spare, s)
         put(self.pairs, rows, spare + slots, y)
         products = xp.matmul(self.pairs, xp.matrix_transpose(xp.stack([s, y, r_new], axis=1)))
-        products = xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
-        return xp.concat([products, xp.stack([inner(s, y), inner(y, y)], axis=1)], axis=1)
+        return xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
-        """Return -H r of every running member; -r, but no longer than 1, of one without pairs.
+        """Return the directions; -r, but no longer than 1, of a member without pairs.
 
         The parameters are those of `Direction.solve`.
         """
@@ -86,26 +91,31 @@ class LBFGS:
         if products is None:
             return -placed(gamma, r, r.dtype)[:, None] * r
         members, slots = self.SY.shape[:2]
-        by_slot = host.reshape(products[:, :-2], (members, 2, slots, 3))
-        self._learn(accepted, by_slot, products[:, -2], products[:, -1])
+        by_slot = host.reshape(products, (members, 2, slots, 3))
+        self._learn(host.nonzero(accepted)[0], by_slot)
         a, b, gamma = self._coefficients(by_slot[..., 2], gamma)
         coefficients = -host.concat([gamma[:, None], a, b], axis=1)
         on_device = placed(coefficients, r, r.dtype)
-        return on_device[:, :1] * r + xp.matmul(on_device[:, None, 1:], self.pairs)[:, 0, :]
+        d = on_device[:, :1] * r + xp.matmul(on_device[:, None, 1:], self.pairs)[:, 0, :]
+        excess2 = inner(d, d) / (LONGEST**2 * (1 + inner(state.u, state.u)))
+        factor = 1 / xp.sqrt(xp.maximum(excess2, xp.ones_like(excess2)))
+        return xp.astype(factor, r.dtype, copy=False)[:, None] * d
 
-    def _learn(self, accepted: Array, products: Array, sy: Array, yy: Array) -> None:
-        """Use the pairs in the spare slots of the members in the mask, if they have curvature.
+    def _learn(self, rows: Array, products: Array) -> None:
+        """Use the pairs in the spare slots of these members, if they have curvature.
 
         `products` are Sᵀ(s, y, r) and Yᵀ(s, y, r), (running, 2, slots, 3).
         """
         slots = self.SY.shape[1]
         eps = namespace(self.pairs).finfo(self.pairs.dtype).eps
-        k = host.nonzero(accepted & (sy > eps * yy))[0]
-        slot = self.n_learned[k] % slots
+        spare = self.n_learned[rows] % slots
+        sy, yy = products[rows, 0, spare, 1], products[rows, 1, spare, 1]
+        curved = sy > eps * yy
+        k, slot = rows[curved], spare[curved]
         self.SY[k, :, slot] = products[k, 0, :, 1]
         self.SY[k, slot, :] = products[k, 1, :, 0]
+        self.SY[k, slot, slot] = sy[curved]
         self.YY[k, :, slot] = self.YY[k, slot, :] = products[k, 1, :, 1]
-        self.SY[k, slot, slot] = sy[k]
         self.n_learned[k] += 1
         self.n_pairs[k] = host.minimum(self.n_pairs[k] + 1, slots - 1)
 
@@ -131,9 +141,9 @@ class LBFGS:
         gamma = host.where(self.n_pairs > 0, scale, gamma)
         R = host.triu(SY) + one * empty[:, :, None]
         R_Sr = host.linalg.solve(R, Sr)
-        g = gamma[:, None, None]
-        right = (SY * one + g * YY) @ R_Sr - g * Yr
-        by_age = host.linalg.solve(host.matrix_transpose(R), right), -g * R_Sr
+        column = gamma[:, None, None]
+        right = (SY * one + column * YY) @ R_Sr - column * Yr
+        by_age = host.linalg.solve(host.matrix_transpose(R), right), -column * R_Sr
         by_slot = host.zeros((2, members, slots))
         for place, part in zip(by_slot, by_age, strict=True):
             place[k, order] = part[..., 0]

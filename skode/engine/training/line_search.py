@@ -1,4 +1,4 @@
-"""Backtracking: how far to go in a direction, and which trial points to accept.
+"""Line searches: how far to go in a direction, and which trial points to accept.
 
 Both rules of the published experiments are one rule with different numbers.  For the step t, the
 trial point ũ = project(u + t d) is accepted where
@@ -7,8 +7,10 @@ trial point ũ = project(u + t d) is accepted where
 
 *Lipschitz* is θ = 1, κ = 1 with t = 1/L.  *Armijo* is κ = 0; for ũ = u - t g it reads
 J(ũ) ≤ J - θ t ‖g‖².  Along a quasi-Newton direction, whose natural step is 1, *interpolation* asks
-for little and goes to the minimum of the parabola through J, its slope and J(ũ) after a rejected
-trial. Reference: Nocedal, Wright, "Numerical Optimization" (2006), section 3.5.
+for little.  After a rejected trial it goes to the minimum of the parabola through J and J(ũ) that
+has the directional derivative ⟨g, ũ - u⟩ at u.
+
+Reference: Nocedal, Wright, "Numerical Optimization" (2006), section 3.5.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class LineSearch:
     Parameters
     ----------
     decrease : float
-        θ, the share of the linear prediction that the objective has to fall by.
+        θ, the fraction of the linear prediction by which the objective has to fall.
     curvature : float
         κ, how much of a quadratic with curvature 1/t is allowed for.
     first_step, largest_step : float
@@ -36,8 +38,8 @@ class LineSearch:
     growth, reduction : float
         Factors of the step after an accepted and after a rejected trial.
     least_reduction : float, optional
-        Where it is given, a rejected step is reduced to the minimum of the parabola, but not below
-        this share of it, nor above `reduction`.
+        If given, a rejected step is multiplied by the place of the parabola's minimum, but by no
+        less than this factor and no more than `reduction`.
     """
 
     decrease: float
@@ -48,20 +50,24 @@ class LineSearch:
     reduction: float
     least_reduction: float | None = None
 
-    def accepts(self, J: Array, J_trial: Array, slope: Array, distance2: Array, t: Array) -> Array:
-        """Which trials are good enough; one that is not a number is not.
+    def accepts(
+        self, J: Array, J_trial: Array, directional: Array, distance2: Array, t: Array
+    ) -> Array:
+        """Return which trials are good enough; one that is not a number is not.
 
         All arguments are host arrays of shape (members,): the objective at u and at ũ,
         ⟨g, ũ - u⟩, ‖ũ - u‖², and the step.
         """
-        bound = J + self.decrease * slope + self.curvature / (2 * t) * distance2
+        bound = J + self.decrease * directional + self.curvature / (2 * t) * distance2
         return J_trial <= bound  # False where J_trial is NaN or +inf
 
-    def next_step(self, t: Array, accepted: Array, J: Array, J_trial: Array, slope: Array) -> Array:
-        """The step of the next trial; the arguments are those of `accepts`."""
+    def next_step(
+        self, t: Array, accepted: Array, J: Array, J_trial: Array, directional: Array
+    ) -> Array:
+        """Return the steps of the next trials; the arguments are those of `accepts`."""
         shorter = host.full_like(t, self.reduction)
         if self.least_reduction is not None:
-            minimum = -slope / (2 * (J_trial - J - slope))  # as a share of t
+            minimum = -directional / (2 * (J_trial - J - directional))  # in units of t
             minimum = host.where(host.isfinite(minimum), minimum, self.reduction)
             shorter = host.clip(minimum, self.least_reduction, self.reduction)
         return host.where(accepted, host.minimum(t * self.growth, self.largest_step), t * shorter)

@@ -36,9 +36,9 @@ class Race:
         self._next = FIRST
 
     def behind(self, state: State) -> Array:
-        """The running members whose candidate is clearly behind, as a mask; notes down why they
-        end.
+        """Return which running members' candidates are clearly behind, as a mask.
 
+        It notes down why they end.
         A candidate is clearly behind when its best held-out losses exceed those of the leader by
         more than a standard error over the folds, and by more than what the last iterations have
         brought it.  A single fold says nothing about errors, and nobody leaves.

@@ -17,7 +17,7 @@ __all__ = ["random_start"]
 
 
 def random_start(layout: Layout, members: int, spread: float, h: float, rng: Any) -> Controls:
-    """Host arrays of controls in float64.
+    """Draw controls: host arrays in float64.
 
     Parameters
     ----------

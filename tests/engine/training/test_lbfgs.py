@@ -49,6 +49,8 @@ def two_loops(pairs, g):
 class Walk:
     """Members that make given steps, and plain lists of their pairs."""
 
+    far = 1e9  # from the origin, so that directions may be long
+
     def __init__(self, xp, members, size, memory, rng):
         self.xp, self.memory, self.rng = xp, memory, rng
         root = rng.normal(size=(members, size, size)) / size**0.5
@@ -76,7 +78,8 @@ class Walk:
 
     def state(self):
         r, steepness = self.xp.asarray(self.g.copy()), (self.g**2).sum(axis=1)
-        return SimpleNamespace(r=r, steepness=steepness, xp=namespace(r))
+        u = self.xp.asarray(np.full(self.g.shape, self.far))
+        return SimpleNamespace(u=u, r=r, steepness=steepness, xp=namespace(r))
 
     def check(self, found):
         assert self.xp.holds(found)
@@ -136,6 +139,18 @@ def test_memories_after_forget_and_select_in_every_namespace(xp):
     walk.forget(np.array([False, True, False]))
     walk.go(np.array([True, False, True]))
     assert [len(pairs) for pairs in walk.pairs] == [3, 0, 3]
+
+
+def test_directions_are_no_longer_than_half_of_the_controls(xp):
+    walk, everyone = Walk(xp, 4, 8, 3, np.random.default_rng(0)), np.ones(4, dtype=bool)
+    walk.go(everyone)
+    full = np.array([two_loops(pairs, g) for pairs, g in zip(walk.pairs, walk.g, strict=True)])
+    length = np.linalg.norm(full, axis=1)
+    walk.far = np.sqrt((2 * length.mean()) ** 2 - 1) / 8**0.5  # too long are some of them
+    products = to_host(walk.direction.measure(~everyone, *3 * [xp.asarray(walk.g)]))
+    found = to_host(walk.direction.solve(walk.state(), ~everyone, products))
+    bounded = np.minimum(length, length.mean())
+    np.testing.assert_allclose(found, full * (bounded / length)[:, None], rtol=1e-12)
 
 
 def test_a_step_without_curvature_is_not_learned(xp):

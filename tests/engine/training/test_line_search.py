@@ -7,15 +7,15 @@ def test_the_lipschitz_rule_survives_a_long_run():
     # 0.99^n underflows after some 70 000 accepted steps; the step has to stay finite.
     search = LINE_SEARCHES["lipschitz"]
     t = np.array([search.first_step])
-    zeros = np.zeros((3, 1))  # the rule does not look at objective and slope
+    zeros = np.zeros((3, 1))  # the rule does not look at objective and derivative
     for _ in range(100_000):
         t = search.next_step(t, np.array([True]), *zeros)
     assert np.isfinite(t)
     assert t > 0
 
 
-def next_step(J_trial, slope=-2.0, t=0.5, accepted=False):
-    arguments = (np.array([x]) for x in (t, accepted, 1.0, J_trial, slope))
+def next_step(J_trial, directional=-2.0, t=0.5, accepted=False):
+    arguments = (np.array([x]) for x in (t, accepted, 1.0, J_trial, directional))
     with np.errstate(divide="ignore", invalid="ignore"):
         return INTERPOLATION.next_step(*arguments)[0]
 

@@ -58,7 +58,7 @@ def test_a_round_waits_for_the_device_at_most_twice(transfers, begin, line_searc
         accepted.append((state.n_iter - before).mean())
     assert max(seen) <= 2
     # A round in which nobody moves waits once.
-    assert all(n == 1 for n, share in zip(seen, accepted, strict=True) if share == 0)
+    assert all(n == 1 for n, moved in zip(seen, accepted, strict=True) if moved == 0)
     assert 0 < np.mean(accepted) < 1
 
 
