@@ -94,14 +94,6 @@ CHECKS = [case for case in ALL.args[1] if wanted(*case)]
 def test_scikit_learn_contract(estimator, check):
     if "cupy" in repr(check.keywords):
         NAMESPACES["cupy"]()  # skips where CuPy has no device, which scikit-learn does not look for
-    if check.func.__name__.startswith(ARRAY_API) and estimator.solver == "auto":
-        # The curves have to be of equal length, and so to end not by the last digit.
-        estimator.set_params(max_iter=20)
-    of_weights = check.func.__name__.startswith("check_sample_weight_equivalence")
-    if of_weights and repr(estimator) == "FeedForwardClassifier()":
-        # Fifty iterations amplify rounding.  With some BLAS kernels weights and duplicates are then
-        # 2e-7 apart, and 1e-7 is allowed; the next test looks at the whole fit.
-        estimator.set_params(max_iter=20)
     check(estimator)
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "out_of_memory_errors",
     "placed",
     "positive_part",
+    "put",
     "quiet",
     "release_memory",
     "singular_matrix_errors",
@@ -109,6 +110,23 @@ def placed(values: Any, like: Array, dtype: Any = None) -> Array:
         shared = values.flags.writeable and all(stride >= 0 for stride in values.strides)
         values = values if shared else values.copy()
     return namespace(like).asarray(values, dtype=dtype, device=device(like))
+
+
+def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
+    """Write ``array[row, column, :] = values[row, :]`` for the pairs of host `rows` and `columns`.
+
+    `rows` increase.
+    """
+    xp = namespace(array)
+    where = placed(rows, array)
+    values = values if rows.size == values.shape[0] else xp.take(values, where, axis=0)
+    if array_api_compat.is_array_api_strict_namespace(xp):
+        # The standard knows assignment by masks alone, for which a device would have to wait.
+        mask = host.zeros(array.shape[:2], dtype=bool)
+        mask[rows, columns] = True
+        array[placed(mask, array)] = values
+    else:
+        array[where, placed(columns, array)] = values
 
 
 def to_host(array: Array) -> np.ndarray[Any, Any]:

@@ -22,8 +22,10 @@ from .interface import Problem, Samples, Sums
 
 __all__ = ["call_size", "evaluate", "is_usable_for", "predict"]
 
-STATE_BYTES = 16 * 1024  # of one state of a block: the few that a layer touches stay in the cache
-BLOCK_SIZES = 128, 512  # the least and the most samples of a block
+# Of one state of a block, of which a layer touches a few, and of the states of all layers: so that
+# the first cache holds most of the former, and the second of the latter.
+STATE_BYTES, ALL_BYTES = 16 * 2**10, 3 * 2**19
+BLOCK_SIZES = 96, 512  # the least and the most samples of a block
 BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
 CALL_WORK = 2**22  # multiplications, so many that the interpreter's part of a call does not count
 CALLS = 64  # of many samples: enough for the threads of most machines
@@ -82,7 +84,7 @@ def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> 
     n = layout.n_channels
     # What is not a product takes as long as the product with some 20 channels more.
     least = CALL_WORK / (layout.n_layers * s * n * (n + 20))
-    block = _block_size(n, like.dtype)
+    block = _block_size(problem, like.dtype)
     return n_members, block * math.ceil(max(least, n_samples / CALLS) / block)
 
 
@@ -155,7 +157,7 @@ def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: 
     """The fields of `cpu_layers.Case`."""
     network, layout, loss, learn_step = problem
     n_samples, n_features = shape
-    block = _block_size(layout.n_channels, scheme.dtype)
+    block = _block_size(problem, scheme.dtype)
     # Blocks of the same size, nearly, so that the last is not a small one.
     block = math.ceil(n_samples / math.ceil(n_samples / block) / BLOCK_STEP) * BLOCK_STEP
     return np.array(
@@ -178,8 +180,10 @@ def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: 
     )
 
 
-def _block_size(n_channels: int, dtype: Any) -> int:
+def _block_size(problem: Problem, dtype: Any) -> int:
     """How many samples a block has."""
+    layout, s = problem.layout, problem.network.tableau.n_stages
+    bytes_of_state = layout.n_channels * dtype.itemsize
+    samples = min(STATE_BYTES, ALL_BYTES // (2 * s * layout.n_layers)) // bytes_of_state
     least, most = BLOCK_SIZES
-    samples = STATE_BYTES // (n_channels * dtype.itemsize) // BLOCK_STEP * BLOCK_STEP
-    return max(least, min(most, samples))
+    return max(least, min(most, samples // BLOCK_STEP * BLOCK_STEP))

@@ -84,6 +84,15 @@ def starts_of(case):
 
 
 @njit(**OPTIONS)
+def has_terms(scheme, row):
+    """Whether some number in a row is not zero."""
+    found = False
+    for i in range(scheme.shape[1]):
+        found |= scheme[row, i] != 0
+    return found
+
+
+@njit(**OPTIONS)
 def place_of_state(case, layer):
     """The place of y of a layer; from y¹ on they take turns if no gradient is wanted."""
     if case.gradient or layer == 0:
@@ -92,30 +101,32 @@ def place_of_state(case, layer):
 
 
 @njit(**OPTIONS)
-def place_of_stage(case, layer):
+def place_of_values(case, layer):
     """The place of F₁ of a layer; the other Fi follow."""
     return case.n_layers + 1 + layer * case.n_stages if case.gradient else 3
 
 
 @njit(**OPTIONS)
-def place_of_work(case):
-    """The place of Yi; those of Γi, Gi, p and all Vi follow."""
-    return place_of_stage(case, case.n_layers if case.gradient else 0) + (
-        0 if case.gradient else case.n_stages
-    )
+def place_of_stage(case, scheme, layer, i):
+    """The place of Yi of a layer, which is that of y for a stage that depends on no other."""
+    if not has_terms(scheme, i):
+        return place_of_state(case, layer)
+    if not case.gradient:
+        return 3 + case.n_stages
+    return place_of_values(case, case.n_layers) + layer * (case.n_stages - 1) + i - 1
 
 
 @njit(**OPTIONS)
 def places_of_costates(case):
     """The places of Γi, of Gi, of p, and of V₁, which the others follow."""
-    Y = place_of_work(case)
-    return Y + 1, Y + 2, Y + 3, Y + 4
+    first = place_of_values(case, case.n_layers) + case.n_layers * (case.n_stages - 1)
+    return first, first + 1, first + 2, first + 3
 
 
 @njit(**OPTIONS)
 def n_places(case):
     """The number of places."""
-    return place_of_work(case) + (4 + case.n_stages if case.gradient else 1)
+    return places_of_costates(case)[3] + case.n_stages if case.gradient else 4 + case.n_stages
 
 
 class Work(NamedTuple):
@@ -171,34 +182,17 @@ def fill(samples, start, blocks, place):
 
 
 @njit(**OPTIONS)
-def has_terms(scheme, row):
-    """Whether some number in a row is not zero."""
-    found = False
-    for i in range(scheme.shape[1]):
-        found |= scheme[row, i] != 0
-    return found
-
-
-@njit(**OPTIONS)
-def stage(case, scheme, h, layer, i, states):
-    """The place of Yi = y + h Σ aij Fj of a layer, after it is put there; that of y if it is y."""
-    y, F, Y = place_of_state(case, layer), place_of_stage(case, layer), place_of_work(case)
-    several = has_terms(scheme, i)
-    if several:
-        combine(constants(h).one, h, scheme, i, states, (y, F, Y))
-    return Y if several else y
-
-
-@njit(**OPTIONS)
 def step(case, scheme, U, layer, states, betas):
     """Put y⁺ and the Fi of a layer in their places."""
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
-    h, F, K = U[starts.h + layer], place_of_stage(case, layer), layer * n * n
+    h, K = U[starts.h + layer], layer * n * n
+    y, F, after = place_of_state(case, layer), place_of_values(case, layer), place_of_state(case, layer + 1)
     for i in range(s):
-        Y = stage(case, scheme, h, layer, i, states)
+        Y = place_of_stage(case, scheme, layer, i)
+        if Y != y:
+            combine(betas[ONE], h, scheme, i, states, (y, F, Y))
         product(U, states, states, betas, (K, NO, Y, F + i, NOTHING))
         activate(case.activation, U, starts.b + layer * n, states, F + i)
-    y, after = place_of_state(case, layer), place_of_state(case, layer + 1)
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
@@ -206,7 +200,7 @@ def step(case, scheme, U, layer, states, betas):
 def step_adjoint(case, scheme, U, layer, dU, states, betas, matrix):
     """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer."""
     n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), betas[ONE]
-    h, F, K = U[starts.h + layer], place_of_stage(case, layer), layer * n * n
+    h, F, K = U[starts.h + layer], place_of_values(case, layer), layer * n * n
     gamma, G, p, V = places_of_costates(case)
     for i in range(s - 1, -1, -1):
         costate, factor = p, scheme[s, i]
@@ -217,7 +211,7 @@ def step_adjoint(case, scheme, U, layer, dU, states, betas, matrix):
         pull_back(case.activation, h * factor, states, places, dU, starts.b + layer * n)
         if case.learn_step:
             dU[starts.h + layer] += factor * dot(states, F + i, costate)
-        Y = stage(case, scheme, h, layer, i, states)
+        Y = place_of_stage(case, scheme, layer, i)
         add_outer_product(states, states, matrix, betas, dU, (G, Y, K))
         if i > 0:
             product(U, states, states, betas, (K, YES, G, V + i, NOTHING))

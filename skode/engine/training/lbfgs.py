@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import array_api_compat
-
-from ..arrays import Array, device, host, namespace, placed
+from ..arrays import Array, device, host, namespace, placed, put
 from .state import State, inner
 
 __all__ = ["LBFGS"]
@@ -166,20 +164,3 @@ def rounded(values: Array) -> Array:
     """Return host `values` rounded to three significant bits."""
     mantissa, exponent = host.frexp(values)
     return host.ldexp(host.round(8 * mantissa) / 8, exponent)
-
-
-def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
-    """Write ``array[row, column, :] = values[row, :]`` for the pairs of host `rows` and `columns`.
-
-    `rows` increase.
-    """
-    xp = namespace(array)
-    where = placed(rows, array)
-    values = values if rows.size == values.shape[0] else xp.take(values, where, axis=0)
-    if array_api_compat.is_array_api_strict_namespace(xp):
-        # The standard knows assignment by masks alone, for which a device would have to wait.
-        mask = host.zeros(array.shape[:2], dtype=bool)
-        mask[rows, columns] = True
-        array[placed(mask, array)] = values
-    else:
-        array[where, placed(columns, array)] = values

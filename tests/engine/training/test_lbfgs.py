@@ -8,11 +8,11 @@ import scipy.optimize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skode.engine.arrays import namespace, placed, to_host
+from skode.engine.arrays import namespace, placed, put, to_host
 from skode.engine.constraints import project_onto_simplex, simplex_steps
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX
-from skode.engine.training.lbfgs import LBFGS, put, rounded
+from skode.engine.training.lbfgs import LBFGS, rounded
 from skode.engine.training.stopping import CONVERGED, MAX_ITER, STALLED, Stopping
 from tests.engine.everywhere import NOT_STRICT, everywhere, not_strict, numpy_only, on
 from tests.engine.problems import (
