@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from .arrays import Array, Namespace, positive_part
 
-__all__ = ["ACTIVATIONS", "Activation"]
-
 # What the compiled kernels call the functions.
 IDENTITY, TANH, RELU, SOFTPLUS = range(4)
 

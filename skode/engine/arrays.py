@@ -12,31 +12,6 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-__all__ = [
-    "Array",
-    "Namespace",
-    "array_library",
-    "contiguous",
-    "converted",
-    "current_device",
-    "device",
-    "followed",
-    "free_memory",
-    "host",
-    "itemsize",
-    "namespace",
-    "on_cpu",
-    "on_host",
-    "out_of_memory_errors",
-    "placed",
-    "positive_part",
-    "put",
-    "quiet",
-    "release_memory",
-    "singular_matrix_errors",
-    "to_host",
-]
-
 Array = Any
 Namespace = Any
 

@@ -26,8 +26,6 @@ from .arrays import (
 from .kernels import Kernel, Problem, Samples, Sums, kernel_for
 from .threads import Threads
 
-__all__ = ["Blocks"]
-
 Result = TypeVar("Result")
 
 LEAST_WORK = 2**20  # bytes of all states of all layers, below which threads lose

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from .arrays import Array, device, namespace, positive_part
 from .controls import Layout
 
-__all__ = ["both", "bounded_steps", "project_onto_simplex", "simplex_steps", "unconstrained"]
-
 
 def unconstrained(flat: Array) -> Array:
     """No constraint."""

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from .arrays import Array, device, host, namespace, placed, to_host
 
-__all__ = ["Controls", "Layout", "refined", "without_idle_layers"]
-
 
 class Controls(NamedTuple):
     """The controls of every member, or a gradient with respect to them.

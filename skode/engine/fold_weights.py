@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from .arrays import Array, host, namespace, on_host, placed
 
-__all__ = ["FoldWeights"]
-
 
 class FoldWeights(NamedTuple):
     """The weights of the groups of samples in each split.

@@ -31,17 +31,6 @@ from .arrays import Array, Namespace, host, namespace, placed, to_host
 from .newton import GOOD_RATE, StageMatrix
 from .rooted_trees import Matrix
 
-__all__ = [
-    "Layer",
-    "Solution",
-    "Status",
-    "merged",
-    "solve_costates",
-    "solve_stages",
-    "split",
-    "worse",
-]
-
 # Fixed-point iteration where |h| ‖A‖ ‖K‖₂ max σ′ is at most this, which is then the factor by which
 # each iteration shrinks the residual for certain.  (All activations have σ′ ≤ 1.)
 CONTRACTION, CONTRACTION_SMALL = 0.3, 0.01

@@ -15,8 +15,6 @@ from scipy.special import expit, logsumexp
 
 from .arrays import Array, Namespace, host
 
-__all__ = ["LOSSES", "Loss"]
-
 # What the compiled kernels call the losses.
 LOGISTIC, SOFTMAX, LOGISTIC_SQUARED, SQUARED = range(4)
 

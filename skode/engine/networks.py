@@ -22,8 +22,6 @@ from .solvability import uniquely_solvable
 from .steps import Stages, step, step_adjoint
 from .tableaux import ButcherTableau
 
-__all__ = ["Forward", "Network", "feed_forward", "ode_net"]
-
 
 class Forward(NamedTuple):
     """A pass forward.

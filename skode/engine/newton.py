@@ -26,16 +26,6 @@ from typing import NamedTuple
 from .arrays import Array, Namespace, host, placed, singular_matrix_errors
 from .rooted_trees import Matrix
 
-__all__ = [
-    "GOOD_RATE",
-    "TINY",
-    "StageMatrix",
-    "finite_matrices",
-    "inverse",
-    "product",
-    "spectral_norm",
-]
-
 # Up to this size, eliminating side by side for all samples beats one call of LAPACK per sample.
 SMALL = 12
 # An inverse that is not cheap is good while it leaves less than this of the residual.

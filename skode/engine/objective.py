@@ -22,8 +22,6 @@ from .losses import Loss
 from .networks import Network
 from .penalties import Penalties
 
-__all__ = ["Evaluation", "Objective"]
-
 ALL_BUT_STEPS = ("K", "b", "W", "mu", "V", "nu")
 
 

@@ -13,8 +13,6 @@ from typing import NamedTuple
 from .arrays import Array, namespace
 from .controls import Controls, Layout
 
-__all__ = ["Penalties"]
-
 
 class Penalties(NamedTuple):
     """The strengths of the penalties.

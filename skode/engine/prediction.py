@@ -13,8 +13,6 @@ from .losses import LOSSES, Loss
 from .networks import Forward, Network
 from .unsolved import UnsolvedStagesError
 
-__all__ = ["UnsolvedStagesError", "mean_outputs", "outputs", "trajectories"]
-
 
 def mean_outputs(
     network: Network, loss: Loss, U: Controls, X: Array, blocks: Blocks | None = None

@@ -14,8 +14,6 @@ from functools import cache
 from itertools import combinations_with_replacement, groupby
 from typing import Any
 
-__all__ = ["density", "rooted_trees", "stage_weights"]
-
 Vector = tuple[float, ...]
 Matrix = tuple[Vector, ...]
 

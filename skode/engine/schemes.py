@@ -8,8 +8,6 @@ from typing import Any
 
 from .tableaux import ButcherTableau
 
-__all__ = ["TABLEAUX", "as_tableau"]
-
 
 def _named(name: str, A: Sequence[Sequence[float]], b: Sequence[float]) -> ButcherTableau:
     """A named scheme; rows of A may leave out the zeros at their end."""

@@ -36,8 +36,6 @@ from .newton import finite_matrices, spectral_norm
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 
-__all__ = ["Bounds", "project_parts", "solvable_bounds", "solvable_stages", "uniquely_solvable"]
-
 MARGIN = 0.9  # θ that the projection keeps
 CERTAIN = 0.95  # θ up to which one solution is taken for granted
 ROUNDING = 1e-12  # what counts as zero among the coefficients

@@ -16,8 +16,6 @@ import math
 
 from .arrays import Array, host
 
-__all__ = ["a_stable"]
-
 ROUNDING = 1e-11  # how far a polynomial's value may be from zero and count as zero
 
 

@@ -30,8 +30,6 @@ from .arrays import Array, namespace
 from .implicit import Layer, Solution, solve_costates, solve_stages
 from .tableaux import ButcherTableau
 
-__all__ = ["LayerGradient", "Stages", "step", "step_adjoint"]
-
 
 class Stages(NamedTuple):
     """What the adjoint needs: Yi, Fi, and the solutions of implicit blocks by their first stage."""

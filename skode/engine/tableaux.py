@@ -20,8 +20,6 @@ from typing import Any, NamedTuple
 from .rooted_trees import Matrix, Vector, density, rooted_trees, stage_weights
 from .stability import a_stable
 
-__all__ = ["Block", "ButcherTableau"]
-
 ROUNDING = 1e-12  # how far a coefficient may be from satisfying an identity exactly
 HIGHEST_ORDER_CHECKED = 8
 

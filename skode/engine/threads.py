@@ -15,8 +15,6 @@ from typing import Any, Self, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Threads", "blas_threads"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -9,8 +9,6 @@ from typing import Any
 from .arrays import host, to_host
 from .implicit import Status
 
-__all__ = ["UnsolvedStagesError"]
-
 
 class UnsolvedStagesError(ValueError):
     """The stage equations of an implicit scheme could not be solved for some samples.

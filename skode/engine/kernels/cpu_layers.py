@@ -28,7 +28,6 @@ from .cpu_rows import (
     product,
     pull_back,
 )
-from .elementary import constants
 
 __all__ = ["Case", "cached", "evaluate", "for_precision", "predict"]
 
@@ -189,7 +188,7 @@ def step(case, scheme, U, layer, states, betas):
     y, F, after = place_of_state(case, layer), place_of_values(case, layer), place_of_state(case, layer + 1)
     for i in range(s):
         Y = place_of_stage(case, scheme, layer, i)
-        if Y != y:
+        if y != Y:
             combine(betas[ONE], h, scheme, i, states, (y, F, Y))
         product(U, states, states, betas, (K, NO, Y, F + i, NOTHING))
         activate(case.activation, U, starts.b + layer * n, states, F + i)

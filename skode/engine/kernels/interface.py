@@ -10,8 +10,6 @@ from ..fold_weights import FoldWeights
 from ..losses import Loss
 from ..networks import Network
 
-__all__ = ["Kernel", "Problem", "Samples", "Sums"]
-
 
 class Problem(NamedTuple):
     """What is computed: the network, where its controls lie, the loss, and whether h is learned."""

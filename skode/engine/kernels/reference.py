@@ -8,8 +8,6 @@ from ..networks import Network
 from ..unsolved import UnsolvedStagesError
 from .interface import Problem, Samples, Sums
 
-__all__ = ["call_size", "evaluate", "features", "is_usable_for", "predict"]
-
 STATE_BYTES = 240 * 1024  # of one state on the host: a layer touches a few, and L2 holds those
 FEWEST_SAMPLES = 128  # on the host: below, the calls themselves cost more than what they compute
 DEVICE_FRACTION = 0.5  # of the free memory of a device

@@ -20,8 +20,6 @@ from ..arrays import Array, host, placed, quiet, to_host
 from ..objective import Evaluation, Objective
 from .state import State, chosen, inner
 
-__all__ = ["Adam", "Moments", "Schedule"]
-
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 LEAST_FACTOR = 1e-6  # of the learning rate; below, a member has no acceptable step
 

@@ -18,8 +18,6 @@ from ..objective import Evaluation
 from .line_search import LineSearch
 from .state import State, chosen, inner
 
-__all__ = ["Backtracking", "Direction", "Steepest"]
-
 # J with its gradient takes three times as long as J alone, and the gradient by itself needs the
 # forward pass again.  So both are computed together where more than this fraction of the trials
 # is accepted.

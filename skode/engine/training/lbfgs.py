@@ -5,9 +5,6 @@ from __future__ import annotations
 from ..arrays import Array, device, host, namespace, placed, put
 from .state import State, inner
 
-__all__ = ["LBFGS"]
-
-
 LONGEST = 0.5  # how long a direction may be, as a fraction of √(1 + ‖u‖²)
 
 

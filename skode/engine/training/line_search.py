@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 from ..arrays import Array, host
 
-__all__ = ["INTERPOLATION", "LINE_SEARCHES", "LineSearch"]
-
 
 @dataclass(frozen=True)
 class LineSearch:

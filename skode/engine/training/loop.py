@@ -17,8 +17,6 @@ from .racing import Race
 from .state import State, Training
 from .stopping import INTERRUPTED, Stopping, ending
 
-__all__ = ["SOLVERS", "train"]
-
 DEFAULT = Stopping()
 ADAM_FRACTION = 0.6  # of the iterations, before L-BFGS takes over
 

@@ -14,8 +14,6 @@ from ..arrays import Array, host, quiet
 from .state import State
 from .stopping import BEHIND
 
-__all__ = ["Race"]
-
 FIRST = 10  # the iteration of the first look
 EVERY = 2  # iterations between two looks
 WINDOW = 5  # the last iterations, whose progress has to be less than the gap

@@ -13,8 +13,6 @@ from typing import Any
 from ..arrays import host
 from ..controls import Controls, Layout
 
-__all__ = ["random_start"]
-
 
 def random_start(layout: Layout, members: int, spread: float, h: float, rng: Any) -> Controls:
     """Draw controls: host arrays in float64.

@@ -9,8 +9,6 @@ from ..arrays import Array, host, namespace, placed, quiet, to_host
 from ..constraints import unconstrained
 from ..objective import Objective
 
-__all__ = ["State", "Training", "chosen", "inner"]
-
 
 @dataclass(frozen=True)
 class Training:

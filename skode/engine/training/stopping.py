@@ -10,18 +10,6 @@ from ..arrays import Array, host, quiet
 if TYPE_CHECKING:
     from .state import State
 
-__all__ = [
-    "BEHIND",
-    "CONVERGED",
-    "EARLY",
-    "INTERRUPTED",
-    "MAX_ITER",
-    "SLOW",
-    "STALLED",
-    "Stopping",
-    "ending",
-]
-
 CONVERGED = "converged"  # the objective has stopped falling, as `tol` has it
 EARLY = "early stopping"  # the held-out loss has
 BEHIND = "behind"  # other candidates are clearly better
