@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,21 +24,14 @@ __all__ = ["call_size", "evaluate", "is_usable_for", "predict"]
 
 # Of one state of a block, of which a layer touches a few, and of the states of all layers: so that
 # the first cache holds most of the former, and the second of the latter.
-STATE_BYTES, ALL_BYTES = 16 * 2**10, 3 * 2**19
-BLOCK_SIZES = 96, 512  # the least and the most samples of a block
+STATE_BYTES, ALL_BYTES = 2**14, 2**21
+BLOCK_SIZES = 128, 512  # the least and the most samples of a block
 BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
 CALL_WORK = 2**22  # multiplications, so many that the interpreter's part of a call does not count
 CALLS = 64  # of many samples: enough for the threads of most machines
 
 logger = logging.getLogger(__name__)
 _lock = Lock()
-
-
-class _Kernel(NamedTuple):
-    """The functions of `cpu_layers` for one precision, compiled when they are first used."""
-
-    evaluate: Callable[..., None]
-    predict: Callable[..., None]
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
@@ -183,7 +176,7 @@ def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: 
 def _block_size(problem: Problem, dtype: Any) -> int:
     """How many samples a block has."""
     layout, s = problem.layout, problem.network.tableau.n_stages
-    bytes_of_state = layout.n_channels * dtype.itemsize
+    bytes_of_state = layout.n_channels * int(dtype.itemsize)
     samples = min(STATE_BYTES, ALL_BYTES // (2 * s * layout.n_layers)) // bytes_of_state
     least, most = BLOCK_SIZES
     return max(least, min(most, samples // BLOCK_STEP * BLOCK_STEP))

@@ -1,12 +1,12 @@
 """Networks on blocks of samples, in compiled loops without the interpreter's lock.
 
-The formulas are those of `steps` and `networks`, for one member and an explicit scheme.  A member is
-computed by itself, in blocks of samples, one layer after the other.
+The formulas are those of `steps` and `networks`, for one member and an explicit scheme.  A member
+is computed by itself, in blocks of samples, one layer after the other.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numba import float64, from_dtype, int64, njit, types, void
@@ -16,7 +16,6 @@ from .cpu_rows import (
     NO,
     NOTHING,
     ONE,
-    OPTIONS,
     SKIP,
     YES,
     accumulate,
@@ -25,6 +24,7 @@ from .cpu_rows import (
     add_row_sums,
     combine,
     dot,
+    loops,
     product,
     pull_back,
 )
@@ -63,7 +63,7 @@ class Starts(NamedTuple):
     nu: Any
 
 
-@njit(**OPTIONS)
+@loops
 def described(numbers):
     """The case that an array of numbers stands for."""
     n = numbers
@@ -71,7 +71,7 @@ def described(numbers):
     return Case(n[0], n[1], n[2], n[3], n[4], n[5], *codes, n[10], n[11], n[12], n[13], n[14])
 
 
-@njit(**OPTIONS)
+@loops
 def starts_of(case):
     """Where the parts of the controls begin."""
     b = case.n_layers * case.n_channels * case.n_channels
@@ -82,7 +82,7 @@ def starts_of(case):
     return Starts(b, h, W, mu, V, V + case.n_channels * case.lifted)
 
 
-@njit(**OPTIONS)
+@loops
 def has_terms(scheme, row):
     """Whether some number in a row is not zero."""
     found = False
@@ -91,7 +91,7 @@ def has_terms(scheme, row):
     return found
 
 
-@njit(**OPTIONS)
+@loops
 def place_of_state(case, layer):
     """The place of y of a layer; from y¹ on they take turns if no gradient is wanted."""
     if case.gradient or layer == 0:
@@ -99,13 +99,13 @@ def place_of_state(case, layer):
     return 1 + layer % 2
 
 
-@njit(**OPTIONS)
+@loops
 def place_of_values(case, layer):
     """The place of F₁ of a layer; the other Fi follow."""
     return case.n_layers + 1 + layer * case.n_stages if case.gradient else 3
 
 
-@njit(**OPTIONS)
+@loops
 def place_of_stage(case, scheme, layer, i):
     """The place of Yi of a layer, which is that of y for a stage that depends on no other."""
     if not has_terms(scheme, i):
@@ -115,14 +115,14 @@ def place_of_stage(case, scheme, layer, i):
     return place_of_values(case, case.n_layers) + layer * (case.n_stages - 1) + i - 1
 
 
-@njit(**OPTIONS)
+@loops
 def places_of_costates(case):
     """The places of Γi, of Gi, of p, and of V₁, which the others follow."""
     first = place_of_values(case, case.n_layers) + case.n_layers * (case.n_stages - 1)
     return first, first + 1, first + 2, first + 3
 
 
-@njit(**OPTIONS)
+@loops
 def n_places(case):
     """The number of places."""
     return places_of_costates(case)[3] + case.n_stages if case.gradient else 4 + case.n_stages
@@ -131,9 +131,9 @@ def n_places(case):
 class Work(NamedTuple):
     """Arrays for a block of samples.
 
-    states (places, channels, samples); features (1, n_features, samples), or without a lift none;
-    outputs (2, n_outputs, samples), z or ∂J/∂z and below it the targets; rows of samples; room for a
-    matrix; the numbers 1, 0 and the skip.
+    states (places, channels, samples); features (1, n_features, samples), none without a lift;
+    outputs (2, n_outputs, samples), z or ∂J/∂z and below it the targets; rows of samples; room for
+    a matrix; the numbers 1, 0 and the skip.
     """
 
     states: Any
@@ -144,9 +144,9 @@ class Work(NamedTuple):
     betas: Any
 
 
-@njit(**OPTIONS)
+@loops
 def room(case, n_rows, like):
-    """An array for all arrays of a block of the largest size, room for a matrix, and the numbers."""
+    """One array for those of the largest block, room for a matrix, and the numbers."""
     n, q, d = case.n_channels, case.n_outputs, case.lifted
     betas = np.empty(3, like.dtype)
     betas[0], betas[1], betas[2] = 1, 0, case.skip
@@ -154,7 +154,7 @@ def room(case, n_rows, like):
     return rows, np.empty(n * max(n, q, d), like.dtype), betas
 
 
-@njit(**OPTIONS)
+@loops
 def work_for(case, space, n_rows, m):
     """The arrays for a block of m samples."""
     rows, matrix, betas = space
@@ -172,7 +172,7 @@ def work_for(case, space, n_rows, m):
     )
 
 
-@njit(**OPTIONS)
+@loops
 def fill(samples, start, blocks, place):
     """Put the rows of `samples` from `start` on in the columns of a block, and zeros below."""
     for i in range(blocks.shape[1]):
@@ -180,12 +180,16 @@ def fill(samples, start, blocks, place):
             blocks[place, i, j] = samples[start + j, i] if i < samples.shape[1] else 0
 
 
-@njit(**OPTIONS)
+@loops
 def step(case, scheme, U, layer, states, betas):
     """Put y⁺ and the Fi of a layer in their places."""
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
     h, K = U[starts.h + layer], layer * n * n
-    y, F, after = place_of_state(case, layer), place_of_values(case, layer), place_of_state(case, layer + 1)
+    y, F, after = (
+        place_of_state(case, layer),
+        place_of_values(case, layer),
+        place_of_state(case, layer + 1),
+    )
     for i in range(s):
         Y = place_of_stage(case, scheme, layer, i)
         if y != Y:
@@ -195,7 +199,7 @@ def step(case, scheme, U, layer, states, betas):
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
-@njit(**OPTIONS)
+@loops
 def step_adjoint(case, scheme, U, layer, dU, states, betas, matrix):
     """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer."""
     n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), betas[ONE]
@@ -219,7 +223,7 @@ def step_adjoint(case, scheme, U, layer, dU, states, betas, matrix):
             accumulate(states, p, V + 1, s - 1)
 
 
-@njit(**OPTIONS)
+@loops
 def forward(case, scheme, U, work):
     """Put the states of all layers, and the outputs, in their places."""
     starts, states, z, betas = starts_of(case), work.states, work.outputs, work.betas
@@ -235,10 +239,16 @@ def forward(case, scheme, U, work):
             z[0, k, j] += U[starts.mu + k]
 
 
-@njit(**OPTIONS)
+@loops
 def backward(case, scheme, U, dU, work):
     """Add the gradient with respect to all controls to dU, from ∂J/∂z."""
-    starts, states, dz, betas, matrix = starts_of(case), work.states, work.outputs, work.betas, work.matrix
+    starts, states, dz, betas, matrix = (
+        starts_of(case),
+        work.states,
+        work.outputs,
+        work.betas,
+        work.matrix,
+    )
     _, G, p, _ = places_of_costates(case)
     add_row_sums(dz, dU, starts.mu)
     last = place_of_state(case, case.n_layers)
@@ -251,7 +261,7 @@ def backward(case, scheme, U, dU, work):
         add_outer_product(states, work.features, matrix, betas, dU, (G, FIRST, starts.V))
 
 
-@njit(**OPTIONS)
+@loops
 def forget_idle(weights, states, features, z):
     """Replace all of the samples without weight whose outputs are not finite by zeros.
 
@@ -272,7 +282,7 @@ def forget_idle(weights, states, features, z):
     return found
 
 
-@njit(**OPTIONS)
+@loops
 def evaluate(samples, folds, flat, numbers, scheme, sums):
     """Add to the sums over the samples for every member, the gradient only where it is wanted.
 
@@ -317,7 +327,7 @@ def evaluate(samples, folds, flat, numbers, scheme, sums):
                     fill(X, start, first, FIRST)
 
 
-@njit(**OPTIONS)
+@loops
 def predict(X, flat, numbers, scheme, together):
     """Put what all members say together in `together`, (classes or outputs, samples)."""
     case, n_rows = described(numbers), 2 + len(together)
@@ -333,7 +343,7 @@ def predict(X, flat, numbers, scheme, together):
         average(case.loss, len(flat), part)
 
 
-def cached(function):
+def cached(function: Any) -> Any:
     """A function that numba caches on disk.
 
     The functions that it calls are in its machine code.  They are not cached one by one: to load
@@ -348,11 +358,11 @@ def cached(function):
     return njit(cache=True, nogil=True, error_model="numpy")(python)
 
 
-def for_precision(name, dtype):
+def for_precision(name: str, dtype: Any) -> Any:
     """`evaluate` or `predict`, compiled for arrays of a dtype, and never for another."""
     real = from_dtype(dtype)
 
-    def given(ndim, of=real, order="A"):
+    def given(ndim: int, of: Any = real, order: Literal["A", "C"] = "A") -> Any:
         return types.Array(of, ndim, order, readonly=True)
 
     controls = given(2, order="C"), given(1, int64, "C"), given(2, order="C")

@@ -5,16 +5,14 @@ Blocks are arrays of outputs × samples; the formulas are those of `losses`.
 
 from __future__ import annotations
 
-from numba import njit
-
 from ..losses import LOGISTIC, LOGISTIC_SQUARED, SOFTMAX, SQUARED
-from .cpu_rows import OPTIONS, SUMS, softplus
-from .elementary import constants, exp, log1p
+from .cpu_rows import loops, softplus, sums
+from .elementary import constants, exp, inlined, log1p
 
 __all__ = ["add_member", "average", "data_loss", "multiply", "weigh", "weighted_sum"]
 
 
-@njit(**OPTIONS, forceinline=True)
+@inlined
 def logistic(z):
     """1/(1 + exp(-z)), which never overflows."""
     c = constants(z)
@@ -22,7 +20,7 @@ def logistic(z):
     return (e if z < c.zero else c.one) / (c.one + e)
 
 
-@njit(**OPTIONS)
+@loops
 def log_sum_exp(z, top, rest):
     """Leave log Σ exp z over the outputs in `top`; `rest` is work space."""
     outputs, samples = z.shape
@@ -41,7 +39,7 @@ def log_sum_exp(z, top, rest):
         top[j] += log1p(rest[j])
 
 
-@njit(**OPTIONS)
+@loops
 def data_loss(code, z, targets, loss, work):
     """Put the loss of every sample in `loss`, and the derivatives in the place of the outputs z."""
     outputs, samples = z.shape
@@ -76,7 +74,7 @@ def data_loss(code, z, targets, loss, work):
                 z[k, j] = part * error
 
 
-@njit(**OPTIONS)
+@loops
 def weigh(weights, folds, member, start, rows):
     """Put the weights of a block of samples for one member in two rows: training, held out."""
     group, train, held_out, split = folds
@@ -89,7 +87,7 @@ def weigh(weights, folds, member, start, rows):
             rows[0, j], rows[1, j] = w, 0
 
 
-@njit(**SUMS)
+@sums
 def weighted_sum(weights, loss):
     """Σ w ℓ over the samples whose weight is positive, in float64."""
     result = 0.0
@@ -98,7 +96,7 @@ def weighted_sum(weights, loss):
     return result
 
 
-@njit(**OPTIONS)
+@loops
 def multiply(weights, z):
     """Multiply the rows of z by the weights of the samples; 0 where they are not positive."""
     zero = constants(weights[0]).zero
@@ -107,7 +105,7 @@ def multiply(weights, z):
             z[k, j] = weights[j] * z[k, j] if weights[j] > zero else zero
 
 
-@njit(**OPTIONS)
+@loops
 def log_proba(code, z, out, top, rest):
     """Put the logarithms of the probabilities of all classes in `out`, from the outputs z."""
     outputs, samples = z.shape
@@ -125,7 +123,7 @@ def log_proba(code, z, out, top, rest):
             out[k, j] -= top[j]
 
 
-@njit(**OPTIONS)
+@loops
 def add_member(code, first, z, together, work):
     """Add what one member says of a block to `together`.
 
@@ -164,7 +162,7 @@ def add_member(code, first, z, together, work):
             together[k, j] = a + not_finite[j]
 
 
-@njit(**OPTIONS)
+@loops
 def average(code, n_members, together):
     """Make means over the members of their sums, or logarithms of them of logarithms."""
     number = together.dtype.type(n_members)

@@ -5,12 +5,14 @@ A block is an array of channels × samples; the inner loops go over the samples 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
 from ..activations import IDENTITY, RELU, SOFTPLUS
-from .elementary import constants, exp, expm1, log1p, tanh
+from .elementary import constants, exp, expm1, inlined, log1p, tanh
 
 __all__ = [
     "accumulate",
@@ -24,22 +26,24 @@ __all__ = [
     "softplus",
 ]
 
-OPTIONS = {
+# Functions that only compiled code calls.
+OPTIONS: Any = {
     "error_model": "numpy",
     "fastmath": {"contract", "nsz"},
     "nogil": True,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
+loops: Any = njit(**OPTIONS)
 # Sums may be computed in the parts that vectors have.
-SUMS = OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}}
+sums: Any = njit(**OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}})
 # Numbers of numba's own type for integers, lest functions be compiled for every value of them.
 NO, YES = np.int64(0), np.int64(1)
 ONE, NOTHING, SKIP = np.int64(0), np.int64(1), np.int64(2)  # where in the array `betas`
 FEW = 4  # entries of a matrix whose products are plain loops
 
 
-@njit(**OPTIONS, forceinline=True)
+@inlined
 def softplus(z):
     """log(1 + exp z), which never overflows."""
     c = constants(z)
@@ -51,7 +55,7 @@ def softplus(z):
 # arithmetic on a dozen numbers.
 
 
-@njit(**OPTIONS)
+@loops
 def activate(codes, controls, start, states, place):
     """Put σ(z + b) in the place of z; b begins at `start`, codes are those of `Activation`."""
     _, channels, samples = states.shape
@@ -74,9 +78,9 @@ def activate(codes, controls, start, states, place):
                 states[place, k, j] = tanh(states[place, k, j] + bias)
 
 
-@njit(**SUMS)
-def pull_back(codes, scale, states, places, sums, start):
-    """Put G = scale·σ′∘Γ in its place, and add the sums of its rows to `sums` from `start` on.
+@sums
+def pull_back(codes, scale, states, places, totals, start):
+    """Put G = scale·σ′∘Γ in its place, and add the sums of its rows to `totals` from `start` on.
 
     The places are those of the values of σ, of Γ and of G.
     """
@@ -107,10 +111,10 @@ def pull_back(codes, scale, states, places, sums, start):
                 g = (one - s * s) * (scale * states[gamma, k, j])
                 states[out, k, j] = g
                 total += g
-        sums[start + k] += total
+        totals[start + k] += total
 
 
-@njit(**OPTIONS)
+@loops
 def combine(scale, h, weights, row, states, places):
     """Put scale·y + h Σ wi xi in a place; the wi are a row of `weights`, zeros are left out.
 
@@ -146,7 +150,7 @@ def combine(scale, h, weights, row, states, places):
                     states[out, k, j] = scale * states[y, k, j] + w * states[b, k, j]
 
 
-@njit(**OPTIONS)
+@loops
 def accumulate(states, y, x, number):
     """Add the states in a number of places from x on to y."""
     _, channels, samples = states.shape
@@ -160,7 +164,7 @@ def accumulate(states, y, x, number):
                 states[y, k, j] += states[i, k, j]
 
 
-@njit(**SUMS)
+@sums
 def dot(states, x, y):
     """The scalar product of two states."""
     _, channels, samples = states.shape
@@ -173,7 +177,7 @@ def dot(states, x, y):
     return result
 
 
-@njit(**SUMS)
+@sums
 def add_row_sums(blocks, out, start):
     """Add the sums of the rows of the first block to `out` from `start` on."""
     for k in range(blocks.shape[1]):
@@ -214,7 +218,7 @@ def _matrix(array, start, rows, columns):
 
 
 # BLAS as np.dot calls it in compiled code, with addresses for pointers.
-_blas_gemm = types.ExternalFunction(
+_blas_gemm: Any = types.ExternalFunction(
     "numba_xxgemm", types.intc(*[types.char] * 3, *[types.intp] * 11)
 )
 
@@ -247,18 +251,18 @@ def _compiled_gemm(a, b, c, betas, starts, shape, transposed):
     return compiled
 
 
-@njit(**OPTIONS)
+@loops
 def is_small(rows, columns):
     """Whether plain loops are the fastest way to multiply by a matrix."""
     return rows == 1 or columns == 1 or rows * columns <= FEW
 
 
-@njit(**OPTIONS)
+@loops
 def product(a, x, out, betas, places):
     """Put beta·out + A x in the place of the block `out`, for a matrix A or its transpose.
 
-    The places are where A begins in `a`, whether it lies there transposed, the places of the blocks,
-    and where beta is in `betas`, of which the first is one.
+    The places are where A begins in `a`, whether it lies there transposed, those of the blocks, and
+    where beta is in `betas`, of which the first is one.
     """
     start, transposed, px, pz, at_beta = places
     rows, columns, samples = out.shape[1], x.shape[1], x.shape[2]
@@ -281,7 +285,7 @@ def product(a, x, out, betas, places):
         gemm(a, x, out, betas, starts, (rows, samples, columns), (transposed, NO))
 
 
-@njit(**SUMS)
+@sums
 def add_outer_product(x, y, work, betas, out, places):
     """Add x yᵀ, the sum over the samples of two blocks, to `out`.
 

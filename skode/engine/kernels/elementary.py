@@ -24,20 +24,21 @@ from numba.extending import overload
 __all__ = ["constants", "exp", "expm1", "log1p", "tanh"]
 
 # Not "reassoc", which cancels the number that rounds to integers; not "nnan" and "ninf".
-OPTIONS = {
+OPTIONS: Any = {
     "error_model": "numpy",
     "fastmath": {"contract", "nsz"},
     "forceinline": True,
     "nogil": True,
 }
+inlined: Any = njit(**OPTIONS)
 
 
 class Constants(NamedTuple):
     """Numbers in the precision of the argument, because a literal would make it float64.
 
     Adding `rounder` rounds to integers, and leaves them in the low bits.  `ln2_high` and `ln2_low`
-    add up to ½ log 2; the first has so few bits that its products with integers are exact.  The results of exp lie between 0 and infinity
-    only for arguments between `exp_least` and `exp_most`.
+    add up to ½ log 2; the first has so few bits that its products with integers are exact.
+    Arguments outside of `exp_least` … `exp_most` are beyond 0 and infinity, and so on.
     """
 
     zero: Any
@@ -137,7 +138,7 @@ _power_of_two = _by_precision(_power_of_two_double, _power_of_two_single)
 _exponent = _by_precision(_exponent_double, _exponent_single)
 
 
-@njit(**OPTIONS)
+@inlined
 def _reduced(x):
     """(k + rounder, r, high, low, u) of moderate x, with r = high - low to more digits."""
     c = constants(x)
@@ -149,7 +150,7 @@ def _reduced(x):
     return rounded, r, high, low, square * _p(square)
 
 
-@njit(**OPTIONS)
+@inlined
 def _exp_parts(x):
     """(k, ½ exp(x)/2^k - ½) of moderate x."""
     c = constants(x)
@@ -159,7 +160,7 @@ def _exp_parts(x):
     return rounded - c.rounder, high - (r * v / (v + c.one) + low)
 
 
-@njit(**OPTIONS)
+@inlined
 def exp(x):
     """exp(x)."""
     c = constants(x)
@@ -172,7 +173,7 @@ def exp(x):
     return (c.one + (half_less + half_less)) * first * second
 
 
-@njit(**OPTIONS)
+@inlined
 def expm1(x):
     """exp(x) - 1, accurate for small x too."""
     c = constants(x)
@@ -185,7 +186,7 @@ def expm1(x):
     return half + half
 
 
-@njit(**OPTIONS)
+@inlined
 def log1p(x):
     """log(1 + x), accurate for small x too."""
     c = constants(x)
@@ -198,13 +199,15 @@ def log1p(x):
     square = c.half * f * f
     s = f / (c.two + f)
     k2 = k + k
-    value = k2 * c.ln2_high + (f - (square - (s * (square + _log_polynomial(s * s)) + k2 * c.ln2_low)))
+    value = k2 * c.ln2_high + (
+        f - (square - (s * (square + _log_polynomial(s * s)) + k2 * c.ln2_low))
+    )
     value = x if y == c.infinity else value
     value = -c.infinity if x == -c.one else value
     return (x - x) / (x - x) if x < -c.one else value
 
 
-@njit(**OPTIONS)
+@inlined
 def tanh(x):
     """The hyperbolic tangent."""
     c = constants(x)
