@@ -1,14 +1,14 @@
 """Blocks of samples side by side in threads, their results in the order of the blocks.
 
-NumPy hands the interpreter over while it computes, so that threads compute at the same time, each
-with one thread of BLAS.  What comes out does not depend on how many there are.
+The kernels let go of the interpreter while they compute, so that threads compute at the same time,
+each with one thread of BLAS.  What comes out does not depend on how many there are.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from threading import Lock
 from typing import Any, Self, TypeVar
@@ -17,6 +17,8 @@ from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+WAITING = 16  # results per thread that wait to be taken, at most
 
 
 @cache
@@ -58,7 +60,7 @@ def blas_threads() -> int:
 
 
 class Threads:
-    """A number of threads that work side by side.
+    """A number of threads that work side by side; the caller is one of them.
 
     Within a ``with`` statement BLAS has one thread.  The threads are started when they are first
     needed, and end with the statement.
@@ -78,27 +80,47 @@ class Threads:
 
     def __exit__(self, *exception: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown()
             self._pool = None
         _one_blas_thread.__exit__()
 
     def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item], alone: bool = False
+        self, function: Callable[[Item], Result], items: Sequence[Item], alone: bool = False
     ) -> Iterator[Result]:
         """``function(item)`` for every item, in their order.
 
-        No more than two results per thread wait to be taken.  With `alone`, or without threads,
-        everything is computed right here.
+        No more than `WAITING` results per thread wait to be taken.  With `alone`, or without
+        threads, everything is computed right here, one by one.
         """
-        if alone or self.number == 1:
+        if alone or self.number == 1 or len(items) == 1:
             yield from map(function, items)
             return
+        size = WAITING * self.number
+        for start in range(0, len(items), size):
+            yield from self._side_by_side(function, items[start : start + size])
+
+    def _side_by_side(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> list[Result]:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.number, thread_name_prefix="skode")
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(self._pool.submit(function, item))
-            if len(waiting) > 2 * self.number:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            self._pool = ThreadPoolExecutor(self.number - 1, thread_name_prefix="skode")
+        results: dict[int, Result] = {}
+        open_ = deque(enumerate(items))
+
+        def work() -> None:
+            while True:
+                try:
+                    k, item = open_.popleft()
+                except IndexError:
+                    return
+                results[k] = function(item)
+
+        helpers = [self._pool.submit(work) for _ in range(min(self.number, len(items)) - 1)]
+        try:
+            work()
+        finally:
+            open_.clear()  # after an error, or Ctrl-C, nobody begins another item
+            wait(helpers)
+        for helper in helpers:
+            helper.result()  # raises what went wrong there
+        return [results[k] for k in range(len(items))]

@@ -76,9 +76,11 @@ def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> 
     layout, s = problem.layout, problem.network.tableau.n_stages
     n = layout.n_channels
     # What is not a product takes as long as the product with some 20 channels more.
-    least = CALL_WORK / (layout.n_layers * s * n * (n + 20))
+    work = n_samples * layout.n_layers * s * n * (n + 20)
+    # A power of two, so that most numbers of threads have the same to do.
+    calls = min(CALLS, 2 ** max(0, math.floor(math.log2(max(1, work / CALL_WORK)))))
     block = _block_size(problem, like.dtype)
-    return n_members, block * math.ceil(max(least, n_samples / CALLS) / block)
+    return n_members, block * math.ceil(n_samples / calls / block)
 
 
 def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
