@@ -97,7 +97,8 @@ def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) ->
             np.asarray(folds.split, dtype=np.int64),
         )
     loss, held_out = np.zeros(n_members), np.zeros(n_members)
-    total = np.zeros(flat.shape if gradient else (0, 0))
+    dU = np.zeros(flat.shape if gradient else (0, 0), dtype)
+    total = np.zeros(dU.shape if dtype == np.float32 else (0, 0))
     scheme = _scheme(problem.network.tableau, dtype)
     compiled("evaluate", dtype)(
         (np.asarray(X, dtype=dtype), targets, weights),
@@ -105,12 +106,12 @@ def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) ->
         np.ascontiguousarray(flat),
         _numbers(problem, X.shape, scheme, gradient),
         scheme,
-        (loss, held_out, total),
+        (loss, held_out, dU, total),
     )
     return Sums(
         loss,
         None if folds is None else np.where(np.isnan(held_out), np.inf, held_out),
-        total.astype(dtype, copy=False) if gradient else None,
+        None if not gradient else total.astype(dtype) if total.size else dU,
     )
 
 

@@ -32,6 +32,7 @@ from .cpu_rows import (
 __all__ = ["Case", "cached", "evaluate", "for_precision", "predict"]
 
 FIRST, SECOND = np.int64(0), np.int64(1)  # places
+FLUSH = 16  # blocks, after which a gradient in single precision is added up in double
 
 
 class Case(NamedTuple):
@@ -132,32 +133,31 @@ class Work(NamedTuple):
     """Arrays for a block of samples.
 
     states (places, channels, samples); features (1, n_features, samples), none without a lift;
-    outputs (2, n_outputs, samples), z or ∂J/∂z and below it the targets; rows of samples; room for
-    a matrix; the numbers 1, 0 and the skip.
+    outputs (2, n_outputs, samples), z or ∂J/∂z and below it the targets; rows of samples; the
+    numbers 1, 0 and the skip.
     """
 
     states: Any
     features: Any
     outputs: Any
     rows: Any
-    matrix: Any
     betas: Any
 
 
 @loops
 def room(case, n_rows, like):
-    """One array for those of the largest block, room for a matrix, and the numbers."""
+    """One array for those of the largest block, and the numbers."""
     n, q, d = case.n_channels, case.n_outputs, case.lifted
     betas = np.empty(3, like.dtype)
     betas[0], betas[1], betas[2] = 1, 0, case.skip
     rows = np.empty((n_places(case) * n + d + 2 * q + n_rows) * case.block, like.dtype)
-    return rows, np.empty(n * max(n, q, d), like.dtype), betas
+    return rows, betas
 
 
 @loops
 def work_for(case, space, n_rows, m):
     """The arrays for a block of m samples."""
-    rows, matrix, betas = space
+    rows, betas = space
     n, q, d = case.n_channels, case.n_outputs, case.lifted
     x = n_places(case) * n * m
     z = x + d * m
@@ -167,7 +167,6 @@ def work_for(case, space, n_rows, m):
         rows[x:z].reshape((1, d, m)),
         rows[z:rest].reshape((2, q, m)),
         rows[rest : rest + n_rows * m].reshape((n_rows, m)),
-        matrix,
         betas,
     )
 
@@ -200,7 +199,7 @@ def step(case, scheme, U, layer, states, betas):
 
 
 @loops
-def step_adjoint(case, scheme, U, layer, dU, states, betas, matrix):
+def step_adjoint(case, scheme, U, layer, dU, states, betas):
     """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer."""
     n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), betas[ONE]
     h, F, K = U[starts.h + layer], place_of_values(case, layer), layer * n * n
@@ -215,7 +214,7 @@ def step_adjoint(case, scheme, U, layer, dU, states, betas, matrix):
         if case.learn_step:
             dU[starts.h + layer] += factor * dot(states, F + i, costate)
         Y = place_of_stage(case, scheme, layer, i)
-        add_outer_product(states, states, matrix, betas, dU, (G, Y, K))
+        add_outer_product(states, states, betas, dU, (G, Y, K))
         if i > 0:
             product(U, states, states, betas, (K, YES, G, V + i, NOTHING))
         elif layer > 0 or case.lifted:
@@ -242,23 +241,17 @@ def forward(case, scheme, U, work):
 @loops
 def backward(case, scheme, U, dU, work):
     """Add the gradient with respect to all controls to dU, from ∂J/∂z."""
-    starts, states, dz, betas, matrix = (
-        starts_of(case),
-        work.states,
-        work.outputs,
-        work.betas,
-        work.matrix,
-    )
+    starts, states, dz, betas = starts_of(case), work.states, work.outputs, work.betas
     _, G, p, _ = places_of_costates(case)
     add_row_sums(dz, dU, starts.mu)
     last = place_of_state(case, case.n_layers)
-    add_outer_product(dz, states, matrix, betas, dU, (FIRST, last, starts.W))
+    add_outer_product(dz, states, betas, dU, (FIRST, last, starts.W))
     product(U, dz, states, betas, (starts.W, YES, FIRST, p, NOTHING))
     for layer in range(case.n_layers - 1, -1, -1):
-        step_adjoint(case, scheme, U, layer, dU, states, betas, matrix)
+        step_adjoint(case, scheme, U, layer, dU, states, betas)
     if case.lifted:
         pull_back(case.lift, betas[ONE], states, (FIRST, p, G), dU, starts.nu)
-        add_outer_product(states, work.features, matrix, betas, dU, (G, FIRST, starts.V))
+        add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V))
 
 
 @loops
@@ -298,11 +291,12 @@ def evaluate(samples, folds, flat, numbers, scheme, sums):
         The fields of `Case`.
     scheme : array of shape (2 n_stages + 1, n_stages)
         A, below it b, and below that the transpose of A.
-    sums : tuple of arrays of float64
-        The losses (members,), the held-out losses (members,), and the gradient (members, size).
+    sums : tuple of arrays
+        The losses (members,) and the held-out losses (members,) in float64; the gradient
+        (members, size); and that in float64 where it is to be added up so, else of length zero.
     """
     X, targets, weights = samples
-    loss, held_out, gradient = sums
+    loss, held_out, gradient, total = sums
     case, n_rows = described(numbers), np.int64(4)
     space = room(case, n_rows, scheme)
     for start in range(0, len(X), case.block):
@@ -325,6 +319,17 @@ def evaluate(samples, folds, flat, numbers, scheme, sums):
                 backward(case, scheme, U, gradient[member], work)
                 if spoilt:
                     fill(X, start, first, FIRST)
+        if start // case.block % FLUSH == FLUSH - 1 or start + case.block >= len(X):
+            flush(gradient, total)
+
+
+@loops
+def flush(gradient, total):
+    """Add the gradient to the total in float64, where there is one, and begin it anew."""
+    for member in range(len(total)):
+        for k in range(total.shape[1]):
+            total[member, k] += gradient[member, k]
+            gradient[member, k] = 0
 
 
 @loops
@@ -371,7 +376,7 @@ def for_precision(name: str, dtype: Any) -> Any:
             types.Tuple((given(2), given(2), given(1))),
             types.Tuple((given(1, int64), given(2), given(2), given(1, int64))),
             *controls,
-            types.Tuple((float64[::1], float64[::1], float64[:, ::1])),
+            types.Tuple((float64[::1], float64[::1], real[:, ::1], float64[:, ::1])),
         ),
         "predict": void(given(2), *controls, real[:, ::1]),
     }

@@ -286,11 +286,11 @@ def product(a, x, out, betas, places):
 
 
 @sums
-def add_outer_product(x, y, work, betas, out, places):
+def add_outer_product(x, y, betas, out, places):
     """Add x yᵀ, the sum over the samples of two blocks, to `out`.
 
-    The places are those of the blocks, and where the sum begins in `out`; `work` is an array to
-    work in, and the first of `betas` are one and zero.
+    The places are those of the blocks, and where the matrix begins in `out`; the first of `betas`
+    are one and zero.
     """
     px, py, start = places
     rows, columns, samples = x.shape[1], y.shape[1], x.shape[2]
@@ -300,9 +300,7 @@ def add_outer_product(x, y, work, betas, out, places):
                 total = betas[NOTHING]
                 for j in range(samples):
                     total += x[px, i, j] * y[py, k, j]
-                work[i * columns + k] = total
+                out[start + i * columns + k] += total
     else:
-        starts = (px * rows * samples, py * columns * samples, 0, NOTHING)
-        gemm(x, y, work, betas, starts, (rows, columns, samples), (NO, YES))
-    for i in range(rows * columns):
-        out[start + i] += work[i]
+        starts = (px * rows * samples, py * columns * samples, start, ONE)
+        gemm(x, y, out, betas, starts, (rows, columns, samples), (NO, YES))
