@@ -115,7 +115,7 @@ def test_either_side_of_a_split_has_the_weight_one(pairs, random):
     folds = splits.fold_weights(weights, np.float64, n_alphas=2, n_restarts=3)
     # Alphas and restarts have the same splits, whose weights are there once.
     assert folds.train.shape == folds.held_out.shape == splits.train.shape
-    train, held_out = folds.weights(slice(None), weights)
+    train, held_out = folds.weights(weights)
     expected = counts_of(pairs, 12) * weights
     expected /= expected.sum(axis=2, keepdims=True)
     # Members: alpha by alpha, split by split, restart by restart.

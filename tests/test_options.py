@@ -170,7 +170,7 @@ def test_a_warm_start_after_a_stream_warns_of_its_score(cls):
 def test_a_warm_start_that_has_converged_is_no_reason_to_worry():
     X, y = blobs(2)
     model = short(ODENetClassifier, warm_start=True, cv=3, solver="lbfgs", max_iter=200, tol=1e-3)
-    model.fit(X, y).fit(X, y)
+    model.fit(X, y).fit(X, y).fit(X, y)
     assert (model.best_iter_ == 0).any()
 
 

@@ -182,7 +182,8 @@ def test_files_of_the_engine_are_short(path):
 
 def test_the_engine_without_its_kernels_is_small():
     files = [path for path in ENGINE_SOURCES if path.parent.name != "kernels"]
-    assert sum(map(n_lines, files)) <= 3900
+    written = [line for path in files for line in path.read_text().splitlines() if line.strip()]
+    assert len(written) <= 3900
 
 
 def test_the_table_of_schemes_in_the_documentation_is_that_of_the_code():

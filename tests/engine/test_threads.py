@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from skode.engine.blocks import Blocks
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX
-from skode.engine.threads import Threads, blas_threads
+from skode.engine.threads import WAITING, Threads, blas_threads
 from tests.engine.problems import objective_of, problem
 
 
@@ -33,7 +33,11 @@ def test_results_come_in_order_whichever_thread_is_first(number, alone):
     with Threads(number) as threads:
         found = list(threads.map(late, range(7), alone))
     assert [k for k, _ in found] == list(range(7))
-    assert {main for _, main in found} == {number == 1 or alone}
+    by_the_caller = {main for _, main in found}
+    if number == 1 or alone:
+        assert by_the_caller == {True}
+    elif number == 2:  # the caller takes part, and of two that wait for each other, both do
+        assert by_the_caller == {True, False}
 
 
 def test_few_results_wait_to_be_taken():
@@ -41,21 +45,28 @@ def test_few_results_wait_to_be_taken():
     with Threads(2) as threads:
         results = threads.map(started.append, range(100))
         next(results)
-        assert len(started) <= 6
+        assert len(started) == 2 * WAITING
         results.close()
+    assert len(started) == 2 * WAITING
 
 
-def test_an_error_in_a_thread_is_raised_where_its_result_is_taken():
+@pytest.mark.parametrize("by_the_caller", [True, False])
+def test_an_error_is_raised_whoever_meets_it_and_ends_the_work(by_the_caller):
+    begun, met = [], threading.Event()
+
     def fail(k):
-        if k == 3:
-            raise ValueError("the third")
-        return k
+        begun.append(k)
+        if (threading.current_thread() is threading.main_thread()) == by_the_caller:
+            met.set()
+            raise ValueError("it went wrong")
+        assert met.wait(10)
 
     with Threads(2) as threads:
-        results = threads.map(fail, range(9))
-        assert [next(results) for _ in range(3)] == [0, 1, 2]
-        with pytest.raises(ValueError, match="the third"):
-            next(results)
+        with pytest.raises(ValueError, match="it went wrong"):
+            list(threads.map(fail, range(2 * WAITING)))
+        if by_the_caller:  # who then takes the other items away
+            assert len(begun) < 2 * WAITING
+        assert list(threads.map(abs, range(3))) == [0, 1, 2]
 
 
 def test_blas_has_one_thread_inside_and_as_many_as_before_outside():

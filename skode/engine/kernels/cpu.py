@@ -20,8 +20,6 @@ from ..arrays import Array, on_host
 from ..tableaux import ButcherTableau
 from .interface import Problem, Samples, Sums
 
-__all__ = ["call_size", "evaluate", "is_usable_for", "predict"]
-
 # Of one state of a block, of which a layer touches a few, and of the states of all layers: so that
 # the first cache holds most of the former, and the second of the latter.
 STATE_BYTES, ALL_BYTES = 2**14, 2**21
@@ -40,12 +38,12 @@ def is_usable_for(problem: Problem, like: Array) -> bool:
         on_host(like)
         and like.dtype.name in ("float32", "float64")
         and problem.network.tableau.explicit
-        and numba_works()
+        and _numba_works()
     )
 
 
 @cache
-def numba_works() -> bool:
+def _numba_works() -> bool:
     """Whether numba is there, and finds a place for its cache."""
     try:
         from . import cpu_layers
@@ -57,14 +55,14 @@ def numba_works() -> bool:
     return True
 
 
-def compiled(name: str, dtype: Any) -> Callable[..., None]:
+def _compiled(name: str, dtype: Any) -> Callable[..., None]:
     """Return a function of `cpu_layers`, compiled for a precision."""
     with _lock:  # not in two threads at once
-        return _compiled(name, dtype)
+        return _compile(name, dtype)
 
 
 @cache
-def _compiled(name: str, dtype: Any) -> Callable[..., None]:
+def _compile(name: str, dtype: Any) -> Callable[..., None]:
     from . import cpu_layers
 
     function: Callable[..., None] = cpu_layers.for_precision(name, dtype)
@@ -100,8 +98,8 @@ def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) ->
     dU = np.zeros(flat.shape if gradient else (0, 0), dtype)
     total = np.zeros(dU.shape if dtype == np.float32 else (0, 0))
     scheme = _scheme(problem.network.tableau, dtype)
-    compiled("evaluate", dtype)(
-        (np.asarray(X, dtype=dtype), targets, weights),
+    _compiled("evaluate", dtype)(
+        (_given(X, dtype), _given(targets, dtype), _given(weights, dtype)),
         of_folds,
         np.ascontiguousarray(flat),
         _numbers(problem, X.shape, scheme, gradient),
@@ -121,14 +119,20 @@ def predict(problem: Problem, X: Array, flat: Array) -> Array:
     scheme = _scheme(problem.network.tableau, dtype)
     two_classes = q == 1 and problem.loss.log_proba is not None
     together = np.empty((2 if two_classes else q, len(X)), dtype)
-    compiled("predict", dtype)(
-        np.asarray(X, dtype=dtype),
+    _compiled("predict", dtype)(
+        _given(X, dtype),
         np.ascontiguousarray(flat),
         _numbers(problem, X.shape, scheme, gradient=False),
         scheme,
         together,
     )
     return together
+
+
+def _given(x: Array, dtype: Any) -> Array:
+    """An array as the compiled functions take it: of their dtype, aligned, and no memory map."""
+    x = np.asarray(x, dtype=dtype)
+    return x if x.flags.aligned else x.copy()
 
 
 @cache

@@ -29,8 +29,6 @@ from .cpu_rows import (
     pull_back,
 )
 
-__all__ = ["Case", "cached", "evaluate", "for_precision", "predict"]
-
 FIRST, SECOND = np.int64(0), np.int64(1)  # places
 FLUSH = 16  # blocks, after which a gradient in single precision is added up in double
 
@@ -53,7 +51,7 @@ class Case(NamedTuple):
     block: Any
 
 
-class Starts(NamedTuple):
+class _Starts(NamedTuple):
     """Where the parts of the controls begin in a flat row; see `Layout`."""
 
     b: Any
@@ -65,7 +63,7 @@ class Starts(NamedTuple):
 
 
 @loops
-def described(numbers):
+def _described(numbers):
     """The case that an array of numbers stands for."""
     n = numbers
     codes = (n[6], n[7]), (n[8], n[9])
@@ -73,18 +71,18 @@ def described(numbers):
 
 
 @loops
-def starts_of(case):
+def _starts_of(case):
     """Where the parts of the controls begin."""
     b = case.n_layers * case.n_channels * case.n_channels
     h = b + case.n_layers * case.n_channels
     W = h + case.n_layers
     mu = W + case.n_outputs * case.n_channels
     V = mu + case.n_outputs
-    return Starts(b, h, W, mu, V, V + case.n_channels * case.lifted)
+    return _Starts(b, h, W, mu, V, V + case.n_channels * case.lifted)
 
 
 @loops
-def has_terms(scheme, row):
+def _has_terms(scheme, row):
     """Whether some number in a row is not zero."""
     found = False
     for i in range(scheme.shape[1]):
@@ -93,7 +91,7 @@ def has_terms(scheme, row):
 
 
 @loops
-def place_of_state(case, layer):
+def _place_of_state(case, layer):
     """The place of y of a layer; from y¹ on they take turns if no gradient is wanted."""
     if case.gradient or layer == 0:
         return layer
@@ -101,35 +99,35 @@ def place_of_state(case, layer):
 
 
 @loops
-def place_of_values(case, layer):
+def _place_of_values(case, layer):
     """The place of F₁ of a layer; the other Fi follow."""
     return case.n_layers + 1 + layer * case.n_stages if case.gradient else 3
 
 
 @loops
-def place_of_stage(case, scheme, layer, i):
+def _place_of_stage(case, scheme, layer, i):
     """The place of Yi of a layer, which is that of y for a stage that depends on no other."""
-    if not has_terms(scheme, i):
-        return place_of_state(case, layer)
+    if not _has_terms(scheme, i):
+        return _place_of_state(case, layer)
     if not case.gradient:
         return 3 + case.n_stages
-    return place_of_values(case, case.n_layers) + layer * (case.n_stages - 1) + i - 1
+    return _place_of_values(case, case.n_layers) + layer * (case.n_stages - 1) + i - 1
 
 
 @loops
-def places_of_costates(case):
+def _places_of_costates(case):
     """The places of Γi, of Gi, of p, and of V₁, which the others follow."""
-    first = place_of_values(case, case.n_layers) + case.n_layers * (case.n_stages - 1)
+    first = _place_of_values(case, case.n_layers) + case.n_layers * (case.n_stages - 1)
     return first, first + 1, first + 2, first + 3
 
 
 @loops
-def n_places(case):
+def _n_places(case):
     """The number of places."""
-    return places_of_costates(case)[3] + case.n_stages if case.gradient else 4 + case.n_stages
+    return _places_of_costates(case)[3] + case.n_stages if case.gradient else 4 + case.n_stages
 
 
-class Work(NamedTuple):
+class _Work(NamedTuple):
     """Arrays for a block of samples.
 
     states (places, channels, samples); features (1, n_features, samples), none without a lift;
@@ -145,24 +143,24 @@ class Work(NamedTuple):
 
 
 @loops
-def room(case, n_rows, like):
+def _room(case, n_rows, like):
     """One array for those of the largest block, and the numbers."""
     n, q, d = case.n_channels, case.n_outputs, case.lifted
     betas = np.empty(3, like.dtype)
     betas[0], betas[1], betas[2] = 1, 0, case.skip
-    rows = np.empty((n_places(case) * n + d + 2 * q + n_rows) * case.block, like.dtype)
+    rows = np.empty((_n_places(case) * n + d + 2 * q + n_rows) * case.block, like.dtype)
     return rows, betas
 
 
 @loops
-def work_for(case, space, n_rows, m):
+def _work_for(case, space, n_rows, m):
     """The arrays for a block of m samples."""
     rows, betas = space
     n, q, d = case.n_channels, case.n_outputs, case.lifted
-    x = n_places(case) * n * m
+    x = _n_places(case) * n * m
     z = x + d * m
     rest = z + 2 * q * m
-    return Work(
+    return _Work(
         rows[:x].reshape((-1, n, m)),
         rows[x:z].reshape((1, d, m)),
         rows[z:rest].reshape((2, q, m)),
@@ -172,7 +170,7 @@ def work_for(case, space, n_rows, m):
 
 
 @loops
-def fill(samples, start, blocks, place):
+def _fill(samples, start, blocks, place):
     """Put the rows of `samples` from `start` on in the columns of a block, and zeros below."""
     for i in range(blocks.shape[1]):
         for j in range(blocks.shape[2]):
@@ -180,17 +178,17 @@ def fill(samples, start, blocks, place):
 
 
 @loops
-def step(case, scheme, U, layer, states, betas):
+def _step(case, scheme, U, layer, states, betas):
     """Put y⁺ and the Fi of a layer in their places."""
-    n, s, starts = case.n_channels, case.n_stages, starts_of(case)
+    n, s, starts = case.n_channels, case.n_stages, _starts_of(case)
     h, K = U[starts.h + layer], layer * n * n
     y, F, after = (
-        place_of_state(case, layer),
-        place_of_values(case, layer),
-        place_of_state(case, layer + 1),
+        _place_of_state(case, layer),
+        _place_of_values(case, layer),
+        _place_of_state(case, layer + 1),
     )
     for i in range(s):
-        Y = place_of_stage(case, scheme, layer, i)
+        Y = _place_of_stage(case, scheme, layer, i)
         if y != Y:
             combine(betas[ONE], h, scheme, i, states, (y, F, Y))
         product(U, states, states, betas, (K, NO, Y, F + i, NOTHING))
@@ -199,21 +197,21 @@ def step(case, scheme, U, layer, states, betas):
 
 
 @loops
-def step_adjoint(case, scheme, U, layer, dU, states, betas):
+def _step_adjoint(case, scheme, U, layer, dU, states, betas):
     """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer."""
-    n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), betas[ONE]
-    h, F, K = U[starts.h + layer], place_of_values(case, layer), layer * n * n
-    gamma, G, p, V = places_of_costates(case)
+    n, s, starts, one = case.n_channels, case.n_stages, _starts_of(case), betas[ONE]
+    h, F, K = U[starts.h + layer], _place_of_values(case, layer), layer * n * n
+    gamma, G, p, V = _places_of_costates(case)
     for i in range(s - 1, -1, -1):
         costate, factor = p, scheme[s, i]
-        if has_terms(scheme, s + 1 + i):
+        if _has_terms(scheme, s + 1 + i):
             costate, factor = gamma, one
             combine(scheme[s, i], one, scheme, s + 1 + i, states, (p, V, gamma))
         places = (F + i, costate, G)
         pull_back(case.activation, h * factor, states, places, dU, starts.b + layer * n)
         if case.learn_step:
             dU[starts.h + layer] += factor * dot(states, F + i, costate)
-        Y = place_of_stage(case, scheme, layer, i)
+        Y = _place_of_stage(case, scheme, layer, i)
         add_outer_product(states, states, betas, dU, (G, Y, K))
         if i > 0:
             product(U, states, states, betas, (K, YES, G, V + i, NOTHING))
@@ -223,15 +221,15 @@ def step_adjoint(case, scheme, U, layer, dU, states, betas):
 
 
 @loops
-def forward(case, scheme, U, work):
+def _forward(case, scheme, U, work):
     """Put the states of all layers, and the outputs, in their places."""
-    starts, states, z, betas = starts_of(case), work.states, work.outputs, work.betas
+    starts, states, z, betas = _starts_of(case), work.states, work.outputs, work.betas
     if case.lifted:
         product(U, work.features, states, betas, (starts.V, NO, FIRST, FIRST, NOTHING))
         activate(case.lift, U, starts.nu, states, FIRST)
     for layer in range(case.n_layers):
-        step(case, scheme, U, layer, states, betas)
-    last = place_of_state(case, case.n_layers)
+        _step(case, scheme, U, layer, states, betas)
+    last = _place_of_state(case, case.n_layers)
     product(U, states, z, betas, (starts.W, NO, last, FIRST, NOTHING))
     for k in range(z.shape[1]):
         for j in range(z.shape[2]):
@@ -239,23 +237,23 @@ def forward(case, scheme, U, work):
 
 
 @loops
-def backward(case, scheme, U, dU, work):
+def _backward(case, scheme, U, dU, work):
     """Add the gradient with respect to all controls to dU, from ∂J/∂z."""
-    starts, states, dz, betas = starts_of(case), work.states, work.outputs, work.betas
-    _, G, p, _ = places_of_costates(case)
+    starts, states, dz, betas = _starts_of(case), work.states, work.outputs, work.betas
+    _, G, p, _ = _places_of_costates(case)
     add_row_sums(dz, dU, starts.mu)
-    last = place_of_state(case, case.n_layers)
+    last = _place_of_state(case, case.n_layers)
     add_outer_product(dz, states, betas, dU, (FIRST, last, starts.W))
     product(U, dz, states, betas, (starts.W, YES, FIRST, p, NOTHING))
     for layer in range(case.n_layers - 1, -1, -1):
-        step_adjoint(case, scheme, U, layer, dU, states, betas)
+        _step_adjoint(case, scheme, U, layer, dU, states, betas)
     if case.lifted:
         pull_back(case.lift, betas[ONE], states, (FIRST, p, G), dU, starts.nu)
         add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V))
 
 
 @loops
-def forget_idle(weights, states, features, z):
+def _forget_idle(weights, states, features, z):
     """Replace all of the samples without weight whose outputs are not finite by zeros.
 
     Their costates are zero; so are then their parts of the gradient, which would be NaN.  Return
@@ -297,34 +295,34 @@ def evaluate(samples, folds, flat, numbers, scheme, sums):
     """
     X, targets, weights = samples
     loss, held_out, gradient, total = sums
-    case, n_rows = described(numbers), np.int64(4)
-    space = room(case, n_rows, scheme)
+    case, n_rows = _described(numbers), np.int64(4)
+    space = _room(case, n_rows, scheme)
     for start in range(0, len(X), case.block):
-        work = work_for(case, space, n_rows, min(case.block, len(X) - start))
+        work = _work_for(case, space, n_rows, min(case.block, len(X) - start))
         z, c, rows = work.outputs[0], work.outputs[1], work.rows
         first = work.features if case.lifted else work.states
-        fill(X, start, first, FIRST)
-        fill(targets, start, work.outputs, SECOND)
+        _fill(X, start, first, FIRST)
+        _fill(targets, start, work.outputs, SECOND)
         for member in range(len(flat)):
             U = flat[member]
             weigh(weights, folds, member, start, rows)
-            forward(case, scheme, U, work)
+            _forward(case, scheme, U, work)
             if case.gradient:
-                spoilt = forget_idle(rows[0], work.states, work.features, work.outputs)
+                spoilt = _forget_idle(rows[0], work.states, work.features, work.outputs)
             data_loss(case.loss, z, c, rows[2], rows[3])
             loss[member] += weighted_sum(rows[0], rows[2])
             held_out[member] += weighted_sum(rows[1], rows[2])
             if case.gradient:
                 multiply(rows[0], z)
-                backward(case, scheme, U, gradient[member], work)
+                _backward(case, scheme, U, gradient[member], work)
                 if spoilt:
-                    fill(X, start, first, FIRST)
+                    _fill(X, start, first, FIRST)
         if start // case.block % FLUSH == FLUSH - 1 or start + case.block >= len(X):
-            flush(gradient, total)
+            _flush(gradient, total)
 
 
 @loops
-def flush(gradient, total):
+def _flush(gradient, total):
     """Add the gradient to the total in float64, where there is one, and begin it anew."""
     for member in range(len(total)):
         for k in range(total.shape[1]):
@@ -335,15 +333,15 @@ def flush(gradient, total):
 @loops
 def predict(X, flat, numbers, scheme, together):
     """Put what all members say together in `together`, (classes or outputs, samples)."""
-    case, n_rows = described(numbers), 2 + len(together)
-    space = room(case, n_rows, scheme)
+    case, n_rows = _described(numbers), 2 + len(together)
+    space = _room(case, n_rows, scheme)
     for start in range(0, len(X), case.block):
         m = min(case.block, len(X) - start)
-        work = work_for(case, space, n_rows, m)
+        work = _work_for(case, space, n_rows, m)
         part = together[:, start : start + m]
-        fill(X, start, work.features if case.lifted else work.states, FIRST)
+        _fill(X, start, work.features if case.lifted else work.states, FIRST)
         for member in range(len(flat)):
-            forward(case, scheme, flat[member], work)
+            _forward(case, scheme, flat[member], work)
             add_member(case.loss, member == 0, work.outputs[0], part, work.rows)
         average(case.loss, len(flat), part)
 

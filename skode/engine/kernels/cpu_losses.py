@@ -9,11 +9,9 @@ from ..losses import LOGISTIC, LOGISTIC_SQUARED, SOFTMAX, SQUARED
 from .cpu_rows import loops, softplus, sums
 from .elementary import constants, exp, inlined, log1p
 
-__all__ = ["add_member", "average", "data_loss", "multiply", "weigh", "weighted_sum"]
-
 
 @inlined
-def logistic(z):
+def _logistic(z):
     """1/(1 + exp(-z)), which never overflows."""
     c = constants(z)
     e = exp(-abs(z))
@@ -21,7 +19,7 @@ def logistic(z):
 
 
 @loops
-def log_sum_exp(z, top, rest):
+def _log_sum_exp(z, top, rest):
     """Leave log Σ exp z over the outputs in `top`; `rest` is work space."""
     outputs, samples = z.shape
     c = constants(z[0, 0])
@@ -47,7 +45,7 @@ def data_loss(code, z, targets, loss, work):
     zero, half, one = constant.zero, constant.half, constant.one
     part = one / z.dtype.type(outputs)
     if code == SOFTMAX:
-        log_sum_exp(z, work, loss)
+        _log_sum_exp(z, work, loss)
     for j in range(samples):
         loss[j] = work[j] if code == SOFTMAX else zero
     for k in range(outputs):
@@ -55,7 +53,7 @@ def data_loss(code, z, targets, loss, work):
             for j in range(samples):
                 y, c = z[k, j], targets[k, j]
                 loss[j] += log1p(exp(-abs(y))) + half * abs(y) + (half - c) * y
-                z[k, j] = logistic(y) - c
+                z[k, j] = _logistic(y) - c
         elif code == SOFTMAX:
             for j in range(samples):
                 y, c = z[k, j], targets[k, j]
@@ -63,7 +61,7 @@ def data_loss(code, z, targets, loss, work):
                 z[k, j] = exp(y - work[j]) - c
         elif code == LOGISTIC_SQUARED:
             for j in range(samples):
-                C = logistic(z[k, j])
+                C = _logistic(z[k, j])
                 error = C - targets[k, j]
                 loss[j] += half * error * error
                 z[k, j] = error * C * (one - C)
@@ -106,7 +104,7 @@ def multiply(weights, z):
 
 
 @loops
-def log_proba(code, z, out, top, rest):
+def _log_proba(code, z, out, top, rest):
     """Put the logarithms of the probabilities of all classes in `out`, from the outputs z."""
     outputs, samples = z.shape
     if outputs == 1:
@@ -117,7 +115,7 @@ def log_proba(code, z, out, top, rest):
     for k in range(outputs):
         for j in range(samples):
             out[k, j] = -softplus(-z[k, j]) if code == LOGISTIC_SQUARED else z[k, j]
-    log_sum_exp(out[:outputs], top, rest)
+    _log_sum_exp(out[:outputs], top, rest)
     for k in range(outputs):
         for j in range(samples):
             out[k, j] -= top[j]
@@ -143,7 +141,7 @@ def add_member(code, first, z, together, work):
     own, not_finite = z, work[0]
     if code != SQUARED:
         own = work[2:]
-        log_proba(code, z, own, work[0], work[1])
+        _log_proba(code, z, own, work[0], work[1])
     for j in range(z.shape[1]):
         not_finite[j] = 0
         for k in range(len(z)):

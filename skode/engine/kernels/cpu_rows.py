@@ -14,18 +14,6 @@ from numba.extending import overload
 from ..activations import IDENTITY, RELU, SOFTPLUS
 from .elementary import constants, exp, expm1, inlined, log1p, tanh
 
-__all__ = [
-    "accumulate",
-    "activate",
-    "add_outer_product",
-    "add_row_sums",
-    "combine",
-    "dot",
-    "product",
-    "pull_back",
-    "softplus",
-]
-
 # Functions that only compiled code calls.
 OPTIONS: Any = {
     "error_model": "numpy",
@@ -252,7 +240,7 @@ def _compiled_gemm(a, b, c, betas, starts, shape, transposed):
 
 
 @loops
-def is_small(rows, columns):
+def _is_small(rows, columns):
     """Whether plain loops are the fastest way to multiply by a matrix."""
     return rows == 1 or columns == 1 or rows * columns <= FEW
 
@@ -266,7 +254,7 @@ def product(a, x, out, betas, places):
     """
     start, transposed, px, pz, at_beta = places
     rows, columns, samples = out.shape[1], x.shape[1], x.shape[2]
-    if is_small(rows, columns):
+    if _is_small(rows, columns):
         beta = betas[at_beta]
         for i in range(rows):
             for k in range(columns):
@@ -294,7 +282,7 @@ def add_outer_product(x, y, betas, out, places):
     """
     px, py, start = places
     rows, columns, samples = x.shape[1], y.shape[1], x.shape[2]
-    if is_small(rows, columns):
+    if _is_small(rows, columns):
         for i in range(rows):
             for k in range(columns):
                 total = betas[NOTHING]

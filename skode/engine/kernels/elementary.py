@@ -21,8 +21,6 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-__all__ = ["constants", "exp", "expm1", "log1p", "tanh"]
-
 # Not "reassoc", which cancels the number that rounds to integers; not "nnan" and "ninf".
 OPTIONS: Any = {
     "error_model": "numpy",
