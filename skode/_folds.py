@@ -124,7 +124,7 @@ class Splits:
                 )
 
     def fold_weights(self, weights, dtype, n_alphas, n_restarts):
-        """The fold weights of alphas × splits × restarts; each side of a split has a total of one."""
+        """The fold weights of alphas × splits × restarts; the total of each side is one."""
         tables, n_groups = [], self.train.shape[1]
         of_group = np.bincount(self.group, weights, n_groups)
         with quiet():

@@ -272,7 +272,9 @@ def test_early_stopping_is_a_cv_of_one_split(cls):
     assert model.validation_loss_.shape == (2, 1, 2)
     assert len(model.K_) == 2
     cv = [(np.setdiff1d(np.arange(60), held_out), held_out)]
-    same = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), n_restarts=2, cv=cv).fit(X, y)
+    same = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), n_restarts=2, cv=cv).fit(
+        X, y
+    )
     np.testing.assert_array_equal(model.K_, same.K_)
     assert model.oof_score_ == same.oof_score_
 
