@@ -28,7 +28,7 @@ from .threads import Threads
 
 Result = TypeVar("Result")
 
-LEAST_WORK = 2**20  # bytes of all states of all layers, below which threads lose
+LEAST_WORK = 2**20  # bytes of all states of all layers, below which threads do not pay off
 TASKS = 2  # per thread, at least, where members can be parted
 
 
@@ -137,7 +137,7 @@ def _slices(number: int, size: int) -> list[slice]:
 
 
 def _worth_threads(problem: Problem, flat: Array, n_samples: int) -> bool:
-    """Whether the states of all members, layers and stages are so many that threads gain.
+    """Whether the states of all members, layers and stages are so many that threads pay off.
 
     Devices, and libraries other than NumPy, have threads of their own.
     """

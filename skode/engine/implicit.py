@@ -62,8 +62,8 @@ def worse(one: Status, other: Status) -> Status:
 class Layer(NamedTuple):
     """Controls of one layer: K (members, n, n), b (members, n, 1), h (members, 1, 1).
 
-    Implicit schemes also have to know the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the stage
-    equations of all members are known to have one solution only.
+    Implicit schemes also have to know the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the
+    stage equations of all members are known to have one solution only.
     """
 
     K: Array

@@ -116,7 +116,7 @@ class Objective:
         members : array of int, optional
             Which members the rows are; all of them by default.
         gradient : bool, default=True
-            Whether the gradient is wanted, which costs twice what the values cost.
+            Whether the gradient is wanted, which adds twice the cost of the values.
         """
         samples = self.samples.of_members(members)
         sums = self.blocks.add_up(self.problem, samples, flat, gradient)

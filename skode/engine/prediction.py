@@ -1,4 +1,4 @@
-"""What trained networks make of samples: their outputs and their states, block by block."""
+"""Outputs and states of trained networks, block by block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .unsolved import UnsolvedStagesError
 def mean_outputs(
     network: Network, loss: Loss, U: Controls, X: Array, blocks: Blocks | None = None
 ) -> Array:
-    """What all members together say of every row of `X`; see `Loss.mean`.
+    """The averaged output of all members for every row of `X`; see `Loss.mean`.
 
     Parameters
     ----------

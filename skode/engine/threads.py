@@ -1,7 +1,8 @@
 """Blocks of samples side by side in threads, their results in the order of the blocks.
 
-The kernels let go of the interpreter while they compute, so that threads compute at the same time,
-each with one thread of BLAS.  What comes out does not depend on how many there are.
+The compiled kernel lets go of the interpreter's lock while it computes, and so do NumPy's
+functions, each for itself.  So threads compute at the same time, each with one thread of BLAS.
+What comes out does not depend on how many there are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Kernels: code that computes the data loss, its gradient and the held-out loss of samples.
 
 The `reference` computes every case with every array library, and defines what is right.  The others
-are optimisations of it for the cases that their `is_usable_for` names.  Nobody outside this package
-asks which one runs.
+are optimisations of it for the cases that their `is_usable_for` names.  Code outside this package
+never asks which one runs.
 """
 
 from __future__ import annotations

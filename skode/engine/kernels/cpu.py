@@ -25,7 +25,7 @@ from .interface import Problem, Samples, Sums
 STATE_BYTES, ALL_BYTES = 2**14, 2**21
 BLOCK_SIZES = 128, 512  # the least and the most samples of a block
 BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
-CALL_WORK = 2**22  # multiplications, so many that the interpreter's part of a call does not count
+CALL_WORK = 2**22  # multiplications, so many that Python's overhead per call is negligible
 CALLS = 64  # of many samples: enough for the threads of most machines
 
 logger = logging.getLogger(__name__)
@@ -44,15 +44,18 @@ def is_usable_for(problem: Problem, like: Array) -> bool:
 
 @cache
 def _numba_works() -> bool:
-    """Whether numba is there, and finds a place for its cache."""
+    """Whether numba is there, is allowed to compile, and finds a place for its cache."""
     try:
+        import numba
+
         from . import cpu_layers
 
-        cpu_layers.cached(cpu_layers.evaluate)
+        cpu_layers.compilable("evaluate")
     except (ImportError, RuntimeError) as error:
         logger.info("numba does not work here, so that NumPy computes: %s", error)
         return False
-    return True
+    # Uncompiled loops would be slower than the reference by far.
+    return not vars(numba.config).get("DISABLE_JIT")
 
 
 def _compiled(name: str, dtype: Any) -> Callable[..., None]:

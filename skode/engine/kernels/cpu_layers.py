@@ -6,6 +6,10 @@ is computed by itself, in blocks of samples, one layer after the other.
 
 from __future__ import annotations
 
+import hashlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -34,7 +38,7 @@ FLUSH = 16  # blocks, after which a gradient in single precision is added up in 
 
 
 class Case(NamedTuple):
-    """What is computed, in whole numbers: shapes, functions and wishes."""
+    """The computation, encoded as integers: shapes, codes of functions, and options."""
 
     n_features: Any
     n_layers: Any
@@ -254,10 +258,10 @@ def _backward(case, scheme, U, dU, work):
 
 @loops
 def _forget_idle(weights, states, features, z):
-    """Replace all of the samples without weight whose outputs are not finite by zeros.
+    """Zero out the samples of weight zero whose outputs are not finite.
 
-    Their costates are zero; so are then their parts of the gradient, which would be NaN.  Return
-    whether there are any: their features are gone too, for the members that follow.
+    Otherwise they would turn the gradient into NaN.  Return whether there are any: their features
+    are gone too, for the members that follow.
     """
     found = False
     for j in range(states.shape[2]):
@@ -346,8 +350,34 @@ def predict(X, flat, numbers, scheme, together):
         average(case.loss, len(flat), part)
 
 
-def cached(function: Any) -> Any:
-    """A function that numba caches on disk.
+def _stamp() -> int:
+    """A number that changes with the source of the loops."""
+    digest = hashlib.sha256()
+    for name in ("cpu_layers", "cpu_rows", "cpu_losses", "elementary"):
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return int.from_bytes(digest.digest()[:6], "big")
+
+
+def _entries(stamp: int) -> dict[str, Callable[..., None]]:
+    """The functions to compile, by name.
+
+    numba's cache tells them apart by their free variables too.  It would not notice that another
+    file than this has changed; the stamp does.
+    """
+
+    def evaluate_samples(samples, folds, flat, numbers, scheme, sums):
+        if stamp >= 0:
+            evaluate(samples, folds, flat, numbers, scheme, sums)
+
+    def predict_samples(X, flat, numbers, scheme, together):
+        if stamp >= 0:
+            predict(X, flat, numbers, scheme, together)
+
+    return {"evaluate": evaluate_samples, "predict": predict_samples}
+
+
+def compilable(name: str, cache: bool = True) -> Any:
+    """`evaluate` or `predict` as numba compiles it, which caches it on disk.
 
     The functions that it calls are in its machine code.  They are not cached one by one: to load
     them would take the time that is to be saved.
@@ -357,19 +387,43 @@ def cached(function: Any) -> Any:
     RuntimeError
         If there is no place for the cache.
     """
-    python = getattr(function, "py_func", function)  # without compilation it is one already
-    return njit(cache=True, nogil=True, error_model="numpy")(python)
+    return njit(cache=cache, nogil=True, error_model="numpy")(_entries(_stamp())[name])
 
 
 def for_precision(name: str, dtype: Any) -> Any:
-    """`evaluate` or `predict`, compiled for arrays of a dtype, and never for another."""
-    real = from_dtype(dtype)
+    """`evaluate` or `predict`, compiled for arrays of a dtype, and never for another.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the cache cannot be read or written; then it is compiled for this process alone.
+    """
+    function = compilable(name)
+    if not hasattr(function, "compile"):  # numba is told not to compile
+        return function
+    signature = _signatures(from_dtype(dtype))[name]
+    try:
+        function.compile(signature)
+    except Exception as error:  # whatever a damaged file or a full disk gives rise to
+        message = (
+            f"numba's cache in {function.stats.cache_path} fails ({error!r}), so that skode "
+            "compiles its kernel in each process. Delete the files, or set NUMBA_CACHE_DIR."
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        function = compilable(name, cache=False)
+        function.compile(signature)
+    function.disable_compile()
+    return function
+
+
+def _signatures(real: Any) -> dict[str, Any]:
+    """The types that are compiled for, by the name of the function."""
 
     def given(ndim: int, of: Any = real, order: Literal["A", "C"] = "A") -> Any:
         return types.Array(of, ndim, order, readonly=True)
 
     controls = given(2, order="C"), given(1, int64, "C"), given(2, order="C")
-    signatures = {
+    return {
         "evaluate": void(
             types.Tuple((given(2), given(2), given(1))),
             types.Tuple((given(1, int64), given(2), given(2), given(1, int64))),
@@ -378,8 +432,3 @@ def for_precision(name: str, dtype: Any) -> Any:
         ),
         "predict": void(given(2), *controls, real[:, ::1]),
     }
-    function = cached(globals()[name])
-    if hasattr(function, "compile"):
-        function.compile(signatures[name])
-        function.disable_compile()
-    return function

@@ -1,4 +1,4 @@
-"""What a kernel is given, what it gives back, and what it has to offer."""
+"""The interface of a kernel: what it is given, and what it gives back."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class Kernel(Protocol):
     """What the modules of this package offer."""
 
     def is_usable_for(self, problem: Problem, like: Array) -> bool:
-        """Whether it serves this problem with controls like `like`, on this machine."""
+        """Whether it can compute this problem with controls like `like`, on this machine."""
 
     def call_size(
         self, problem: Problem, n_members: int, n_samples: int, like: Array
     ) -> tuple[int, int]:
         """How many members and how many samples one call takes.
 
-        On the host the number of samples does not depend on that of the members.
+        On the host the number of samples does not depend on the number of members.
         """
 
     def evaluate(self, problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:

@@ -30,7 +30,7 @@ class Schedule(NamedTuple):
     Parameters
     ----------
     batch_size : int
-        A batch has at most so many samples, and all of an epoch have as many, up to one.
+        A batch has at most so many samples; those of an epoch differ in size by one at most.
     learning_rate, decay : float
         η₀ and its decay.
     rng : RandomState or Generator

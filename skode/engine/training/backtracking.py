@@ -219,7 +219,7 @@ class Backtracking:
     def _move(self, trial: Trial, accepted: Array) -> tuple[Array, Array | None]:
         """Move the members in the mask `accepted` to their trials.
 
-        If it was not known before whether their gradient is finite there, it has to be.
+        Trials whose gradient was not computed along with J are rejected too if it is not finite.
 
         Parameters
         ----------

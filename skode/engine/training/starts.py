@@ -2,8 +2,8 @@
 
 K and b are normal.  Without b the network of an odd activation would be an odd function, and
 training on a task that is symmetric about the origin would start from a saddle.  Because the
-readout W, μ is zero, no class is favoured: renaming the classes, in whatever order, leaves the fit
-alone.
+readout W, μ is zero, no class is favoured: renaming the classes, in whatever order, does not change
+the fit.
 """
 
 from __future__ import annotations

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from .state import State
 
 CONVERGED = "converged"  # the objective has stopped falling, as `tol` has it
-EARLY = "early stopping"  # the held-out loss has
+EARLY = "early stopping"  # the held-out loss has stopped falling
 BEHIND = "behind"  # other candidates are clearly better
 MAX_ITER = "max_iter"
 STALLED = "no acceptable step"  # not even one so short that it hardly changes the controls
 SLOW = "slow progress"  # the objective hardly falls, although its gradient is steep
 INTERRUPTED = "interrupted"
 
-# A gradient is steep if the step t = 1 would lower the objective by this many `tol`, or by this
-# many roundings of J, as far as the linear prediction goes.  Where only much shorter steps are
+# A gradient is steep if the step t = 1 would lower the objective by this many times `tol`, or by
+# this many roundings of J, as far as the linear prediction goes.  Where only much shorter steps are
 # accepted, the problem is badly scaled.
 STEEP = 100.0
 

@@ -252,7 +252,7 @@ def test_without_a_place_for_a_cache_the_reference_serves(error, monkeypatch):
     def refuse(function):
         raise error
 
-    monkeypatch.setattr("skode.engine.kernels.cpu_layers.cached", refuse)
+    monkeypatch.setattr("skode.engine.kernels.cpu_layers.compilable", refuse)
     cpu._numba_works.cache_clear()
     try:
         of, _, flat = case()
@@ -314,9 +314,19 @@ CACHED = """
 
 
 def test_another_process_takes_what_is_compiled_from_the_cache(tmp_path):
-    options = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    options, plain = {"NUMBA_CACHE_DIR": str(tmp_path)}, textwrap.dedent(CACHED)
     assert in_another_process(CACHED, **options).split() == ["0", "1"]
     assert in_another_process(CACHED, **options).split() == ["1", "0"]
+    # Not where the source of the loops is another, whichever file has changed.
+    changed = f"from skode.engine.kernels import cpu_layers\ncpu_layers._stamp = lambda: 5\n{plain}"
+    assert in_another_process(changed, **options).split() == ["0", "1"]
+    # And where the cache is damaged, each process compiles for itself.
+    for file in tmp_path.rglob("*.nbc"):
+        file.write_bytes(file.read_bytes()[:1000])
+    warned = f"import warnings\nwarnings.simplefilter('error')\n{plain}"
+    with pytest.raises(AssertionError, match="NUMBA_CACHE_DIR"):
+        in_another_process(warned, **options)
+    assert in_another_process(CACHED, **options).split()[0] == "0"
 
 
 def test_nothing_is_compiled_for_other_arrays():
