@@ -103,10 +103,10 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a share of the samples is held out for early stopping, and never
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
         trained on.
     validation_fraction : float, default=0.1
-        The share of the samples that `early_stopping` holds out.
+        The fraction of the samples that `early_stopping` holds out.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply those of the samples, in the training and in the
         held-out losses. "balanced" gives every class the same total weight.
@@ -353,10 +353,10 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a share of the samples is held out for early stopping, and never
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
         trained on.
     validation_fraction : float, default=0.1
-        The share of the samples that `early_stopping` holds out.
+        The fraction of the samples that `early_stopping` holds out.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply those of the samples, in the training and in the
         held-out losses. "balanced" gives every class the same total weight.

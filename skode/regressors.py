@@ -100,10 +100,10 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a share of the samples is held out for early stopping, and never
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
         trained on.
     validation_fraction : float, default=0.1
-        The share of the samples that `early_stopping` holds out.
+        The fraction of the samples that `early_stopping` holds out.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again, and are meant for the same samples in the same order: on
@@ -336,10 +336,10 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a share of the samples is held out for early stopping, and never
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
         trained on.
     validation_fraction : float, default=0.1
-        The share of the samples that `early_stopping` holds out.
+        The fraction of the samples that `early_stopping` holds out.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits are then the same again, and are meant for the same samples in the same order: on
