@@ -103,8 +103,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
-        trained on.
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
+        never trained on.
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
     class_weight : dict, "balanced" or None, default=None
@@ -353,8 +353,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
-        trained on.
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
+        never trained on.
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
     class_weight : dict, "balanced" or None, default=None

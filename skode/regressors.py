@@ -100,8 +100,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
-        trained on.
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
+        never trained on.
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
     warm_start : bool, default=False
@@ -336,8 +336,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     n_iter_no_change : int or "auto", default="auto"
         See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
     early_stopping : bool, default=False
-        With ``cv=None``, whether a fraction of the samples is held out for early stopping, and never
-        trained on.
+        With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
+        never trained on.
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
     warm_start : bool, default=False
