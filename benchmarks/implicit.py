@@ -10,7 +10,7 @@ the set on which all stage equations have one solution, as the estimators do by 
 import platform
 
 import numpy as np
-from gradient import median_times
+from timing import medians
 
 import skode
 from skode.engine.controls import Layout
@@ -75,8 +75,8 @@ def main():
         f"{'n':>3} {'h':>4} {'size':>5} {'explicit':>11} " + " ".join(f"{s:>17}" for s in SCHEMES)
     )
     for n, h, size in ROWS:
-        calls = [gradient(scheme, n, h, size) for scheme in ("midpoint", *SCHEMES)]
-        explicit, *implicit = median_times(*calls)
+        calls = {scheme: gradient(scheme, n, h, size) for scheme in ("midpoint", *SCHEMES)}
+        explicit, *implicit = (1e3 * seconds for seconds in medians(calls, 1.0).values())
         ratios = " ".join(f"{t / explicit:17.1f}" for t in implicit)
         print(f"{n:3d} {h:4} {size:5} {explicit:8.2f} ms {ratios}", flush=True)
 

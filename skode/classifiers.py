@@ -26,7 +26,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
         "lobatto_iiia4", "lobatto_iiic4". Or a tableau of your own. An explicit scheme costs what
-        "euler" costs times the number of its stages, an implicit one five to fifty times more.
+        "euler" costs times the number of its stages, an implicit one ten to a hundred times more.
     N : int, default=3
         Number of layers, that is of steps of the scheme.
     h : float, default=0.5
