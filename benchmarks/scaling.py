@@ -140,6 +140,8 @@ def main():
         return
     cells = [Cell(10**k, 8, 5, "float32") for k in range(3, 8)]
     vary(report, "samples, per sample", cells, lambda cell: cell.m, args.seconds)
+    cells = [Cell(10**k, 16, 10, "float64") for k in range(3, 7)]
+    vary(report, "samples, per sample", cells, lambda cell: cell.m, args.seconds)
     cells = [BASE._replace(n=n) for n in (2, 4, 8, 16, 32, 64, 128)]
     vary(report, "channels, per channel", cells, lambda cell: cell.n, args.seconds)
     cells = [BASE._replace(N=N, m=10_000) for N in (1, 5, 10, 50, 100, 200)]

@@ -94,6 +94,9 @@ CHECKS = [case for case in ALL.args[1] if wanted(*case)]
 def test_scikit_learn_contract(estimator, check):
     if "cupy" in repr(check.keywords):
         NAMESPACES["cupy"]()  # skips where CuPy has no device, which scikit-learn does not look for
+    if check.func.__name__.startswith(ARRAY_API):
+        # Older versions of the check compare two fits without fixing the seed.
+        estimator.set_params(random_state=0)
     check(estimator)
 
 
