@@ -77,7 +77,7 @@ class Objective:
             weights=xp.astype(samples.weights, like.dtype, copy=False),
         )
         self.blocks = Blocks() if blocks is None else blocks
-        self._free = xp.astype(layout.mask(free, like), like.dtype)
+        self._free = layout.mask(free, like)
         # The kernels leave h alone where it is fixed; other parts that are fixed are rare.
         self._some_fixed = not set(free) >= set(ALL_BUT_STEPS)
         self._squared = xp.astype(layout.mask(("K", "W", "V"), like), like.dtype)
@@ -128,7 +128,7 @@ class Objective:
                 dJ = dJ + of_penalty
                 if self._some_fixed:
                     xp = namespace(dJ)
-                    dJ = xp.where(self._free > 0, dJ, xp.zeros_like(dJ))
+                    dJ = xp.where(self._free, dJ, xp.zeros_like(dJ))
         return Evaluation(J, dJ, sums.held_out)
 
     def costates(self, flat: Array) -> Array:

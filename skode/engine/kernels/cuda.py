@@ -21,8 +21,6 @@ from ..fold_weights import FoldWeights
 from .cuda_machine import ADDERS, Launch, Machine, Variant, device_of, machine_of
 from .interface import Problem, Samples, Sums
 
-__all__ = ["call_size", "evaluate", "is_usable_for", "predict"]
-
 MOST_CHANNELS = 128  # from there on cuBLAS is as fast
 MOST_STAGES = 16
 MOST_SAMPLES = 2**30

@@ -23,8 +23,6 @@ from ..arrays import Array, Namespace, current_device
 from ..tableaux import ButcherTableau
 from .interface import Problem
 
-__all__ = ["Launch", "Machine", "Variant", "device_of", "machine_of", "source"]
-
 # From so many channels on, a thread does not hold all those of a sample in its registers.
 FEWEST_OF_WIDE = {"float32": 33, "float64": 25}
 FEW_SAMPLES = 8192  # so few are parted finer in wide networks, for more multiprocessors
