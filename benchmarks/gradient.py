@@ -49,11 +49,11 @@ def skode_objective(cell, threads=None, scheme="euler", put=np.asarray):
 def skode_call(cell, threads=None, scheme="euler", put=np.asarray):
     """A call that gives J and its flat gradient as NumPy arrays; of many members, of the first."""
     objective, flat = skode_objective(cell, threads, scheme, put)
-    fixed = objective.layout.slices.h
+    free = to_host(objective.layout.mask(("K", "b", "W", "mu"), flat))
 
     def call():
         J, gradient = objective.value_and_gradient(flat)
-        return to_host(J)[0], np.delete(to_host(gradient[:1, :])[0], fixed)
+        return to_host(J)[0], to_host(gradient[:1, :])[0][free]
 
     return call
 

@@ -79,7 +79,8 @@ class Objective:
         self.blocks = Blocks() if blocks is None else blocks
         self._free = layout.mask(free, like)
         # The kernels leave h alone where it is fixed; other parts that are fixed are rare.
-        self._some_fixed = not set(free) >= set(ALL_BUT_STEPS)
+        others_are_free = xp.all(self._free | layout.mask(("h",), like))
+        self._some_fixed = not bool(others_are_free)
         self._squared = xp.astype(layout.mask(("K", "W", "V"), like), like.dtype)
 
     @cached_property

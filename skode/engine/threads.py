@@ -60,6 +60,11 @@ def blas_threads() -> int:
     return max((library["num_threads"] for library in _libraries().info()), default=1)
 
 
+def blas_architectures() -> set[str]:
+    """The processors that the BLAS libraries of this process compute for, by OpenBLAS' names."""
+    return {library.get("architecture", "") for library in _libraries().info()}
+
+
 class Threads:
     """A number of threads that work side by side; the caller is one of them.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
@@ -18,15 +19,23 @@ import numpy as np
 
 from ..arrays import Array, on_host
 from ..tableaux import ButcherTableau
+from ..threads import blas_architectures
 from .interface import Problem, Samples, Sums
 
-# Of one state of a block, of which a layer touches a few, and of the states of all layers: so that
-# the first cache holds most of the former, and the second of the latter.
-STATE_BYTES, ALL_BYTES = 2**14, 2**21
+# A block has so many bytes in one state, of which a layer touches a few, that the first cache holds
+# most of them; but for the sake of BLAS not less samples than these, unless the states of all
+# layers are too many for the second cache by far.
+STATE_BYTES, FOR_BLAS, ALL_BYTES = 2**14, 240, 2**22
 BLOCK_SIZES = 128, 512  # the least and the most samples of a block
 BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
 CALL_WORK = 2**22  # multiplications, so many that Python's overhead per call is negligible
 CALLS = 64  # of many samples: enough for the threads of most machines
+
+# OpenBLAS for AVX-512 multiplies A Bᵀ faster, as it does not pack them, where there are not more
+# entries than these.
+UNPACKED = 1200
+AVX512 = "SkylakeX", "Cooperlake", "SapphireRapids"
+PRECISIONS = np.dtype(np.float32), np.dtype(np.float64)
 
 logger = logging.getLogger(__name__)
 _lock = Lock()
@@ -36,7 +45,7 @@ def is_usable_for(problem: Problem, like: Array) -> bool:
     """Whether the arrays are the host's, the scheme is explicit, and numba works."""
     return (
         on_host(like)
-        and like.dtype.name in ("float32", "float64")
+        and like.dtype in PRECISIONS
         and problem.network.tableau.explicit
         and _numba_works()
     )
@@ -178,15 +187,23 @@ def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: 
             learn_step,
             gradient,
             block,
+            _panel(),
         ],
         np.int64,
     )
+
+
+@cache
+def _panel() -> int:
+    """How many entries of an outer product are computed at once, as suits this machine's BLAS."""
+    return UNPACKED if blas_architectures() & set(AVX512) else sys.maxsize
 
 
 def _block_size(problem: Problem, dtype: Any) -> int:
     """How many samples a block has."""
     layout, s = problem.layout, problem.network.tableau.n_stages
     bytes_of_state = layout.n_channels * int(dtype.itemsize)
-    samples = min(STATE_BYTES, ALL_BYTES // (2 * s * layout.n_layers)) // bytes_of_state
+    wanted = max(FOR_BLAS, STATE_BYTES // bytes_of_state)
+    samples = min(wanted, ALL_BYTES // (2 * s * layout.n_layers * bytes_of_state))
     least, most = BLOCK_SIZES
     return max(least, min(most, samples // BLOCK_STEP * BLOCK_STEP))

@@ -53,6 +53,7 @@ class Case(NamedTuple):
     learn_step: Any
     gradient: Any
     block: Any
+    panel: Any
 
 
 class _Starts(NamedTuple):
@@ -71,7 +72,8 @@ def _described(numbers):
     """The case that an array of numbers stands for."""
     n = numbers
     codes = (n[6], n[7]), (n[8], n[9])
-    return Case(n[0], n[1], n[2], n[3], n[4], n[5], *codes, n[10], n[11], n[12], n[13], n[14])
+    rest = n[10], n[11], n[12], n[13], n[14], n[15]
+    return Case(n[0], n[1], n[2], n[3], n[4], n[5], *codes, *rest)
 
 
 @loops
@@ -216,7 +218,7 @@ def _step_adjoint(case, scheme, U, layer, dU, states, betas):
         if case.learn_step:
             dU[starts.h + layer] += factor * dot(states, F + i, costate)
         Y = _place_of_stage(case, scheme, layer, i)
-        add_outer_product(states, states, betas, dU, (G, Y, K))
+        add_outer_product(states, states, betas, dU, (G, Y, K, case.panel))
         if i > 0:
             product(U, states, states, betas, (K, YES, G, V + i, NOTHING))
         elif layer > 0 or case.lifted:
@@ -247,13 +249,13 @@ def _backward(case, scheme, U, dU, work):
     _, G, p, _ = _places_of_costates(case)
     add_row_sums(dz, dU, starts.mu)
     last = _place_of_state(case, case.n_layers)
-    add_outer_product(dz, states, betas, dU, (FIRST, last, starts.W))
+    add_outer_product(dz, states, betas, dU, (FIRST, last, starts.W, case.panel))
     product(U, dz, states, betas, (starts.W, YES, FIRST, p, NOTHING))
     for layer in range(case.n_layers - 1, -1, -1):
         _step_adjoint(case, scheme, U, layer, dU, states, betas)
     if case.lifted:
         pull_back(case.lift, betas[ONE], states, (FIRST, p, G), dU, starts.nu)
-        add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V))
+        add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V, case.panel))
 
 
 @loops

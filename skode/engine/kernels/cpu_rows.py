@@ -29,6 +29,7 @@ sums: Any = njit(**OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}})
 NO, YES = np.int64(0), np.int64(1)
 ONE, NOTHING, SKIP = np.int64(0), np.int64(1), np.int64(2)  # where in the array `betas`
 FEW = 4  # entries of a matrix whose products are plain loops
+PANEL_ROWS = 8  # of an outer product, below which it is not cut into panels
 
 
 @inlined
@@ -277,10 +278,10 @@ def product(a, x, out, betas, places):
 def add_outer_product(x, y, betas, out, places):
     """Add x yᵀ, the sum over the samples of two blocks, to `out`.
 
-    The places are those of the blocks, and where the matrix begins in `out`; the first of `betas`
-    are one and zero.
+    The places are those of the blocks, where the matrix begins in `out`, and how many entries of it
+    are computed at once; the first of `betas` are one and zero.
     """
-    px, py, start = places
+    px, py, start, panel = places
     rows, columns, samples = x.shape[1], y.shape[1], x.shape[2]
     if _is_small(rows, columns):
         for i in range(rows):
@@ -290,5 +291,9 @@ def add_outer_product(x, y, betas, out, places):
                     total += x[px, i, j] * y[py, k, j]
                 out[start + i * columns + k] += total
     else:
-        starts = (px * rows * samples, py * columns * samples, start, ONE)
-        gemm(x, y, out, betas, starts, (rows, columns, samples), (NO, YES))
+        most = panel // columns if panel // columns >= PANEL_ROWS else rows
+        step = -(-rows // -(-rows // most))  # panels of the same size, nearly
+        for i in range(0, rows, step):
+            starts = ((px * rows + i) * samples, py * columns * samples, start + i * columns, ONE)
+            shape = (min(step, rows - i), columns, samples)
+            gemm(x, y, out, betas, starts, shape, (NO, YES))

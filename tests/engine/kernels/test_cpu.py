@@ -58,14 +58,30 @@ def assert_as_the_reference(of, samples, flat):
 
 # --- shapes
 
-BLOCK = 128  # the least
+BLOCK = cpu.FOR_BLAS  # the size of the blocks of many channels
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("samples", [1, 2, 7, 8, 9, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
 def test_blocks_of_any_number_of_samples(samples, dtype):
-    # So many channels that blocks are small.
-    assert_as_the_reference(*case(dtype=dtype, samples=samples, n_channels=40, N=2))
+    of, *rest = case(dtype=dtype, samples=samples, n_channels=40, N=2)
+    assert cpu._block_size(of, np.dtype(dtype)) == BLOCK
+    assert_as_the_reference(of, *rest)
+
+
+def test_many_states_of_many_layers_make_small_blocks():
+    of, *_ = case(n_channels=64, N=40)
+    assert cpu._block_size(of, np.dtype(np.float64)) == cpu.BLOCK_SIZES[0]
+
+
+@pytest.mark.parametrize("panel", [cpu.UNPACKED, 40 * 8, sys.maxsize])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_outer_products_in_panels(dtype, panel, monkeypatch):
+    monkeypatch.setattr(cpu, "_panel", lambda: panel)
+    # Panels of 20 and of 8 rows, or the whole; those of V have as many columns as features.
+    for n_features in (1, 7, 90, 200):
+        sizes = {"n_channels": 40, "n_features": n_features, "lifted": True, "N": 2}
+        assert_as_the_reference(*case(dtype=dtype, outputs=3, **sizes))
 
 
 @pytest.mark.parametrize(
