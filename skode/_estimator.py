@@ -43,9 +43,8 @@ from .engine.training import (
 # for fewer than FEW samples that of FEW: more would leave nothing of a small network.
 ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0, 5.0)), (np.inf, (1.0,)))
 FEW = 100
-CHANNELS, MANY_CHANNELS = 24, 96  # of n_channels="auto"
-START = 0.5  # of the standard deviation of K and b at the start, see `_spread`
-LEARNED_LIFTS = ("linear", "nonlinear")
+CHANNELS, MANY_CHANNELS = 48, 96  # of n_channels="auto"
+START = 1.0  # √n_channels times the standard deviation of K and b at the start, see `_spread`
 BATCH = 500  # of batch_size="auto", at most
 PATIENCE, EPOCHS = 20, 10  # of n_iter_no_change="auto", the second for Adam
 
@@ -80,7 +79,7 @@ class NetworkEstimator(FittedNetworks):
         "h": [Interval(Real, 0, None, closed="neither")],
         "learn_step": ["boolean", StrOptions({"simplex"})],
         "n_channels": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "lift": [StrOptions({"auto", "pad", "linear", "nonlinear"})],
+        "lift": [StrOptions({"nonlinear", "linear", "pad"})],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "smoothness": [Interval(Real, 0, None, closed="left")],
@@ -279,7 +278,7 @@ class NetworkEstimator(FittedNetworks):
             n_channels = MANY_CHANNELS if n_samples > MANY else CHANNELS
             if self.lift == "pad":
                 n_channels = max(n_channels, n_features)
-        if self.lift in LEARNED_LIFTS or (self.lift == "auto" and n_channels < n_features):
+        if self.lift != "pad":
             return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels < n_features:
             raise ValueError(

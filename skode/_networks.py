@@ -63,7 +63,7 @@ class FeedForward:
 
     def _spread(self):
         """Each layer passes on about as much as it is given, so that nothing fades in many."""
-        return super()._spread() * 2 / self.h
+        return super()._spread() / self.h
 
     def _network(self, recipe):
         return feed_forward(recipe["activation"], recipe["lift"])

@@ -27,7 +27,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
         "lobatto_iiia4", "lobatto_iiic4". Or a tableau of your own. An explicit scheme costs what
         "euler" costs times the number of its stages, an implicit one ten to a hundred times more.
-    N : int, default=3
+    N : int, default=2
         Number of layers, that is of steps of the scheme.
     h : float, default=0.5
         Length of a step, in units of time; the start value where the steps are learned.
@@ -43,15 +43,14 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         shorter step tried. Then training may end at the border of what can be solved, and `predict`
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at
+        Dimension of the state. "auto" means 48, above 10 000 samples 96; with ``lift="pad"`` at
         least n_features. More channels let the flow do what is topologically impossible in fewer
         dimensions.
-    lift : {"auto", "pad", "linear", "nonlinear"}, default="auto"
-        How features become the state. "pad": they are padded with zeros, for which n_channels has
-        to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
-        features cheap. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer of its own. "auto": padded
-        where n_channels is enough for that, else linear.
-    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="tanh"
+    lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
+        How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
+        learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
+        n_channels has to be at least n_features, and the readout then sees the features themselves.
+    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
         channels and relu on the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
@@ -216,14 +215,14 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     def __init__(
         self,
         scheme="euler",
-        N=3,
+        N=2,
         h=0.5,
         learn_step=False,
         *,
         stage_guard="bound",
         n_channels="auto",
-        lift="auto",
-        activation="tanh",
+        lift="nonlinear",
+        activation="relu",
         loss="log_loss",
         alpha="auto",
         smoothness=0.0,
@@ -286,22 +285,21 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
 
     Parameters
     ----------
-    N : int, default=2
-        Number of layers.
+    N : int, default=1
+        Number of layers behind the lift.
     h : float, default=1.0
         Factor of a layer; the start value where it is learned.
     learn_step : bool or "simplex", default=False
         Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 24, above 10 000 samples 96; with ``lift="pad"`` at least
+        Width of the layers. "auto" means 48, above 10 000 samples 96; with ``lift="pad"`` at least
         n_features.
-    lift : {"auto", "pad", "linear", "nonlinear"}, default="auto"
-        How features become the state. "pad": they are padded with zeros, for which n_channels has
-        to be at least n_features. "linear": by a learned affine map y⁰ = V x + ν, which keeps many
-        features cheap. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer of its own. "auto": padded
-        where n_channels is enough for that, else linear.
-    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="tanh"
+    lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
+        How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
+        learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
+        n_channels has to be at least n_features, and the readout then sees the features themselves.
+    activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
         the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
@@ -455,13 +453,13 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
 
     def __init__(
         self,
-        N=2,
+        N=1,
         h=1.0,
         learn_step=False,
         *,
         n_channels="auto",
-        lift="auto",
-        activation="tanh",
+        lift="nonlinear",
+        activation="relu",
         loss="log_loss",
         alpha="auto",
         smoothness=0.0,

@@ -67,9 +67,9 @@ class Watched:
         self.pieces.append(samples.X)
         return reference.evaluate(problem, samples, flat, gradient)
 
-    def predict(self, problem, X, flat):
+    def predict(self, problem, X, flat, weights):
         self.pieces.append(X)
-        return reference.predict(problem, X, flat)
+        return reference.predict(problem, X, flat, weights)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])

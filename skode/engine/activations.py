@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from .arrays import Array, Namespace, positive_part
 
+Function = Callable[[Namespace, Array], Array]
+
 # What the compiled kernels call the functions.
 IDENTITY, TANH, RELU, SOFTPLUS = range(4)
 
@@ -30,19 +32,12 @@ class Activation:
         kernels call them.  Of an odd number of channels, the first half is the larger one.
     """
 
-    value: Callable[[Namespace, Array], Array]
-    derivative: Callable[[Namespace, Array], Array]
+    value: Function
+    derivative: Function
     codes: tuple[int, int]
 
 
-def _softplus(xp: Namespace, z: Array) -> Array:
-    """log(1 + exp z)."""
-    return xp.logaddexp(z, xp.zeros_like(z))
-
-
-def _by_half(
-    first: Callable[[Namespace, Array], Array], second: Callable[[Namespace, Array], Array]
-) -> Callable[[Namespace, Array], Array]:
+def _by_half(first: Function, second: Function) -> Function:
     """The function that is `first` on the first half of the channels, and `second` on the rest."""
 
     def of_both(xp: Namespace, x: Array) -> Array:
@@ -61,9 +56,9 @@ _RELU = Activation(value=positive_part, derivative=lambda xp, s: xp.sign(s), cod
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": _TANH,
     "relu": _RELU,
-    # σ′ = 1/(1 + exp(-z)) = 1 - exp(-s).
+    # σ = log(1 + exp z), hence σ′ = 1/(1 + exp(-z)) = 1 - exp(-s).
     "softplus": Activation(
-        value=_softplus,
+        value=lambda xp, z: xp.logaddexp(z, xp.zeros_like(z)),
         derivative=lambda xp, s: -xp.expm1(-s),
         codes=(SOFTPLUS, SOFTPLUS),
     ),

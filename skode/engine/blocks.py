@@ -15,14 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import TypeVar
 
-from .arrays import (
-    Array,
-    itemsize,
-    namespace,
-    on_host,
-    out_of_memory_errors,
-    release_memory,
-)
+from .arrays import Array, itemsize, namespace, on_host, out_of_memory_errors, release_memory
 from .kernels import Kernel, Problem, Samples, Sums, kernel_for
 from .threads import Threads
 
@@ -33,15 +26,10 @@ TASKS = 2  # per thread, at least, where members can be parted
 
 
 class Blocks:
-    """How samples are cut into blocks, and which threads compute them.
+    """How samples are cut into blocks, and which threads compute them; by default one.
 
-    Parameters
-    ----------
-    threads : Threads, optional
-        By default one.
-    size : int, optional
-        Samples per block; by default what the kernel asks for.  It is halved, with a warning, where
-        memory runs out.
+    A block has `size` samples, by default as many as the kernel asks for.  Where memory runs out,
+    the size is halved, with a RuntimeWarning.
     """
 
     def __init__(self, threads: Threads | None = None, size: int | None = None) -> None:
@@ -57,8 +45,7 @@ class Blocks:
             n_members, size = self._call_size(kernel, problem, flat, n_samples)
             try:
                 if size >= n_samples and n_members >= flat.shape[0]:
-                    whole = samples.of(slice(0, n_samples))
-                    return kernel.evaluate(problem, whole, flat, gradient)
+                    return kernel.evaluate(problem, samples, flat, gradient)
                 return self._in_parts(kernel, problem, samples, flat, gradient)
             except out_of_memory_errors():
                 if min(size, n_samples) == 1:
@@ -74,7 +61,7 @@ class Blocks:
         while True:
             _, size = self._call_size(kernel, problem, flat, n_samples)
             rows = _slices(n_samples, size)
-            alone = len(rows) == 1 or not _worth_threads(problem, flat, n_samples)
+            alone = not _worth_threads(problem, flat, n_samples)
             try:
                 return list(self.threads.map(compute, rows, alone))
             except out_of_memory_errors():
@@ -92,9 +79,8 @@ class Blocks:
 
         def compute(task: tuple[slice, slice]) -> Sums:
             some, part = task
-            return kernel.evaluate(
-                problem, samples.of(some).of_members(part), flat[part, :], gradient
-            )
+            of_part = samples.of(some).of_members(part)
+            return kernel.evaluate(problem, of_part, flat[part, :], gradient)
 
         alone = not _worth_threads(problem, flat, n_samples)
         found = self.threads.map(compute, tasks, alone)
@@ -118,13 +104,7 @@ class Blocks:
         return n_members, size
 
     def _halve(self, size: int, flat: Array) -> None:
-        """Go on with blocks of half the size.
-
-        Warns
-        -----
-        RuntimeWarning
-            That memory has run out, and with how many samples it goes on.
-        """
+        """Go on with blocks of half the size, and warn that memory has run out."""
         release_memory(flat)
         self.size = size // 2
         message = f"Memory ran out with {size} samples in a block; going on with {self.size}."
@@ -153,10 +133,9 @@ def _joined(found: Iterator[Sums], number: int) -> Sums:
     parts = [next(found) for _ in range(number)]
     if number == 1:
         return parts[0]
-    xp = namespace(parts[0].loss)
-    return Sums(
-        *(None if each[0] is None else xp.concat(each) for each in zip(*parts, strict=True))
-    )
+    concat = namespace(parts[0].loss).concat
+    by_field = zip(*parts, strict=True)
+    return Sums(*(None if each[0] is None else concat(each) for each in by_field))
 
 
 def _sum(one: Sums, other: Sums) -> Sums:

@@ -13,16 +13,20 @@ def unconstrained(flat: Array) -> Array:
     return flat
 
 
+def on_part(part: slice, project: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The projection of some columns of the flat controls; the others stay as they are."""
+
+    def project_part(flat: Array) -> Array:
+        projected = project(flat[:, part])
+        before, after = flat[:, : part.start], flat[:, part.stop :]
+        return namespace(flat).concat([before, projected, after], axis=1)
+
+    return project_part
+
+
 def simplex_steps(layout: Layout, total: float) -> Callable[[Array], Array]:
-    """The projection onto {h ≥ 0, Σ h = total}; the other controls stay as they are."""
-    part = layout.slices.h
-
-    def project(flat: Array) -> Array:
-        xp = namespace(flat)
-        h = project_onto_simplex(flat[:, part], total)
-        return xp.concat([flat[:, : part.start], h, flat[:, part.stop :]], axis=1)
-
-    return project
+    """The projection onto {h ≥ 0, Σ h = total}."""
+    return on_part(layout.slices.h, lambda h: project_onto_simplex(h, total))
 
 
 def project_onto_simplex(v: Array, total: float) -> Array:
@@ -55,12 +59,9 @@ def both(
 
 def bounded_steps(layout: Layout, longest: float) -> Callable[[Array], Array]:
     """The projection onto steps of at most `longest`, of either sign."""
-    part = layout.slices.h
 
-    def project(flat: Array) -> Array:
-        xp = namespace(flat)
-        h = flat[:, part]
-        h = h - positive_part(xp, h - longest) + positive_part(xp, -longest - h)
-        return xp.concat([flat[:, : part.start], h, flat[:, part.stop :]], axis=1)
+    def project(h: Array) -> Array:
+        xp = namespace(h)
+        return h - positive_part(xp, h - longest) + positive_part(xp, -longest - h)
 
-    return project
+    return on_part(layout.slices.h, project)

@@ -15,16 +15,9 @@ from .arrays import Array, host, namespace, on_host, placed
 class FoldWeights(NamedTuple):
     """The weights of the groups of samples in each split.
 
-    Parameters
-    ----------
-    group : array of int of shape (samples,)
-        The group of each sample.
-    train : array of shape (splits, groups)
-        Factors of the samples' weights in the data loss.
-    held_out : array of shape (splits, groups)
-        Factors of the samples' weights in the held-out loss.
-    split : array of int of shape (members,)
-        The split of each member.
+    `train` and `held_out`, (splits, groups), are factors of the samples' weights in the data loss
+    and in the held-out loss.  `group`, (samples,), is the group of each sample, and `split`,
+    (members,), the split of each member: both are integers.
     """
 
     group: Array
@@ -42,15 +35,11 @@ class FoldWeights(NamedTuple):
 
     def of_members(self, members: slice | Array) -> FoldWeights:
         """The fold weights of some of the members."""
-        if isinstance(members, slice):
-            return self._replace(split=self.split[members])
-        return self._replace(split=namespace(self.split).take(self.split, members))
+        return self._replace(split=_some(self.split, members))
 
     def of_samples(self, rows: slice | Array) -> FoldWeights:
         """The fold weights of some of the samples."""
-        if isinstance(rows, slice):
-            return self._replace(group=self.group[rows])
-        return self._replace(group=namespace(self.group).take(self.group, rows))
+        return self._replace(group=_some(self.group, rows))
 
     def weights(self, w: Array) -> tuple[Array, Array]:
         """The weights of the samples in both losses, (members, samples), from their own."""
@@ -60,3 +49,8 @@ class FoldWeights(NamedTuple):
             for table in (self.train, self.held_out)
         )
         return train, held_out
+
+
+def _some(array: Array, which: slice | Array) -> Array:
+    """The entries of a vector in a slice, or at some indices."""
+    return array[which] if isinstance(which, slice) else namespace(array).take(array, which)

@@ -21,10 +21,9 @@ Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), 
 
 from __future__ import annotations
 
-import dataclasses
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from .activations import Activation
 from .arrays import Array, Namespace, host, namespace, placed, to_host
@@ -76,7 +75,7 @@ class Layer(NamedTuple):
 class Solution(NamedTuple):
     """The stages Yi and Fi = σ(K Yi + b) of a block, (members, channels, samples) each.
 
-    And how the iteration ended, with Newton's matrix, which serves for the costates too.
+    Also how the iteration ended, and Newton's matrix, which serves for the costates too.
     """
 
     Y: list[Array]
@@ -86,18 +85,9 @@ class Solution(NamedTuple):
 
 
 def solve_stages(A: Matrix, activation: Activation, known: list[Array], layer: Layer) -> Solution:
-    """Return the stages of a block.
+    """Return the stages of a block from its `known` Bi, (members or 1, channels, samples) each.
 
     The first iteration is the explicit predictor Bi + h Σj aij f(Bj).
-
-    Parameters
-    ----------
-    A : tuple of tuples
-        Coefficients of the block, k × k.
-    activation : Activation
-    known : list of k arrays of shape (members or 1, channels, samples)
-        Bi.
-    layer : Layer
     """
     base = _stacked(known)
     xp = namespace(base)
@@ -113,19 +103,10 @@ def solve_stages(A: Matrix, activation: Activation, known: list[Array], layer: L
 def solve_costates(
     A: Matrix, solution: Solution, derivative: list[Array], r: list[Array], layer: Layer
 ) -> list[Array]:
-    """Return Γi, (members, channels, samples) each; NaN for samples where they cannot be found.
+    """Return Γi; NaN for samples where they cannot be found.
 
-    Parameters
-    ----------
-    A : tuple of tuples
-        Coefficients of the block, k × k.
-    solution : Solution
-        That of the stages.
-    derivative : list of k arrays of shape (members, channels, samples)
-        σ′ at the stages.
-    r : list of k arrays of shape (members, channels, samples)
-        ri = bi p⁺ + Σ aji Vj over later blocks.
-    layer : Layer
+    `solution` is that of the stages, and `derivative` is σ′ there.  Like the ri and the result it
+    has an array of shape (members, channels, samples) for every stage.
     """
     equations = _CostateEquations(A, layer, _stacked(derivative), _stacked(r))
     matrix = solution.matrix
@@ -145,48 +126,20 @@ def _stages(stacked: Array) -> list[Array]:
     return [stacked[:, :, j, :] for j in range(stacked.shape[2])]
 
 
-class _Found(NamedTuple):
-    """Where an iteration has ended."""
-
-    x: Array
-    values: Array
-    status: Status
+# The same iteration solves both kinds of equations: R(x) = 0, with values that belong to x.  All
+# of them are of shape (members, channels, k, samples).
 
 
-@dataclasses.dataclass(frozen=True)
-class _Equations(ABC):
-    """R(x) = 0, with values that belong to x; all of shape (members, channels, k, samples)."""
+@dataclass(frozen=True)
+class _StageEquations:
+    """x is Y, and the values are F = f(Y)."""
 
     A: Matrix
     layer: Layer
-
-    transposed: ClassVar[bool]  # whether R is linear with the transposed Newton's matrix
-
-    @abstractmethod
-    def residual(self, x: Array) -> tuple[Array, Array]:
-        """R(x) and the values."""
-
-    @abstractmethod
-    def scale(self, R: Array, values: Array) -> Array:
-        """The size, (members, samples), whose rounding errors R has; R and values of the start."""
-
-    @abstractmethod
-    def derivative(self, values: Array) -> Array:
-        """σ′, from which Newton's matrix is computed."""
-
-    @abstractmethod
-    def on(self, samples: Array) -> Self:
-        """The equations of some of the samples."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _StageEquations(_Equations):
-    """x is Y, and the values are F = f(Y)."""
-
     activation: Activation
     base: Array
 
-    transposed: ClassVar[bool] = False
+    transposed = False  # whether R is linear with the transposed Newton's matrix
 
     def start(self) -> Array:
         """Y = B, the solution for h = 0."""
@@ -194,33 +147,38 @@ class _StageEquations(_Equations):
         return namespace(base).broadcast_to(base, (K.shape[0], *base.shape[1:]))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
+        """R(x) and the values."""
         xp, layer = namespace(x), self.layer
         Z = xp.matmul(layer.K, merged(xp, x)) + layer.b
         F = split(xp, self.activation.value(xp, Z), len(self.A))
         return x - self.base - layer.h[..., None] * _mix(xp, self.A, F), F
 
     def scale(self, R: Array, values: Array) -> Array:
+        """The size, (members, samples), whose rounding errors R has; R and values of the start."""
         # At the start, Y = B, R is -h A F.  Errors of f(Y) are of the size of ε ‖K‖₂ |Y|.
         xp = namespace(R)
         contraction = _norm(self.A) * self.layer.stiffness
         return (1.0 + contraction) * (_size(xp, self.base) + _size(xp, R))
 
     def derivative(self, values: Array) -> Array:
+        """σ′, from which Newton's matrix is computed."""
         return self.activation.derivative(namespace(values), values)
 
-    def on(self, samples: Array) -> Self:
-        base = namespace(self.base).take(self.base, samples, axis=3)
-        return dataclasses.replace(self, base=base)
+    def on(self, samples: Array) -> _StageEquations:
+        """The equations of some of the samples."""
+        return replace(self, base=namespace(self.base).take(self.base, samples, axis=3))
 
 
-@dataclasses.dataclass(frozen=True)
-class _CostateEquations(_Equations):
+@dataclass(frozen=True)
+class _CostateEquations:
     """x is V, and the values are Γ; σ′ is that of the stages."""
 
+    A: Matrix
+    layer: Layer
     sigma: Array
     r: Array
 
-    transposed: ClassVar[bool] = True
+    transposed = True
 
     def pulled_back(self, gamma: Array) -> Array:
         """hJᵀΓ."""
@@ -239,9 +197,20 @@ class _CostateEquations(_Equations):
     def derivative(self, values: Array) -> Array:
         return self.sigma
 
-    def on(self, samples: Array) -> Self:
+    def on(self, samples: Array) -> _CostateEquations:
         sigma, r = (namespace(part).take(part, samples, axis=3) for part in (self.sigma, self.r))
-        return dataclasses.replace(self, sigma=sigma, r=r)
+        return replace(self, sigma=sigma, r=r)
+
+
+_Equations = _StageEquations | _CostateEquations
+
+
+class _Found(NamedTuple):
+    """Where an iteration has ended."""
+
+    x: Array
+    values: Array
+    status: Status
 
 
 def _solve(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool) -> _Found:
@@ -256,12 +225,7 @@ def _with_own_matrices(equations: _Equations, x: Array) -> _Found:
     """Newton's method with a matrix for every sample."""
     layer = equations.layer
     matrix = StageMatrix(
-        namespace(x),
-        equations.A,
-        layer.K,
-        layer.h,
-        shared=False,
-        exact=not layer.unique,
+        namespace(x), equations.A, layer.K, layer.h, shared=False, exact=not layer.unique
     )
     return _iterate(equations, x, matrix, contracting=False, stale=True)
 
@@ -272,7 +236,7 @@ def _by_continuation(equations: _StageEquations, x: Array) -> _Found:
     x = equations.start()
     for k in range(1, CONTINUATION + 1):
         shorter = layer._replace(h=layer.h * (k / CONTINUATION))
-        found = _with_own_matrices(dataclasses.replace(equations, layer=shorter), x)
+        found = _with_own_matrices(replace(equations, layer=shorter), x)
         x = found.x
     return found
 

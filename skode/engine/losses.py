@@ -6,14 +6,13 @@ column of zeros and ones for two classes, and one such column per class for more
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
 from scipy.special import expit, logsumexp
 
-from .arrays import Array, Namespace, host
+from .arrays import Array, Namespace, device, host
 
 # What the compiled kernels call the losses.
 LOGISTIC, SOFTMAX, LOGISTIC_SQUARED, SQUARED = range(4)
@@ -37,18 +36,22 @@ class Loss:
     code: int
     log_proba: Callable[[Namespace, Array], Array] | None = None
 
-    def mean(self, xp: Namespace, z: Array) -> Array:
+    def mean(self, xp: Namespace, z: Array, weights: Array | None = None) -> Array:
         """What all members say together, (classes or outputs, samples).
 
         Logarithms of the members' mean probabilities, or their mean outputs where the targets are
-        no classes.  They are NaN for a sample where an output of some member is not finite.
+        no classes.  They are NaN for a sample where an output of some member is not finite.  The
+        weights (members,) add up to one; equal ones by default.
         """
+        n_members = z.shape[0]
+        if weights is None:
+            weights = xp.full(n_members, 1 / n_members, dtype=z.dtype, device=device(z))
+        weights = weights[:, None, None]
         if self.log_proba is None:
-            together = xp.mean(z, axis=0)
+            together = xp.sum(weights * z, axis=0)
         else:
-            log_proba, n_members = self.log_proba(xp, z), z.shape[0]
-            total = reduce(xp.logaddexp, (log_proba[k, ...] for k in range(n_members)))
-            together = total - math.log(n_members)
+            log_proba = self.log_proba(xp, z) + xp.log(weights)
+            together = reduce(xp.logaddexp, (log_proba[k, ...] for k in range(n_members)))
         finite = xp.all(xp.isfinite(z), axis=(0, 1))
         return xp.where(finite, together, xp.full_like(together, xp.nan))
 
@@ -79,10 +82,8 @@ def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
     return z - _log_sum_exp(xp, z)
 
 
-# --- squared error of the logistic outputs: ½ |C(z) - c|², Benning et al. (2021)
-
-
 def _logistic_squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+    """½ ‖C(z) - c‖² with the logistic function C, of Benning et al. (2021)."""
     C = _logistic(xp, z)
     error = C - c
     return 0.5 * xp.sum(error * error, axis=1), error * C * (1.0 - C)
@@ -94,28 +95,22 @@ def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
     return _normalised_log_proba(xp, _log_logistic(xp, z))  # logistic outputs, made to sum to one
 
 
-# --- log-loss with one output, two classes: log(1 + exp z) - c z
-
-
 def _binary_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+    """log(1 + exp z) - c z: one output for two classes."""
     # log(1 + exp z) - c z = log(1 + exp(-|z|)) + ½ |z| + (½ - c) z, which never overflows.
     size = xp.abs(z)
     value = xp.log1p(xp.exp(-size)) + 0.5 * size + (0.5 - c) * z
     return value[:, 0, :], _logistic(xp, z) - c
 
 
-# --- log-loss with one output per class: log Σ exp z - ⟨c, z⟩
-
-
 def _softmax_log_loss(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+    """log Σ exp z - ⟨c, z⟩: one output per class."""
     total = _log_sum_exp(xp, z)
     return total[:, 0, :] - xp.sum(c * z, axis=1), xp.exp(z - total) - c
 
 
-# --- regression: half the squared error, averaged over the outputs
-
-
 def _squared(xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
+    """½ ‖z - c‖², averaged over the outputs."""
     error = z - c
     return 0.5 * xp.mean(error * error, axis=1), error / z.shape[1]
 

@@ -24,27 +24,13 @@ from .tableaux import ButcherTableau
 
 
 class Forward(NamedTuple):
-    """A pass forward.
-
-    Parameters
-    ----------
-    z : array of shape (members, n_outputs, samples)
-        The outputs.
-    y : list of arrays of shape (members, n_channels, samples)
-        The states y⁰ … yᴺ; yᴺ alone where the pass was not recorded.
-    stages : list of Stages
-        Those of every layer; empty where the pass was not recorded.
-    layers : list of Layer
-        The controls of every layer.
-    statuses : list of Status
-        How the stage equations of every layer were solved; empty for explicit schemes.
-    """
+    """A pass forward: outputs and states, and of every layer its stages, controls and status."""
 
     z: Array
-    y: list[Array]
-    stages: list[Stages]
+    y: list[Array]  # y⁰ … yᴺ; yᴺ alone where the pass was not recorded
+    stages: list[Stages]  # empty where the pass was not recorded
     layers: list[Layer]
-    statuses: list[Status]
+    statuses: list[Status]  # how the stage equations were solved; empty for explicit schemes
 
 
 @dataclass(frozen=True)

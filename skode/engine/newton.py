@@ -26,14 +26,10 @@ from typing import NamedTuple
 from .arrays import Array, Namespace, host, placed, singular_matrix_errors
 from .rooted_trees import Matrix
 
-# Up to this size, eliminating side by side for all samples beats one call of LAPACK per sample.
-SMALL = 12
-# An inverse that is not cheap is good while it leaves less than this of the residual.
-GOOD_RATE = 0.3
-# Up to this size, an inverse costs little more than a step with it.
-TINY = 4
-# The condition number of an eigenbasis of A, in which the decoupled form loses digits.
-WORST_EIGENBASIS = 1e4
+SMALL = 12  # the size up to which eliminating for all samples at once beats LAPACK for each
+TINY = 4  # the size up to which an inverse costs little more than a step with it
+GOOD_RATE = 0.3  # an inverse that is not cheap is good while it leaves less of the residual
+WORST_EIGENBASIS = 1e4  # the condition of an eigenbasis of A with which decoupling loses digits
 
 
 class StageMatrix:
@@ -43,10 +39,9 @@ class StageMatrix:
     ----------
     A : tuple of tuples
         Coefficients of the block, k × k.
-    K : array of shape (members, channels, channels)
-    h : array of shape (members, 1, 1)
+    K, h : arrays of shape (members, channels, channels) and (members, 1, 1)
     shared : bool, default=True
-        Whether the shared form may be taken.
+        Whether the shared form may be taken; the attribute says whether it is.
     exact : bool, default=False
         Whether it has to be Newton's matrix of the sample, in full form and computed at every step,
         so that what becomes of a sample does not depend on the others.
@@ -56,18 +51,10 @@ class StageMatrix:
     good_rate : float
         An inverse that leaves less than this fraction of the residual is cheaper to use again than
         to compute anew.
-    shared : bool
-        Whether it is in shared form.
     """
 
     def __init__(
-        self,
-        xp: Namespace,
-        A: Matrix,
-        K: Array,
-        h: Array,
-        shared: bool = True,
-        exact: bool = False,
+        self, xp: Namespace, A: Matrix, K: Array, h: Array, shared: bool = True, exact: bool = False
     ) -> None:
         self._xp, self._A = xp, A
         self._size = len(A) * K.shape[1]

@@ -15,17 +15,7 @@ from .controls import Controls, Layout
 
 
 class Penalties(NamedTuple):
-    """The strengths of the penalties.
-
-    Parameters
-    ----------
-    alpha : array of shape (members,)
-        α.
-    beta : float, default=0.0
-        β.
-    h : float, default=1.0
-        The nominal step.
-    """
+    """The strengths of the penalties: α, (members,), β, and the nominal step h."""
 
     alpha: Array
     beta: float = 0.0
@@ -40,7 +30,7 @@ class Penalties(NamedTuple):
     def value_and_gradient(
         self, layout: Layout, squared: Array, flat: Array
     ) -> tuple[Array, Array]:
-        """The penalties, (members,) in float64, and their gradient, a flat row per member.
+        """The penalties, (members,) in float64, and their gradient, (members, controls).
 
         `squared` is 1 on the parts K, W and V of a flat row and 0 elsewhere.
         """

@@ -15,22 +15,17 @@ from .unsolved import UnsolvedStagesError
 
 
 def mean_outputs(
-    network: Network, loss: Loss, U: Controls, X: Array, blocks: Blocks | None = None
+    network: Network,
+    loss: Loss,
+    U: Controls,
+    X: Array,
+    blocks: Blocks | None = None,
+    weights: Array | None = None,
 ) -> Array:
-    """The averaged output of all members for every row of `X`; see `Loss.mean`.
+    """What `Loss.mean` makes of the outputs of all members, (classes or outputs, samples).
 
-    Parameters
-    ----------
-    network : Network
-    loss : Loss
-    U : Controls
-    X : array of shape (samples, n_features)
-    blocks : Blocks, optional
-        How the samples are cut into blocks.
-
-    Returns
-    -------
-    array of shape (classes or outputs, samples)
+    `X` is (samples, n_features), and `blocks` says how its rows are cut into blocks.  The members
+    have the weights (members,), which add up to one; equal ones by default.
 
     Raises
     ------
@@ -43,28 +38,18 @@ def mean_outputs(
     kernel = kernel_for(problem, flat)
 
     def of_rows(rows: slice) -> Array:
-        return kernel.predict(problem, X[rows, :], flat)
+        return kernel.predict(problem, X[rows, :], flat, weights)
 
-    return namespace(flat).concat(_each(of_rows, problem, flat, X, blocks), axis=-1)
+    return _by_blocks(of_rows, problem, flat, X, blocks)
 
 
 def outputs(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
-    """The outputs W yᴺ + μ of every member for every row of `X`; otherwise as `mean_outputs`.
-
-    Returns
-    -------
-    array of shape (members, n_outputs, samples)
-    """
+    """The outputs W yᴺ + μ, (members, n_outputs, samples); otherwise as `mean_outputs`."""
     return _of_reference(network, U, X, blocks, lambda done: done.z, record=False)
 
 
 def trajectories(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
-    """The states y⁰ … yᴺ of every member for every row of `X`; otherwise as `mean_outputs`.
-
-    Returns
-    -------
-    array of shape (members, n_layers + 1, n_channels, samples)
-    """
+    """The states y⁰ … yᴺ, (members, N + 1, n_channels, samples); otherwise as `mean_outputs`."""
     xp = namespace(U.K)
     return _of_reference(network, U, X, blocks, lambda done: xp.stack(done.y, axis=1), record=True)
 
@@ -86,7 +71,7 @@ def _of_reference(
         UnsolvedStagesError.raise_for(done.statuses)
         return part(done)
 
-    return namespace(flat).concat(_each(of_rows, problem, flat, X, blocks), axis=-1)
+    return _by_blocks(of_rows, problem, flat, X, blocks)
 
 
 def _problem(network: Network, loss: Loss, U: Controls) -> tuple[Problem, Array]:
@@ -96,14 +81,14 @@ def _problem(network: Network, loss: Loss, U: Controls) -> tuple[Problem, Array]
     return Problem(network, layout, loss, learn_step=False), layout.flatten(U)
 
 
-def _each(
+def _by_blocks(
     of_rows: Callable[[slice], Array],
     problem: Problem,
     flat: Array,
     X: Array,
     blocks: Blocks | None,
-) -> list[Array]:
-    """What `of_rows` makes of every block.
+) -> Array:
+    """What `of_rows` makes of every block, side by side.
 
     All blocks are computed before samples that are unsolved are named.
     """
@@ -117,4 +102,4 @@ def _each(
     found = (blocks or Blocks()).map(attempt, problem, flat, X.shape[0])
     if errors := [part for part in found if isinstance(part, tuple)]:
         raise UnsolvedStagesError.joined(errors)
-    return found
+    return namespace(flat).concat(found, axis=-1)

@@ -22,39 +22,29 @@ GAMMA = 1 - 1 / math.sqrt(2)  # a root of γ² - 2γ + 1/2, which makes sdirk2 o
 TABLEAUX: dict[str, ButcherTableau] = {
     scheme.name: scheme
     for scheme in (
-        # Order 1, 1 stage.  Explicit Euler: with it an ODE network is a residual network (ResNet).
+        # Explicit, order 1.  With Euler's scheme an ODE network is a residual network (ResNet).
         _named("euler", [[]], [1]),
-        # Order 2, 2 stages.  Improved Euler, explicit trapezoidal rule.
-        _named("heun", [[], [1]], [1 / 2, 1 / 2]),
-        # Order 2, 2 stages.  Runge's method; its first weight is zero.
-        _named("midpoint", [[], [1 / 2]], [0, 1]),
-        # Order 2, 2 stages.  Least bound on the local error among them: Ralston (1962).
-        _named("ralston2", [[], [2 / 3]], [1 / 4, 3 / 4]),
-        # Order 3, 3 stages.  Kutta (1901).
-        _named("kutta3", [[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6]),
-        # Order 3, 3 stages.  Ralston (1962); also the propagating part of Bogacki-Shampine 3(2).
-        _named("ralston3", [[], [1 / 2], [0, 3 / 4]], [2 / 9, 1 / 3, 4 / 9]),
-        # Order 3, 3 stages.  Strong-stability preserving: Shu and Osher (1988).
+        # Explicit, order 2.  Of all with two stages, Ralston's has the least bound on the error.
+        _named("heun", [[], [1]], [1 / 2, 1 / 2]),  # improved Euler, explicit trapezoidal rule
+        _named("midpoint", [[], [1 / 2]], [0, 1]),  # Runge; the first weight is zero
+        _named("ralston2", [[], [2 / 3]], [1 / 4, 3 / 4]),  # Ralston (1962)
+        # Explicit, order 3.  Ralston's also is the propagating part of Bogacki-Shampine 3(2).
+        _named("kutta3", [[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6]),  # Kutta (1901)
+        _named("ralston3", [[], [1 / 2], [0, 3 / 4]], [2 / 9, 1 / 3, 4 / 9]),  # Ralston (1962)
+        # Also of order 3, strong-stability preserving: Shu and Osher (1988).
         _named("ssprk3", [[], [1], [1 / 4, 1 / 4]], [1 / 6, 1 / 6, 2 / 3]),
-        # Order 4, 4 stages.  The classical Runge-Kutta method, "Kutta4": Kutta (1901).
+        # Explicit, order 4: the classical Runge-Kutta method and the 3/8 rule, Kutta (1901).
         _named("rk4", [[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
-        # Order 4, 4 stages.  The 3/8 rule: Kutta (1901).
         _named("rk38", [[], [1 / 3], [-1 / 3, 1], [1, -1, 1]], [1 / 8, 3 / 8, 3 / 8, 1 / 8]),
-        # Order 1, 1 stage.  Backward Euler, Radau IIA of order 1.
-        _named("implicit_euler", [[1]], [1]),
-        # Order 2, 1 stage.  Gauss of order 2.
-        _named("implicit_midpoint", [[1 / 2]], [1]),
-        # Order 2, 2 stages, of which the first is explicit.  Crank-Nicolson, Lobatto IIIA.
-        _named("trapezoid", [[], [1 / 2, 1 / 2]], [1 / 2, 1 / 2]),
-        # Order 2, 2 stages, L-stable: Alexander (1977).
+        # Implicit, order 1 and 2.
+        _named("implicit_euler", [[1]], [1]),  # backward Euler, Radau IIA of order 1
+        _named("implicit_midpoint", [[1 / 2]], [1]),  # Gauss of order 2
+        _named("trapezoid", [[], [1 / 2, 1 / 2]], [1 / 2, 1 / 2]),  # Crank-Nicolson, Lobatto IIIA
+        # Also of order 2, L-stable: Alexander (1977).
         _named("sdirk2", [[GAMMA], [1 - GAMMA, GAMMA]], [1 - GAMMA, GAMMA]),
-        # Order 4, 2 stages.  Gauss-Legendre, Hammer-Hollingsworth.
-        _named(
-            "gauss4",
-            [[1 / 4, 1 / 4 - ROOT3 / 6], [1 / 4 + ROOT3 / 6, 1 / 4]],
-            [1 / 2, 1 / 2],
-        ),
-        # Order 6, 3 stages.  Gauss-Legendre, Kuntzmann-Butcher.
+        # Order 4.  Gauss-Legendre, Hammer-Hollingsworth.
+        _named("gauss4", [[1 / 4, 1 / 4 - ROOT3 / 6], [1 / 4 + ROOT3 / 6, 1 / 4]], [1 / 2, 1 / 2]),
+        # Order 6.  Gauss-Legendre, Kuntzmann-Butcher.
         _named(
             "gauss6",
             [
@@ -64,9 +54,8 @@ TABLEAUX: dict[str, ButcherTableau] = {
             ],
             [5 / 18, 4 / 9, 5 / 18],
         ),
-        # Order 3, 2 stages.  Radau IIA: Ehle (1969).
+        # Orders 3 and 5.  Radau IIA: Ehle (1969).
         _named("radau_iia3", [[5 / 12, -1 / 12], [3 / 4, 1 / 4]], [3 / 4, 1 / 4]),
-        # Order 5, 3 stages.  Radau IIA: Ehle (1969).
         _named(
             "radau_iia5",
             [
@@ -76,13 +65,13 @@ TABLEAUX: dict[str, ButcherTableau] = {
             ],
             [(16 - ROOT6) / 36, (16 + ROOT6) / 36, 1 / 9],
         ),
-        # Order 4, 3 stages, of which the first is explicit.  Lobatto IIIA: Ehle (1968).
+        # Order 4; the first stage is explicit.  Lobatto IIIA: Ehle (1968).
         _named(
             "lobatto_iiia4",
             [[], [5 / 24, 1 / 3, -1 / 24], [1 / 6, 2 / 3, 1 / 6]],
             [1 / 6, 2 / 3, 1 / 6],
         ),
-        # Order 4, 3 stages.  Lobatto IIIC: Chipman (1971).
+        # Order 4.  Lobatto IIIC: Chipman (1971).
         _named(
             "lobatto_iiic4",
             [[1 / 6, -1 / 3, 1 / 6], [1 / 6, 5 / 12, -1 / 12], [1 / 6, 2 / 3, 1 / 6]],

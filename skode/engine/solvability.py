@@ -31,6 +31,7 @@ from functools import cache
 from typing import NamedTuple
 
 from .arrays import Array, host, namespace, positive_part
+from .constraints import on_part
 from .controls import Layout
 from .newton import finite_matrices, spectral_norm
 from .rooted_trees import Matrix
@@ -59,19 +60,17 @@ def solvable_stages(
 
     It has one for all steps from 0 to `longest`, and with `either_sign` from -`longest` on.
     """
-    part = layout.slices.K
     bounds = solvable_bounds(tableau, longest)
     if either_sign:  # -h S is h (-S)
         least = min(bounds.above, bounds.below)
         bounds = Bounds(least, least, bounds.skew)
 
-    def project(flat: Array) -> Array:
-        xp = namespace(flat)
-        K = project_parts(layout.views(flat).K, bounds)
-        K = xp.reshape(K, (flat.shape[0], -1))
-        return xp.concat([flat[:, : part.start], K, flat[:, part.stop :]], axis=1)
+    def project(flat_K: Array) -> Array:
+        xp = namespace(flat_K)
+        K = xp.reshape(flat_K, (flat_K.shape[0], *layout.shapes.K))
+        return xp.reshape(project_parts(K, bounds), flat_K.shape)
 
-    return project
+    return on_part(layout.slices.K, project)
 
 
 def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:

@@ -25,15 +25,11 @@ def a_stable(A: tuple[tuple[float, ...], ...], b: tuple[float, ...]) -> bool:
     # det(I - zA) has the coefficients of det(zI - A) in reverse order.
     P, Q = host.poly(A_ - b_[None, :]), host.poly(A_)
     poles = [1 / value for value in host.linalg.eigvals(A_) if abs(value) > ROUNDING]
-    if any(z.real <= ROUNDING and abs(_value(P, z)) > ROUNDING for z in poles):
+    at_poles = [sum(c * z**k for k, c in enumerate(P)) for z in poles]
+    if any(z.real <= ROUNDING and abs(p) > ROUNDING for z, p in zip(poles, at_poles, strict=True)):
         return False
     E = _on_imaginary_axis(Q) - _on_imaginary_axis(P)
-    E = host.where(host.abs(E) > ROUNDING, E, 0.0)
-    return _nowhere_negative(E)
-
-
-def _value(polynomial: Array, z: complex) -> complex:
-    return complex(sum(c * z**k for k, c in enumerate(polynomial)))
+    return _nowhere_negative(host.where(host.abs(E) > ROUNDING, E, 0.0))
 
 
 def _on_imaginary_axis(P: Array) -> Array:

@@ -13,14 +13,8 @@ from .implicit import Status
 class UnsolvedStagesError(ValueError):
     """The stage equations of an implicit scheme could not be solved for some samples.
 
-    Attributes
-    ----------
-    samples : list of int
-        Rows of X, in ascending order.
-    layers : list of int
-        The first layer, counted from 0, at which each of them failed.
-    residuals : list of float
-        Largest entry of the residual of the stage equations there.
+    `samples` are rows of X, in ascending order.  `layers` are the first layers, counted from 0, at
+    which they failed, and `residuals` the largest entries of the residuals there.
     """
 
     def __init__(self, samples: list[int], layers: list[int], residuals: list[float]) -> None:

@@ -79,7 +79,19 @@ def test_members_together_say_the_mean_of_their_probabilities(loss, q, xp):
 def test_members_together_say_the_mean_of_their_outputs_in_regression(xp):
     z = np.random.default_rng(0).normal(size=(3, 2, 5))
     found = on(xp, LOSSES["squared"].mean)(xp, z)
-    np.testing.assert_allclose(found, z.mean(axis=0), rtol=1e-15, atol=1e-16)
+    np.testing.assert_allclose(found, z.mean(axis=0), rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_weights_of_members_are_those_of_a_mean(loss, xp):
+    z = np.random.default_rng(0).normal(size=(3, 1 if loss == "logistic" else 2, 5))
+    weights = np.array([0.5, 0.2, 0.3])
+    found = on(xp, LOSSES[loss].mean)(xp, z, weights)
+    alone = np.stack([on(xp, LOSSES[loss].mean)(xp, z[k : k + 1]) for k in range(3)])
+    if loss != "squared":
+        found, alone = np.exp(found), np.exp(alone)
+    expected = np.tensordot(weights, alone, axes=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("loss", ["logistic_squared", "logistic", "softmax"])

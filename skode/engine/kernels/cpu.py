@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, on_host
+from ..arrays import Array, on_host, quiet
 from ..tableaux import ButcherTableau
 from ..threads import blas_architectures
 from .interface import Problem, Samples, Sums
@@ -125,15 +125,21 @@ def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) ->
     )
 
 
-def predict(problem: Problem, X: Array, flat: Array) -> Array:
+def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
     dtype, q = flat.dtype, problem.layout.n_outputs
     scheme = _scheme(problem.network.tableau, dtype)
     two_classes = q == 1 and problem.loss.log_proba is not None
+    if weights is None:
+        weights = np.full(len(flat), 1 / len(flat))
+    if problem.loss.log_proba is not None:
+        with quiet():
+            weights = np.log(weights)
     together = np.empty((2 if two_classes else q, len(X)), dtype)
     _compiled("predict", dtype)(
         _given(X, dtype),
         np.ascontiguousarray(flat),
+        np.asarray(weights, dtype=dtype),
         _numbers(problem, X.shape, scheme, gradient=False),
         scheme,
         together,

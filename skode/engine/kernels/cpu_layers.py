@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numba import float64, from_dtype, int64, njit, types, void
 
-from .cpu_losses import add_member, average, data_loss, multiply, weigh, weighted_sum
+from .cpu_losses import add_member, data_loss, multiply, weigh, weighted_sum
 from .cpu_rows import (
     NO,
     NOTHING,
@@ -29,6 +29,7 @@ from .cpu_rows import (
     combine,
     dot,
     loops,
+    parts,
     product,
     pull_back,
 )
@@ -183,7 +184,7 @@ def _fill(samples, start, blocks, place):
             blocks[place, i, j] = samples[start + j, i] if i < samples.shape[1] else 0
 
 
-@loops
+@parts
 def _step(case, scheme, U, layer, states, betas):
     """Put y⁺ and the Fi of a layer in their places."""
     n, s, starts = case.n_channels, case.n_stages, _starts_of(case)
@@ -202,7 +203,7 @@ def _step(case, scheme, U, layer, states, betas):
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
-@loops
+@parts
 def _step_adjoint(case, scheme, U, layer, dU, states, betas):
     """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer."""
     n, s, starts, one = case.n_channels, case.n_stages, _starts_of(case), betas[ONE]
@@ -226,7 +227,7 @@ def _step_adjoint(case, scheme, U, layer, dU, states, betas):
             accumulate(states, p, V + 1, s - 1)
 
 
-@loops
+@parts
 def _forward(case, scheme, U, work):
     """Put the states of all layers, and the outputs, in their places."""
     starts, states, z, betas = _starts_of(case), work.states, work.outputs, work.betas
@@ -242,7 +243,7 @@ def _forward(case, scheme, U, work):
             z[0, k, j] += U[starts.mu + k]
 
 
-@loops
+@parts
 def _backward(case, scheme, U, dU, work):
     """Add the gradient with respect to all controls to dU, from ∂J/∂z."""
     starts, states, dz, betas = _starts_of(case), work.states, work.outputs, work.betas
@@ -258,7 +259,7 @@ def _backward(case, scheme, U, dU, work):
         add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V, case.panel))
 
 
-@loops
+@parts
 def _forget_idle(weights, states, features, z):
     """Zero out the samples of weight zero whose outputs are not finite.
 
@@ -279,7 +280,7 @@ def _forget_idle(weights, states, features, z):
     return found
 
 
-@loops
+@parts
 def evaluate(samples, folds, flat, numbers, scheme, sums):
     """Add to the sums over the samples for every member, the gradient only where it is wanted.
 
@@ -327,7 +328,7 @@ def evaluate(samples, folds, flat, numbers, scheme, sums):
             _flush(gradient, total)
 
 
-@loops
+@parts
 def _flush(gradient, total):
     """Add the gradient to the total in float64, where there is one, and begin it anew."""
     for member in range(len(total)):
@@ -336,9 +337,12 @@ def _flush(gradient, total):
             gradient[member, k] = 0
 
 
-@loops
-def predict(X, flat, numbers, scheme, together):
-    """Put what all members say together in `together`, (classes or outputs, samples)."""
+@parts
+def predict(X, flat, weights, numbers, scheme, together):
+    """Put what all members say together in `together`, (classes or outputs, samples).
+
+    The weights of the members are given by their logarithms where the targets are classes.
+    """
     case, n_rows = _described(numbers), 2 + len(together)
     space = _room(case, n_rows, scheme)
     for start in range(0, len(X), case.block):
@@ -348,8 +352,7 @@ def predict(X, flat, numbers, scheme, together):
         _fill(X, start, work.features if case.lifted else work.states, FIRST)
         for member in range(len(flat)):
             _forward(case, scheme, flat[member], work)
-            add_member(case.loss, member == 0, work.outputs[0], part, work.rows)
-        average(case.loss, len(flat), part)
+            add_member(case.loss, member == 0, weights[member], work.outputs[0], part, work.rows)
 
 
 def _stamp() -> int:
@@ -371,9 +374,9 @@ def _entries(stamp: int) -> dict[str, Callable[..., None]]:
         if stamp >= 0:
             evaluate(samples, folds, flat, numbers, scheme, sums)
 
-    def predict_samples(X, flat, numbers, scheme, together):
+    def predict_samples(X, flat, weights, numbers, scheme, together):
         if stamp >= 0:
-            predict(X, flat, numbers, scheme, together)
+            predict(X, flat, weights, numbers, scheme, together)
 
     return {"evaluate": evaluate_samples, "predict": predict_samples}
 
@@ -424,13 +427,16 @@ def _signatures(real: Any) -> dict[str, Any]:
     def given(ndim: int, of: Any = real, order: Literal["A", "C"] = "A") -> Any:
         return types.Array(of, ndim, order, readonly=True)
 
-    controls = given(2, order="C"), given(1, int64, "C"), given(2, order="C")
+    flat = given(2, order="C")
+    numbers, scheme = given(1, int64, "C"), given(2, order="C")
     return {
         "evaluate": void(
             types.Tuple((given(2), given(2), given(1))),
             types.Tuple((given(1, int64), given(2), given(2), given(1, int64))),
-            *controls,
+            flat,
+            numbers,
+            scheme,
             types.Tuple((float64[::1], float64[::1], real[:, ::1], float64[:, ::1])),
         ),
-        "predict": void(given(2), *controls, real[:, ::1]),
+        "predict": void(given(2), flat, given(1), numbers, scheme, real[:, ::1]),
     }

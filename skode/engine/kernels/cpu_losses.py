@@ -122,7 +122,7 @@ def _log_proba(code, z, out, top, rest):
 
 
 @loops
-def add_member(code, first, z, together, work):
+def add_member(code, first, weight, z, together, work):
     """Add what one member says of a block to `together`.
 
     Parameters
@@ -131,10 +131,12 @@ def add_member(code, first, z, together, work):
         The loss.
     first : bool
         Whether this is the first member, which `together` does not yet hold anything of.
+    weight : float
+        The member's weight in the mean, or its logarithm where the targets are classes.
     z : array of shape (outputs, samples)
         The outputs of the member.
     together : array of shape (classes or outputs, samples)
-        Logarithms of the sums of the probabilities so far, or the sums of the outputs.
+        Logarithms of the weighted sums of the probabilities so far, or those of the outputs.
     work : array of shape (2 + classes or outputs or more, samples)
         Work space.
     """
@@ -150,6 +152,7 @@ def add_member(code, first, z, together, work):
     for k in range(len(together)):
         for j in range(z.shape[1]):
             a, b = together[k, j], own[k, j]
+            b = weight * b if code == SQUARED else weight + b
             if first:
                 a = b
             elif code == SQUARED:
@@ -158,16 +161,3 @@ def add_member(code, first, z, together, work):
                 apart = zero if a == b else abs(a - b)
                 a = max(a, b) + log1p(exp(-apart))
             together[k, j] = a + not_finite[j]
-
-
-@loops
-def average(code, n_members, together):
-    """Make means over the members of their sums, or logarithms of them of logarithms."""
-    number = together.dtype.type(n_members)
-    logarithm = log1p(number - constants(number).one)
-    for k in range(len(together)):
-        for j in range(together.shape[1]):
-            if code == SQUARED:
-                together[k, j] /= number
-            else:
-                together[k, j] -= logarithm

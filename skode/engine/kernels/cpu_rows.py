@@ -24,7 +24,9 @@ OPTIONS: Any = {
 }
 loops: Any = njit(**OPTIONS)
 # Sums may be computed in the parts that vectors have.
-sums: Any = njit(**OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}})
+sums: Any = njit(**OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}, "forceinline": True})
+# Functions that are called in one place: parts of their callers.
+parts: Any = njit(**OPTIONS, inline="always")
 # Numbers of numba's own type for integers, lest functions be compiled for every value of them.
 NO, YES = np.int64(0), np.int64(1)
 ONE, NOTHING, SKIP = np.int64(0), np.int64(1), np.int64(2)  # where in the array `betas`

@@ -66,7 +66,7 @@ def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) ->
         return Sums(*(part if part is None else device.give(part) for part in sums))
 
 
-def predict(problem: Problem, X: Array, flat: Array) -> Array:
+def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
     n_samples, (n_members, _) = X.shape[0], flat.shape
     # `mean` makes a few arrays of the size of the outputs, or of one output more.
@@ -76,10 +76,11 @@ def predict(problem: Problem, X: Array, flat: Array) -> Array:
     at_once = max(1, min(at_once, MOST_SAMPLES))
     with device_of(flat) as device, quiet():
         X, flat = device.take(X), device.take(flat)
+        weights = weights if weights is None else device.take(weights)
         means = []
         for first in range(0, n_samples, at_once):
             z = outputs_on(device.machine, problem, X[first : first + at_once, :], flat)
-            means.append(problem.loss.mean(namespace(z), z))
+            means.append(problem.loss.mean(namespace(z), z, weights))
         return device.give(namespace(flat).concat(means, axis=1))
 
 

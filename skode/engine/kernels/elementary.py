@@ -2,7 +2,8 @@
 
 The functions of numba's math module are scalar calls, an order of magnitude slower, because the
 wheels of numba come without Intel's SVML.  These have no branches and no tables, are within two
-units in the last place, and follow the conventions for infinities and NaN.  All but log1p rest on
+units in the last place, and follow the conventions for infinities and NaN.  All but log1p, and
+tanh in single precision, rest on
 
     x = ½ k log 2 + r,  |r| ≤ ¼ log 2,    tanh r = r/(1 + u),    exp 2r = (1 + u + r)/(1 + u - r),
 
@@ -205,9 +206,7 @@ def log1p(x):
     return (x - x) / (x - x) if x < -c.one else value
 
 
-@inlined
-def tanh(x):
-    """The hyperbolic tangent."""
+def _tanh_double(x):
     c = constants(x)
     size = abs(x)
     size = c.tanh_most if size > c.tanh_most else size
@@ -221,4 +220,30 @@ def tanh(x):
     value = (less + rest_less) * inverse
     # What rounding has left of the quotient.
     value += inverse * ((less - value * more) + (rest_less - value * rest_more))
-    return -value if x < c.zero else value
+    return np.copysign(value, x)
+
+
+# tanh x = n/(n + d²) with d = e - |x| S, n = 2|x| S e, e = 2 S + x² U, from tanh ½x = x S/e, whose
+# errors nearly cancel for large x.  S and U are polynomials of x², the minimax fit of tanh between
+# 0.55 and 9.1 in units in the last place; below, x coth x = 1 + x² H likewise.
+def _tanh_single(x):
+    c, joint = constants(x), np.float32(0.55)
+    size = abs(x)
+    size = c.tanh_most if size > c.tanh_most else size
+    z = size * size
+    s = z * np.float32(9.283942199544981e-05) + np.float32(0.02423752471804619)
+    s = z * s + np.float32(0.8143866062164307)
+    u = z * np.float32(1.9933497696911218e-06) + np.float32(0.0017774647567421198)
+    u = z * u + np.float32(0.1357310265302658)
+    h = z * np.float32(0.001996133476495743) - np.float32(0.022201791405677795)
+    h = z * h + np.float32(0.33333247900009155)
+    e = z * u + (s + s)
+    d = e - size * s
+    n = size * (e * (s + s))
+    near, far = z * h + c.one, d * d + n
+    value = (size if size < joint else n) / (near if size < joint else far)
+    return np.copysign(value, x)
+
+
+# The hyperbolic tangent.
+tanh = _by_precision(_tanh_double, _tanh_single)

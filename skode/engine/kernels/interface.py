@@ -86,8 +86,12 @@ class Kernel(Protocol):
     def evaluate(self, problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
         """The sums over the samples, by one row of `flat` for every member."""
 
-    def predict(self, problem: Problem, X: Array, flat: Array) -> Array:
+    def predict(
+        self, problem: Problem, X: Array, flat: Array, weights: Array | None = None
+    ) -> Array:
         """What `loss.mean` makes of the outputs for the rows of X: (classes or outputs, samples).
+
+        The members have the weights (members,), which add up to one; equal ones by default.
 
         Raises
         ------

@@ -71,7 +71,7 @@ def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) ->
         return Sums(J, held_out, layout.flatten(dU))
 
 
-def predict(problem: Problem, X: Array, flat: Array) -> Array:
+def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples).
 
     Raises
@@ -88,7 +88,7 @@ def predict(problem: Problem, X: Array, flat: Array) -> Array:
             done = network.forward(layout.views(flat[k : min(k + at_once, n_members), :]), x)
             UnsolvedStagesError.raise_for(done.statuses)
             z.append(done.z)
-        return loss.mean(xp, xp.concat(z, axis=0))
+        return loss.mean(xp, xp.concat(z, axis=0), weights)
 
 
 def _where_weighted(xp: Namespace, w: Array, values: Array) -> Array:

@@ -6,38 +6,24 @@ the device together.
 """
 
 from .adam import Adam, Moments, Schedule
-from .backtracking import Backtracking
-from .lbfgs import LBFGS
-from .line_search import LINE_SEARCHES, LineSearch
+from .line_search import LINE_SEARCHES
 from .loop import SOLVERS, train
 from .racing import Race
 from .starts import random_start
 from .state import State, Training
-from .stopping import (
-    BEHIND,
-    CONVERGED,
-    EARLY,
-    INTERRUPTED,
-    MAX_ITER,
-    SLOW,
-    STALLED,
-    Stopping,
-)
+from .stopping import BEHIND, CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED, Stopping
 
 __all__ = [
     "BEHIND",
     "CONVERGED",
     "EARLY",
     "INTERRUPTED",
-    "LBFGS",
     "LINE_SEARCHES",
     "MAX_ITER",
     "SLOW",
     "SOLVERS",
     "STALLED",
     "Adam",
-    "Backtracking",
-    "LineSearch",
     "Moments",
     "Race",
     "Schedule",

@@ -27,18 +27,12 @@ LEAST_FACTOR = 1e-6  # of the learning rate; below, a member has no acceptable s
 class Schedule(NamedTuple):
     """The batches and the learning rate of Adam.
 
-    Parameters
-    ----------
-    batch_size : int
-        A batch has at most so many samples; those of an epoch differ in size by one at most.
-    learning_rate, decay : float
-        η₀ and its decay.
-    rng : RandomState or Generator
-        Its method ``permutation(n)`` gives the order of the samples.
+    A batch has at most `batch_size` samples; those of an epoch differ in size by one at most.  The
+    method ``permutation(n)`` of `rng`, a RandomState or Generator, gives the order of the samples.
     """
 
     batch_size: int
-    learning_rate: float
+    learning_rate: float  # η₀
     decay: float
     rng: Any
 
@@ -46,55 +40,21 @@ class Schedule(NamedTuple):
 class Moments(NamedTuple):
     """What Adam remembers of every running member.
 
-    Parameters
-    ----------
-    mu, nu : arrays of shape (running, controls)
-        The running means μ of the gradients and ν of their squares.
-    k : host array of int of shape (running,)
-        The number of batches that they are made of.
-    rate_factor : host array of shape (running,)
-        The fraction of the learning rate that the member goes on with.
+    μ and ν, (running, controls), are the running means of the gradients and of their squares.  The
+    others are host arrays of shape (running,).
     """
 
     mu: Array
     nu: Array
-    k: Array
-    rate_factor: Array
-
-
-class Arrival(NamedTuple):
-    """Where an epoch has led: what `State.move` asks for, and whether all of it is finite.
-
-    Parameters
-    ----------
-    u : array of shape (running, controls)
-    g, r : arrays of shape (running, controls), or None
-    steepness, J : host arrays of shape (running,)
-    held_out : host array of shape (running,), or None
-    finite : host array of bool of shape (running,)
-    """
-
-    u: Array
-    g: Array | None
-    r: Array | None
-    steepness: Array
-    J: Array
-    held_out: Array | None
-    finite: Array
+    k: Array  # the number of batches that μ and ν are made of
+    rate_factor: Array  # the fraction of the learning rate that the member goes on with
 
 
 class Adam:
-    """Epochs of Adam.
+    """Epochs of Adam, which go on with `moments`; by default these are zero.
 
     A member whose objective is no longer finite goes back to its best point, forgets μ and ν, and
     halves its η.
-
-    Parameters
-    ----------
-    state : State
-    schedule : Schedule
-    moments : Moments, optional
-        To go on with; by default zero.
     """
 
     def __init__(self, state: State, schedule: Schedule, moments: Moments | None = None) -> None:
@@ -109,29 +69,22 @@ class Adam:
             state.steepness = host.zeros(state.running.shape)
 
     def round(self) -> Array:
-        """Go through one epoch with every running member.
-
-        Returns
-        -------
-        stuck : host array of bool of shape (running,)
-            The members that cannot go on.
-        """
+        """Go through one epoch with every running member; return a host mask of who is stuck."""
         state, evaluate = self.state, self.state.objective.evaluate
         with quiet():
+            u = state.u
             if self._whole:
-                u = self._update(state.u, state.g)
+                u = self._update(u, state.g)
             else:
-                u = state.u
                 for part in self._batches():
                     u = self._update(u, part.evaluate(u, state.members).gradient)
                 state.n_evaluations[state.running] += 1
-            arrival = self._arrival(u, evaluate(u, state.members, gradient=self._whole))
-            if not host.all(arrival.finite):
-                u = chosen(arrival.finite, u, state.best)
-                self._forget(~arrival.finite)
-                arrival = self._arrival(u, evaluate(u, state.members, gradient=self._whole))
-            everyone = host.ones_like(arrival.finite)
-            state.move(everyone, *arrival[:-1])
+            arrival, finite = self._arrival(u, evaluate(u, state.members, gradient=self._whole))
+            if not host.all(finite):
+                u = chosen(finite, u, state.best)
+                self._forget(~finite)
+                arrival, _ = self._arrival(u, evaluate(u, state.members, gradient=self._whole))
+            state.move(host.ones_like(finite), *arrival)
         return self.moments.rate_factor < LEAST_FACTOR
 
     def _batches(self) -> Iterator[Objective]:
@@ -141,8 +94,7 @@ class Adam:
         m = trained.shape[0]
         order = placed(trained[self.schedule.rng.permutation(m)], self.state.u)
         n_batches = -(-m // size)
-        ends = [m * (number + 1) // n_batches for number in range(n_batches)]
-        for start, end in pairwise([0, *ends]):
+        for start, end in pairwise(m * number // n_batches for number in range(n_batches + 1)):
             yield objective.sample(order[start:end])
 
     def _update(self, u: Array, g: Array) -> Array:
@@ -159,8 +111,8 @@ class Adam:
         rate, root = on_device[0, :, :], on_device[1, :, :]
         return state.project(u - rate * mu / (root * xp.sqrt(nu) + EPSILON))
 
-    def _arrival(self, u: Array, found: Evaluation) -> Arrival:
-        """Bring what is known of the new points to the host."""
+    def _arrival(self, u: Array, found: Evaluation) -> tuple[tuple[Array, ...], Array]:
+        """Return what `State.move` asks for of new points, and for whom all of it is finite."""
         state = self.state
         state.n_evaluations[state.running] += 1
         r, facts = None, [found.J, inner(u, u)]
@@ -173,7 +125,7 @@ class Adam:
         steepness = host.zeros_like(J) if r is None else rest[0]
         finite = host.isfinite(J) & host.isfinite(size2) & host.isfinite(steepness)
         held_out = rest[-1] if state.judged else None
-        return Arrival(u, found.gradient, r, steepness, J, held_out, finite)
+        return (u, found.gradient, r, steepness, J, held_out), finite
 
     def _forget(self, which: Array) -> None:
         """Begin anew, with half the learning rate, for the members in the host's mask."""

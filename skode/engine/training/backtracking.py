@@ -10,7 +10,7 @@ the next directions are computed from.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..arrays import Array, host, placed, quiet, to_host
 from ..constraints import unconstrained
@@ -25,135 +25,79 @@ MOSTLY = 0.7
 LEARNING = 0.2  # the weight of the last round in that fraction
 
 
-class Direction(Protocol):
-    """Where backtracking searches, for every running member."""
+class Steepest:
+    """Gradient descent, d = -g; and the interface of directions that remember more.
+
+    A direction is where backtracking searches, for every running member.
+    """
 
     def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array | None:
-        """Compute on the device what `solve` needs, (running, any number) in float64.
+        """Compute on the device what `solve` needs, (running, any number) in float64; here nothing.
 
-        Parameters
-        ----------
-        accepted : host array of bool of shape (running,)
-            The members whose trial ũ was accepted.
-        s : array of shape (running, controls)
-            Their steps ũ - u; the other rows are of no use.
-        r, r_new : arrays of shape (running, controls)
-            The projected gradients of all running members, before and after those steps.
+        `accepted` is a host mask of the members whose trial ũ was accepted.  Their rows of s are
+        the steps ũ - u; the other rows are of no use.  r and `r_new`, (running, controls), are the
+        projected gradients of all running members before and after those steps.
         """
+        return None
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
         """Return the directions d from where the members are now.
 
-        Parameters
-        ----------
-        state : State
-        accepted : host array of bool of shape (running,)
-            The members that have moved.
-        products : host array, optional
-            What `measure` has computed; None if nobody has moved, or if it was nothing.
+        `accepted` is a host mask of those that have moved, and `products`, on the host, is what
+        `measure` has computed: None if nobody has moved, or if it was nothing.
         """
+        return -state.g
 
     def forget(self, which: Array) -> Array:
         """Make the members in the host's mask go steepest next; return those that would not."""
+        return host.zeros_like(which)
 
     def select(self, rows: Array) -> None:
         """Go on with these rows, an array on the host: the other members have ended."""
 
 
-class Steepest:
-    """Gradient descent: d = -g.  It has no memory."""
-
-    def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> None:
-        """Compute nothing."""
-
-    def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
-        """Return -g of every running member."""
-        return -state.g
-
-    def forget(self, which: Array) -> Array:
-        """Return that nobody had anything to forget."""
-        return host.zeros_like(which)
-
-    def select(self, rows: Array) -> None:
-        """Do nothing."""
-
-
 class Trial(NamedTuple):
     """Trial points ũ = project(u + t d) of the running members, and what decides about them.
 
-    Parameters
-    ----------
-    u, step : arrays of shape (running, controls)
-        ũ and ũ - u.
-    J : host array of shape (running,)
-        The objective at ũ.
-    directional : host array of shape (running,)
-        ⟨g, ũ - u⟩, the directional derivative at u.
-    distance2, size2 : host arrays of shape (running,)
-        ‖ũ - u‖² and ‖u‖².
-    held_out : host array of shape (running,), optional
-        The held-out loss at ũ, if there is one.
-    g, r : arrays of shape (running, controls), optional
-        The gradient and the projected gradient at ũ, if they were computed with J.
-    steepness : host array of shape (running,), optional
-        ‖r‖² at ũ.
-    direction2 : host array of shape (running,), optional
-        ‖d‖², if there is a constraint.
+    u, `step`, g and r are of shape (running, controls), and the others host arrays of shape
+    (running,).  g, r and `steepness` are None unless they were computed with J.
     """
 
-    u: Array
-    step: Array
-    J: Array
-    directional: Array
-    distance2: Array
-    size2: Array
-    held_out: Array | None
-    g: Array | None
-    r: Array | None
-    steepness: Array | None
-    direction2: Array | None
+    u: Array  # ũ
+    step: Array  # ũ - u
+    J: Array  # the objective at ũ
+    directional: Array  # ⟨g, ũ - u⟩ with the gradient at u
+    distance2: Array  # ‖ũ - u‖²
+    size2: Array  # ‖u‖²
+    held_out: Array | None  # the held-out loss at ũ, if there is one
+    g: Array | None  # the gradient at ũ
+    r: Array | None  # the projected gradient at ũ
+    steepness: Array | None  # ‖r‖² at ũ
+    direction2: Array | None  # ‖d‖², if there is a constraint
 
 
 class Backtracking:
-    """Rounds of trial points along a direction.
+    """Rounds of trial points along a direction."""
 
-    Parameters
-    ----------
-    state : State
-    direction : Direction
-    line_search : LineSearch
-
-    Attributes
-    ----------
-    d : array of shape (running, controls)
-        The directions.
-    t : host array of shape (running,)
-        The steps of the next trials.
-    acceptance : float
-        The fraction of the trials that were accepted of late.
-    """
-
-    def __init__(self, state: State, direction: Direction, line_search: LineSearch) -> None:
+    def __init__(self, state: State, direction: Steepest, line_search: LineSearch) -> None:
         self.state, self.direction, self.line_search = state, direction, line_search
-        self.t = host.full(state.running.shape, line_search.first_step)
-        self.acceptance = 1.0
+        self.t = host.full(state.running.shape, line_search.first_step)  # steps of the next trials
+        self.acceptance = 1.0  # the fraction of the trials that were accepted of late
+        nobody = host.zeros(state.running.shape, dtype=bool)
         with quiet():
-            self.d = direction.solve(state, host.zeros(state.running.shape, dtype=bool), None)
+            self.d = direction.solve(state, nobody, None)  # the directions, (running, controls)
 
     def round(self) -> Array:
         """Try one point for every running member: move there, or shorten the step.
 
-        Returns
-        -------
-        stuck : host array of bool of shape (running,)
-            The members whose trial rounding cannot tell from their present point.
+        Return a host mask of the members that are stuck: rounding cannot tell their trials from
+        their present points.
         """
         state, t = self.state, self.t
         J, evaluate = state.J[state.running], state.objective.evaluate
         with quiet():
             u = state.project(state.u + placed(t, state.u, state.u.dtype)[:, None] * self.d)
-            found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
-            trial = self._trial(u, found)
+            trial = self._trial(u, evaluate(u, state.members, gradient=self.acceptance > MOSTLY))
             nothing2 = state.xp.finfo(u.dtype).eps ** 2 * trial.size2
             stuck = trial.distance2 <= nothing2
             if trial.direction2 is not None:  # the projection of u itself may be a rounding off u
@@ -217,22 +161,10 @@ class Backtracking:
         return self.state.xp.take(g, placed(place, g), axis=0)
 
     def _move(self, trial: Trial, accepted: Array) -> tuple[Array, Array | None]:
-        """Move the members in the mask `accepted` to their trials.
+        """Move the members in the mask `accepted` to their trials, which have g and r by now.
 
+        Return a mask of those that have moved, and what the direction has measured, on the host.
         Trials whose gradient was not computed along with J are rejected too if it is not finite.
-
-        Parameters
-        ----------
-        trial : Trial
-            With g and r, of which the rows of the other members are of no use.
-        accepted : host array of bool of shape (running,)
-
-        Returns
-        -------
-        accepted : host array of bool of shape (running,)
-            Those that have moved.
-        products : host array of shape (running, any number), or None
-            What the direction has measured.
         """
         state, xp, steepness = self.state, self.state.xp, trial.steepness
         g, r, columns = trial.g, trial.r, []

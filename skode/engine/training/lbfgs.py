@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..arrays import Array, device, host, namespace, placed, put
+from .backtracking import Steepest
 from .state import State, inner
 
 LONGEST = 0.5  # how long a direction may be, as a fraction of √(1 + ‖u‖²)
 
 
-class LBFGS:
+class LBFGS(Steepest):
     """The limited-memory BFGS direction d = -H r in its compact form.
 
     Let s = ũ - u and y = r̃ - r be the last pairs, as columns of S and Y from the oldest to the
@@ -47,11 +48,10 @@ class LBFGS:
         The rows s of S, then the rows y of Y, by slot.
     SY, YY : host arrays of shape (running, p + 1, p + 1)
         SᵀY and YᵀY by slot; only what belongs to pairs in use is of any meaning.
-    n_learned : host array of int of shape (running,)
-        Pairs that were ever learned.  The newest is in slot n_learned - 1 modulo p + 1, the others
-        are in the slots before it, and the slot after it is the spare one.
-    n_pairs : host array of int of shape (running,)
-        Pairs in use, at most p.
+    n_learned, n_pairs : host arrays of int of shape (running,)
+        Pairs that were ever learned, and pairs in use, at most p.  The newest is in slot
+        n_learned - 1 modulo p + 1, the others are in the slots before it, and the slot after it is
+        the spare one.
     """
 
     def __init__(self, u: Array, memory: int = 10) -> None:
@@ -66,7 +66,7 @@ class LBFGS:
     def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array:
         """Compute Sᵀ(s, y, r) and Yᵀ(s, y, r), with s and y in the spare slots.
 
-        The parameters are those of `Direction.measure`.
+        The parameters are those of `Steepest.measure`.
         """
         xp, slots, y = namespace(r), self.SY.shape[1], r_new - r
         rows = host.nonzero(accepted)[0]
@@ -77,10 +77,7 @@ class LBFGS:
         return xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
-        """Return the directions; -r, but no longer than 1, of a member without pairs.
-
-        The parameters are those of `Direction.solve`.
-        """
+        """Return the directions; -r, but no longer than 1, of a member without pairs."""
         r, xp = state.r, state.xp
         gamma = 1 / host.maximum(1.0, state.steepness**0.5)
         if products is None:

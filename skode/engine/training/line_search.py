@@ -25,27 +25,16 @@ from ..arrays import Array, host
 class LineSearch:
     """A backtracking rule.
 
-    Parameters
-    ----------
-    decrease : float
-        θ, the fraction of the linear prediction by which the objective has to fall.
-    curvature : float
-        κ, how much of a quadratic with curvature 1/t is allowed for.
-    first_step, largest_step : float
-        The first trial step of all, and a bound on the later ones.
-    growth, reduction : float
-        Factors of the step after an accepted and after a rejected trial.
-    least_reduction : float, optional
-        If given, a rejected step is multiplied by the place of the parabola's minimum, but by no
-        less than this factor and no more than `reduction`.
+    With `least_reduction`, a rejected step is multiplied by the place of the parabola's minimum,
+    but by no less than this factor and no more than `reduction`.
     """
 
-    decrease: float
-    curvature: float
+    decrease: float  # θ, the fraction of the linear prediction by which the objective has to fall
+    curvature: float  # κ, how much of a quadratic with curvature 1/t is allowed for
     first_step: float
     largest_step: float
-    growth: float
-    reduction: float
+    growth: float  # the factor of the step after an accepted trial
+    reduction: float  # the factor of the step after a rejected trial
     least_reduction: float | None = None
 
     def accepts(

@@ -67,12 +67,10 @@ def train(
         those 60 percent because of a plateau: that is where L-BFGS helps.
     line_search : {"armijo", "lipschitz"}
         The rule of gradient descent.
-    schedule : Schedule, optional
-        The batches and the learning rate of Adam.
+    schedule : Schedule
+        Needed by Adam alone.
     project : callable
         Projection of flat controls onto the constraints, applied to every trial point.
-    stopping : Stopping
-        When a member ends.
     race : Race, optional
         Ends members that have no chance to be chosen any more.
     on_iteration : callable (n_iter, J), optional
@@ -84,6 +82,7 @@ def train(
         If the objective or its gradient is not finite at the start of a member.
     """
     state = State(objective, start, project)
+    patient = replace(stopping, n_iter_no_change=stopping.max_iter + 1)  # ends nobody at a plateau
     foremost = 0
     try:
         for begin, fraction in SOLVERS[solver]:
@@ -91,7 +90,7 @@ def train(
             if not state.running.size:
                 break
             phase = begin(state, line_search, schedule)
-            rule = stopping if fraction == 1.0 else _patient(stopping)
+            rule = stopping if fraction == 1.0 else patient
             while state.running.size and host.min(state.n_iter[state.running]) < last:
                 stuck = phase.round()
                 leaving = ending(state, stuck, rule)
@@ -105,8 +104,3 @@ def train(
     except KeyboardInterrupt:
         state.end_all(INTERRUPTED)
     return state.result()
-
-
-def _patient(stopping: Stopping) -> Stopping:
-    """Return a rule by which no member ends because it has stopped getting better."""
-    return replace(stopping, n_iter_no_change=stopping.max_iter + 1)

@@ -21,22 +21,15 @@ ERRORS = 1.0  # standard errors of the difference that make it clear
 
 
 class Race:
-    """Which candidates go on.
-
-    Parameters
-    ----------
-    n_candidates, n_folds : int
-        The members are candidates × folds × restarts, in this order.
-    """
+    """Which candidates go on; the members are candidates × folds × restarts, in this order."""
 
     def __init__(self, n_candidates: int, n_folds: int) -> None:
         self.shape = (n_candidates, n_folds, -1)
         self._next = FIRST
 
     def behind(self, state: State) -> Array:
-        """Return which running members' candidates are clearly behind, as a mask.
+        """Return a mask of the running members that are clearly behind, and note down why they end.
 
-        It notes down why they end.
         A candidate is clearly behind when its best held-out losses exceed those of the leader by
         more than a standard error over the folds, and by more than what the last iterations have
         brought it.  A single fold says nothing about errors, and nobody leaves.

@@ -17,19 +17,11 @@ from ..controls import Controls, Layout
 def random_start(layout: Layout, members: int, spread: float, h: float, rng: Any) -> Controls:
     """Draw controls: host arrays in float64.
 
-    Parameters
-    ----------
-    layout : Layout
-    members : int
-    spread : float
-        √n_channels times the standard deviation of K and b.
-    h : float
-        All steps.
-    rng : RandomState or Generator
-        Its method ``normal(scale=…, size=…)`` is called for K, b and V, in this order.
+    `spread` is √n_channels times the standard deviation of K and b, and all steps are `h`.  The
+    method ``normal(scale=…, size=…)`` of `rng`, a RandomState or Generator, is called for K, b and
+    V, in this order.
     """
-    shapes = [shape and (members, *shape) for shape in layout.shapes]
-    K, b, steps, W, mu, V, nu = shapes
+    K, b, steps, W, mu, V, nu = (shape and (members, *shape) for shape in layout.shapes)
     scale = spread * layout.n_channels**-0.5
     start = Controls(
         K=rng.normal(scale=scale, size=K),
@@ -41,7 +33,4 @@ def random_start(layout: Layout, members: int, spread: float, h: float, rng: Any
     if V is None:
         return start
     # So that the channels are of unit variance where the features are.
-    return start._replace(
-        V=rng.normal(scale=layout.lifted**-0.5, size=V),
-        nu=host.zeros(nu),
-    )
+    return start._replace(V=rng.normal(scale=layout.lifted**-0.5, size=V), nu=host.zeros(nu))

@@ -14,41 +14,27 @@ from ..objective import Objective
 class Training:
     """What came out of a training; all but `flat` are host arrays.
 
-    Parameters
-    ----------
-    flat : array of shape (members, controls)
-        The best point of each member: that of the lowest held-out loss if there is one, else of the
-        lowest objective.
-    J : array of shape (members,)
-        The objective there.
-    curve : array of shape (members, iterations + 1)
-        The objective at the start and after every iteration; NaN after a member has ended.
-    held_out, held_out_curve : arrays like `J` and `curve`
-        The same of the held-out loss; NaN if there is none.
-    n_iter, n_evaluations : arrays of shape (members,)
-        Iterations, and evaluations of the objective on all samples.
-    best_iter : array of shape (members,)
-        The iteration of the best point.
-    reason : array of str of shape (members,)
-        Why the member ended.
+    The best point of a member, the row of `flat`, is that of the lowest held-out loss if there is
+    one, else of the lowest objective.  The curves, (members, iterations + 1), begin with the start;
+    they are NaN after a member has ended.  The held-out losses are NaN if nothing is held out.
     """
 
-    flat: Array
-    J: Array
+    flat: Array  # the best points, (members, controls)
+    J: Array  # the objective there, (members,) like all that is no curve
     curve: Array
-    held_out: Array
+    held_out: Array  # the held-out loss at the best points
     held_out_curve: Array
     n_iter: Array
-    n_evaluations: Array
-    best_iter: Array
-    reason: Array
+    n_evaluations: Array  # of the objective on all samples
+    best_iter: Array  # the iteration of the best point
+    reason: Array  # why the member ended, a string
 
 
 class State:
     """The members of a training under way.
 
-    A member runs until it ends.  Arrays of the first kind have a row per running member, in the
-    order of `running`; those of the second kind, on the host, have an entry per member.
+    A member runs until it ends.  Some arrays have a row per running member, in the order of
+    `running`; the others, on the host, have a row per member.
 
     Parameters
     ----------
@@ -59,10 +45,8 @@ class State:
 
     Attributes
     ----------
-    running : host array of int of shape (running,)
-        The members that have not ended.
-    members : array of int of shape (running,)
-        The same on the device of the controls.
+    running, members : arrays of int of shape (running,)
+        The members that have not ended, on the host and on the device of the controls.
     u, best : arrays of shape (running, controls)
         The present and the best point.
     g, r : arrays of shape (running, controls), or None
@@ -73,18 +57,15 @@ class State:
     J, held_out : host arrays of shape (members,)
         The objective and the held-out loss at u; the latter is NaN if nothing is held out, and
         `judged` is then False.
-    n_iter, n_evaluations : host arrays of int of shape (members,)
-    curve, held_out_curve : host arrays of shape (members, room for iterations)
-    lowest_curve : host array like `curve`
-        The lowest objective since the phase began.
+    curve, held_out_curve, lowest_curve : host arrays of shape (members, room for iterations)
+        Of J, of the held-out loss, and of the lowest J since the phase began.
     phase_start : host array of int of shape (members,)
         The iteration at which the present phase of the solver began.
-    best_J, best_held_out, best_iter : host arrays of shape (members,)
     mark, mark_iter : host arrays of shape (members,)
         The held-out loss that has last fallen by more than `tol` below the mark before it, and its
         iteration.
-    reason : host array of str of shape (members,)
-        Why a member has ended; empty until then.
+    n_iter, n_evaluations, reason, best_J, best_held_out, best_iter : host arrays, (members,)
+        As in `Training`; the reason is empty until a member ends.
 
     Raises
     ------
@@ -144,16 +125,11 @@ class State:
         J: Array,
         held_out: Array | None,
     ) -> None:
-        """Note down another iteration of some members.
+        """Note down another iteration of the members in the host's mask `moving`.
 
-        Parameters
-        ----------
-        moving : host array of bool of shape (running,)
-        u, g, r : arrays of shape (running, controls)
-        steepness : host array of shape (running,)
-            What the attributes are from now on; the rows of the others have to be as they were.
-        J, held_out : host arrays of shape (running,)
-            At u; the entries of the others are ignored.
+        u, g, r and `steepness` are the attributes from now on; the rows of the other members have
+        to be as they were.  J and `held_out` are host arrays of shape (running,); the entries of
+        the others are ignored.
         """
         who = self.running[moving]
         n_iter = _changed(self.n_iter, who, self.n_iter[who] + 1)
@@ -206,13 +182,7 @@ class State:
         self.take_out(host.ones(self.running.shape, dtype=bool))
 
     def take_out(self, leaving: Array) -> Array:
-        """End the running members in the mask `leaving`.
-
-        Returns
-        -------
-        rows : host array of int
-            The rows of those that stay, in the arrays that have a row per running member.
-        """
+        """End the running members in the host's mask; return the rows of those that stay."""
         staying = host.nonzero(~leaving)[0]
         rows, rows_out = (placed(r, self.u) for r in (staying, host.nonzero(leaving)[0]))
         out = (self.running[leaving], self.xp.take(self.best, rows_out, axis=0))

@@ -48,14 +48,9 @@ class Stopping:
 
 
 def ending(state: State, stuck: Array, stopping: Stopping) -> Array:
-    """Return which running members end now, as a mask, and note down why.
+    """Return a mask of the running members that end now, and note down why.
 
-    Parameters
-    ----------
-    state : State
-    stuck : array of bool of shape (running,)
-        The members that cannot take another step.
-    stopping : Stopping
+    `stuck` is a mask of those that cannot take another step.
     """
     running, now = state.running, state.n_iter[state.running]
     settled = _settled(state, stopping)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 
+import joblib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -343,6 +344,34 @@ def test_another_process_takes_what_is_compiled_from_the_cache(tmp_path):
     with pytest.raises(AssertionError, match="NUMBA_CACHE_DIR"):
         in_another_process(warned, **options)
     assert in_another_process(CACHED, **options).split()[0] == "0"
+
+
+DIGEST = """
+    from skode.engine.kernels import cpu
+    from tests.engine.kernels import test_cpu
+
+    print(test_cpu.digest(), *cpu._compiled("evaluate", test_cpu.np.dtype(float)).stats.cache_hits)
+"""
+
+
+def digest():
+    """A hash of what is found with every activation and loss."""
+    found = []
+    for activation, loss in zip(ACTIVATIONS, [*LOSSES, "softmax"], strict=True):
+        network = ode_net(TABLEAUX["kutta3"], activation, lift=activation)
+        sizes = {"samples": 300, "n_channels": 24, "lifted": True}
+        found += cpu.evaluate(*case(network, loss, folds=True, **sizes), True)
+    return joblib.hash(found)
+
+
+def test_the_process_that_compiles_computes_the_same_bits(tmp_path):
+    # Functions that are not inlined exist twice in that process, optimised in two contexts.
+    options = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    compiling, *hits = in_another_process(DIGEST, **options).split()
+    loading, *later_hits = in_another_process(DIGEST, **options).split()
+    assert later_hits
+    assert not hits
+    assert compiling == loading
 
 
 def test_nothing_is_compiled_for_other_arrays():

@@ -91,3 +91,9 @@ def test_at_the_ends(name, dtype):
     options = {"rtol": 2 * float(limits.eps), "atol": float(limits.smallest_subnormal)}
     np.testing.assert_allclose(found, expected, **options)
     assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tanh_keeps_the_sign_of_zero(dtype):
+    found = OF["tanh"](np.array([0.0, -0.0], dtype))
+    np.testing.assert_array_equal(np.signbit(found), [False, True])

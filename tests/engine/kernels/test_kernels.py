@@ -54,8 +54,9 @@ class On:
         found = self.kernel.evaluate(problem, samples, flat, gradient)
         return [None if part is None else to_host(part) for part in found]
 
-    def predict(self, problem, X, flat):
-        return to_host(self.kernel.predict(problem, *there(self.xp, (X, flat))))
+    def predict(self, problem, X, flat, weights=None):
+        X, flat, weights = there(self.xp, (X, flat, weights))
+        return to_host(self.kernel.predict(problem, X, flat, weights))
 
 
 def name_of(kernel):
@@ -112,7 +113,11 @@ def assert_close(found, expected, dtype, *what):
 def assert_as_the_reference(kernel, of, samples, flat, *what):
     """The sums for three members and one, with steps fixed and learned, in both precisions."""
     expected = reference.evaluate(of, *precise(np.float64, samples, flat), gradient=True)
-    said = reference.predict(of, samples.X.astype(float), flat.astype(float))
+    weights = np.arange(1.0, len(flat) + 1) / np.arange(1.0, len(flat) + 1).sum()
+    said, weighted = (
+        reference.predict(of, samples.X.astype(float), flat.astype(float), w)
+        for w in (None, weights)
+    )
     fixed_gradient = expected.gradient.copy()
     fixed_gradient[:, of.layout.slices.h] = 0.0
     for dtype in TOLERANCES:
@@ -134,6 +139,8 @@ def assert_as_the_reference(kernel, of, samples, flat, *what):
         assert_close(fixed[2], fixed_gradient, dtype, dtype, *what)
         assert not fixed[2][:, of.layout.slices.h].any()
         assert_close(kernel.predict(of, samples.X, flat), said, dtype, dtype, *what)
+        found = kernel.predict(of, samples.X, flat, weights.astype(dtype))
+        assert_close(found, weighted, dtype, dtype, *what)
 
 
 @pytest.mark.parametrize("scheme", EXPLICIT)
