@@ -26,7 +26,7 @@ from .interface import Problem, Samples, Sums
 # most of them; but for the sake of BLAS not less samples than these, unless the states of all
 # layers are too many for the second cache by far.
 STATE_BYTES, FOR_BLAS, ALL_BYTES = 2**14, 240, 2**22
-BLOCK_SIZES = 128, 512  # the least and the most samples of a block
+BLOCK_SIZES = 64, 512  # the least and the most samples of a block
 BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
 CALL_WORK = 2**22  # multiplications, so many that Python's overhead per call is negligible
 CALLS = 64  # of many samples: enough for the threads of most machines
