@@ -252,12 +252,13 @@ def environment():
     }
 
 
-def compare(args, loaders, factories, splitter, score, metrics):
+def compare(args, loaders, factories, splitter, score, metrics, parts=None):
     """Measure the chosen models on the chosen sets, print the tables and write the JSON.
 
     `loaders` and `factories` map names to calls that make a data set or a model.  `score` gets the
     fitted model, the data set, the test indices and the predictions and returns a dict with the
-    keys of `metrics`; by the first of these, of which more is better, models are ranked.
+    keys of `metrics`; by the first of these, of which more is better, models are ranked.  `parts`
+    names lists of sets, whose means are printed too.
     """
     loaders = chosen(args.sets, loaders)
     models = {name: factories[name]() for name in args.models}
@@ -295,6 +296,12 @@ def compare(args, loaders, factories, splitter, score, metrics):
         print_sets(table, loaders, names, metric)
     rows = summary(tables, names, metrics)
     print_summary(rows, len(loaders), metrics)
+    for part, members in (parts or {}).items():
+        which = np.isin(list(loaders), members)
+        if 1 < which.sum() < len(loaders):
+            print(f"\nof {part}:", end="")
+            of_part = summary([table[which] for table in tables], names, metrics)
+            print_summary(of_part, which.sum(), metrics)
     if args.json:  # which knows no NaN
         report["summary"] = {
             model: {key: None if value != value else value for key, value in row.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from comparison import DataSet, Metric, argument_parser, compare, parse
 from sklearn import datasets
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import StratifiedKFold
@@ -31,7 +31,46 @@ MODELS = {
     "MLP": partial(MLPClassifier, max_iter=500),
     "SVC": SVC,
     "HistGB": HistGradientBoostingClassifier,
+    "ExtraTrees": ExtraTreesClassifier,
     "Logistic": LogisticRegression,
+}
+# What the development sets are dealt into: choices are made on A, and B is looked at for those.
+HALVES = {
+    "A": [
+        "australian",
+        "banana",
+        "vehicle",
+        "led7digit",
+        "mammographic",
+        "sonar",
+        "optdigits",
+        "splice",
+        "oj",
+        "marketing",
+        "movement_libras",
+        "stackoverflow",
+        "ring",
+        "caravan",
+        "hayes-roth",
+        "wisconsin",
+    ],
+    "B": [
+        "bupa",
+        "phoneme",
+        "vowel",
+        "contraceptive",
+        "german",
+        "pima",
+        "heart",
+        "segment",
+        "ionosphere",
+        "satimage",
+        "tic-tac-toe",
+        "penbased",
+        "lending_club",
+        "spambase",
+        "bands",
+    ],
 }
 METRICS = [Metric("accuracy", "accuracy/%", 1e-2, 2), Metric("log_loss", "log-loss", digits=4)]
 
@@ -100,7 +139,7 @@ def main():
     sets = loaders(args.data)
     if not sets:
         parser.error(f"no *.csv in {args.data}")
-    compare(args, sets, MODELS, StratifiedKFold, score, METRICS)
+    compare(args, sets, MODELS, StratifiedKFold, score, METRICS, HALVES)
 
 
 if __name__ == "__main__":

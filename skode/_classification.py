@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
@@ -319,6 +320,22 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if array_library(log_proba) is None or array_library(self.classes_) is None:
             return self._labels[to_host(most_likely)]
         return namespace(log_proba).take(self.classes_, most_likely)
+
+    def _averaged(self, log_proba, weights):
+        """The logarithms of what candidates, (candidates, n_classes, n_samples), say together."""
+        with quiet():
+            return logsumexp(log_proba, axis=0, b=weights[:, None, None])
+
+    def _to_average(self, rows, log_proba, weights, data):
+        """The loss of averaged probabilities of samples, and the probabilities to average."""
+        codes = data.codes[rows]
+        if self.loss == "squared_error":
+            targets = np.arange(log_proba.shape[1])[:, None] == codes
+            proba = np.exp(log_proba)
+            return lambda mean: float(weights @ ((mean - targets) ** 2).sum(axis=0)), proba
+        of_true = np.exp(log_proba[:, codes, np.arange(len(codes))])
+        least = np.finfo(of_true.dtype).tiny
+        return lambda mean: float(-weights @ np.log(np.maximum(mean, least))), of_true
 
     def _keep_out_of_fold(self, parts, data):
         """Decision and accuracy on held-out samples; averaged where one is held out repeatedly."""

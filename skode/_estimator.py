@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
+from ._averaging import greedy_weights
 from ._devices import at_work, float_type, float_types, host_values
 from ._fitted import FittedNetworks
 from ._folds import MANY, choose_splits, validation_split
@@ -17,7 +18,7 @@ from ._inputs import checked_groups, checked_weights, precision, validation_data
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
 from .engine.activations import ACTIVATIONS
-from .engine.arrays import quiet, to_host
+from .engine.arrays import namespace, placed, quiet, to_host
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
 from .engine.kernels import Samples
@@ -50,7 +51,7 @@ PATIENCE, EPOCHS = 20, 10  # of n_iter_no_change="auto", the second for Adam
 
 # Fitted attributes that are there only where samples are held out.
 HELD_OUT_RESULTS = (
-    "alphas_",
+    "candidates_",
     "validation_loss_",
     "validation_curve_",
     "oof_decision_function_",
@@ -147,7 +148,6 @@ class NetworkEstimator(FittedNetworks):
             self._forget("_fingerprint")
         else:
             self._watch(went_on, splits.fingerprint(data.X))
-            self._keep_out_of_fold(self._out_of_fold_outputs(splits, data), data)
             if validation is not None:  # the samples of X were all trained on
                 for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                     vars(self)[name] = vars(self)[name][: -len(validation)]
@@ -162,8 +162,10 @@ class NetworkEstimator(FittedNetworks):
             warn_of_other_splits()
 
     def _train(self, data, n_samples, schedule, alphas, splits, loss):
-        shape = (len(alphas), 1 if splits is None else len(splits), self.n_restarts)
         went_on = self._goes_on
+        if went_on:  # from every candidate that was kept, with every penalty
+            alphas = np.repeat(alphas, self._n_kept).tolist()
+        shape = (len(alphas), 1 if splits is None else len(splits), self.n_restarts)
         layout = self._layout(data, n_samples, went_on)
         solver = self._solver(n_samples)
         with self._blocks() as blocks:
@@ -180,7 +182,10 @@ class NetworkEstimator(FittedNetworks):
                 on_iteration=iteration_reporter(self),
             )
         report_end(self, training)
-        self._keep(layout, training, self._choose(training, alphas, shape, splits), loss)
+        # Prediction follows what was fitted, not parameters that were set since.
+        self._fitted_recipe, self._fitted_loss = self._recipe(), loss
+        weights = self._judge(training, layout, alphas, shape, splits, data)
+        self._keep(layout, training, weights)
         warn_unless_converged(self, solver, training, went_on)
 
     def _continue(self, data, loss):
@@ -210,6 +215,8 @@ class NetworkEstimator(FittedNetworks):
             adam.round()
         self._adam = tuple(map(to_host, adam.moments))
         self._keep_controls(layout, state.u)
+        if first:
+            self._n_kept, self.network_weights_ = 1, np.full(n_networks, 1 / n_networks)
         self._fitted_loss, self._fitted_recipe = loss, self._recipe()
         self.n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = state.J
@@ -341,13 +348,14 @@ class NetworkEstimator(FittedNetworks):
 
     def _start(self, layout, shape):
         """The flat controls that training starts from, the same for every alpha."""
-        n_alphas, n_splits, n_restarts = shape
+        n_candidates, n_splits, n_restarts = shape
+        n_kept = 1
         if self._goes_on:
-            remedy = "Set warm_start=False to start anew"
-            start = self._last_controls(layout, n_splits * n_restarts, remedy)
+            n_kept, remedy = self._n_kept, "Set warm_start=False to start anew"
+            start = self._last_controls(layout, n_kept * n_splits * n_restarts, remedy)
         else:
             start = self._random_controls(layout, n_splits * n_restarts)
-        return np.tile(layout.flatten(start), (n_alphas, 1))
+        return np.tile(layout.flatten(start), (n_candidates // n_kept, 1))
 
     def _last_controls(self, layout, n_networks, remedy):
         """Those of the call before."""
@@ -375,29 +383,71 @@ class NetworkEstimator(FittedNetworks):
         rng = np.random.RandomState(self._seed)
         return random_start(layout, n_networks, self._spread(), self.h, rng)
 
-    def _choose(self, training, alphas, shape, splits):
-        """The place of the alpha with the lowest mean held-out loss, whose members are kept."""
+    def _judge(self, training, layout, alphas, shape, splits, data):
+        """The weights of the candidates, and what their average says of held-out samples."""
         self._forget(*HELD_OUT_RESULTS)
-        best = 0
+        weights = np.ones(1)
         if splits is not None:
-            self.alphas_ = np.array(alphas, dtype=float)
             self.validation_loss_ = training.held_out.reshape(shape)
             self.validation_curve_ = training.held_out_curve.reshape(*shape, -1)
-            best = int(np.argmin(self.validation_loss_.mean(axis=(1, 2))))
-        self.alpha_ = float(alphas[best])
-        n_kept = shape[1] * shape[2]
-        return slice(best * n_kept, (best + 1) * n_kept)
+            mean = self.validation_loss_.mean(axis=(1, 2))
+            able = np.isfinite(mean)
+            able[np.argmin(mean)] = True
+            parts = list(self._out_of_fold(training, layout, np.flatnonzero(able), splits, data))
+            weights = np.zeros(len(alphas))
+            weights[able] = self._weights(parts, data)
+            self._keep_out_of_fold(
+                ((rows, self._averaged(said, weights[able])) for rows, said in parts), data
+            )
+            self.candidates_ = {
+                "alpha": np.array(alphas, dtype=float),
+                "validation_loss": mean,
+                "weight": weights,
+            }
+        self.alpha_ = float(alphas[np.argmax(weights)])
+        return weights
 
-    def _keep(self, layout, training, kept, loss):
-        """What the members `kept` have come to, and what prediction has to know."""
-        self._keep_controls(layout, training.flat[kept, :])
+    def _out_of_fold(self, training, layout, candidates, splits, data):
+        """Split by split, the held-out samples and what each candidate says of them.
+
+        (candidates, classes or outputs, samples).  Samples without weight are left out, as their
+        features may be anything.
+        """
+        for s in range(len(splits)):
+            rows = splits.rows(s)
+            rows = rows[data.given_weights[rows] > 0]
+            X, said = data.features(rows), []
+            for candidate in candidates:
+                first = (candidate * len(splits) + s) * self.n_restarts
+                members = training.flat[first : first + self.n_restarts, :]
+                said.append(to_host(self._mean_outputs(layout.views(members), X)))
+            yield rows, np.stack(said)
+
+    def _weights(self, parts, data):
+        """The weights of the candidates, from what `_out_of_fold` gives."""
+        if len(parts[0][1]) == 1:
+            return np.ones(1)
+        rows = np.concatenate([rows for rows, _ in parts])
+        said = np.concatenate([said for _, said in parts], axis=2)
+        with quiet():
+            shares = [data.weights[rows] / data.weights[rows].sum() for rows, _ in parts]
+            loss, predictions = self._to_average(rows, said, np.concatenate(shares), data)
+            return greedy_weights(loss, predictions)
+
+    def _keep(self, layout, training, weights):
+        """What the members of the candidates with a weight have come to."""
+        each = len(training.n_iter) // len(weights)
+        kept = np.flatnonzero(np.repeat(weights > 0, each))
+        flat = training.flat
+        flat = namespace(flat).take(flat, placed(kept, flat), axis=0)
+        self._keep_controls(layout, flat)
+        self._n_kept = np.count_nonzero(weights)
+        self.network_weights_ = np.repeat(weights[weights > 0] / each, each)
         self.n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
         self.loss_ = training.J[kept]
         self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1]
         self.n_evaluations_ = training.n_evaluations[kept]
         self.stop_reason_ = training.reason[kept].tolist()
-        # Prediction follows what was fitted, not parameters that were set since.
-        self._fitted_recipe, self._fitted_loss = self._recipe(), loss
         self._forget("_adam")
 
     def _more_advice(self, solver):
@@ -409,18 +459,6 @@ class NetworkEstimator(FittedNetworks):
         types = float_types(X) if first else float_type(X, precision(self.K_))
         reset = first and not self._goes_on
         return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
-
-    def _out_of_fold_outputs(self, splits, data):
-        """Split by split, the held-out samples and what the split's members say of them.
-
-        Those without weight are left out, as their features may be anything.
-        """
-        for s in range(len(splits)):
-            rows = splits.rows(s)
-            rows = rows[data.given_weights[rows] > 0]
-            members = slice(s * self.n_restarts, (s + 1) * self.n_restarts)
-            found = self._mean_outputs(self._controls(members), data.features(rows))
-            yield rows, to_host(found)
 
 
 def cast(array, dtype):

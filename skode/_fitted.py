@@ -98,14 +98,17 @@ class FittedNetworks(BaseEstimator):
         With a `refinement`, each step is taken as so many shorter ones with the same controls.
         """
         X = self._validated(X, method)
-        found = self._mean_outputs(refined(self._controls(), refinement), at_work(self, X))
+        U = refined(self._controls(), refinement)
+        found = self._mean_outputs(U, at_work(self, X), self.network_weights_)
         return converted(found, X)
 
-    def _mean_outputs(self, U, X):
+    def _mean_outputs(self, U, X, weights=None):
         U = Controls(*(part if part is None else converted(part, X) for part in U))
         xp, loss = namespace(U.K), LOSSES[self._fitted_loss]
+        if weights is not None:
+            weights = xp.astype(converted(weights, X), U.K.dtype)
         with self._blocks() as blocks:
-            found = mean_outputs(self._fitted_network(), loss, U, X, blocks)
+            found = mean_outputs(self._fitted_network(), loss, U, X, blocks, weights)
         if n_unfit := int(xp.sum(xp.astype(xp.isnan(found[0, :]), xp.int64))):
             raise ValueError(
                 f"The network's output is not finite for {n_unfit} of {X.shape[0]} samples: X is "

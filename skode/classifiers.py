@@ -17,7 +17,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     the discrete costate (adjoint) equation of the scheme, exact to rounding.
 
     By default the model is an average over folds: each network is trained on all folds but one and
-    stopped by the loss on that one, which also chooses the penalty alpha.
+    stopped by the loss on that one, which also weighs the candidates for the penalty alpha.
 
     Parameters
     ----------
@@ -56,23 +56,24 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
     alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
-        the lowest mean held-out loss is taken. "auto" means (0.1, 0.5, 2, 8) / n up to 1500
-        samples, (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means
-        1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all
+        are trained, and the model is their average, with weights that make its loss on held-out
+        samples low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples,
+        (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
         or the sum of the sample weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
         Which samples are held out. Each network is trained on one side of a split. Its loss on the
-        other side, which is held out, decides when it stops, which iterate is kept, and which
-        `alpha` wins; the networks of all splits are averaged. An int is a number of folds,
-        stratified by class and not shuffled; fewer are made where a class has fewer samples. "auto"
-        means eight shuffled ones, of which splits only as many are made as have 16 000 samples
-        together, but at least three, and above 10 000 samples one. Samples of a class with fewer
-        than three are trained on in every fold of "auto" or an int. With `groups`, see `fit`, the
-        folds keep them together. None: nothing is held out, unless by `early_stopping`.
+        other side, which is held out, decides when it stops, which iterate is kept, and how much
+        its candidate for `alpha` counts; the networks of all splits are averaged. An int is a
+        number of folds, stratified by class and not shuffled; fewer are made where a class has
+        fewer samples. "auto" means eight shuffled ones, of which splits only as many are made as
+        have 16 000 samples together, but at least three; above 40 000 samples two, above 60 000
+        one. Samples of a class with fewer than three are trained on in every fold of "auto" or an
+        int. With `groups`, see `fit`, the folds keep them together. None: nothing is held out,
+        unless by `early_stopping`.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -135,7 +136,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     Attributes
     ----------
     K_ : ndarray of shape (n_networks, N, n_channels, n_channels)
-        Weights of the layers. The networks are those of all folds and restarts, fold by fold.
+        Weights of the layers. The networks are those of all candidates that count, folds and
+        restarts, in this order.
     b_ : ndarray of shape (n_networks, N, n_channels)
         Biases of the layers.
     h_ : ndarray of shape (n_networks, N)
@@ -146,14 +148,17 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
         The lift of the features, where it is learned.
+    network_weights_ : ndarray of shape (n_networks,)
+        How much each network counts in the average; they add up to one.
     alpha_ : float
-        The penalty that was chosen.
-    alphas_ : ndarray of shape (n_alphas,)
-        The candidates. This and the next ones are there where samples are held out.
-    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_restarts)
+        The penalty of the candidate that counts most.
+    candidates_ : dict of ndarrays of shape (n_candidates,)
+        "alpha", the penalty of each candidate; "validation_loss", its mean held-out loss; and
+        "weight", how much it counts. This and the next ones are there where samples are held out.
+    validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
-    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_restarts, n_iterations + 1)
+    validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         What `decision_function` would say of each sample by the networks that were not trained on
@@ -305,23 +310,24 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs.
     alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Of several candidates the one with
-        the lowest mean held-out loss is taken. "auto" means (0.1, 0.5, 2, 8) / n up to 1500
-        samples, (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means
-        1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all
+        are trained, and the model is their average, with weights that make its loss on held-out
+        samples low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples,
+        (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
         or the sum of the sample weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
         Which samples are held out. Each network is trained on one side of a split. Its loss on the
-        other side, which is held out, decides when it stops, which iterate is kept, and which
-        `alpha` wins; the networks of all splits are averaged. An int is a number of folds,
-        stratified by class and not shuffled; fewer are made where a class has fewer samples. "auto"
-        means eight shuffled ones, of which splits only as many are made as have 16 000 samples
-        together, but at least three, and above 10 000 samples one. Samples of a class with fewer
-        than three are trained on in every fold of "auto" or an int. With `groups`, see `fit`, the
-        folds keep them together. None: nothing is held out, unless by `early_stopping`.
+        other side, which is held out, decides when it stops, which iterate is kept, and how much
+        its candidate for `alpha` counts; the networks of all splits are averaged. An int is a
+        number of folds, stratified by class and not shuffled; fewer are made where a class has
+        fewer samples. "auto" means eight shuffled ones, of which splits only as many are made as
+        have 16 000 samples together, but at least three; above 40 000 samples two, above 60 000
+        one. Samples of a class with fewer than three are trained on in every fold of "auto" or an
+        int. With `groups`, see `fit`, the folds keep them together. None: nothing is held out,
+        unless by `early_stopping`.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -384,7 +390,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     Attributes
     ----------
     K_ : ndarray of shape (n_networks, N, n_channels, n_channels)
-        Weights of the layers. The networks are those of all folds and restarts, fold by fold.
+        Weights of the layers. The networks are those of all candidates that count, folds and
+        restarts, in this order.
     b_ : ndarray of shape (n_networks, N, n_channels)
         Biases of the layers.
     h_ : ndarray of shape (n_networks, N)
@@ -395,14 +402,17 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
         The lift of the features, where it is learned.
+    network_weights_ : ndarray of shape (n_networks,)
+        How much each network counts in the average; they add up to one.
     alpha_ : float
-        The penalty that was chosen.
-    alphas_ : ndarray of shape (n_alphas,)
-        The candidates. This and the next ones are there where samples are held out.
-    validation_loss_ : ndarray of shape (n_alphas, n_splits, n_restarts)
+        The penalty of the candidate that counts most.
+    candidates_ : dict of ndarrays of shape (n_candidates,)
+        "alpha", the penalty of each candidate; "validation_loss", its mean held-out loss; and
+        "weight", how much it counts. This and the next ones are there where samples are held out.
+    validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
-    validation_curve_ : ndarray of shape (n_alphas, n_splits, n_restarts, n_iterations + 1)
+    validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         What `decision_function` would say of each sample by the networks that were not trained on

@@ -20,6 +20,7 @@ PLAIN = {
     "h": 1.0,
     "n_channels": 4,
     "lift": "pad",
+    "activation": "tanh",
     "alpha": 3e-3,
     "cv": None,
     "solver": "gd",
@@ -89,7 +90,7 @@ def recomputed_outputs(model, scheme, skip, X):
 
 
 def decision_of(z):
-    """`decision_function` from the outputs of the networks that are averaged."""
+    """`decision_function` from the outputs of the networks, averaged with equal weights."""
     if z.shape[1] == 1:
         p = (1 / (1 + np.exp(-z[:, 0]))).mean(0)
         return np.log(p / (1 - p))

@@ -162,6 +162,7 @@ def test_probabilities_are_the_mean_of_the_networks(cls, cv, n_restarts):
         one = pickle.loads(pickle.dumps(model))
         for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_"):
             setattr(one, name, getattr(model, name)[[k]])
+        one.network_weights_ = np.ones(1)
         each.append(one.predict_proba(X))
     np.testing.assert_allclose(model.predict_proba(X), np.mean(each, axis=0), rtol=1e-12)
     assert np.abs(each[0] - each[1]).max() > 1e-6
@@ -188,17 +189,18 @@ def test_the_contract_of_the_lift_and_of_what_is_held_out(cls):
     X, y = blobs(2, n_features=2)
     options = {"N": 2, "lift": "linear", "cv": 3, "n_restarts": 2, "alpha": (1e-3, 1e-2)}
     model = short(cls, n_channels=5, **options).fit(X, y)
-    assert model.K_.shape == (6, 2, 5, 5)
-    assert model.V_.shape == (6, 5, 2)
-    assert model.nu_.shape == (6, 5)
+    n_networks = 6 * np.count_nonzero(model.candidates_["weight"])
+    assert model.K_.shape == (n_networks, 2, 5, 5)
+    assert model.V_.shape == (n_networks, 5, 2)
+    assert model.nu_.shape == (n_networks, 5)
     assert model.validation_loss_.shape == (2, 3, 2)
     assert model.validation_curve_.shape[:3] == (2, 3, 2)
-    assert model.alphas_.tolist() == [1e-3, 1e-2]
+    assert model.candidates_["alpha"].tolist() == [1e-3, 1e-2]
     assert model.oof_decision_function_.shape == (60,)
     assert isinstance(model.oof_score_, float)
     # Nothing of it outlives a fit that has no use for it.
     model.set_params(lift="pad", cv=None, alpha=1e-3).fit(X, y)
-    gone = ["V_", "nu_", "alphas_", "validation_loss_", "validation_curve_", "oof_score_"]
+    gone = ["V_", "nu_", "candidates_", "validation_loss_", "validation_curve_", "oof_score_"]
     assert not {*gone, "oof_decision_function_"} & vars(model).keys()
     assert model.alpha_ == 1e-3
 
@@ -206,15 +208,13 @@ def test_the_contract_of_the_lift_and_of_what_is_held_out(cls):
 @pytest.mark.parametrize(
     ("lift", "n_features", "n_channels", "expected", "learned"),
     [
-        ("pad", 2, "auto", 24, False),
-        ("pad", 30, "auto", 30, False),
-        ("linear", 2, "auto", 24, True),
-        ("linear", 30, "auto", 24, True),
-        ("auto", 2, "auto", 24, False),
-        ("auto", 24, "auto", 24, False),
-        ("auto", 25, "auto", 24, True),
-        ("auto", 3, 3, 3, False),
-        ("auto", 4, 3, 3, True),
+        ("pad", 2, "auto", 48, False),
+        ("pad", 60, "auto", 60, False),
+        ("pad", 3, 3, 3, False),
+        ("linear", 2, "auto", 48, True),
+        ("linear", 60, "auto", 48, True),
+        ("nonlinear", 2, "auto", 48, True),
+        ("nonlinear", 4, 3, 3, True),
     ],
 )
 def test_the_lift_and_the_channels_by_themselves(lift, n_features, n_channels, expected, learned):

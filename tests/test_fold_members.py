@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, RepeatedStratifiedKFold, StratifiedKFold
 
 from skode import ODENetClassifier, ODENetRegressor, _estimator
+from skode._averaging import greedy_weights
 from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, decision_of, recomputed_outputs, short
 from tests.reference import triple
@@ -145,32 +146,89 @@ def test_training_ends_when_the_held_out_loss_does_not_fall_any_more():
 
 @pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
 @pytest.mark.parametrize("alphas", [(1e-3, 1e-2, 10.0), [10.0, 1e-2, 1e-3], np.array([1e-2, 10.0])])
-def test_the_alpha_of_the_lowest_mean_held_out_loss_is_taken(cls, alphas):
+def test_candidates_count_by_what_they_say_of_held_out_samples(cls, alphas):
     X, y = noisy() if cls in BOTH else curve(200)
     model = short(cls, alpha=alphas, cv=3, n_restarts=2, max_iter=40, solver="lbfgs").fit(X, y)
-    np.testing.assert_array_equal(model.alphas_, alphas)
-    mean = model.validation_loss_.mean((1, 2))
-    assert model.alpha_ == model.alphas_[mean.argmin()]
-    assert model.alpha_ < 10
-    assert model.K_.shape[0] == 6
-    assert mean[model.alphas_ == 10] > mean.min()
+    tried, mean, weight = (model.candidates_[key] for key in ("alpha", "validation_loss", "weight"))
+    np.testing.assert_array_equal(tried, alphas)
+    np.testing.assert_array_equal(mean, model.validation_loss_.mean((1, 2)))
+    assert weight.sum() == pytest.approx(1.0, rel=1e-12)
+    assert weight[tried == 10] <= 0.1
+    assert model.alpha_ == tried[weight.argmax()]
+    kept = weight[weight > 0]
+    assert 1 <= len(kept) <= 2
+    np.testing.assert_array_equal(model.network_weights_, np.repeat(kept / 6, 6))
+    assert len(model.K_) == 6 * len(kept)
 
 
 @pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
 @pytest.mark.parametrize("alphas", [(1e-3, 3e-2), (3e-2, 1e-3)])
-def test_the_winner_is_what_it_would_have_been_alone(alphas, solver):
+def test_candidates_are_what_they_would_have_been_alone(alphas, solver):
     X, y = noisy()
     options = {"cv": 3, "n_restarts": 2, "solver": solver, "max_iter": 25, **LIFTED}
     both = short(ODENetClassifier, alpha=alphas, **options).fit(X, y)
-    alone = short(ODENetClassifier, alpha=both.alpha_, **options).fit(X, y)
-    for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_", "loss_curve_"):
-        np.testing.assert_allclose(getattr(both, name), getattr(alone, name), rtol=1e-6, atol=1e-8)
-    np.testing.assert_array_equal(both.n_iter_, alone.n_iter_)
-    winner = alphas.index(both.alpha_)
-    np.testing.assert_allclose(both.validation_loss_[winner], alone.validation_loss_[0], rtol=1e-7)
-    np.testing.assert_allclose(
-        both.oof_decision_function_, alone.oof_decision_function_, rtol=1e-6, atol=1e-7
-    )
+    weight, first, proba = both.candidates_["weight"], 0, 0
+    for candidate in np.flatnonzero(weight):
+        alone = short(ODENetClassifier, alpha=alphas[candidate], **options).fit(X, y)
+        kept = slice(first, first + 6)
+        for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_", "n_iter_"):
+            found, expected = getattr(both, name)[kept], getattr(alone, name)
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+        found, expected = both.validation_loss_[candidate], alone.validation_loss_[0]
+        np.testing.assert_allclose(found, expected, rtol=1e-7)
+        proba += weight[candidate] / (1 + np.exp(-alone.oof_decision_function_))
+        first += 6
+    assert first == len(both.K_)
+    found = 1 / (1 + np.exp(-both.oof_decision_function_))
+    np.testing.assert_allclose(found, proba, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
+def test_predictions_are_weighted_averages_of_the_networks(cls, loss, monkeypatch):
+    def both(loss, predictions):
+        assert len(predictions) == 2
+        return np.array([0.25, 0.75])
+
+    monkeypatch.setattr(_estimator, "greedy_weights", both)
+    # So few iterations that nobody is clearly behind.
+    options = {"alpha": (1e-3, 2e-3), "cv": 3, "n_restarts": 2, "scheme": "heun", "max_iter": 8}
+    if cls in BOTH:
+        options["loss"] = loss
+    if not issubclass(cls, ODENetClassifier | ODENetRegressor):
+        options.pop("scheme")
+    X, y = noisy(3) if cls in BOTH else curve(n_targets=2)
+    model = short(cls, **options).fit(X, y)
+    np.testing.assert_allclose(model.network_weights_, np.repeat([0.25, 0.75], 6) / 6, rtol=1e-15)
+    alone = [short(cls, **{**options, "alpha": alpha}).fit(X, y) for alpha in (1e-3, 2e-3)]
+    method = "predict_proba" if cls in BOTH else "predict"
+    one, other = (getattr(part, method)(X) for part in alone)
+    np.testing.assert_allclose(getattr(model, method)(X), (one + 3 * other) / 4, rtol=1e-6)
+    assert model.alpha_ == 2e-3
+    # Training goes on from both.
+    K = model.K_
+    model.set_params(warm_start=True, alpha=1e-3).fit(X, y)
+    assert model.K_.shape == K.shape
+    assert 0 < np.abs(model.K_ - K).max() < 0.5 * np.abs(K).max()
+    assert model.candidates_["alpha"].tolist() == [1e-3, 1e-3]
+
+
+def test_what_candidates_are_weighed_by_is_their_loss_on_held_out_samples(monkeypatch):
+    seen = []
+
+    def watched(loss, predictions):
+        seen.append([loss(said) for said in predictions])
+        return greedy_weights(loss, predictions)
+
+    monkeypatch.setattr(_estimator, "greedy_weights", watched)
+    X, y = noisy(3)
+    weights = weights_of()
+    options = {"alpha": (1e-3, 1e-2), "cv": 3}
+    model = short(ODENetClassifier, **options).fit(X, y, weights)
+    np.testing.assert_allclose(seen[-1], 3 * model.candidates_["validation_loss"], rtol=1e-6)
+    X, y = curve(n_targets=2)
+    model = short(ODENetRegressor, **options).fit(X, y, weights)
+    np.testing.assert_allclose(seen[-1], 6 * model.candidates_["validation_loss"], rtol=1e-6)
 
 
 def test_candidates_that_are_clearly_behind_leave_early():
@@ -270,7 +328,7 @@ def test_early_stopping_is_a_cv_of_one_split(cls):
     held_out = np.flatnonzero(np.isfinite(getattr(model, name)))
     assert len(held_out) == 15
     assert model.validation_loss_.shape == (2, 1, 2)
-    assert len(model.K_) == 2
+    assert len(model.K_) == 2 * np.count_nonzero(model.candidates_["weight"])
     cv = [(np.setdiff1d(np.arange(60), held_out), held_out)]
     same = short(cls, max_iter=40, solver="lbfgs", alpha=(1e-3, 1e-2), n_restarts=2, cv=cv).fit(
         X, y
@@ -347,7 +405,7 @@ def test_samples_to_judge_by_do_not_count_in_the_defaults(monkeypatch):
     options = {"n_channels": "auto", "solver": "auto", "alpha": "auto", "max_iter": 3}
     model = short(ODENetClassifier, **options).fit(X, y, X_val=X, y_val=y)
     assert model.K_.shape[2] == _estimator.CHANNELS
-    np.testing.assert_allclose(model.alphas_ * 90, [0.1, 0.5, 2.0, 8.0])
+    np.testing.assert_allclose(model.candidates_["alpha"] * 90, [0.1, 0.5, 2.0, 8.0])
     weights = np.r_[np.ones(90), np.zeros(20)]  # nor do samples without weight
     more = short(ODENetClassifier, **options).fit(np.r_[X, X[:20]], np.r_[y, y[:20]], weights)
     assert more.K_.shape[2] == _estimator.CHANNELS
@@ -370,7 +428,8 @@ def test_a_column_of_labels_to_judge_by_is_taken_as_such():
 @pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam", "adam+lbfgs"])
 def test_the_networks_are_those_of_their_best_iterations(solver):
     X, y = noisy()
-    model = short(ODENetClassifier, cv=4, solver=solver, max_iter=60, batch_size=20).fit(X, y)
+    options = {"batch_size": 20, "learning_rate_init": 0.02}
+    model = short(ODENetClassifier, cv=4, solver=solver, max_iter=60, **options).fit(X, y)
     networks, best = np.arange(4), model.best_iter_
     np.testing.assert_array_equal(model.loss_curve_[networks, best], model.loss_)
     curve = model.validation_curve_[0, :, 0]

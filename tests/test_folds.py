@@ -253,7 +253,10 @@ def test_too_few_samples_to_hold_some_out():
         (folds.SAMPLES // 4, 4),
         (folds.SAMPLES // 2, 3),
         (folds.MANY, 3),
-        (folds.MANY + 1, 1),
+        (folds.MANY + 1, 3),
+        (folds.FOR_ADAM // 3, 3),
+        (folds.FOR_ADAM // 3 + 1, 2),
+        (folds.FOR_ADAM // 2 + 1, 1),
         (100 * folds.MANY, 1),
     ],
 )

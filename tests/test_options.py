@@ -357,7 +357,7 @@ def test_partial_fit_after_fit(cls):
     np.testing.assert_array_equal(model.best_iter_, model.n_iter_)
     assert len(set(n_iter)) > 1  # so that not all of them are in the last column
     # What was said of held-out samples is no longer true.
-    names = {"alphas_", "validation_loss_", "validation_curve_", "oof_score_"}
+    names = {"candidates_", "validation_loss_", "validation_curve_", "oof_score_"}
     assert not (names | {"oof_decision_function_", "oof_prediction_"}) & vars(model).keys()
 
 
@@ -487,4 +487,4 @@ def test_whole_weights_are_counts_where_the_penalty_goes_by_the_number_of_sample
     X, y = blobs(2, n_samples=60)
     model = short(ODENetClassifier, alpha="auto", cv=3, max_iter=2).fit(X, y, weights)
     # How many candidates there are is a matter of the sixty samples.
-    np.testing.assert_allclose(model.alphas_, np.array([0.1, 0.5, 2.0, 8.0]) / count)
+    np.testing.assert_allclose(model.candidates_["alpha"], np.array([0.1, 0.5, 2.0, 8.0]) / count)

@@ -45,7 +45,9 @@ class Blocks:
             n_members, size = self._call_size(kernel, problem, flat, n_samples)
             try:
                 if size >= n_samples and n_members >= flat.shape[0]:
-                    return kernel.evaluate(problem, samples, flat, gradient)
+                    # A slice, since X may be the rows of two arrays, which this joins.
+                    whole = samples.of(slice(0, n_samples))
+                    return kernel.evaluate(problem, whole, flat, gradient)
                 return self._in_parts(kernel, problem, samples, flat, gradient)
             except out_of_memory_errors():
                 if min(size, n_samples) == 1:
