@@ -324,7 +324,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _averaged(self, log_proba, weights):
         """The logarithms of what candidates, (candidates, n_classes, n_samples), say together."""
         with quiet():
-            return logsumexp(log_proba, axis=0, b=weights[:, None, None])
+            # Rounding may make a probability a little larger than one.
+            return np.minimum(logsumexp(log_proba, axis=0, b=weights[:, None, None]), 0)
 
     def _to_average(self, rows, log_proba, weights, data):
         """The loss of averaged probabilities of samples, and the probabilities to average."""

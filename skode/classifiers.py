@@ -56,11 +56,12 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
     alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all
-        are trained, and the model is their average, with weights that make its loss on held-out
-        samples low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples,
-        (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
-        or the sum of the sample weights where these are whole numbers, like counts.
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
+        trained, and the model is their average, with weights that make its loss on held-out samples
+        low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples, (0.2, 1, 5) /
+        n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than
+        0.01, and in `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample
+        weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
@@ -310,11 +311,12 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs.
     alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all
-        are trained, and the model is their average, with weights that make its loss on held-out
-        samples low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples,
-        (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
-        or the sum of the sample weights where these are whole numbers, like counts.
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
+        trained, and the model is their average, with weights that make its loss on held-out samples
+        low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples, (0.2, 1, 5) /
+        n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than
+        0.01, and in `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample
+        weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.

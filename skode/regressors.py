@@ -17,8 +17,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     is the discrete costate (adjoint) equation of the scheme, exact to rounding.
 
     By default the model is an average over folds: each network is trained on all folds but one and
-    stopped by the loss on that one, which also weighs the candidates for the penalty alpha. The targets are
-    standardised inside, by mean and deviation of all of them, held out or not.
+    stopped by the loss on that one, which also weighs the candidates for the penalty alpha. The
+    targets are standardised inside, by mean and deviation of all of them, held out or not.
 
     Parameters
     ----------
@@ -55,11 +55,12 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
         channels and relu on the others.
     alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all
-        are trained, and the model is their average, with weights that make its loss on held-out
-        samples low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples,
-        (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
-        or the sum of the sample weights where these are whole numbers, like counts.
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
+        trained, and the model is their average, with weights that make its loss on held-out samples
+        low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples, (0.2, 1, 5) /
+        n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than
+        0.01, and in `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample
+        weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
@@ -295,11 +296,12 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
         the others.
     alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all
-        are trained, and the model is their average, with weights that make its loss on held-out
-        samples low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples,
-        (0.2, 1, 5) / n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in `partial_fit` 1e-4. Here n is the number of samples,
-        or the sum of the sample weights where these are whole numbers, like counts.
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
+        trained, and the model is their average, with weights that make its loss on held-out samples
+        low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples, (0.2, 1, 5) /
+        n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than
+        0.01, and in `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample
+        weights where these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.

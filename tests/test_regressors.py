@@ -139,6 +139,7 @@ def test_predictions_are_the_mean_of_the_networks(cls):
         one = pickle.loads(pickle.dumps(model))
         for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_"):
             setattr(one, name, getattr(model, name)[[k]])
+        one.network_weights_ = np.ones(1)
         each.append(one.predict(X))
     np.testing.assert_allclose(model.predict(X), np.mean(each, axis=0), rtol=1e-10)
     assert np.abs(each[0] - each[1]).max() > 1e-3

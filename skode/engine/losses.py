@@ -52,6 +52,8 @@ class Loss:
         else:
             log_proba = self.log_proba(xp, z) + xp.log(weights)
             together = reduce(xp.logaddexp, (log_proba[k, ...] for k in range(n_members)))
+            # Rounding may make a probability a little larger than one.
+            together = xp.minimum(together, xp.zeros_like(together))
         finite = xp.all(xp.isfinite(z), axis=(0, 1))
         return xp.where(finite, together, xp.full_like(together, xp.nan))
 

@@ -116,6 +116,15 @@ def test_where_a_member_is_not_finite_all_together_are_not_a_number(loss, xp):
         np.testing.assert_array_equal(np.isnan(found), expected)
 
 
+@pytest.mark.parametrize("loss", ["logistic_squared", "logistic", "softmax"])
+def test_no_probability_is_larger_than_one(loss, xp):
+    q = 1 if loss == "logistic" else 3
+    z = np.random.default_rng(0).normal(30, 3, size=(24, q, 50))
+    for n_members in range(1, 25):
+        weights = np.full(n_members, 1 / n_members)
+        assert (on(xp, LOSSES[loss].mean)(xp, z[:n_members], weights) <= 0).all()
+
+
 def test_single_precision_stays(xp):
     for name, loss in LOSSES.items():
         z = np.zeros((2, 1 if name == "logistic" else 2, 4), np.float32)

@@ -129,13 +129,13 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
     dtype, q = flat.dtype, problem.layout.n_outputs
     scheme = _scheme(problem.network.tableau, dtype)
-    two_classes = q == 1 and problem.loss.log_proba is not None
     if weights is None:
         weights = np.full(len(flat), 1 / len(flat))
-    if problem.loss.log_proba is not None:
+    of_classes = problem.loss.log_proba is not None
+    if of_classes:
         with quiet():
             weights = np.log(weights)
-    together = np.empty((2 if two_classes else q, len(X)), dtype)
+    together = np.empty((2 if of_classes and q == 1 else q, len(X)), dtype)
     _compiled("predict", dtype)(
         _given(X, dtype),
         np.ascontiguousarray(flat),
@@ -144,7 +144,8 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
         scheme,
         together,
     )
-    return together
+    # Rounding may make a probability a little larger than one.
+    return np.minimum(together, 0, out=together) if of_classes else together
 
 
 def _given(x: Array, dtype: Any) -> Array:

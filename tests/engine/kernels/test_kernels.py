@@ -284,6 +284,14 @@ def test_a_sample_that_only_judges_spoils_only_the_held_out_loss(kernel):
         assert np.isposinf(found[1][member])
 
 
+def test_no_probability_is_larger_than_one(kernel):
+    # Where one class is nearly certain, rounding decides.
+    of, samples, flat = case(ode_net(TABLEAUX["euler"]), "softmax", np.float64, members=24)
+    flat[:, of.layout.slices.mu] += np.array([35.0, 0.0, 0.0])[: of.layout.n_outputs]
+    for n_members in range(1, 25):
+        assert (kernel.predict(of, samples.X, flat[:n_members]) <= 0).all()
+
+
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_predictions_that_are_not_finite_are_not_a_number(loss, dtype, kernel):
