@@ -78,6 +78,8 @@ def draw(path):
         N=12,
         h=0.25,
         n_channels=2,
+        lift="pad",
+        activation="tanh",
         alpha=1e-4,
         smoothness=1e-4,
         cv=None,

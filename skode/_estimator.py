@@ -1,4 +1,4 @@
-"""What the estimators share: train the candidates, choose among them, keep what predicts."""
+"""What the estimators share: train the candidates, weigh them, keep what predicts."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def trajectories(estimator, X):
     Returns
     -------
     ndarray of shape (n_networks, N + 1, n_samples, n_channels)
-        ``[:, 0]`` are the lifted features, V x + ν or x padded with zeros, and ``[:, N]`` what the
-        readout sees.
+        ``[:, 0]`` are the lifted features, σ(V x + ν), V x + ν or x padded with zeros, and
+        ``[:, N]`` what the readout sees.
 
     Raises
     ------
@@ -89,8 +89,8 @@ def costates(estimator, X, y):
     ndarray of shape (n_networks, N + 1, n_samples, n_channels)
         ``[:, 0]`` is the derivative p⁰ with respect to the lifted features.  That with respect to
         the features, which a pipeline has transformed, is ``p0[..., :n_features]`` where they are
-        padded, and ``p0 @ V_`` where the lift is linear.  The samples that are ambiguous to the
-        network have large entries.
+        padded, ``p0 @ V_`` where the lift is linear, and ``(p0 * ds) @ V_`` where it is nonlinear,
+        with ds = σ′(V x + ν).  The samples that are ambiguous to the network have large entries.
 
     Raises
     ------
