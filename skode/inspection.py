@@ -177,7 +177,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     >>> from skode.inspection import step_doubling_gap
     >>> X, y = make_spirals(100, random_state=0)
     >>> coarse, fine = (
-    ...     step_doubling_gap(ODENetClassifier(scheme, cv=None, random_state=0).fit(X, y), X)
+    ...     step_doubling_gap(ODENetClassifier(scheme, random_state=0).fit(X, y), X)
     ...     for scheme in ("euler", "gauss4")
     ... )
     >>> bool(fine.max_gap < coarse.max_gap)
