@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from tabular import HALVES, loaders
 from threadpoolctl import threadpool_limits
 
-from skode import FeedForwardClassifier, ODENetClassifier, _estimator, _folds
+from skode import FeedForwardClassifier, ODENetClassifier, _averaging, _estimator, _folds
 
 
 def candidates(*numbers):
@@ -54,6 +54,8 @@ CHANGES = {
     "5 folds": {"FOLDS": 5},
     "tol=1e-3": {"tol": 1e-3},
     "tol=1e-5": {"tol": 1e-5},
+    "the best candidate alone": {"MOST": 1},
+    "four candidates may count": {"MOST": 4},
     "three alphas": candidates(0.3, 1.5, 8.0),
     "alphas 0.03 to 3": candidates(0.03, 0.15, 0.6, 3.0),
     "alphas 0.3 to 30": candidates(0.3, 1.5, 6.0, 30.0),
@@ -61,7 +63,8 @@ CHANGES = {
     "adam+lbfgs": {"solver": "adam+lbfgs"},
 }
 
-CONSTANTS = {"START": _estimator, "ALPHAS": _estimator, "FOLDS": _folds}  # which are no parameters
+# Which are no parameters.
+CONSTANTS = {"START": _estimator, "ALPHAS": _estimator, "FOLDS": _folds, "MOST": _averaging}
 
 
 def score(X, y, prepare, change, cls, seed, fold):

@@ -81,7 +81,7 @@ def draw(path):
         lift="pad",
         activation="tanh",
         alpha=1e-4,
-        smoothness=1e-4,
+        smoothness=1e-3,
         cv=None,
         max_iter=500,
         random_state=0,
