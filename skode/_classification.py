@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
@@ -320,12 +319,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if array_library(log_proba) is None or array_library(self.classes_) is None:
             return self._labels[to_host(most_likely)]
         return namespace(log_proba).take(self.classes_, most_likely)
-
-    def _averaged(self, log_proba, weights):
-        """The logarithms of what candidates, (candidates, n_classes, n_samples), say together."""
-        with quiet():
-            # Rounding may make a probability a little larger than one.
-            return np.minimum(logsumexp(log_proba, axis=0, b=weights[:, None, None]), 0)
 
     def _to_average(self, rows, log_proba, weights, data):
         """The loss of averaged probabilities of samples, and the probabilities to average."""

@@ -396,9 +396,10 @@ class NetworkEstimator(FittedNetworks):
             parts = list(self._out_of_fold(training, layout, np.flatnonzero(able), splits, data))
             weights = np.zeros(len(alphas))
             weights[able] = self._weights(parts, data)
-            self._keep_out_of_fold(
-                ((rows, self._averaged(said, weights[able])) for rows, said in parts), data
-            )
+            average = LOSSES[self._fitted_loss].average
+            with quiet():
+                together = [(rows, average(np, said, weights[able])) for rows, said in parts]
+            self._keep_out_of_fold(together, data)
             self.candidates_ = {
                 "alpha": np.array(alphas, dtype=float),
                 "validation_loss": mean,

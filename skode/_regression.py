@@ -214,10 +214,6 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         centre, scale = converted(self._centre, mean), converted(self._scale, mean)
         return centre + scale * xp.astype(standardised, xp.float64, copy=False)
 
-    def _averaged(self, outputs, weights):
-        """What candidates, (candidates, n_outputs, n_samples), say together."""
-        return np.tensordot(weights, outputs, axes=1)
-
     def _to_average(self, rows, outputs, weights, data):
         """The loss of averaged outputs of samples, and the outputs to average."""
         targets = data.targets[rows].T

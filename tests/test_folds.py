@@ -254,9 +254,9 @@ def test_too_few_samples_to_hold_some_out():
         (folds.SAMPLES // 2, 3),
         (folds.MANY, 3),
         (folds.MANY + 1, 3),
-        (folds.FOR_ADAM // 3, 3),
-        (folds.FOR_ADAM // 3 + 1, 2),
-        (folds.FOR_ADAM // 2 + 1, 1),
+        (folds.MOST_SAMPLES // 3, 3),
+        (folds.MOST_SAMPLES // 3 + 1, 2),
+        (folds.MOST_SAMPLES // 2 + 1, 1),
         (100 * folds.MANY, 1),
     ],
 )

@@ -43,19 +43,25 @@ class Loss:
         no classes.  They are NaN for a sample where an output of some member is not finite.  The
         weights (members,) add up to one; equal ones by default.
         """
-        n_members = z.shape[0]
         if weights is None:
-            weights = xp.full(n_members, 1 / n_members, dtype=z.dtype, device=device(z))
-        weights = weights[:, None, None]
-        if self.log_proba is None:
-            together = xp.sum(weights * z, axis=0)
-        else:
-            log_proba = self.log_proba(xp, z) + xp.log(weights)
-            together = reduce(xp.logaddexp, (log_proba[k, ...] for k in range(n_members)))
-            # Rounding may make a probability a little larger than one.
-            together = xp.minimum(together, xp.zeros_like(together))
+            weights = xp.full(z.shape[0], 1 / z.shape[0], dtype=z.dtype, device=device(z))
+        said = z if self.log_proba is None else self.log_proba(xp, z)
+        together = self.average(xp, said, weights)
         finite = xp.all(xp.isfinite(z), axis=(0, 1))
         return xp.where(finite, together, xp.full_like(together, xp.nan))
+
+    def average(self, xp: Namespace, said: Array, weights: Array) -> Array:
+        """The weighted mean over the first axis.
+
+        `said` are outputs, or logarithms of probabilities where the targets are classes.
+        """
+        weights = weights[:, None, None]
+        if self.log_proba is None:
+            return xp.sum(weights * said, axis=0)
+        parts = said + xp.log(weights)
+        together = reduce(xp.logaddexp, (parts[k, ...] for k in range(said.shape[0])))
+        # Rounding may make a probability a little larger than one.
+        return xp.minimum(together, xp.zeros_like(together))
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .arrays import Array, host, namespace, quiet, to_host
 from .blocks import Blocks
-from .controls import Layout
+from .controls import Controls, Layout
 from .kernels import Problem, Samples
 from .kernels.reference import features
 from .losses import Loss
@@ -79,8 +79,9 @@ class Objective:
         self.blocks = Blocks() if blocks is None else blocks
         self._free = layout.mask(free, like)
         # The kernels leave h alone where it is fixed; other parts that are fixed are rare.
-        others_are_free = xp.all(self._free | layout.mask(("h",), like))
-        self._some_fixed = not bool(others_are_free)
+        named = zip(Controls._fields, layout.shapes, strict=True)
+        parts = {name for name, shape in named if shape is not None}
+        self._some_fixed = bool(parts - {"h"} - set(free))
         self._squared = xp.astype(layout.mask(("K", "W", "V"), like), like.dtype)
 
     @cached_property

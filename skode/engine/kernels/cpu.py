@@ -22,19 +22,18 @@ from ..tableaux import ButcherTableau
 from ..threads import blas_architectures
 from .interface import Problem, Samples, Sums
 
-# A block has so many bytes in one state, of which a layer touches a few, that the first cache holds
-# most of them; but for the sake of BLAS not less samples than these, unless the states of all
-# layers are too many for the second cache by far.
-STATE_BYTES, FOR_BLAS, ALL_BYTES = 2**14, 240, 2**22
+STATE_BYTES = 2**14  # of one state of a block: a layer touches a few, and L1 holds most of those
+FOR_BLAS = 240  # samples of a block, at least, unless the states of all layers would then exceed
+ALL_BYTES = 2**22  # which is several times the L2 cache
 BLOCK_SIZES = 64, 512  # the least and the most samples of a block
 BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
 CALL_WORK = 2**22  # multiplications, so many that Python's overhead per call is negligible
 CALLS = 64  # of many samples: enough for the threads of most machines
 
-# OpenBLAS for AVX-512 multiplies A Bᵀ faster, as it does not pack them, where there are not more
-# entries than these.
+# On these processors OpenBLAS multiplies A Bᵀ without packing A and B first, which is faster, if
+# the product has at most so many entries.
 UNPACKED = 1200
-AVX512 = "SkylakeX", "Cooperlake", "SapphireRapids"
+AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 PRECISIONS = np.dtype(np.float32), np.dtype(np.float64)
 
 logger = logging.getLogger(__name__)
@@ -203,7 +202,7 @@ def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: 
 @cache
 def _panel() -> int:
     """How many entries of an outer product are computed at once, as suits this machine's BLAS."""
-    return UNPACKED if blas_architectures() & set(AVX512) else sys.maxsize
+    return UNPACKED if blas_architectures() & AVX512 else sys.maxsize
 
 
 def _block_size(problem: Problem, dtype: Any) -> int:
