@@ -95,10 +95,12 @@ def test_scikit_learn_contract(estimator, check):
     if "cupy" in repr(check.keywords):
         NAMESPACES["cupy"]()  # skips where CuPy has no device, which scikit-learn does not look for
     if check.func.__name__.startswith(ARRAY_API):
-        # The check compares the shapes of what two libraries fit, and so the lengths of the curves:
-        # in single precision rounding would decide when a fit ends, but for so few iterations.
-        # Whole fits are compared in test_array_api.py.  Older versions of it do not fix the seed.
-        estimator.set_params(random_state=0, max_iter=min(9, estimator.max_iter))
+        # Older versions of the check compare two fits without fixing the seed.
+        estimator.set_params(random_state=0)
+        if check.keywords.get("dtype_name") == "float32":
+            # The check compares the lengths of the curves that two libraries leave.  In single
+            # precision, rounding decides when a fit ends; so both end after a few iterations.
+            estimator.set_params(max_iter=min(9, estimator.max_iter))
     check(estimator)
 
 
