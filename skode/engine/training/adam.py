@@ -5,9 +5,14 @@ With the gradient g of a batch, entry by entry,
     μ ← β₁ μ + (1 - β₁) g,   ν ← β₂ ν + (1 - β₂) g²,
     u ← project(u - η (μ / (1 - β₁ᵏ)) / (√(ν / (1 - β₂ᵏ)) + ε)),   k = 1, 2, …
 
-with the learning rate η = η₀/(1 + decay · e) in epoch e.
+with the learning rate η = η₀/(1 + decay · e) in epoch e.  The point of a member is not u, which the
+noise of the batches moves about, but a mean of the u so far, in which the older ones fade,
 
-Reference: Kingma, Ba, "Adam: a method for stochastic optimization" (ICLR 2015), algorithm 1.
+    ū ← ū + γ (u - ū),   γ = (1 + c) / (k + c).
+
+References: Kingma, Ba, "Adam: a method for stochastic optimization" (ICLR 2015), algorithm 1;
+Shamir, Zhang, "Stochastic gradient descent for non-smooth optimization: convergence results and
+optimal averaging schemes" (ICML 2013), section 4, for the mean.
 """
 
 from __future__ import annotations
@@ -16,11 +21,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ..arrays import Array, host, placed, quiet, to_host
+from ..arrays import Array, host, namespace, placed, quiet, to_host
 from ..objective import Evaluation, Objective
 from .state import State, chosen, inner
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+FADING = 9  # c: about the last tenth of the u is averaged
 LEAST_FACTOR = 1e-6  # of the learning rate; below, a member has no acceptable step
 
 
@@ -40,30 +46,36 @@ class Schedule(NamedTuple):
 class Moments(NamedTuple):
     """What Adam remembers of every running member.
 
-    μ and ν, (running, controls), are the running means of the gradients and of their squares.  The
-    others are host arrays of shape (running,).
+    μ and ν, (running, controls), are the running means of the gradients and of their squares, and u
+    is where the next batch begins.  The others are host arrays of shape (running,).
     """
 
     mu: Array
     nu: Array
-    k: Array  # the number of batches that μ and ν are made of
+    u: Array
+    k: Array  # the number of batches that μ, ν and the mean of the u are made of
     rate_factor: Array  # the fraction of the learning rate that the member goes on with
+
+    @classmethod
+    def none(cls, u: Array) -> Moments:
+        """Return the moments of members that begin at `u`."""
+        zeros, members = namespace(u).zeros_like(u), u.shape[0]
+        return cls(zeros, zeros, u, host.zeros(members, dtype=int), host.ones(members))
 
 
 class Adam:
-    """Epochs of Adam, which go on with `moments`; by default these are zero.
+    """Epochs of Adam, which go on with the `moments` of the call before.
 
-    A member whose objective is no longer finite goes back to its best point, forgets μ and ν, and
-    halves its η.
+    If a batch holds all samples there is no noise, and the point of a member is u.  A member whose
+    objective is no longer finite goes back to its best point, forgets μ and ν, and halves its η.
     """
 
     def __init__(self, state: State, schedule: Schedule, moments: Moments | None = None) -> None:
         self.state, self.schedule = state, schedule
-        if moments is None:
-            zeros, shape = state.xp.zeros_like(state.u), state.running.shape
-            moments = Moments(zeros, zeros, host.zeros(shape, dtype=int), host.ones(shape))
-        self.moments = moments
-        self._whole = schedule.batch_size >= state.objective.trained_rows.shape[0]
+        # The samples of a call that goes on with moments are but a part of a stream.
+        n_samples = state.objective.trained_rows.shape[0]
+        self._whole = moments is None and schedule.batch_size >= n_samples
+        self.moments = Moments.none(state.u) if moments is None else moments
         if not self._whole:  # the gradient on all samples is never computed
             state.g = state.r = None
             state.steepness = host.zeros(state.running.shape)
@@ -72,18 +84,20 @@ class Adam:
         """Go through one epoch with every running member; return a host mask of who is stuck."""
         state, evaluate = self.state, self.state.objective.evaluate
         with quiet():
-            u = state.u
             if self._whole:
-                u = self._update(u, state.g)
+                self._update(state.g)
+                mean = self.moments.u
             else:
+                mean = state.u
                 for part in self._batches():
-                    u = self._update(u, part.evaluate(u, state.members).gradient)
+                    self._update(part.evaluate(self.moments.u, state.members).gradient)
+                    mean = self._averaged(mean)
                 state.n_evaluations[state.running] += 1
-            arrival, finite = self._arrival(u, evaluate(u, state.members, gradient=self._whole))
+            arrival, finite = self._arrival(mean, evaluate(mean, state.members, self._whole))
             if not host.all(finite):
-                u = chosen(finite, u, state.best)
+                mean = chosen(finite, mean, state.best)
                 self._forget(~finite)
-                arrival, _ = self._arrival(u, evaluate(u, state.members, gradient=self._whole))
+                arrival, _ = self._arrival(mean, evaluate(mean, state.members, self._whole))
             state.move(host.ones_like(finite), *arrival)
         return self.moments.rate_factor < LEAST_FACTOR
 
@@ -92,24 +106,32 @@ class Adam:
         objective, size = self.state.objective, self.schedule.batch_size
         trained = objective.trained_rows
         m = trained.shape[0]
+        if m == 0:
+            return
         order = placed(trained[self.schedule.rng.permutation(m)], self.state.u)
         n_batches = -(-m // size)
         for start, end in pairwise(m * number // n_batches for number in range(n_batches + 1)):
             yield objective.sample(order[start:end])
 
-    def _update(self, u: Array, g: Array) -> Array:
+    def _update(self, g: Array) -> None:
         """Make one step with the gradient of a batch."""
-        state, xp = self.state, self.state.xp
+        state, xp, u = self.state, self.state.xp, self.moments.u
         mu = BETA_1 * self.moments.mu + (1 - BETA_1) * g
         nu = BETA_2 * self.moments.nu + (1 - BETA_2) * g * g
         k, rate_factor = self.moments.k + 1, self.moments.rate_factor
-        self.moments = Moments(mu, nu, k, rate_factor)
         epoch = state.n_iter[state.running]
         eta = self.schedule.learning_rate * rate_factor / (1 + self.schedule.decay * epoch)
         factors = host.stack([eta / (1 - BETA_1**k), (1 - BETA_2**k) ** -0.5])
         on_device = placed(factors[..., None], u, u.dtype)
         rate, root = on_device[0, :, :], on_device[1, :, :]
-        return state.project(u - rate * mu / (root * xp.sqrt(nu) + EPSILON))
+        u = state.project(u - rate * mu / (root * xp.sqrt(nu) + EPSILON))
+        self.moments = Moments(mu, nu, u, k, rate_factor)
+
+    def _averaged(self, mean: Array) -> Array:
+        """Return the mean of the u so far, from that before the last step."""
+        u, k = self.moments.u, self.moments.k
+        gamma = placed(((1 + FADING) / (k + FADING))[:, None], u, u.dtype)
+        return mean + gamma * (u - mean)
 
     def _arrival(self, u: Array, found: Evaluation) -> tuple[tuple[Array, ...], Array]:
         """Return what `State.move` asks for of new points, and for whom all of it is finite."""
@@ -129,13 +151,17 @@ class Adam:
 
     def _forget(self, which: Array) -> None:
         """Begin anew, with half the learning rate, for the members in the host's mask."""
-        mu, nu, k, rate_factor = self.moments
+        mu, nu, u, k, rate_factor = self.moments
         mu, nu = (chosen(which, self.state.xp.zeros_like(part), part) for part in (mu, nu))
+        u = chosen(which, self.state.best, u)
         rate_factor = host.where(which, rate_factor / 2, rate_factor)
-        self.moments = Moments(mu, nu, host.where(which, 0, k), rate_factor)
+        self.moments = Moments(mu, nu, u, host.where(which, 0, k), rate_factor)
 
     def select(self, rows: Array) -> None:
         """Go on with these rows, an array on the host: the other members have ended."""
-        mu, nu, k, rate_factor = self.moments
-        mu, nu = (self.state.xp.take(part, placed(rows, part), axis=0) for part in (mu, nu))
-        self.moments = Moments(mu, nu, k[rows], rate_factor[rows])
+
+        def some(part: Array) -> Array:
+            return self.state.xp.take(part, placed(rows, part), axis=0)
+
+        mu, nu, u, k, rate_factor = self.moments
+        self.moments = Moments(some(mu), some(nu), some(u), k[rows], rate_factor[rows])

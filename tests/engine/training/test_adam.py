@@ -1,5 +1,7 @@
 """Adam against its published form, and what it does with epochs, failures and constraints."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -27,9 +29,13 @@ def schedule(batch_size=100, rate=0.05, decay=0.0, seed=0):
 
 
 def plain_adam(gradients, u, epochs, batches, rate, decay):
-    """Algorithm 1 of Kingma and Ba for one member; gradients(u, i) is that of the i-th batch."""
+    """Algorithm 1 of Kingma and Ba for one member; gradients(u, i) is that of the i-th batch.
+
+    Returned are the means of the u after every epoch, in which the u of batch k counts as
+    (k + 1) (k + 2) … (k + 9); or the u themselves where one batch is all there is.
+    """
     m, v, t = np.zeros_like(u), np.zeros_like(u), 0
-    path = [u]
+    path, every, shares = [u], [], []
     for epoch in range(epochs):
         for batch in range(batches):
             t += 1
@@ -38,7 +44,9 @@ def plain_adam(gradients, u, epochs, batches, rate, decay):
             v = 0.999 * v + 0.001 * g**2
             m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
             u = u - rate / (1 + decay * epoch) * m_hat / (np.sqrt(v_hat) + 1e-8)
-        path.append(u)
+            every.append(u)
+            shares.append(float(math.perm(t + 8, 9)))
+        path.append(u if batches == 1 else np.average(every, axis=0, weights=shares))
     return path
 
 
