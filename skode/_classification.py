@@ -11,8 +11,9 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import column_or_1d
 
 from ._devices import follows_data, host_values
-from ._estimator import NetworkEstimator, trained_by_adam
+from ._estimator import NetworkEstimator
 from ._inputs import Data, checked_weights, class_factors, counted, unchanged_on_error
+from ._stream import trained_by_adam
 from ._verbose import audible
 from .engine.arrays import array_library, contiguous, namespace, quiet, to_host
 
@@ -108,7 +109,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
         goes with it have no part in it, and `n_restarts` networks are trained; after `fit`, those
-        that it has kept.  The learning rate stays `learning_rate_init`.
+        that it has kept, with the penalty `alpha_`.  The learning rate stays `learning_rate_init`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What the estimators share: train the candidates, weigh them, keep what predicts."""
+"""What the estimators share: parameters, and how networks are trained."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ._averaging import greedy_weights
+from ._candidates import FEW, MANY, Candidates, together
 from ._devices import at_work, float_type, float_types, host_values
-from ._fitted import FittedNetworks
-from ._folds import MANY, choose_splits, validation_split
-from ._inputs import checked_groups, checked_weights, precision, validation_data
+from ._features import VIEWS
+from ._folds import choose_splits, validation_split
+from ._inputs import cast, checked_groups, checked_weights, precision, validation_data
+from ._stream import Stream
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
 from .engine.activations import ACTIVATIONS
-from .engine.arrays import namespace, placed, quiet, to_host
+from .engine.arrays import to_host
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
 from .engine.kernels import Samples
@@ -26,50 +27,26 @@ from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.penalties import Penalties
 from .engine.training import (
+    INTERRUPTED,
     LINE_SEARCHES,
-    MAX_ITER,
     SOLVERS,
-    Adam,
-    Moments,
     Race,
     Schedule,
-    State,
     Stopping,
     random_start,
     train,
 )
 
-# The candidates of alpha="auto", times the number of samples, up to so many samples.  A penalty is
-# worth less the more data there are.  The last is also that where no samples are held out, and then
-# for fewer than FEW samples that of FEW: more would leave nothing of a small network.
-ALPHAS = ((1500, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.2, 1.0, 5.0)), (np.inf, (1.0,)))
-FEW = 100
-CHANNELS, MANY_CHANNELS = 48, 96  # of n_channels="auto"
+# Of n_channels="auto", by the number of outputs: the first for fewer than so many.
+CHANNELS = ((8, 48), (16, 64), (np.inf, 96))
+MANY_CHANNELS = 96
 START = 1.0  # √n_channels times the standard deviation of K and b at the start, see `_spread`
-BATCH = 500  # of batch_size="auto", at most
-PATIENCE, EPOCHS = 20, 10  # of n_iter_no_change="auto", the second for Adam
-
-# Fitted attributes that are there only where samples are held out.
-HELD_OUT_RESULTS = (
-    "candidates_",
-    "validation_loss_",
-    "validation_curve_",
-    "oof_decision_function_",
-    "oof_prediction_",
-    "oof_score_",
-)
+# Of batch_size="auto": at most so many batches, but of no fewer and no more samples.
+BATCHES, LEAST_BATCH, LARGEST_BATCH = 50, 32, 500
+PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto", the second for Adam
 
 
-def trained_by_adam(estimator):
-    """Whether `partial_fit` is there."""
-    if estimator.solver == "adam":
-        return True
-    raise AttributeError(
-        f"partial_fit is available with solver='adam' alone, not with {estimator.solver!r}."
-    )
-
-
-class NetworkEstimator(FittedNetworks):
+class NetworkEstimator(Stream, Candidates):
     """An estimator whose model is a batch of networks, the members.
 
     A subclass says with `_recipe` and `_network` which network it is, and may add a `_constraint`.
@@ -82,6 +59,7 @@ class NetworkEstimator(FittedNetworks):
         "n_channels": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "lift": [StrOptions({"nonlinear", "linear", "pad"})],
         "activation": [StrOptions(set(ACTIVATIONS))],
+        "features": [StrOptions({"auto", *VIEWS})],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "smoothness": [Interval(Real, 0, None, closed="left")],
         "cv": [StrOptions({"auto"}), "cv_object"],
@@ -136,14 +114,21 @@ class NetworkEstimator(FittedNetworks):
         data = replace(data, X=at_work(self, data.X))
         if validation is not None:
             splits = validation_split(len(data), len(validation))
-            data = data + replace(validation, X=at_work(self, validation.X))
         else:
             splits = choose_splits(self, data, groups, self._seed)
+        if went_on:
+            self._require_same_features()
+        else:
+            self._set_features(data, self._views(data, splits, n_samples))
+        data = replace(data, X=self.feature_map_.transform(data.X))
+        if validation is not None:
+            X_val = self.feature_map_.transform(at_work(self, validation.X))
+            data = data + replace(validation, X=X_val)
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "_labels", ()))
-        alphas = self._alphas(splits, n_samples, count)
+        candidates = self._candidates(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
-        self._train(data, n_samples, schedule, alphas, splits, loss)
+        self._train(data, n_samples, schedule, candidates, splits, loss)
         if splits is None:
             self._forget("_fingerprint")
         else:
@@ -161,119 +146,54 @@ class NetworkEstimator(FittedNetworks):
             self._forget("_fingerprint")
             warn_of_other_splits()
 
-    def _train(self, data, n_samples, schedule, alphas, splits, loss):
-        went_on = self._goes_on
-        if went_on:  # from every candidate that was kept, with every penalty
-            alphas = np.repeat(alphas, self._n_kept).tolist()
-        shape = (len(alphas), 1 if splits is None else len(splits), self.n_restarts)
-        layout = self._layout(data, n_samples, went_on)
-        solver = self._solver(n_samples)
+    def _train(self, data, n_samples, schedule, candidates, splits, loss):
+        """Train the candidates, those with the same view of the features in one batch."""
+        went_on, trainings = self._goes_on, []
+        n_splits = 1 if splits is None else len(splits)
+        whole, solver = self._layout(data, n_samples, went_on), self._solver(n_samples)
         with self._blocks() as blocks:
-            objective = self._objective(layout, data, alphas, shape, splits, loss, blocks)
-            training = train(
-                objective,
-                data.placed(cast(self._start(layout, shape), data.precision)),
-                solver,
-                line_search=self.line_search,
-                schedule=schedule,
-                project=self._constraint(layout, objective.problem.network),
-                stopping=self._stopping(solver),
-                race=_race(shape),
-                on_iteration=iteration_reporter(self),
-            )
+            for view, columns in self.feature_map_.views.items():
+                alphas = [alpha for name, alpha in candidates if name == view]
+                if not alphas:  # no network of this view was kept
+                    continue
+                seen, shape = data.of_columns(columns), (len(alphas), n_splits, self.n_restarts)
+                layout = self._layout(seen, n_samples, went_on)
+                objective = self._objective(layout, seen, alphas, shape, splits, loss, blocks)
+                training = train(
+                    objective,
+                    seen.placed(cast(self._start(layout, shape, view, whole), seen.precision)),
+                    solver,
+                    line_search=self.line_search,
+                    schedule=schedule,
+                    project=self._constraint(layout, objective.problem.network),
+                    stopping=self._stopping(solver),
+                    race=_race(shape),
+                    on_iteration=iteration_reporter(self, view),
+                )
+                trained = self.feature_map_.embedded(view, layout.views(training.flat))
+                trainings.append(replace(training, flat=whole.flatten(trained)))
+                if INTERRUPTED in training.reason:
+                    break
+        training = together(trainings)
+        n_trained = len(training.n_iter) // (n_splits * self.n_restarts)
+        candidates = candidates[:n_trained]  # all, unless training was interrupted
         report_end(self, training)
         # Prediction follows what was fitted, not parameters that were set since.
         self._fitted_recipe, self._fitted_loss = self._recipe(), loss
-        weights = self._judge(training, layout, alphas, shape, splits, data)
-        self._keep(layout, training, weights)
+        weights = self._judge(training, whole, candidates, splits, data)
+        self._keep(whole, training, candidates, weights)
         warn_unless_converged(self, solver, training, went_on)
 
-    def _continue(self, data, loss):
-        """One more epoch of Adam on these samples alone."""
-        self._forget(*HELD_OUT_RESULTS, "_fingerprint")
-        first, n_samples, home = not hasattr(self, "K_"), len(data), data.X
-        data = replace(data, X=at_work(self, data.X))
-        if first:
-            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        if first or isinstance(self.alpha, Real):
-            self.alpha_ = float(self._alphas(None, MANY, MANY)[0])
-        layout = self._layout(data, n_samples, goes_on=not first)
-        n_networks = self.n_restarts if first else self.K_.shape[0]
-        if first:
-            start = self._random_controls(layout, n_networks)
-            epochs = np.zeros(n_networks, dtype=int)
-        else:
-            start = self._last_controls(layout, n_networks, "Set them as they were")
-            epochs = to_host(self.n_iter_)
-        shape = (1, 1, n_networks)
-        with self._blocks() as blocks:
-            objective = self._objective(layout, data, [self.alpha_], shape, None, loss, blocks)
-            flat = data.placed(cast(layout.flatten(start), data.precision))
-            state = State(objective, flat, self._constraint(layout, objective.problem.network))
-            schedule = self._stream_schedule(n_samples, int(epochs.max()))
-            adam = Adam(state, schedule, self._moments(data))
-            adam.round()
-        self._adam = tuple(map(to_host, adam.moments))
-        self._keep_controls(layout, state.u)
-        if first:
-            self._n_kept, self.network_weights_ = 1, np.full(n_networks, 1 / n_networks)
-        self._fitted_loss, self._fitted_recipe = loss, self._recipe()
-        self.n_iter_ = self.best_iter_ = epochs + 1
-        self.loss_ = state.J
-        history = state.curve[:, :1] if first else to_host(self.loss_curve_)
-        self.loss_curve_ = np.full((n_networks, self.n_iter_.max() + 1), np.nan)
-        self.loss_curve_[:, : history.shape[1]] = history
-        self.loss_curve_[np.arange(n_networks), self.n_iter_] = state.J
-        self.n_evaluations_ = state.n_evaluations + (0 if first else to_host(self.n_evaluations_))
-        self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for
-        self._move_fitted(home)
-
-    def _moments(self, data):
-        """What Adam remembers of the call before, where the features are."""
-        if not hasattr(self, "_adam"):
-            return None
-        mu, nu, *counts = self._adam
-        return Moments(data.placed(mu), data.placed(nu), *counts)
-
     def _solver(self, n_samples):
-        if self.solver == "auto":
-            return "adam" if n_samples > MANY else "lbfgs"
-        return self.solver
+        if self.solver != "auto":
+            return self.solver
+        return "adam" if n_samples > (FEW if self._is_explicit else MANY) else "lbfgs"
 
     def _stopping(self, solver):
         patience = self.n_iter_no_change
         if patience == "auto":
             patience = EPOCHS if solver == "adam" else PATIENCE
         return Stopping(self.max_iter, self.tol, patience)
-
-    def _alphas(self, splits, n_samples, count):
-        """The candidates for the penalty.
-
-        How many there are is a matter of the samples to be computed with, and how large they are of
-        those that the data stand for; a stream counts as many samples, not as its first few.
-        """
-        if isinstance(self.alpha, str):
-            if splits is None:
-                return [ALPHAS[-1][1][0] / max(count, FEW)]
-            candidates = next(numbers for limit, numbers in ALPHAS if n_samples <= limit)
-            return [number / count for number in candidates]
-        if isinstance(self.alpha, Real):
-            return [self.alpha]
-        try:
-            alphas = np.asarray(host_values(self.alpha), dtype=float)
-        except (TypeError, ValueError):
-            alphas = np.empty(0)
-        if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas) & (alphas >= 0)).all():
-            raise ValueError(
-                f"alpha={self.alpha!r} must be a number, 'auto', or a sequence of at least one "
-                "number; each of them finite and not negative."
-            )
-        if splits is None and len(alphas) > 1:
-            raise ValueError(
-                f"alpha={self.alpha!r} is a choice, but no samples are held out to choose by. "
-                "Give one number, or, to fit, a cv, or early_stopping=True, or X_val and y_val."
-            )
-        return alphas.tolist()
 
     def _layout(self, data, n_samples, goes_on):
         """The layout of the networks; those that training goes on with keep their channels."""
@@ -282,14 +202,17 @@ class NetworkEstimator(FittedNetworks):
         if n_channels == "auto" and goes_on:
             n_channels = self.K_.shape[2]
         elif n_channels == "auto":
-            n_channels = MANY_CHANNELS if n_samples > MANY else CHANNELS
+            n_channels = next(number for limit, number in CHANNELS if n_outputs < limit)
+            if n_samples > MANY:
+                n_channels = MANY_CHANNELS
             if self.lift == "pad":
                 n_channels = max(n_channels, n_features)
         if self.lift != "pad":
             return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels < n_features:
+            seen = "features" if self.feature_map_.is_identity else "inputs"
             raise ValueError(
-                f"n_channels={n_channels} is less than the number of features, {n_features}: "
+                f"n_channels={n_channels} is less than the number of {seen}, {n_features}: "
                 "the state has to hold them. Take at least as many, or 'auto', or another lift."
             )
         return Layout(self.N, n_channels, n_outputs)
@@ -316,7 +239,10 @@ class NetworkEstimator(FittedNetworks):
         )
 
     def _batch(self, n_samples):
-        return min(BATCH, n_samples) if self.batch_size == "auto" else self.batch_size
+        if self.batch_size != "auto":
+            return self.batch_size
+        number = min(BATCHES, max(1, n_samples // LEAST_BATCH))
+        return min(-(-n_samples // number), LARGEST_BATCH)
 
     def _schedule(self, n_rows, n_samples):
         """How Adam goes in `fit`; of the rows so many have a weight."""
@@ -331,44 +257,41 @@ class NetworkEstimator(FittedNetworks):
             min(batch, n_samples), self.learning_rate_init, self.learning_rate_decay, rng
         )
 
-    def _stream_schedule(self, n_samples, epochs):
-        """How Adam goes in `partial_fit`, after so many epochs of earlier calls.
-
-        The part of a stream may be smaller than a batch.  As nobody knows how many parts there will
-        be, the learning rate stays.
-        """
-        rng = np.random.RandomState([self._seed, epochs])
-        return Schedule(min(self._batch(n_samples), n_samples), self.learning_rate_init, 0.0, rng)
-
     def _constraint(self, layout, network):
         """The projection that every trial point goes through."""
         if self.learn_step == "simplex":
             return simplex_steps(layout, self.N * self.h)
         return unconstrained
 
-    def _start(self, layout, shape):
-        """The flat controls that training starts from, the same for every alpha."""
+    def _start(self, layout, shape, view, whole):
+        """The flat controls that candidates with one view start from, the same for every alpha."""
         n_candidates, n_splits, n_restarts = shape
         n_kept = 1
         if self._goes_on:
-            n_kept, remedy = self._n_kept, "Set warm_start=False to start anew"
-            start = self._last_controls(layout, n_kept * n_splits * n_restarts, remedy)
+            n_networks = self._n_kept * n_splits * n_restarts
+            remedy = "Set warm_start=False to start anew"
+            start = self._last_controls(view, whole, n_networks, remedy)
+            n_kept = len(start.K) // (n_splits * n_restarts)
         else:
             start = self._random_controls(layout, n_splits * n_restarts)
         return np.tile(layout.flatten(start), (n_candidates // n_kept, 1))
 
-    def _last_controls(self, layout, n_networks, remedy):
-        """Those of the call before."""
+    def _last_controls(self, view, whole, n_networks, remedy):
+        """Those of the call before, of the networks with a view."""
         start = Controls(*(part if part is None else to_host(part) for part in self._controls()))
-        shapes = [None if shape is None else (n_networks, *shape) for shape in layout.shapes]
+        shapes = [None if shape is None else (n_networks, *shape) for shape in whole.shapes]
         if [None if part is None else part.shape for part in start] != shapes:
             raise ValueError(
                 f"Training goes on from {self.K_.shape[0]} networks with N={self.K_.shape[1]}, "
                 f"n_channels={self.K_.shape[2]} and {self.n_outputs_} outputs; now it would be "
-                f"{n_networks} with N={layout.n_layers}, n_channels={layout.n_channels} and "
-                f"{layout.n_outputs} outputs, or another lift. {remedy}."
+                f"{n_networks} with N={whole.n_layers}, n_channels={whole.n_channels} and "
+                f"{whole.n_outputs} outputs, or another lift. {remedy}."
             )
-        return start if self.learn_step else start._replace(h=np.full_like(start.h, self.h))
+        mine = np.array(self.network_features_) == view
+        start = Controls(*(part if part is None else part[mine] for part in start))
+        if not self.learn_step:
+            start = start._replace(h=np.full_like(start.h, self.h))
+        return self.feature_map_.seen_by(view, start)
 
     def _recipe(self):
         """What prediction has to know of the parameters."""
@@ -383,74 +306,6 @@ class NetworkEstimator(FittedNetworks):
         rng = np.random.RandomState(self._seed)
         return random_start(layout, n_networks, self._spread(), self.h, rng)
 
-    def _judge(self, training, layout, alphas, shape, splits, data):
-        """The weights of the candidates, and what their average says of held-out samples."""
-        self._forget(*HELD_OUT_RESULTS)
-        weights = np.ones(1)
-        if splits is not None:
-            self.validation_loss_ = training.held_out.reshape(shape)
-            self.validation_curve_ = training.held_out_curve.reshape(*shape, -1)
-            mean = self.validation_loss_.mean(axis=(1, 2))
-            able = np.isfinite(mean)
-            able[np.argmin(mean)] = True
-            parts = list(self._out_of_fold(training, layout, np.flatnonzero(able), splits, data))
-            weights = np.zeros(len(alphas))
-            weights[able] = self._weights(parts, data)
-            average = LOSSES[self._fitted_loss].average
-            with quiet():
-                together = [(rows, average(np, said, weights[able])) for rows, said in parts]
-            self._keep_out_of_fold(together, data)
-            self.candidates_ = {
-                "alpha": np.array(alphas, dtype=float),
-                "validation_loss": mean,
-                "weight": weights,
-            }
-        self.alpha_ = float(alphas[np.argmax(weights)])
-        return weights
-
-    def _out_of_fold(self, training, layout, candidates, splits, data):
-        """Split by split, the held-out samples and what each candidate says of them.
-
-        (candidates, classes or outputs, samples).  Samples without weight are left out, as their
-        features may be anything.
-        """
-        for s in range(len(splits)):
-            rows = splits.rows(s)
-            rows = rows[data.given_weights[rows] > 0]
-            X, said = data.features(rows), []
-            for candidate in candidates:
-                first = (candidate * len(splits) + s) * self.n_restarts
-                members = training.flat[first : first + self.n_restarts, :]
-                said.append(to_host(self._mean_outputs(layout.views(members), X)))
-            yield rows, np.stack(said)
-
-    def _weights(self, parts, data):
-        """The weights of the candidates, from what `_out_of_fold` gives."""
-        if len(parts[0][1]) == 1:
-            return np.ones(1)
-        rows = np.concatenate([rows for rows, _ in parts])
-        said = np.concatenate([said for _, said in parts], axis=2)
-        with quiet():
-            shares = [data.weights[rows] / data.weights[rows].sum() for rows, _ in parts]
-            loss, predictions = self._to_average(rows, said, np.concatenate(shares), data)
-            return greedy_weights(loss, predictions)
-
-    def _keep(self, layout, training, weights):
-        """What the members of the candidates with a weight have come to."""
-        each = len(training.n_iter) // len(weights)
-        kept = np.flatnonzero(np.repeat(weights > 0, each))
-        flat = training.flat
-        flat = namespace(flat).take(flat, placed(kept, flat), axis=0)
-        self._keep_controls(layout, flat)
-        self._n_kept = np.count_nonzero(weights)
-        self.network_weights_ = np.repeat(weights[weights > 0] / each, each)
-        self.n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
-        self.loss_ = training.J[kept]
-        self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1]
-        self.n_evaluations_ = training.n_evaluations[kept]
-        self.stop_reason_ = training.reason[kept].tolist()
-        self._forget("_adam")
-
     def _more_advice(self, solver):
         """What else may be tried where training has ended early."""
         return ", or a smaller learning_rate_init" if "adam" in solver else ""
@@ -460,12 +315,6 @@ class NetworkEstimator(FittedNetworks):
         types = float_types(X) if first else float_type(X, precision(self.K_))
         reset = first and not self._goes_on
         return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
-
-
-def cast(array, dtype):
-    """In the precision of X; numbers beyond it are infinite, which training will notice."""
-    with quiet():
-        return array.astype(dtype)
 
 
 def _race(shape):

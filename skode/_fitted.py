@@ -99,19 +99,21 @@ class FittedNetworks(BaseEstimator):
         """
         X = self._validated(X, method)
         U = refined(self._controls(), refinement)
-        found = self._mean_outputs(U, at_work(self, X), self.network_weights_)
-        return converted(found, X)
+        inputs = self.feature_map_.of(at_work(self, X))
+        return converted(self._mean_outputs(U, inputs, self.network_weights_), X)
 
-    def _mean_outputs(self, U, X, weights=None):
-        U = Controls(*(part if part is None else converted(part, X) for part in U))
+    def _mean_outputs(self, U, inputs, weights=None):
+        """What members with the controls U say on the average."""
+        like = getattr(inputs, "like", inputs)
+        U = Controls(*(part if part is None else converted(part, like) for part in U))
         xp, loss = namespace(U.K), LOSSES[self._fitted_loss]
         if weights is not None:
-            weights = xp.astype(converted(weights, X), U.K.dtype)
+            weights = xp.astype(converted(weights, like), U.K.dtype)
         with self._blocks() as blocks:
-            found = mean_outputs(self._fitted_network(), loss, U, X, blocks, weights)
+            found = mean_outputs(self._fitted_network(), loss, U, inputs, blocks, weights)
         if n_unfit := int(xp.sum(xp.astype(xp.isnan(found[0, :]), xp.int64))):
             raise ValueError(
-                f"The network's output is not finite for {n_unfit} of {X.shape[0]} samples: X is "
+                f"The network's output is not finite for {n_unfit} of {len(inputs)} samples: X is "
                 "too far from the data that the model was fitted to. Scale it as then."
             )
         return found

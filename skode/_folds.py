@@ -25,10 +25,9 @@ from .engine.fold_weights import FoldWeights
 __all__ = ["Splits", "choose_splits", "validation_split"]
 
 FOLDS = 8  # of the default
-SAMPLES = 16_000  # of all its splits together
-FEWEST = 3  # splits, up to a third of MOST_SAMPLES
-MANY = 10_000  # above, the defaults are Adam, more channels and one candidate
-MOST_SAMPLES = 120_000  # of all splits together, above MANY; but there is one split at least
+SAMPLES = 10_000  # of all its splits together
+FEWEST = 3  # splits, unless all of them together have more than MOST_SAMPLES
+MOST_SAMPLES = 120_000  # of all splits together; but there is one split at least
 # By whether there are classes, and groups.
 K_FOLD = {
     (False, False): KFold,
@@ -284,9 +283,8 @@ def _splitter(estimator, m, codes, groups, seed):
 
 def n_default_splits(n_samples):
     """How many of the eight splits of ``cv="auto"`` are made, by the number of samples."""
-    if n_samples > MANY:
-        return min(FEWEST, max(1, MOST_SAMPLES // n_samples))
-    return min(FOLDS, max(FEWEST, SAMPLES // n_samples))
+    fewest = min(FEWEST, max(1, MOST_SAMPLES // n_samples))
+    return min(FOLDS, max(fewest, SAMPLES // n_samples))
 
 
 def validation_split(n_samples, n_validation):

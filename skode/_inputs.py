@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any
 
@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, column_or_1d
 
 from ._devices import host_values
-from .engine.arrays import array_library, converted, namespace, placed
+from .engine.arrays import array_library, contiguous, converted, namespace, placed, quiet
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,15 @@ class Data:
     @property
     def like(self):
         """An array where the features are."""
-        return getattr(self.X, "one", self.X)
+        return getattr(self.X, "like", self.X)
+
+    def of_columns(self, columns):
+        """The same samples with the features, or inputs, of a slice."""
+        if columns == slice(0, self.X.shape[1]):
+            return self
+        if isinstance(self.X, Joined):
+            return replace(self, X=self.X.of_columns(columns))
+        return replace(self, X=contiguous(self.X[:, columns]))
 
     def placed(self, values):
         """Values of the host where the features are."""
@@ -80,6 +88,12 @@ def precision(X):
     return np.dtype(f"float{bits}")
 
 
+def cast(array, dtype):
+    """In the precision of X; numbers beyond it are infinite, which training will notice."""
+    with quiet():
+        return array.astype(dtype)
+
+
 def joined(one, two):
     """The rows of two arrays."""
     if array_library(one) is None:
@@ -91,7 +105,7 @@ class Joined:
     """The rows of one array and then those of another, of which neither is copied whole."""
 
     def __init__(self, one, two):
-        self.one, self._two = one, two
+        self.like, self._two = one, two
         self.shape = (len(one) + len(two), one.shape[1])
         self.dtype = one.dtype
 
@@ -104,12 +118,16 @@ class Joined:
             rows = np.arange(*rows.indices(len(self)))
         return self.take(rows)
 
+    def of_columns(self, columns):
+        """The same rows with some of the columns."""
+        return Joined(self.like[:, columns], self._two[:, columns])
+
     def take(self, rows, axis=0, out=None, mode="raise"):
         """The rows of these numbers; the signature is that of NumPy's method."""
-        cut = len(self.one)
+        cut = len(self.like)
         found = np.empty((len(rows), self.shape[1]), self.dtype)
         first = rows < cut
-        found[first], found[~first] = self.one[rows[first]], self._two[rows[~first] - cut]
+        found[first], found[~first] = self.like[rows[first]], self._two[rows[~first] - cut]
         return found
 
 

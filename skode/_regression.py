@@ -11,8 +11,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array
 
 from ._devices import follows_data, host_values
-from ._estimator import NetworkEstimator, cast, trained_by_adam
-from ._inputs import Data, checked_weights, counted, precision, unchanged_on_error
+from ._estimator import NetworkEstimator
+from ._inputs import Data, cast, checked_weights, counted, precision, unchanged_on_error
+from ._stream import trained_by_adam
 from ._verbose import audible
 from .engine.arrays import converted, namespace, quiet, to_host
 
@@ -93,8 +94,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
         goes with it have no part in it, and `n_restarts` networks are trained; after `fit`, those
-        that it has kept.  The learning rate stays `learning_rate_init`.  The targets are
-        standardised by mean and deviation of the first call, which has to be large enough for that.
+        that it has kept, with the penalty `alpha_`.  The learning rate stays `learning_rate_init`.
+        The targets are standardised by mean and deviation of the first call, which has to be large
+        enough for that.
 
         Parameters
         ----------

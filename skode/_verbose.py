@@ -24,9 +24,14 @@ def audible(verbose):
         logger.setLevel(level)
 
 
-def iteration_reporter(estimator):
-    """A callback that logs every tenth of `max_iter`, or every iteration with ``verbose=2``."""
+def iteration_reporter(estimator, view):
+    """A callback that logs every tenth of `max_iter`, or every iteration with ``verbose=2``.
+
+    The view of the features is named where others are trained too.
+    """
     name = type(estimator).__name__
+    if len(estimator.feature_map_.views) > 1:
+        name += f", features {view}:"
     every = 1 if estimator.verbose > 1 else max(1, estimator.max_iter // 10)
 
     def report(n_iter, J):

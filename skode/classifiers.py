@@ -17,7 +17,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     the discrete costate (adjoint) equation of the scheme, exact to rounding.
 
     By default the model is an average over folds: each network is trained on all folds but one and
-    stopped by the loss on that one, which also weighs the candidates for the penalty alpha.
+    stopped by the loss on that one, which also weighs the candidates: penalties, and views of the
+    features.
 
     Parameters
     ----------
@@ -43,35 +44,47 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         shorter step tried. Then training may end at the border of what can be solved, and `predict`
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 48, above 10 000 samples 96; with ``lift="pad"`` at
-        least n_features. More channels let the flow do what is topologically impossible in fewer
-        dimensions.
+        Dimension of the state. "auto" means 48, from 8 outputs on 64, and from 16 outputs on or
+        above 10 000 samples 96; with ``lift="pad"`` at least n_inputs. More
+        channels let the flow do what is topologically impossible in fewer dimensions.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
         learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
-        n_channels has to be at least n_features, and the readout then sees the features themselves.
+        n_channels has to be at least their number. Here x are the features, or what `features`
+        makes of them.
     activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
         channels and relu on the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
+    features : {"auto", "given", "piecewise", "both"}, default="auto"
+        What the networks see of the features. "given": the features themselves. "piecewise": each
+        feature cut into up to eight pieces between its quantiles, so that a network may bend in
+        each of them and no entry is far out; features of at most ten values stay as they are.
+        "both": some of the candidates see the features as given and some in pieces, which needs
+        samples that are held out. "auto" means "both" where that is possible, there are at most
+        20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
+        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
+        See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
-        low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples, (0.2, 1, 5) /
-        n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than
-        0.01, and in `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample
-        weights where these are whole numbers, like counts.
+        low; at most two count. Up to 700 samples "auto" means (0.5, 2) / n for the features as
+        given and (2, 8) / n for their pieces, and above 1 / n and 2 / n. Where all networks see the
+        same, it means (0.1, 0.5, 2, 8) / n up to 700 samples, (0.5, 4, 32) / n up to 10 000, and
+        1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in
+        `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample weights where
+        these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
         Which samples are held out. Each network is trained on one side of a split. Its loss on the
         other side, which is held out, decides when it stops, which iterate is kept, and how much
-        its candidate for `alpha` counts; the networks of all splits are averaged. An int is a
+        its candidate counts; the networks of all splits are averaged. An int is a
         number of folds, stratified by class and not shuffled; fewer are made where a class has
         fewer samples. "auto" means eight shuffled ones, of which splits only as many are made as
-        have 16 000 samples together, but at least three; above 40 000 samples two, above 60 000
+        have 10 000 samples together, but at least three; above 40 000 samples two, above 60 000
         one. Samples of a class with fewer than three are trained on in every fold of "auto" or an
         int. With `groups`, see `fit`, the folds keep them together. None: nothing is held out,
         unless by `early_stopping`.
@@ -81,18 +94,19 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
         "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
         then L-BFGS from the best point; with ``batch_size=n_samples`` for problems where L-BFGS
-        alone gets stuck. "auto": "lbfgs", above 10 000 samples "adam".
+        alone gets stuck. "auto": "lbfgs" up to 700 samples, and with implicit schemes up to 10 000;
+        above them "adam".
     line_search : {"armijo", "lipschitz"}, default="armijo"
         How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
         Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
-        to one sample. "auto" means min(500, n_samples), which is for many samples. With n_samples,
-        Adam goes by the full gradient.
-    learning_rate_init : float, default=0.005
+        to one sample. "auto" means fifty batches per epoch, but of at least 32 and at most 500
+        samples. With n_samples, Adam goes by the full gradient.
+    learning_rate_init : float, default=0.01
         Learning rate of Adam in its first epoch.
-    learning_rate_decay : float, default=0.2
+    learning_rate_decay : float, default=0.0
         In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e); in
         `partial_fit` it stays learning_rate_init.
     max_iter : int, default=200
@@ -102,7 +116,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
     n_iter_no_change : int or "auto", default="auto"
-        See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
+        See `tol`. "auto" means 20 iterations, or 5 epochs where the solver is "adam".
     early_stopping : bool, default=False
         With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
         never trained on.
@@ -113,8 +127,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         held-out losses. "balanced" gives every class the same total weight.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
-        splits are then the same again, and are meant for the same samples in the same order: on
-        others a network may have been trained on what is now held out. Then there is a warning.
+        splits and `feature_map_` are then the same again. They are meant for the same samples in
+        the same order: on others a network may have been trained on what is now held out. Then
+        there is a warning.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
@@ -147,15 +162,22 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Weights of the readout.
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
-    V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
-        The lift of the features, where it is learned.
+    V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_inputs) and (n_networks, n_channels)
+        The lift of the inputs, which `feature_map_` makes of the features, where it is learned. The
+        columns of inputs that a network does not see are zero.
+    feature_map_ : FeatureMap
+        What the networks see: ``feature_map_.transform(X)`` are the inputs, of shape (n_samples,
+        n_inputs), and ``feature_map_.views`` says which belong to "given" and to "piecewise".
+    network_features_ : list of str of length n_networks
+        What each network sees: "given" or "piecewise".
     network_weights_ : ndarray of shape (n_networks,)
         How much each network counts in the average; they add up to one.
     alpha_ : float
         The penalty of the candidate that counts most.
     candidates_ : dict of ndarrays of shape (n_candidates,)
-        "alpha", the penalty of each candidate; "validation_loss", its mean held-out loss; and
-        "weight", how much it counts. This and the next ones are there where samples are held out.
+        "features", what each candidate sees, "given" or "piecewise"; "alpha", its penalty;
+        "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
+        next ones are there where samples are held out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
@@ -166,7 +188,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         it; NaN for samples that are never held out.
     oof_score_ : float
         Accuracy of the same, weighted with `sample_weight`. It is optimistic for few samples, as
-        the held-out folds have also chosen `alpha` and the iterates; and classes of fewer than
+        the held-out folds have also chosen the iterates; and classes of fewer than
         three samples, which are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
@@ -180,7 +202,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     n_evaluations_ : ndarray of shape (n_networks,)
         Evaluations of the objective on all samples.
     stop_reason_ : list of str of length n_networks
-        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter", "slow
+        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
+        "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
         acceptable step" or "interrupted".
     classes_ : ndarray of shape (n_classes,)
@@ -230,6 +253,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         lift="nonlinear",
         activation="relu",
         loss="log_loss",
+        features="auto",
         alpha="auto",
         smoothness=0.0,
         cv="auto",
@@ -237,8 +261,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         solver="auto",
         line_search="armijo",
         batch_size="auto",
-        learning_rate_init=0.005,
-        learning_rate_decay=0.2,
+        learning_rate_init=0.01,
+        learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
         n_iter_no_change="auto",
@@ -260,6 +284,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         self.lift = lift
         self.activation = activation
         self.loss = loss
+        self.features = features
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
@@ -299,34 +324,46 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 48, above 10 000 samples 96; with ``lift="pad"`` at least
-        n_features.
+        Width of the layers. "auto" means 48, from 8 outputs on 64, and from 16 outputs on or above
+        10 000 samples 96; with ``lift="pad"`` at least n_inputs.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
         learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
-        n_channels has to be at least n_features, and the readout then sees the features themselves.
+        n_channels has to be at least their number. Here x are the features, or what `features`
+        makes of them.
     activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
         the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy, or half the squared error of the logistic outputs.
+    features : {"auto", "given", "piecewise", "both"}, default="auto"
+        What the networks see of the features. "given": the features themselves. "piecewise": each
+        feature cut into up to eight pieces between its quantiles, so that a network may bend in
+        each of them and no entry is far out; features of at most ten values stay as they are.
+        "both": some of the candidates see the features as given and some in pieces, which needs
+        samples that are held out. "auto" means "both" where that is possible, there are at most
+        20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
+        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
+        See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
-        low; at most two count. "auto" means (0.1, 0.5, 2, 8) / n up to 1500 samples, (0.2, 1, 5) /
-        n up to 10 000, and 1 / n above. Where nothing is held out it means 1 / n, but no more than
-        0.01, and in `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample
-        weights where these are whole numbers, like counts.
+        low; at most two count. Up to 700 samples "auto" means (0.5, 2) / n for the features as
+        given and (2, 8) / n for their pieces, and above 1 / n and 2 / n. Where all networks see the
+        same, it means (0.1, 0.5, 2, 8) / n up to 700 samples, (0.5, 4, 32) / n up to 10 000, and
+        1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in
+        `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample weights where
+        these are whole numbers, like counts.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
         to layer.
     cv : "auto", int, splitter, iterable or None, default="auto"
         Which samples are held out. Each network is trained on one side of a split. Its loss on the
         other side, which is held out, decides when it stops, which iterate is kept, and how much
-        its candidate for `alpha` counts; the networks of all splits are averaged. An int is a
+        its candidate counts; the networks of all splits are averaged. An int is a
         number of folds, stratified by class and not shuffled; fewer are made where a class has
         fewer samples. "auto" means eight shuffled ones, of which splits only as many are made as
-        have 16 000 samples together, but at least three; above 40 000 samples two, above 60 000
+        have 10 000 samples together, but at least three; above 40 000 samples two, above 60 000
         one. Samples of a class with fewer than three are trained on in every fold of "auto" or an
         int. With `groups`, see `fit`, the folds keep them together. None: nothing is held out,
         unless by `early_stopping`.
@@ -336,18 +373,18 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
         "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
         then L-BFGS from the best point; with ``batch_size=n_samples`` for problems where L-BFGS
-        alone gets stuck. "auto": "lbfgs", above 10 000 samples "adam".
+        alone gets stuck. "auto": "lbfgs" up to 700 samples, above them "adam".
     line_search : {"armijo", "lipschitz"}, default="armijo"
         How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
         objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
         Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
-        to one sample. "auto" means min(500, n_samples), which is for many samples. With n_samples,
-        Adam goes by the full gradient.
-    learning_rate_init : float, default=0.005
+        to one sample. "auto" means fifty batches per epoch, but of at least 32 and at most 500
+        samples. With n_samples, Adam goes by the full gradient.
+    learning_rate_init : float, default=0.01
         Learning rate of Adam in its first epoch.
-    learning_rate_decay : float, default=0.2
+    learning_rate_decay : float, default=0.0
         In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e); in
         `partial_fit` it stays learning_rate_init.
     max_iter : int, default=200
@@ -357,7 +394,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
         many; see `stop_reason_`.
     n_iter_no_change : int or "auto", default="auto"
-        See `tol`. "auto" means 20 iterations, or 10 epochs where the solver is "adam".
+        See `tol`. "auto" means 20 iterations, or 5 epochs where the solver is "adam".
     early_stopping : bool, default=False
         With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
         never trained on.
@@ -368,8 +405,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         held-out losses. "balanced" gives every class the same total weight.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
-        splits are then the same again, and are meant for the same samples in the same order: on
-        others a network may have been trained on what is now held out. Then there is a warning.
+        splits and `feature_map_` are then the same again. They are meant for the same samples in
+        the same order: on others a network may have been trained on what is now held out. Then
+        there is a warning.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
@@ -402,15 +440,22 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Weights of the readout.
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
-    V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_features) and (n_networks, n_channels)
-        The lift of the features, where it is learned.
+    V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_inputs) and (n_networks, n_channels)
+        The lift of the inputs, which `feature_map_` makes of the features, where it is learned. The
+        columns of inputs that a network does not see are zero.
+    feature_map_ : FeatureMap
+        What the networks see: ``feature_map_.transform(X)`` are the inputs, of shape (n_samples,
+        n_inputs), and ``feature_map_.views`` says which belong to "given" and to "piecewise".
+    network_features_ : list of str of length n_networks
+        What each network sees: "given" or "piecewise".
     network_weights_ : ndarray of shape (n_networks,)
         How much each network counts in the average; they add up to one.
     alpha_ : float
         The penalty of the candidate that counts most.
     candidates_ : dict of ndarrays of shape (n_candidates,)
-        "alpha", the penalty of each candidate; "validation_loss", its mean held-out loss; and
-        "weight", how much it counts. This and the next ones are there where samples are held out.
+        "features", what each candidate sees, "given" or "piecewise"; "alpha", its penalty;
+        "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
+        next ones are there where samples are held out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
         The lowest held-out loss of every network; that of a candidate that was clearly behind, as
         far as it came.
@@ -421,7 +466,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         it; NaN for samples that are never held out.
     oof_score_ : float
         Accuracy of the same, weighted with `sample_weight`. It is optimistic for few samples, as
-        the held-out folds have also chosen `alpha` and the iterates; and classes of fewer than
+        the held-out folds have also chosen the iterates; and classes of fewer than
         three samples, which are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
@@ -435,7 +480,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     n_evaluations_ : ndarray of shape (n_networks,)
         Evaluations of the objective on all samples.
     stop_reason_ : list of str of length n_networks
-        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter", "slow
+        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
+        "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
         acceptable step" or "interrupted".
     classes_ : ndarray of shape (n_classes,)
@@ -473,6 +519,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         lift="nonlinear",
         activation="relu",
         loss="log_loss",
+        features="auto",
         alpha="auto",
         smoothness=0.0,
         cv="auto",
@@ -480,8 +527,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         solver="auto",
         line_search="armijo",
         batch_size="auto",
-        learning_rate_init=0.005,
-        learning_rate_decay=0.2,
+        learning_rate_init=0.01,
+        learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
         n_iter_no_change="auto",
@@ -501,6 +548,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         self.lift = lift
         self.activation = activation
         self.loss = loss
+        self.features = features
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv

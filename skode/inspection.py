@@ -37,8 +37,8 @@ def trajectories(estimator, X):
     Returns
     -------
     ndarray of shape (n_networks, N + 1, n_samples, n_channels)
-        ``[:, 0]`` are the lifted features, σ(V x + ν), V x + ν or x padded with zeros, and
-        ``[:, N]`` what the readout sees.
+        ``[:, 0]`` are the lifted inputs x, σ(V x + ν), V x + ν or x padded with zeros, and
+        ``[:, N]`` what the readout sees.  The inputs are what ``feature_map_`` makes of X.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def trajectories(estimator, X):
     (1, 5, 100, 3)
     """
     network, X = network_and_features(estimator, X)
-    X = network._validated(X, "trajectories")
+    X = network.feature_map_.transform(network._validated(X, "trajectories"))
     states = prediction.trajectories(network._fitted_network(), network._controls(), X)
     if not np.isfinite(states).all():
         raise ValueError("The states overflow: X is too far from the data of the fit.")
@@ -87,10 +87,11 @@ def costates(estimator, X, y):
     Returns
     -------
     ndarray of shape (n_networks, N + 1, n_samples, n_channels)
-        ``[:, 0]`` is the derivative p⁰ with respect to the lifted features.  That with respect to
-        the features, which a pipeline has transformed, is ``p0[..., :n_features]`` where they are
-        padded, ``p0 @ V_`` where the lift is linear, and ``(p0 * ds) @ V_`` where it is nonlinear,
-        with ds = σ′(V x + ν).  The samples that are ambiguous to the network have large entries.
+        ``[:, 0]`` is the derivative p⁰ with respect to the lifted inputs.  That with respect to the
+        inputs is ``p0[..., :n_inputs]`` where they are padded, ``p0 @ V_`` where the lift is
+        linear, and ``(p0 * ds) @ V_`` where it is nonlinear, with ds = σ′(V x + ν) for the inputs
+        x; and ``feature_map_.pull_back`` makes of it that with respect to the features, which a
+        pipeline has transformed.  The samples that are ambiguous to the network have large entries.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def costates(estimator, X, y):
     targets = network._checked_targets(y)
     check_consistent_length(X, targets)
     network._outputs(X, "costates")  # raises where the network cannot be evaluated
-    X = network._validated(X, "costates")
+    X = network.feature_map_.transform(network._validated(X, "costates"))
     U = network._controls()
     n_networks, N, n_channels, _ = U.K.shape
     lifted = 0 if U.V is None else X.shape[1]

@@ -21,6 +21,7 @@ PLAIN = {
     "n_channels": 4,
     "lift": "pad",
     "activation": "tanh",
+    "features": "given",
     "alpha": 3e-3,
     "cv": None,
     "solver": "gd",

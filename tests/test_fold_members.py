@@ -6,7 +6,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, RepeatedStratifiedKFold, StratifiedKFold
 
-from skode import ODENetClassifier, ODENetRegressor, _estimator
+from skode import ODENetClassifier, ODENetRegressor, _candidates, _estimator
 from skode._averaging import greedy_weights
 from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, decision_of, recomputed_outputs, short
@@ -167,8 +167,8 @@ def test_candidates_are_what_they_would_have_been_alone(alphas, solver):
     X, y = noisy()
     options = {"cv": 3, "n_restarts": 2, "solver": solver, "max_iter": 25, **LIFTED}
     both = short(ODENetClassifier, alpha=alphas, **options).fit(X, y)
-    weight, first, proba = both.candidates_["weight"], 0, 0
-    for candidate in np.flatnonzero(weight):
+    first = 0
+    for candidate in np.flatnonzero(both.candidates_["weight"]):
         alone = short(ODENetClassifier, alpha=alphas[candidate], **options).fit(X, y)
         kept = slice(first, first + 6)
         for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_", "n_iter_"):
@@ -176,11 +176,35 @@ def test_candidates_are_what_they_would_have_been_alone(alphas, solver):
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
         found, expected = both.validation_loss_[candidate], alone.validation_loss_[0]
         np.testing.assert_allclose(found, expected, rtol=1e-7)
-        proba += weight[candidate] / (1 + np.exp(-alone.oof_decision_function_))
         first += 6
     assert first == len(both.K_)
+
+
+def test_no_sample_has_a_part_in_the_weights_that_it_is_predicted_with():
+    X, y = noisy()
+    splits = list(StratifiedKFold(3).split(X, y))
+    # So few iterations that nobody is clearly behind.
+    options = {"cv": splits, "solver": "lbfgs", "max_iter": 8, **LIFTED}
+    alphas = (1e-3, 3e-2)
+    both = short(ODENetClassifier, alpha=alphas, **options).fit(X, y)
+    alone = [short(ODENetClassifier, alpha=alpha, **options).fit(X, y) for alpha in alphas]
+    proba = np.stack([1 / (1 + np.exp(-model.oof_decision_function_)) for model in alone])
+    of_true = np.where(y == 1, proba, 1 - proba)
+    share = np.empty(len(y))
+    for _, held_out in splits:
+        share[held_out] = 1 / len(held_out)
+    expected, chosen = np.empty(len(y)), []
+    for _, held_out in splits:
+        others = np.setdiff1d(np.arange(len(y)), held_out)
+
+        def loss(mean, weights=share[others]):
+            return -weights @ np.log(mean)
+
+        chosen.append(greedy_weights(loss, of_true[:, others]))
+        expected[held_out] = chosen[-1] @ proba[:, held_out]
+    assert len(np.unique(chosen, axis=0)) > 1
     found = 1 / (1 + np.exp(-both.oof_decision_function_))
-    np.testing.assert_allclose(found, proba, rtol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
@@ -190,7 +214,7 @@ def test_predictions_are_weighted_averages_of_the_networks(cls, loss, monkeypatc
         assert len(predictions) == 2
         return np.array([0.25, 0.75])
 
-    monkeypatch.setattr(_estimator, "greedy_weights", both)
+    monkeypatch.setattr(_candidates, "greedy_weights", both)
     # So few iterations that nobody is clearly behind.
     options = {"alpha": (1e-3, 2e-3), "cv": 3, "n_restarts": 2, "scheme": "heun", "max_iter": 8}
     if cls in BOTH:
@@ -220,15 +244,16 @@ def test_what_candidates_are_weighed_by_is_their_loss_on_held_out_samples(monkey
         seen.append([loss(said) for said in predictions])
         return greedy_weights(loss, predictions)
 
-    monkeypatch.setattr(_estimator, "greedy_weights", watched)
+    monkeypatch.setattr(_candidates, "greedy_weights", watched)
     X, y = noisy(3)
     weights = weights_of()
     options = {"alpha": (1e-3, 1e-2), "cv": 3}
     model = short(ODENetClassifier, **options).fit(X, y, weights)
-    np.testing.assert_allclose(seen[-1], 3 * model.candidates_["validation_loss"], rtol=1e-6)
+    assert len(seen) == 4  # of all splits, and of all but one
+    np.testing.assert_allclose(seen[0], 3 * model.candidates_["validation_loss"], rtol=1e-6)
     X, y = curve(n_targets=2)
     model = short(ODENetRegressor, **options).fit(X, y, weights)
-    np.testing.assert_allclose(seen[-1], 6 * model.candidates_["validation_loss"], rtol=1e-6)
+    np.testing.assert_allclose(seen[4], 6 * model.candidates_["validation_loss"], rtol=1e-6)
 
 
 def test_candidates_that_are_clearly_behind_leave_early():
@@ -404,11 +429,11 @@ def test_samples_to_judge_by_do_not_count_in_the_defaults(monkeypatch):
     X, y = noisy(2, 90)
     options = {"n_channels": "auto", "solver": "auto", "alpha": "auto", "max_iter": 3}
     model = short(ODENetClassifier, **options).fit(X, y, X_val=X, y_val=y)
-    assert model.K_.shape[2] == _estimator.CHANNELS
+    assert model.K_.shape[2] == _estimator.CHANNELS[0][1]
     np.testing.assert_allclose(model.candidates_["alpha"] * 90, [0.1, 0.5, 2.0, 8.0])
     weights = np.r_[np.ones(90), np.zeros(20)]  # nor do samples without weight
     more = short(ODENetClassifier, **options).fit(np.r_[X, X[:20]], np.r_[y, y[:20]], weights)
-    assert more.K_.shape[2] == _estimator.CHANNELS
+    assert more.K_.shape[2] == _estimator.CHANNELS[0][1]
 
 
 def test_samples_to_judge_by_leave_the_precision_alone():

@@ -252,12 +252,10 @@ def test_too_few_samples_to_hold_some_out():
         (folds.SAMPLES // 8 + 1, 7),
         (folds.SAMPLES // 4, 4),
         (folds.SAMPLES // 2, 3),
-        (folds.MANY, 3),
-        (folds.MANY + 1, 3),
         (folds.MOST_SAMPLES // 3, 3),
         (folds.MOST_SAMPLES // 3 + 1, 2),
         (folds.MOST_SAMPLES // 2 + 1, 1),
-        (100 * folds.MANY, 1),
+        (10**6, 1),
     ],
 )
 def test_fewer_splits_of_many_samples(n_samples, n_splits):

@@ -1,6 +1,8 @@
 """Class weights, warm starts, seeds, streams, and all solvers under constraints."""
 
+import math
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -32,6 +34,7 @@ def uneven(n_classes=3):
 @pytest.fixture
 def few_are_many(monkeypatch):
     """The defaults of large data are those from 200 samples on."""
+    monkeypatch.setattr(_estimator, "FEW", 200)
     monkeypatch.setattr(_estimator, "MANY", 200)
 
 
@@ -284,10 +287,16 @@ def test_epochs_of_partial_fit_are_those_of_fit(cls, lift, learn_step):
     for _ in range(6):
         model.partial_fit(X, y, **more)
     # Nobody knows how long a stream is, and so its learning rate stays.
-    whole = stream(cls, max_iter=6, learning_rate_decay=0.0, **options).fit(X, y)
-    assert (np.diff(whole.loss_curve_) < 0).all()  # so that fit keeps the last iterate
-    assert_same(model, whole, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(model.loss_curve_, whole.loss_curve_, rtol=1e-9)
+    whole = [
+        stream(cls, max_iter=k, learning_rate_decay=0.0, **options).fit(X, y) for k in range(1, 7)
+    ]
+    assert (np.diff(whole[-1].loss_curve_) < 0).all()  # so that fit keeps the last iterate
+    # The parts of a stream differ, and so it is the mean of the iterates that counts.
+    shares = [math.perm(k + 9, 9) for k in range(6)]
+    for name in filter(partial(hasattr, model), PARTS):
+        mean = np.average([getattr(one, name) for one in whole], axis=0, weights=shares)
+        np.testing.assert_allclose(getattr(model, name), mean, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(model.loss_curve_[:, :2], whole[0].loss_curve_, rtol=1e-9)
     np.testing.assert_array_equal(model.n_iter_, 6)
     if learn_step == "simplex":
         np.testing.assert_allclose(model.h_.sum(1), 3.0, rtol=1e-12)
@@ -370,8 +379,8 @@ def test_parts_of_any_size_go_on_with_the_same_channels(cls, few_are_many):
     assert model.partial_fit(X[:100], y[:100]).K_.shape[2] == width
     model = stream(cls, n_channels="auto", warm_start=True)
     model.partial_fit(X[:100], y[:100], **first_call(cls))
-    assert model.K_.shape[2] == _estimator.CHANNELS != width
-    assert model.partial_fit(X, y).fit(X, y).K_.shape[2] == _estimator.CHANNELS
+    assert model.K_.shape[2] == _estimator.CHANNELS[0][1] != width
+    assert model.partial_fit(X, y).fit(X, y).K_.shape[2] == _estimator.CHANNELS[0][1]
 
 
 def test_the_solver_by_itself(few_are_many):
@@ -384,7 +393,36 @@ def test_the_solver_by_itself(few_are_many):
         assert_same(one, two, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("solver", "patience"), [("lbfgs", 20), ("adam", 10), ("adam+lbfgs", 20)])
+def test_implicit_schemes_keep_lbfgs_for_longer(few_are_many, monkeypatch):
+    monkeypatch.setattr(_estimator, "MANY", 240)
+    X, y = blobs(2, 250)
+    options = {"scheme": "implicit_midpoint", "h": 0.5, "N": 2, "max_iter": 3}
+    for rows, solver in ((slice(0, 240), "lbfgs"), (slice(0, 241), "adam")):
+        one, two = (
+            short(ODENetClassifier, solver=name, **options).fit(X[rows], y[rows])
+            for name in ("auto", solver)
+        )
+        assert_same(one, two, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("n_samples", "batch_size"), [(60, 60), (300, 34), (1700, 34)])
+def test_the_batches_by_themselves(n_samples, batch_size):
+    X, y = blobs(2, n_samples)
+    one, two = (
+        short(ODENetClassifier, solver="adam", batch_size=size, max_iter=2).fit(X, y)
+        for size in ("auto", batch_size)
+    )
+    assert_same(one, two, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("n_classes", "n_channels"), [(7, 48), (8, 64), (15, 64), (16, 96)])
+def test_the_channels_by_themselves_grow_with_the_outputs(n_classes, n_channels):
+    X, y = blobs(n_classes, 20 * n_classes)
+    model = short(ODENetClassifier, n_channels="auto", lift="linear", max_iter=1).fit(X, y)
+    assert model.K_.shape[2] == n_channels
+
+
+@pytest.mark.parametrize(("solver", "patience"), [("lbfgs", 20), ("adam", 5), ("adam+lbfgs", 20)])
 def test_the_patience_by_itself_is_shorter_in_epochs(solver, patience):
     X, y = blobs(2, 90)
     one, two = (
@@ -444,6 +482,16 @@ def test_class_weights_of_a_stream():
     model.partial_fit(X[y == 0], y[y == 0])
     assert np.isfinite(model.K_).all()
     assert np.abs(model.K_ - K).max() < 0.1
+
+
+def test_a_stream_goes_on_from_what_was_changed_since():
+    X, y = blobs(3)
+    model = stream(ODENetClassifier).partial_fit(X, y, [0, 1, 2])
+    model.set_params(h=0.1).partial_fit(X, y)
+    np.testing.assert_array_equal(model.h_, 0.1)
+    model.mu_ = model.mu_ + 100
+    model.partial_fit(X, y)
+    assert (model.mu_ > 99).all()
 
 
 def test_a_stream_survives_pickling():

@@ -1,0 +1,224 @@
+"""The candidates of a fit: what they are, how much each counts, and what is kept of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from numbers import Real
+
+import numpy as np
+
+from ._averaging import greedy_weights
+from ._devices import host_values
+from ._features import GIVEN, PIECEWISE, VIEWS, FeatureMap, some_in_pieces
+from ._fitted import FittedNetworks
+from .engine.arrays import namespace, placed, quiet, to_host
+from .engine.losses import LOSSES
+from .engine.training import Training
+
+# What "auto" means depends on the number of samples.
+FEW = 700  # up to here, L-BFGS and four candidates; above, Adam and fewer
+MANY = 10_000  # above, more channels; up to here, L-BFGS for implicit schemes
+
+# The candidates of alpha="auto", times the number of samples, up to so many samples: of one view of
+# the features alone, or of each of two.
+ALPHAS = {
+    "alone": ((FEW, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.5, 4.0, 32.0)), (np.inf, (1.0,))),
+    GIVEN: ((FEW, (0.5, 2.0)), (np.inf, (1.0,))),
+    PIECEWISE: ((FEW, (2.0, 8.0)), (np.inf, (2.0,))),
+}
+# That where no samples are held out; for fewer than LEAST samples it is that of LEAST, as more
+# would leave nothing of a small network.
+ALONE, LEAST = 1.0, 100
+MOST_IN_PIECES = 20_000  # samples of which the features are seen in both views by default
+
+# Fitted attributes that are there only where samples are held out.
+HELD_OUT_RESULTS = (
+    "candidates_",
+    "validation_loss_",
+    "validation_curve_",
+    "oof_decision_function_",
+    "oof_prediction_",
+    "oof_score_",
+)
+
+
+class Candidates(FittedNetworks):
+    """The part of an estimator that chooses; a candidate is a view of the features and a penalty.
+
+    What is trained for a candidate is a network for every split and restart.
+    """
+
+    def _set_features(self, data, names):
+        """What the networks see of the features."""
+        if self.lift == "pad" and len(names) > 1:
+            raise ValueError(
+                f"features={self.features!r} needs a lift, as networks with different views have "
+                "different numbers of inputs. Set lift='nonlinear' or 'linear', or take one view."
+            )
+        self.feature_map_ = FeatureMap(names, data.X, data.weights)
+        self._fitted_features = self.features
+
+    def _require_same_features(self):
+        """Raise unless networks that training goes on with see what they saw before."""
+        if self.features != self._fitted_features:
+            raise ValueError(
+                f"Training goes on from networks with features={self._fitted_features!r}; now it "
+                f"would be {self.features!r}. Set it as it was, or start anew."
+            )
+
+    def _views(self, data, splits, n_samples):
+        """The views of the features."""
+        name, choice = self.features, splits is not None
+        if name == "both" and not choice:
+            raise ValueError(
+                "features='both' is a choice, but no samples are held out to choose by. Take one "
+                "view, or, to fit, set a cv, or early_stopping=True, or give X_val and y_val."
+            )
+        if name == "auto":
+            choice = choice and self.lift != "pad" and n_samples <= MOST_IN_PIECES
+            name = "both" if choice else "given"
+        if name == "both" and not some_in_pieces(data.X, data.weights):
+            name = "given"  # there would be no difference
+        return VIEWS[name]
+
+    def _candidates(self, splits, n_samples, count):
+        """The candidates, each of them a view of the features and a penalty.
+
+        Where training goes on, every candidate that was kept goes on with every penalty.
+        """
+        found = []
+        for view in self.feature_map_.views:
+            n_kept = 1
+            if self._goes_on:
+                networks = self.network_features_
+                n_kept = networks.count(view) * self._n_kept // len(networks)
+            alphas = self._alphas(view, splits, n_samples, count)
+            found += [(view, alpha) for alpha in alphas for _ in range(n_kept)]
+        return found
+
+    def _alphas(self, view, splits, n_samples, count):
+        """The penalties of the candidates with a view of the features.
+
+        How many there are is a matter of the samples to be computed with, and how large they are of
+        those that the data stand for; a stream counts as many samples, not as its first few.
+        """
+        if isinstance(self.alpha, str):
+            if splits is None:
+                return [ALONE / max(count, LEAST)]
+            table = ALPHAS[view if len(self.feature_map_.views) > 1 else "alone"]
+            numbers = next(numbers for limit, numbers in table if n_samples <= limit)
+            return [number / count for number in numbers]
+        if isinstance(self.alpha, Real):
+            return [self.alpha]
+        try:
+            alphas = np.asarray(host_values(self.alpha), dtype=float)
+        except (TypeError, ValueError):
+            alphas = np.empty(0)
+        if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas) & (alphas >= 0)).all():
+            raise ValueError(
+                f"alpha={self.alpha!r} must be a number, 'auto', or a sequence of at least one "
+                "number; each of them finite and not negative."
+            )
+        if splits is None and len(alphas) > 1:
+            raise ValueError(
+                f"alpha={self.alpha!r} is a choice, but no samples are held out to choose by. "
+                "Give one number, or, to fit, a cv, or early_stopping=True, or X_val and y_val."
+            )
+        return alphas.tolist()
+
+    def _judge(self, training, layout, candidates, splits, data):
+        """The weights of the candidates, and what their average says of held-out samples."""
+        self._forget(*HELD_OUT_RESULTS)
+        weights = np.ones(len(candidates)) / len(candidates)
+        views, alphas = map(np.array, zip(*candidates, strict=True))
+        if splits is not None:
+            shape = (len(candidates), len(splits), self.n_restarts)
+            self.validation_loss_ = training.held_out.reshape(shape)
+            self.validation_curve_ = training.held_out_curve.reshape(*shape, -1)
+            mean = self.validation_loss_.mean(axis=(1, 2))
+            able = np.isfinite(mean)
+            able[np.argmin(mean)] = True
+            parts = list(self._out_of_fold(training, layout, np.flatnonzero(able), splits, data))
+            weights = np.zeros(len(candidates))
+            weights[able] = self._weights(parts, data)
+            self._keep_out_of_fold(self._averaged(parts, data), data)
+            self.candidates_ = {
+                "features": views,
+                "alpha": alphas,
+                "validation_loss": mean,
+                "weight": weights,
+            }
+        self.alpha_ = float(alphas[np.argmax(weights)])
+        return weights
+
+    def _out_of_fold(self, training, layout, candidates, splits, data):
+        """Split by split, the held-out samples and what each candidate says of them.
+
+        (candidates, classes or outputs, samples).  Samples without weight are left out, as their
+        features may be anything.
+        """
+        for s in range(len(splits)):
+            rows = splits.rows(s)
+            rows = rows[data.given_weights[rows] > 0]
+            X, said = data.features(rows), []
+            for candidate in candidates:
+                first = (candidate * len(splits) + s) * self.n_restarts
+                members = training.flat[first : first + self.n_restarts, :]
+                said.append(to_host(self._mean_outputs(layout.views(members), X)))
+            yield rows, np.stack(said)
+
+    def _averaged(self, parts, data):
+        """Split by split, the samples and what the candidates say of them on the average.
+
+        Their weights are those that the other splits give, if there are any.
+        """
+        average = LOSSES[self._fitted_loss].average
+        for s, (rows, said) in enumerate(parts):
+            weights = self._weights(parts[:s] + parts[s + 1 :] or parts, data)
+            with quiet():
+                yield rows, average(np, said, weights)
+
+    def _weights(self, parts, data):
+        """The weights of the candidates, from what `_out_of_fold` gives."""
+        if len(parts[0][1]) == 1:
+            return np.ones(1)
+        rows = np.concatenate([rows for rows, _ in parts])
+        said = np.concatenate([said for _, said in parts], axis=2)
+        with quiet():
+            shares = [data.weights[rows] / data.weights[rows].sum() for rows, _ in parts]
+            loss, predictions = self._to_average(rows, said, np.concatenate(shares), data)
+            return greedy_weights(loss, predictions)
+
+    def _keep(self, layout, training, candidates, weights):
+        """What the members of the candidates with a weight have come to."""
+        each = len(training.n_iter) // len(weights)
+        kept = np.flatnonzero(np.repeat(weights > 0, each))
+        flat = training.flat
+        flat = namespace(flat).take(flat, placed(kept, flat), axis=0)
+        self._keep_controls(layout, flat)
+        self._n_kept = np.count_nonzero(weights)
+        self.network_features_ = [candidates[k // each][0] for k in kept]
+        self.network_weights_ = np.repeat(weights[weights > 0] / each, each)
+        self.n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
+        self.loss_ = training.J[kept]
+        self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1]
+        self.n_evaluations_ = training.n_evaluations[kept]
+        self.stop_reason_ = training.reason[kept].tolist()
+        self._forget("_adam")
+
+
+def together(trainings):
+    """The members of several trainings, whose controls have one layout, as one `Training`."""
+    if len(trainings) == 1:
+        return trainings[0]
+    longest = max(training.curve.shape[1] for training in trainings)
+
+    def of_all(name):
+        parts = [getattr(training, name) for training in trainings]
+        if name.endswith("curve"):
+            ends = [((0, 0), (0, longest - part.shape[1])) for part in parts]
+            pairs = zip(parts, ends, strict=True)
+            parts = [np.pad(part, end, constant_values=np.nan) for part, end in pairs]
+        return namespace(parts[0]).concat(parts)
+
+    return Training(*(of_all(field.name) for field in fields(Training)))

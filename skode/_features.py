@@ -1,0 +1,228 @@
+"""What the networks see in place of the features: views of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._inputs import precision
+from .engine.arrays import array_library, device, namespace, placed, quiet, to_host
+
+__all__ = ["GIVEN", "PIECEWISE", "FeatureMap"]
+
+GIVEN, PIECEWISE = "given", "piecewise"
+VIEWS = {"given": (GIVEN,), "piecewise": (PIECEWISE,), "both": (GIVEN, PIECEWISE)}
+PIECES = 8  # of a feature
+OUTER = 0.05  # over the number of pieces: the share of samples below them, and above
+FEW_VALUES = 10  # a feature with so many values, or fewer, is not cut into pieces
+SPREAD = 0.5  # standard deviation of an input that is a piece
+LEAST_DEVIATION = 0.05  # of a piece from 0 to 1, which so few samples leave that it hardly varies
+MOST_INPUTS = 600  # that are pieces; of many features there are fewer pieces, but one each
+
+
+class FeatureMap:
+    """The inputs of the networks, made of the features one by one, in one view of them or in two.
+
+    "given" are the features themselves.  "piecewise" has several inputs for each feature x, one for
+    each piece between two neighbouring quantiles qₖ of the training data: x cut off at both ends of
+    the piece, min(max(x, qₖ₋₁), qₖ), and scaled to mean 0 and standard deviation ½.  A linear map
+    of these is a continuous function of x that is linear on every piece and constant beyond all of
+    them, so that neither heavy tails nor the unit of x matter.  The outermost quantiles leave a few
+    of a thousand samples outside, and more where there are many features, as then each has fewer
+    pieces.  A feature of few values, such as a column of zeros and ones, stays as it is.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The views, "given" or "piecewise".
+    X : array of shape (n_samples, n_features)
+        The training data, of any array library.
+    weights : ndarray of shape (n_samples,)
+        Their weights; samples with a weight of 0 have no part.
+
+    Attributes
+    ----------
+    views : dict of str to slice
+        Which of the inputs belong to each view.
+    n_features_in : int
+        The number of features.
+    column, low, high, origin, mean, width : ndarrays of shape (n_inputs,)
+        Input i is ((min(max(x, low), high) - origin) - mean) / width of the feature x in `column`.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Babenko, "On embeddings for numerical features in tabular deep learning"
+    (2022), section 3.2.
+    """
+
+    def __init__(self, names, X, weights):
+        self.n_features_in = X.shape[1]
+        self.views, parts, start = {}, [], 0
+        for name in names:
+            part = _as_given(X.shape[1]) if name == GIVEN else _in_pieces(to_host(X), weights)
+            parts.append(part)
+            self.views[name] = slice(start, start + len(part[0]))
+            start += len(part[0])
+        self.column, self.low, self.high, self.origin, self.mean, self.width = map(
+            np.concatenate, zip(*parts, strict=True)
+        )
+
+    def __repr__(self):
+        return f"FeatureMap({', '.join(self.views)}: {self.n_features_in} -> {self.n_inputs})"
+
+    @property
+    def n_inputs(self):
+        """The number of inputs of all views."""
+        return len(self.column)
+
+    @property
+    def is_identity(self):
+        """Whether the inputs are the features."""
+        return tuple(self.views) == (GIVEN,)
+
+    def transform(self, X):
+        """The inputs of features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_inputs)
+            In the library, on the device and in the precision of X; numbers other than float32
+            become float64.  Where the inputs are the features, X itself.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features.
+        """
+        if array_library(X) is None:
+            X = np.asarray(X)
+            X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
+        if X.ndim != 2 or X.shape[1] != self.n_features_in:
+            raise ValueError(
+                f"X must have the shape (n_samples, {self.n_features_in}); it is {X.shape}."
+            )
+        if self.is_identity:
+            return X
+        xp = namespace(X)
+        x = xp.take(X, placed(self.column, X), axis=1)
+        low, high, origin, mean, width = (
+            placed(part.astype(precision(X)), X)[None, :]
+            for part in (self.low, self.high, self.origin, self.mean, self.width)
+        )
+        with quiet():
+            # The first difference is exact to the last digits of x, wherever the feature lies.
+            return ((xp.minimum(xp.maximum(x, low), high) - origin) - mean) / width
+
+    def of(self, X):
+        """The inputs of features, computed for those rows only that are asked for."""
+        return X if self.is_identity else Inputs(self, X)
+
+    def seen_by(self, view, controls):
+        """The controls of networks with a view, whose V has only the columns of its inputs."""
+        if controls.V is None:
+            return controls
+        return controls._replace(V=controls.V[:, :, self.views[view]])
+
+    def embedded(self, view, controls):
+        """The opposite of `seen_by`: V has a column for every input, and is zero for the others."""
+        if len(self.views) == 1:
+            return controls
+        V, columns, xp = controls.V, self.views[view], namespace(controls.V)
+        before, after = (
+            xp.zeros((*V.shape[:2], number), dtype=V.dtype, device=device(V))
+            for number in (columns.start, self.n_inputs - columns.stop)
+        )
+        return controls._replace(V=xp.concat([before, V, after], axis=2))
+
+    def pull_back(self, X, G):
+        """The derivatives of a function with respect to the features.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Where.
+        G : ndarray of shape (..., n_samples, n_inputs)
+            The derivatives with respect to the inputs.
+
+        Returns
+        -------
+        ndarray of shape (..., n_samples, n_features)
+            Where two pieces meet, the mean of the derivatives on both sides.
+        """
+        x = X[:, self.column]
+        slope = ((self.low <= x) & (x < self.high)) / 2 + ((self.low < x) & (x <= self.high)) / 2
+        found = np.zeros((*G.shape[:-1], self.n_features_in), G.dtype)
+        np.add.at(found, (..., self.column), G * (slope / self.width))
+        return found
+
+
+class Inputs:
+    """The inputs of features, row by row, as arrays are asked for rows."""
+
+    def __init__(self, feature_map, X):
+        self._map, self.like = feature_map, X
+        self.shape, self.dtype = (X.shape[0], feature_map.n_inputs), X.dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, key):
+        rows = key[0] if isinstance(key, tuple) else key  # of which all columns are asked for
+        return self._map.transform(self.like[rows, :])
+
+
+def some_in_pieces(X, weights):
+    """Whether a feature has so many values that it would be cut into pieces."""
+    return any(_many_values(x) for x in to_host(X)[weights > 0].T)
+
+
+def _many_values(x):
+    return len(np.unique(x)) > FEW_VALUES
+
+
+def _as_given(n_features):
+    """The columns, lows, highs, origins, means and widths of the features themselves."""
+    each = np.ones(n_features)
+    return np.arange(n_features), -np.inf * each, np.inf * each, 0 * each, 0 * each, each
+
+
+def _in_pieces(X, weights):
+    """The columns, lows, highs, origins, means and widths of the pieces of the features."""
+    used = weights > 0
+    X, weights = X[used].astype(np.float64), weights[used] / weights.sum()
+    many = [_many_values(x) for x in X.T]
+    n_pieces = min(PIECES, max(1, MOST_INPUTS // max(1, sum(many))))
+    parts = []
+    for j, x in enumerate(X.T):
+        if many[j]:
+            knots = _quantiles(x, weights, n_pieces)
+            low, high = knots[:-1], knots[1:]
+            with quiet():
+                length = high - low
+                share = (np.clip(x[:, None], low, high) - low) / length
+                mean = weights @ share
+                deviation = np.maximum((weights @ (share - mean) ** 2) ** 0.5, LEAST_DEVIATION)
+                width = length * deviation / SPREAD
+                parts.append((np.full(len(low), j), low, high, low, length * mean, width))
+        else:
+            parts.append((np.array([j]), [-np.inf], [np.inf], [0.0], [0.0], [1.0]))
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _quantiles(x, weights, n_pieces):
+    """The ends of the pieces of values with weights that add up to one; each end is a value."""
+    order = np.argsort(x, kind="stable")
+    x, share = x[order], np.cumsum(weights[order])
+    # A little lower, so that the rounding of sums does not decide between two values.
+    outer = OUTER / n_pieces
+    levels = np.linspace(outer, 1 - outer, n_pieces + 1) * (1 - 1e-9)
+    ends = np.unique(x[np.searchsorted(share, levels * share[-1])])
+    if len(ends) == 1:  # nearly all samples have this value; the others decide
+        values = np.unique(x)
+        ends = np.unique(
+            values[np.round(np.linspace(0, len(values) - 1, n_pieces + 1)).astype(int)]
+        )
+    return ends

@@ -1,0 +1,113 @@
+"""Training on a stream of samples, part by part: `partial_fit`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ._candidates import HELD_OUT_RESULTS
+from ._devices import at_work
+from ._features import GIVEN
+from ._inputs import cast
+from .engine.arrays import namespace, to_host
+from .engine.training import MAX_ITER, Adam, Moments, Schedule, State
+
+LENGTH = 10_000  # samples that the default penalty of a stream is meant for: nobody knows how many
+
+
+def trained_by_adam(estimator):
+    """Whether `partial_fit` is there."""
+    if estimator.solver == "adam":
+        return True
+    raise AttributeError(
+        f"partial_fit is available with solver='adam' alone, not with {estimator.solver!r}."
+    )
+
+
+class Stream:
+    """The part of an estimator that goes on with new samples, by Adam."""
+
+    def _continue(self, data, loss):
+        """One more epoch of Adam on these samples alone."""
+        self._forget(*HELD_OUT_RESULTS, "_fingerprint")
+        first, n_samples, home = not hasattr(self, "K_"), len(data), data.X
+        data = replace(data, X=at_work(self, data.X))
+        if first:
+            self._begin_stream(data)
+        else:
+            self._require_same_features()
+        if first or isinstance(self.alpha, Real):
+            self.alpha_ = float(self._alphas(GIVEN, None, LENGTH, LENGTH)[0])
+        data = replace(data, X=self.feature_map_.transform(data.X))
+        whole = self._layout(data, n_samples, goes_on=not first)
+        n_networks = len(self.network_features_)
+        epochs = np.zeros(n_networks, dtype=int) if first else to_host(self.n_iter_)
+        moments, states, flats = {}, [], []
+        with self._blocks() as blocks:
+            for view, columns in self.feature_map_.views.items():
+                n_mine = self.network_features_.count(view)
+                if not n_mine:
+                    continue
+                seen = data.of_columns(columns)
+                layout = self._layout(seen, n_samples, goes_on=not first)
+                if first:
+                    start = self._random_controls(layout, n_networks)
+                else:
+                    start = self._last_controls(view, whole, n_networks, "Set them as they were")
+                shape = (1, 1, n_mine)
+                objective = self._objective(layout, seen, [self.alpha_], shape, None, loss, blocks)
+                u = cast(layout.flatten(start), seen.precision)
+                project = self._constraint(layout, objective.problem.network)
+                state = State(objective, seen.placed(u), project)
+                schedule = self._stream_schedule(n_samples, int(epochs.max()))
+                adam = Adam(state, schedule, self._moments(view, u, state, seen))
+                adam.round()
+                moments[view] = tuple(map(to_host, (state.u, *adam.moments)))
+                trained = self.feature_map_.embedded(view, layout.views(state.u))
+                flats.append(whole.flatten(trained))
+                states.append(state)
+        self._adam = moments
+        self._keep_controls(whole, namespace(flats[0]).concat(flats))
+        self._fitted_loss, self._fitted_recipe = loss, self._recipe()
+        self.n_iter_ = self.best_iter_ = epochs + 1
+        self.loss_ = np.concatenate([state.J for state in states])
+        before = np.concatenate([state.curve[:, :1] for state in states])
+        history = before if first else to_host(self.loss_curve_)
+        self.loss_curve_ = np.full((n_networks, self.n_iter_.max() + 1), np.nan)
+        self.loss_curve_[:, : history.shape[1]] = history
+        self.loss_curve_[np.arange(n_networks), self.n_iter_] = self.loss_
+        n_evaluations = np.concatenate([state.n_evaluations for state in states])
+        self.n_evaluations_ = n_evaluations + (0 if first else to_host(self.n_evaluations_))
+        self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for
+        self._move_fitted(home)
+
+    def _begin_stream(self, data):
+        """What the first call of `partial_fit` decides."""
+        names = self._views(data, None, LENGTH)
+        self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        self._set_features(data, names)
+        self._n_kept, self.network_weights_ = 1, np.full(self.n_restarts, 1 / self.n_restarts)
+        self.network_features_ = [names[0]] * self.n_restarts
+
+    def _moments(self, view, u, state, data):
+        """What Adam remembers of the call before, where the features are.
+
+        It is nothing where that has not ended at u, the fitted controls, but somebody has changed
+        them, or the length h of the steps.
+        """
+        end, *arrays, k, rate_factor = getattr(self, "_adam", {}).get(view, (None, None, None))
+        if end is None or not np.array_equal(end, u):
+            return Moments.none(state.u)
+        return Moments(*map(data.placed, arrays), k, rate_factor)
+
+    def _stream_schedule(self, n_samples, epochs):
+        """How Adam goes in `partial_fit`, after so many epochs of earlier calls.
+
+        The part of a stream may be smaller than a batch.  As nobody knows how many parts there will
+        be, the learning rate stays.
+        """
+        rng = np.random.RandomState([self._seed, epochs])
+        return Schedule(min(self._batch(n_samples), n_samples), self.learning_rate_init, 0.0, rng)
