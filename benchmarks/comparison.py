@@ -63,12 +63,14 @@ def parameters(text):
     return {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
 
 
-def argument_parser(doc, models):
+def argument_parser(doc, models, others=()):
+    """The options that comparisons share; `others` are models that take part only where named."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--models", nargs="+", choices=models, default=list(models), help="only these models")
+    choices = [*models, *others]
+    add("--models", nargs="+", choices=choices, default=list(models), help="only these models")
     add("--sets", nargs="+", metavar="SET", help="only these data sets")
     add("--repeats", type=int, default=1, metavar="R", help="cross-validations, of seeds 0..R-1")
     add(

@@ -1,6 +1,6 @@
 """What decided the defaults: one change at a time, on a folder of data sets, with repeated splits.
 
-    python benchmarks/defaults.py --data FOLDER [--rows 1000] [--repeats 2] [--only NAME ...]
+    python benchmarks/defaults.py --data FOLDER [--sets SET ...] [--rows 1000] [--only NAME ...]
 
 Every line is the mean of accuracy and log-loss over the sets of either half, and that of the fit
 time over all; and what the change makes of the accuracy and the log-loss of the defaults, with the
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from comparison import chosen
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -23,15 +24,31 @@ from sklearn.pipeline import make_pipeline
 from tabular import HALVES, loaders
 from threadpoolctl import threadpool_limits
 
-from skode import FeedForwardClassifier, ODENetClassifier, _averaging, _estimator, _folds
+from skode import (
+    FeedForwardClassifier,
+    ODENetClassifier,
+    _averaging,
+    _candidates,
+    _estimator,
+    _features,
+    _folds,
+)
+from skode.engine.training import adam
 
 
 def candidates(*numbers):
     """These candidates for the penalty, whatever the number of samples."""
-    return {"ALPHAS": ((np.inf, numbers),)}
+    return {"ALPHAS": dict.fromkeys(_candidates.ALPHAS, ((np.inf, numbers),))}
 
 
-FIRST_ROUND = {"N": 3, "n_channels": 24, "activation": "tanh", "START": 0.5}
+FIRST_ROUND = {
+    "N": 3,
+    "n_channels": 24,
+    "activation": "tanh",
+    "features": "given",
+    "solver": "lbfgs",
+    "START": 0.5,
+}
 
 CHANGES = {
     "defaults": {},
@@ -50,21 +67,46 @@ CHANGES = {
     "n_channels=96": {"n_channels": 96},
     "start 0.5": {"START": 0.5},
     "start 2": {"START": 2.0},
-    "n_iter_no_change=10": {"n_iter_no_change": 10},
+    "features=given": {"features": "given"},
+    "features=piecewise": {"features": "piecewise"},
+    "five pieces": {"PIECES": 5},
+    "pieces to the ends": {"OUTER": 0.0},
+    "pieces within 5 to 95 %": {"OUTER": 0.05 * _features.PIECES},
+    "lbfgs": {"solver": "lbfgs"},
+    "adam above 300 samples": {"FEW": 300},
+    "adam": {"solver": "adam"},
+    "adam keeps its last iterate": {"FADING": 1e12},
+    "10 epochs": {"EPOCHS": 10},
+    "25 batches": {"BATCHES": 25},
+    "learning_rate_init=0.02": {"learning_rate_init": 0.02},
+    "n_iter_no_change=12": {"n_iter_no_change": 12},
     "5 folds": {"FOLDS": 5},
+    "splits of 16 000 samples": {"SAMPLES": 16_000},
     "tol=1e-3": {"tol": 1e-3},
     "tol=1e-5": {"tol": 1e-5},
     "the best candidate alone": {"MOST": 1},
     "four candidates may count": {"MOST": 4},
-    "three alphas": candidates(0.3, 1.5, 8.0),
-    "alphas 0.03 to 3": candidates(0.03, 0.15, 0.6, 3.0),
-    "alphas 0.3 to 30": candidates(0.3, 1.5, 6.0, 30.0),
+    "one alpha per view": candidates(2.0),
+    "two alphas per view": candidates(0.5, 4.0),
+    "four alphas per view": candidates(0.1, 0.5, 2.0, 8.0),
     "n_restarts=2": {"n_restarts": 2},
     "adam+lbfgs": {"solver": "adam+lbfgs"},
 }
 
 # Which are no parameters.
-CONSTANTS = {"START": _estimator, "ALPHAS": _estimator, "FOLDS": _folds, "MOST": _averaging}
+CONSTANTS = {
+    "ALPHAS": _candidates,
+    "BATCHES": _estimator,
+    "EPOCHS": _estimator,
+    "FADING": adam,
+    "FEW": _estimator,
+    "FOLDS": _folds,
+    "MOST": _averaging,
+    "OUTER": _features,
+    "PIECES": _features,
+    "SAMPLES": _folds,
+    "START": _estimator,
+}
 
 
 def score(X, y, prepare, change, cls, seed, fold):
@@ -115,7 +157,8 @@ def some_rows(data, number):
 def report(name, names, scores, reference):
     gains = [f"{name:35}"]
     for half in HALVES.values():
-        accuracy, loss, _ = scores[np.isin(names, half)].mean(axis=0)
+        here = scores[np.isin(names, half)]
+        accuracy, loss, _ = here.mean(axis=0) if len(here) else np.full(3, np.nan)
         gains.append(f"{100 * accuracy:6.2f} {loss:7.4f}")
     gains.append(f"{scores[:, 2].mean():6.2f}")
     for column, unit, digits in ((0, 1e-2, 2), (1, 1.0, 4)):
@@ -130,6 +173,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="folder of CSV files")
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="only these data sets")
     parser.add_argument("--rows", type=int, help="take at most so many of each set")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
@@ -137,7 +181,8 @@ def main():
     parser.add_argument("--feed-forward", action="store_true", help="of FeedForwardClassifier")
     parser.add_argument("--json", help="write the results to this file")
     args = parser.parse_args()
-    sets = {name: some_rows(load(), args.rows) for name, load in loaders(Path(args.data)).items()}
+    table = chosen(args.sets, loaders(Path(args.data)))
+    sets = {name: some_rows(load(), args.rows) for name, load in table.items()}
     cls = FeedForwardClassifier if args.feed_forward else ODENetClassifier
     titles = "".join(f"  {'acc./%':>6} {'loss':>7}" for _ in HALVES)
     print(f"{'':35}{titles}  {'fit/s':>6}  accuracy gained   log-loss added")

@@ -4,8 +4,8 @@ known: accuracy for classes, R² for numbers.
     python benchmarks/oof_bias.py
 
 Twenty draws of each problem.  The difference is reported with its standard error, and in units of
-it. There are two reasons for one: held-out folds also choose alpha and the stopping point, which
-flatters; and a fold's network alone is judged, while the model averages all, which is better.
+it. There are two reasons for one: held-out folds also choose the stopping point, which flatters;
+and a fold's network alone is judged, while the model averages all, which is better.
 """
 
 import warnings

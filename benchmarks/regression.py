@@ -1,32 +1,51 @@
-"""The regressors beside scikit-learn's: R² and time.
+"""The regressors beside scikit-learn's: R², error and time.
 
-    python benchmarks/regression.py [--sets diabetes friedman1] [--json FILE]
+    python benchmarks/regression.py [--data FOLDER] [--sets diabetes friedman1] [--json FILE]
 
-Every model has its default parameters, but for max_iter=500 of MLPRegressor, and one thread.
+Every *.csv of FOLDER is a data set, as for tabular.py.  Without FOLDER one set is of scikit-learn
+and the others are made.  Every model has its default parameters, except for max_iter=500 of
+MLPRegressor, and one thread; SVR and MLPRegressor are given standardised targets, as they do not
+scale them.  Where pytabkit is installed, its RealMLP_TD and TabM_D can be named with --models.
 """
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from comparison import DataSet, Metric, argument_parser, compare, parse
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, make_friedman1, make_friedman2, make_friedman3
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+from tabular import loaders, pytabkit_models
 
 import skode
 
 MODELS = {
     "ODENet": lambda: skode.ODENetRegressor(),
     "FeedForward": lambda: skode.FeedForwardRegressor(),
-    "MLP": partial(MLPRegressor, max_iter=500),
+    "MLP": lambda: scaled(MLPRegressor(max_iter=500)),
+    "SVR": lambda: scaled(SVR()),
     "HistGB": HistGradientBoostingRegressor,
+    "ExtraTrees": ExtraTreesRegressor,
     "Ridge": Ridge,
 }
-METRICS = [Metric("r2", "R²", digits=4)]
+# As in tabular.py.
+HALVES = {
+    "A": ["airfare", "bdims", "boston", "caschools", "credit_balance", "houses_windsor"],
+    "B": ["auto", "biomass", "carseats", "cps1988", "gpa2", "visits"],
+}
+METRICS = [Metric("r2", "R²", digits=4), Metric("error", "RMSE/σ", digits=4)]
+
+
+def scaled(model):
+    """The regressor with standardised targets."""
+    return TransformedTargetRegressor(model, transformer=StandardScaler())
 
 
 def make_heteroscedastic(n_samples=1000, random_state=0):
@@ -59,14 +78,28 @@ def data_set(make):
     return DataSet(X, y, StandardScaler(), f"{len(X)} samples, {X.shape[1]} numbers")
 
 
+def numeric(load):
+    """A set of numbers and categories whose targets are numbers."""
+    data = load()
+    about = data.about.rpartition(", ")[0]  # without the number of classes
+    return data._replace(y=data.y.astype(float), about=about)
+
+
 def score(model, data, test, predicted):
-    return {"r2": r2_score(data.y[test], predicted)}
+    """R², and the root mean squared error in standard deviations of all targets."""
+    error = np.sqrt(np.mean((data.y[test] - predicted) ** 2)) / data.y.std()
+    return {"r2": r2_score(data.y[test], predicted), "error": error}
 
 
 def main():
-    args = parse(argument_parser(__doc__, MODELS))
+    others = pytabkit_models("Regressor")
+    parser = argument_parser(__doc__, MODELS, others)
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a folder of CSV files")
+    args = parse(parser)
     sets = {name: partial(data_set, make) for name, make in SETS.items()}
-    compare(args, sets, MODELS, KFold, score, METRICS)
+    if args.data:
+        sets = {name: partial(numeric, load) for name, load in loaders(args.data).items()}
+    compare(args, sets, MODELS | others, KFold, score, METRICS, HALVES)
 
 
 if __name__ == "__main__":

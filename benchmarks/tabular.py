@@ -1,14 +1,16 @@
-"""The classifiers beside scikit-learn's on tabular data: accuracy, log-loss and time.
+"""The classifiers beside scikit-learn's on tabular data: accuracy, log-loss, Brier score and time.
 
     python benchmarks/tabular.py [--data FOLDER] [--sets iris wine] [--json FILE]
 
 Every *.csv of FOLDER is a data set: a header, the classes in the last column, `target`; columns
 that are not numbers are categories.  Without FOLDER the sets are those that come with scikit-learn.
-Every model has its default parameters, but for max_iter=500 of MLPClassifier, and one thread.
+Every model has its default parameters, except for max_iter=500 of MLPClassifier, and one thread.
+Where pytabkit is installed, its RealMLP_TD and TabM_D can be named with --models.
 """
 
 import csv
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ MODELS = {
     "ExtraTrees": ExtraTreesClassifier,
     "Logistic": LogisticRegression,
 }
+PYTABKIT = {"RealMLP": "RealMLP_TD", "TabM": "TabM_D"}  # which take minutes per data set
 # What the development sets are dealt into: choices are made on A, and B is looked at for those.
 HALVES = {
     "A": [
@@ -72,7 +75,11 @@ HALVES = {
         "bands",
     ],
 }
-METRICS = [Metric("accuracy", "accuracy/%", 1e-2, 2), Metric("log_loss", "log-loss", digits=4)]
+METRICS = [
+    Metric("accuracy", "accuracy/%", 1e-2, 2),
+    Metric("log_loss", "log-loss", digits=4),
+    Metric("brier", "Brier", digits=4),
+]
 
 
 def numbers_or_categories(column):
@@ -121,7 +128,8 @@ def loaders(folder):
 
 
 def score(model, data, test, predicted):
-    scores = {"accuracy": accuracy_score(data.y[test], predicted), "log_loss": None}
+    """Accuracy, log-loss and the Brier score, the mean of Σₖ (pₖ - [y = k])²."""
+    scores = {"accuracy": accuracy_score(data.y[test], predicted), "log_loss": None, "brier": None}
     if hasattr(model, "predict_proba"):
         # A class with few members may be absent from the training folds: its probability is zero,
         # which log_loss takes as the smallest positive one.
@@ -129,17 +137,31 @@ def score(model, data, test, predicted):
         P = np.zeros((len(test), len(classes)))
         P[:, np.searchsorted(classes, model.classes_)] = model.predict_proba(data.X[test])
         scores["log_loss"] = log_loss(data.y[test], P, labels=classes)
+        scores["brier"] = ((P - (data.y[test][:, None] == classes)) ** 2).sum(axis=1).mean()
     return scores
 
 
+def pytabkit_models(task):
+    """The networks of pytabkit, on the CPU, where it is installed; the task is the class's end."""
+    if find_spec("pytabkit") is None:
+        return {}
+    import pytabkit
+
+    classes = {name: getattr(pytabkit, f"{kind}_{task}") for name, kind in PYTABKIT.items()}
+    return {
+        name: partial(cls, device="cpu", n_threads=1, verbosity=0) for name, cls in classes.items()
+    }
+
+
 def main():
-    parser = argument_parser(__doc__, MODELS)
+    others = pytabkit_models("Classifier")
+    parser = argument_parser(__doc__, MODELS, others)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="a folder of CSV files")
     args = parse(parser)
     sets = loaders(args.data)
     if not sets:
         parser.error(f"no *.csv in {args.data}")
-    compare(args, sets, MODELS, StratifiedKFold, score, METRICS, HALVES)
+    compare(args, sets, MODELS | others, StratifiedKFold, score, METRICS, HALVES)
 
 
 if __name__ == "__main__":
