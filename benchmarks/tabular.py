@@ -136,6 +136,7 @@ def score(model, data, test, predicted):
         classes = np.unique(data.y)
         P = np.zeros((len(test), len(classes)))
         P[:, np.searchsorted(classes, model.classes_)] = model.predict_proba(data.X[test])
+        P /= P.sum(axis=1, keepdims=True)  # some models round in single precision
         scores["log_loss"] = log_loss(data.y[test], P, labels=classes)
         scores["brier"] = ((P - (data.y[test][:, None] == classes)) ** 2).sum(axis=1).mean()
     return scores
