@@ -37,9 +37,9 @@ from .engine.training import (
     train,
 )
 
-# Of n_channels="auto", by the number of outputs: the first for fewer than so many.
-CHANNELS = ((8, 48), (16, 64), (np.inf, 96))
+# Of n_channels="auto": above MANY samples, and else for fewer than so many outputs.
 MANY_CHANNELS = 96
+CHANNELS = ((8, 48), (16, 64), (np.inf, MANY_CHANNELS))
 START = 1.0  # √n_channels times the standard deviation of K and b at the start, see `_spread`
 # Of batch_size="auto": at most so many batches, but of no fewer and no more samples.
 BATCHES, LEAST_BATCH, LARGEST_BATCH = 50, 32, 500

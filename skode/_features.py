@@ -12,11 +12,13 @@ __all__ = ["GIVEN", "PIECEWISE", "FeatureMap"]
 GIVEN, PIECEWISE = "given", "piecewise"
 VIEWS = {"given": (GIVEN,), "piecewise": (PIECEWISE,), "both": (GIVEN, PIECEWISE)}
 PIECES = 8  # of a feature
-OUTER = 0.05  # over the number of pieces: the share of samples below them, and above
+OUTER = 0.05  # divided by the number of pieces: the share of samples below all of them, or above
 FEW_VALUES = 10  # a feature with so many values, or fewer, is not cut into pieces
 SPREAD = 0.5  # standard deviation of an input that is a piece
-LEAST_DEVIATION = 0.05  # of a piece from 0 to 1, which so few samples leave that it hardly varies
-MOST_INPUTS = 600  # that are pieces; of many features there are fewer pieces, but one each
+# A piece that runs from 0 to 1 is taken to have at least this standard deviation.  Else the few
+# samples on one side of a piece that hardly varies would be far out.
+LEAST_DEVIATION = 0.05
+MOST_INPUTS = 600  # that are pieces: many features get fewer pieces each, but at least one
 
 
 class FeatureMap:
@@ -58,7 +60,8 @@ class FeatureMap:
         self.n_features_in = X.shape[1]
         self.views, parts, start = {}, [], 0
         for name in names:
-            part = _as_given(X.shape[1]) if name == GIVEN else _in_pieces(to_host(X), weights)
+            every = np.arange(X.shape[1])
+            part = _as_given(every) if name == GIVEN else _in_pieces(to_host(X), weights)
             parts.append(part)
             self.views[name] = slice(start, start + len(part[0]))
             start += len(part[0])
@@ -176,28 +179,30 @@ class Inputs:
 
 def some_in_pieces(X, weights):
     """Whether a feature has so many values that it would be cut into pieces."""
-    return any(_many_values(x) for x in to_host(X)[weights > 0].T)
+    used = weights > 0
+    return any(_many_values(x[used]) for x in to_host(X).T)
 
 
 def _many_values(x):
     return len(np.unique(x)) > FEW_VALUES
 
 
-def _as_given(n_features):
+def _as_given(columns):
     """The columns, lows, highs, origins, means and widths of the features themselves."""
-    each = np.ones(n_features)
-    return np.arange(n_features), -np.inf * each, np.inf * each, 0 * each, 0 * each, each
+    each = np.ones(len(columns))
+    return columns, -np.inf * each, np.inf * each, 0 * each, 0 * each, each
 
 
 def _in_pieces(X, weights):
     """The columns, lows, highs, origins, means and widths of the pieces of the features."""
     used = weights > 0
-    X, weights = X[used].astype(np.float64), weights[used] / weights.sum()
-    many = [_many_values(x) for x in X.T]
+    weights = weights[used] / weights.sum()
+    many = [_many_values(x[used]) for x in X.T]
     n_pieces = min(PIECES, max(1, MOST_INPUTS // max(1, sum(many))))
     parts = []
-    for j, x in enumerate(X.T):
+    for j, column in enumerate(X.T):  # one by one, so that X is never copied whole
         if many[j]:
+            x = column[used].astype(np.float64)
             knots = _quantiles(x, weights, n_pieces)
             low, high = knots[:-1], knots[1:]
             with quiet():
@@ -208,7 +213,7 @@ def _in_pieces(X, weights):
                 width = length * deviation / SPREAD
                 parts.append((np.full(len(low), j), low, high, low, length * mean, width))
         else:
-            parts.append((np.array([j]), [-np.inf], [np.inf], [0.0], [0.0], [1.0]))
+            parts.append(_as_given(np.array([j])))
     return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 

@@ -95,8 +95,8 @@ class Stream:
     def _moments(self, view, u, state, data):
         """What Adam remembers of the call before, where the features are.
 
-        It is nothing where that has not ended at u, the fitted controls, but somebody has changed
-        them, or the length h of the steps.
+        Adam starts afresh if the call before did not end at u, the fitted controls: somebody has
+        changed them since, or the parameter h.
         """
         end, *arrays, k, rate_factor = getattr(self, "_adam", {}).get(view, (None, None, None))
         if end is None or not np.array_equal(end, u):
