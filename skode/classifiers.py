@@ -44,9 +44,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         shorter step tried. Then training may end at the border of what can be solved, and `predict`
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 48, from 8 outputs on 64, and from 16 outputs on or
-        above 10 000 samples 96; with ``lift="pad"`` at least n_inputs. More
-        channels let the flow do what is topologically impossible in fewer dimensions.
+        Dimension of the state. "auto" means 48, from 8 outputs on 64, and 96 from 16 outputs on or
+        above 10 000 samples; with ``lift="pad"`` at least the number of inputs. More channels let
+        the flow do what is topologically impossible in fewer dimensions.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
         learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
@@ -102,8 +102,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
         Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
-        to one sample. "auto" means fifty batches per epoch, but of at least 32 and at most 500
-        samples. With n_samples, Adam goes by the full gradient.
+        to one sample. "auto" means fifty batches per epoch, or fewer or more, so that each has at
+        least 32 and at most 500 samples if there are as many. With n_samples, Adam goes by the full
+        gradient.
     learning_rate_init : float, default=0.01
         Learning rate of Adam in its first epoch.
     learning_rate_decay : float, default=0.0
@@ -324,8 +325,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 48, from 8 outputs on 64, and from 16 outputs on or above
-        10 000 samples 96; with ``lift="pad"`` at least n_inputs.
+        Width of the layers. "auto" means 48, from 8 outputs on 64, and 96 from 16 outputs on or
+        above 10 000 samples; with ``lift="pad"`` at least the number of inputs.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
         learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
@@ -380,8 +381,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Both are of the published experiments.
     batch_size : int or "auto", default="auto"
         Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
-        to one sample. "auto" means fifty batches per epoch, but of at least 32 and at most 500
-        samples. With n_samples, Adam goes by the full gradient.
+        to one sample. "auto" means fifty batches per epoch, or fewer or more, so that each has at
+        least 32 and at most 500 samples if there are as many. With n_samples, Adam goes by the full
+        gradient.
     learning_rate_init : float, default=0.01
         Learning rate of Adam in its first epoch.
     learning_rate_decay : float, default=0.0
