@@ -3,8 +3,9 @@
 Whatever the engine computes over samples is a sum, or a sequence, over blocks.  That bounds its
 memory whatever the number of samples is.  How many samples a block has depends on shapes alone, and
 a kernel treats members one by one; so the bits of a result depend neither on the number of threads
-nor on the other members of the batch.  (Implicit schemes solve for all members together: there a
-member depends on the others, to rounding, and members are not parted among threads.)
+nor on the other members of the batch.  (The reference solves the equations of implicit schemes for
+all members together: there a member depends on the others, to rounding, and members are not parted
+among threads.)
 """
 
 from __future__ import annotations
@@ -37,8 +38,15 @@ class Blocks:
         self.size = size
         self._sizes: dict[tuple[int, int, Kernel], tuple[int, int]] = {}
 
-    def add_up(self, problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
-        """The sums of a kernel over all samples; see `Sums`."""
+    def add_up(
+        self,
+        problem: Problem,
+        samples: Samples,
+        flat: Array,
+        gradient: bool,
+        tolerance: Array | None = None,
+    ) -> Sums:
+        """The sums of a kernel over all samples; see `Sums`, and `Kernel.evaluate`."""
         kernel = kernel_for(problem, flat)
         n_samples = samples.X.shape[0]
         while True:
@@ -47,8 +55,8 @@ class Blocks:
                 if size >= n_samples and n_members >= flat.shape[0]:
                     # A slice, since X may be the rows of two arrays, which this joins.
                     whole = samples.of(slice(0, n_samples))
-                    return kernel.evaluate(problem, whole, flat, gradient)
-                return self._in_parts(kernel, problem, samples, flat, gradient)
+                    return kernel.evaluate(problem, whole, flat, gradient, tolerance)
+                return self._in_parts(kernel, problem, samples, flat, gradient, tolerance)
             except out_of_memory_errors():
                 if min(size, n_samples) == 1:
                     raise
@@ -72,7 +80,13 @@ class Blocks:
             self._halve(min(size, n_samples), flat)
 
     def _in_parts(
-        self, kernel: Kernel, problem: Problem, samples: Samples, flat: Array, gradient: bool
+        self,
+        kernel: Kernel,
+        problem: Problem,
+        samples: Samples,
+        flat: Array,
+        gradient: bool,
+        tolerance: Array | None,
     ) -> Sums:
         n_samples, total = samples.X.shape[0], flat.shape[0]
         n_members, size = self._call_size(kernel, problem, flat, n_samples)
@@ -82,7 +96,8 @@ class Blocks:
         def compute(task: tuple[slice, slice]) -> Sums:
             some, part = task
             of_part = samples.of(some).of_members(part)
-            return kernel.evaluate(problem, of_part, flat[part, :], gradient)
+            exactness = None if tolerance is None else tolerance[part]
+            return kernel.evaluate(problem, of_part, flat[part, :], gradient, exactness)
 
         alone = not _worth_threads(problem, flat, n_samples)
         found = self.threads.map(compute, tasks, alone)
@@ -98,8 +113,7 @@ class Blocks:
             self._sizes[key] = kernel.call_size(problem, total, n_samples, flat)
         n_members, size = self._sizes[key]
         size = self.size or size
-        # Members of an implicit scheme iterate together; in other company they end with other bits.
-        parted = self.threads.number > 1 and total > 1 and problem.network.tableau.explicit
+        parted = self.threads.number > 1 and total > 1 and kernel.takes_members_alone(problem)
         if parted and _worth_threads(problem, flat, n_samples):
             parts = math.ceil(TASKS * self.threads.number / math.ceil(n_samples / size))
             n_members = min(n_members, math.ceil(total / parts))

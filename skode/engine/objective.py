@@ -30,11 +30,14 @@ class Evaluation(NamedTuple):
 
     J (members,) and the held-out loss (members,) are in float64.  The gradient has the shape of the
     controls; it is None where it is not asked for, and the held-out loss where nothing is held out.
+    The sensitivity is what J is off by, at most and to first order, per unit of the tolerance with
+    which stage equations are solved; None where they are always solved to rounding.
     """
 
     J: Array
     gradient: Array | None
     held_out: Array | None
+    sensitivity: Array | None = None
 
 
 class Objective:
@@ -108,7 +111,11 @@ class Objective:
         return evaluation.J, evaluation.gradient
 
     def evaluate(
-        self, flat: Array, members: Array | None = None, gradient: bool = True
+        self,
+        flat: Array,
+        members: Array | None = None,
+        gradient: bool = True,
+        tolerance: Array | None = None,
     ) -> Evaluation:
         """J, its gradient and the held-out loss.
 
@@ -119,9 +126,12 @@ class Objective:
             Which members the rows are; all of them by default.
         gradient : bool, default=True
             Whether the gradient is wanted, which adds twice the cost of the values.
+        tolerance : host array of shape (members,), optional
+            How small the residuals of stage equations have to be, relative to the sizes of their
+            terms.  By default they are roundings.
         """
         samples = self.samples.of_members(members)
-        sums = self.blocks.add_up(self.problem, samples, flat, gradient)
+        sums = self.blocks.add_up(self.problem, samples, flat, gradient, tolerance)
         penalties = self.penalties.of(members)
         with quiet():
             penalty, of_penalty = penalties.value_and_gradient(self.layout, self._squared, flat)
@@ -131,7 +141,7 @@ class Objective:
                 if self._some_fixed:
                     xp = namespace(dJ)
                     dJ = xp.where(self._free, dJ, xp.zeros_like(dJ))
-        return Evaluation(J, dJ, sums.held_out)
+        return Evaluation(J, dJ, sums.held_out, sums.sensitivity)
 
     def costates(self, flat: Array) -> Array:
         """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""

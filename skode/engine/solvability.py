@@ -30,7 +30,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-from .arrays import Array, host, namespace, positive_part
+from .arrays import Array, Namespace, host, namespace, placed, positive_part, to_host
 from .constraints import on_part
 from .controls import Layout
 from .newton import finite_matrices, spectral_norm
@@ -40,6 +40,7 @@ from .tableaux import ButcherTableau
 MARGIN = 0.9  # θ that the projection keeps
 CERTAIN = 0.95  # θ up to which one solution is taken for granted
 ROUNDING = 1e-12  # what counts as zero among the coefficients
+ABOVE_ROUNDING = 1 + 1e-5  # makes a computed bound of a norm one for certain, in any precision
 
 
 class Bounds(NamedTuple):
@@ -139,10 +140,49 @@ def _block_bounds(parts: Bounds, h: float) -> Bounds:
 
 
 def project_parts(K: Array, bounds: Bounds) -> Array:
-    """The nearest matrices to K, (…, n, n), whose symmetric and skew parts keep the bounds."""
+    """The nearest matrices to K, (…, n, n), whose symmetric and skew parts keep the bounds.
+
+    Those that keep them for certain are told by a bound of their norms, which costs a few products,
+    and only the others are decomposed.
+    """
     xp = namespace(K)
-    safe, _ = finite_matrices(xp, K)
+    every = xp.reshape(K, (-1, *K.shape[-2:]))
+    safe, _ = finite_matrices(xp, every)
     S = (safe + xp.matrix_transpose(safe)) / 2
+    close = _norm_bound(xp, S) > min(bounds.above, bounds.below)
+    if bounds.skew < math.inf:
+        close = close | (_norm_bound(xp, safe - S) > bounds.skew)
+    rows = host.nonzero(to_host(close))[0]
+    if not rows.size:
+        return K
+    some = placed(rows, K)
+    projected = _project(xp.take(every, some, axis=0), xp.take(S, some, axis=0), bounds)
+    place = placed(
+        host.clip(host.searchsorted(rows, host.arange(every.shape[0])), 0, rows.size - 1), K
+    )
+    spread = xp.take(projected, place, axis=0)
+    return xp.reshape(xp.where(close[:, None, None], spread, every), K.shape)
+
+
+def _norm_bound(xp: Namespace, M: Array) -> Array:
+    """‖M⁸‖^⅛ in Frobenius' norm: from ‖M‖₂ to n^(1/16) ‖M‖₂, if the matrices are normal."""
+    size = xp.max(xp.abs(M), axis=(-2, -1))
+    size = xp.where(size > 0, size, xp.ones_like(size))
+    power = M / size[..., None, None]
+    norm = xp.maximum(_frobenius(xp, power), xp.ones_like(size))  # of a zero matrix: 1 as well
+    power = power / norm[..., None, None]
+    for _ in range(3):
+        power = xp.matmul(power, power)
+    return size * norm * _frobenius(xp, power) ** (1 / 8) * ABOVE_ROUNDING
+
+
+def _frobenius(xp: Namespace, M: Array) -> Array:
+    return xp.sqrt(xp.sum(M * M, axis=(-2, -1)))
+
+
+def _project(K: Array, S: Array, bounds: Bounds) -> Array:
+    """The projection of K with the symmetric part S; K itself where it keeps the bounds."""
+    xp, W = namespace(K), K - S
     # What is added is exactly zero where nothing is out of bounds.
     if min(bounds.above, bounds.below) < math.inf:
         values, V = xp.linalg.eigh(S)
@@ -150,6 +190,6 @@ def project_parts(K: Array, bounds: Bounds) -> Array:
         excess = excess - positive_part(xp, -bounds.below - values)
         K = K - xp.matmul(V * excess[..., None, :], xp.matrix_transpose(V))
     if bounds.skew < math.inf:
-        U, values, Vt = xp.linalg.svd(safe - S, full_matrices=False)
+        U, values, Vt = xp.linalg.svd(W, full_matrices=False)
         K = K - xp.matmul(U * positive_part(xp, values - bounds.skew)[..., None, :], Vt)
     return K

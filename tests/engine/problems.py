@@ -110,8 +110,8 @@ class Placed:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
-    def evaluate(self, flat, members=None, gradient=True):
-        found = self.inner.evaluate(*there(self.xp, (flat, members)), gradient)
+    def evaluate(self, flat, members=None, gradient=True, tolerance=None):
+        found = self.inner.evaluate(*there(self.xp, (flat, members)), gradient, tolerance)
         brought = home(self.xp, found)
         return brought if on_host(flat) else found
 

@@ -37,7 +37,7 @@ def assert_exact(
     layout, flat, *data = problem(loss, steps, **sizes)
     X, targets, weights, alpha = data
     free = FREE[steps]
-    J, gradient, held_out = Placed(
+    J, gradient, held_out, _ = Placed(
         xp, network, layout, loss, data, free, folds=folds, smooth=smooth
     ).evaluate(flat)
     assert (held_out is None) == (folds is None)

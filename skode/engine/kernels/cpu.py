@@ -1,8 +1,8 @@
-"""The kernel for host arrays and explicit schemes: one call without the interpreter's lock.
+"""The kernel for host arrays: one call without the interpreter's lock.
 
-Its loops, in `cpu_layers`, are compiled by numba when they are first used, once for each precision;
-numba writes what it has compiled to a cache on disk.  Where numba is missing, or finds no place for
-a cache, the reference serves.
+Its loops, in `cpu_networks`, are compiled by numba when they are first used, once for every
+precision and kind of scheme; numba writes what it has compiled to a cache on disk.  Where numba is
+missing, or finds no place for a cache, the reference serves.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, on_host, quiet
+from ..implicit import ROUNDINGS
 from ..tableaux import ButcherTableau
 from ..threads import blas_architectures
+from . import reference
 from .interface import Problem, Samples, Sums
 
 STATE_BYTES = 2**14  # of one state of a block: a layer touches a few, and L1 holds most of those
@@ -41,13 +43,8 @@ _lock = Lock()
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
-    """Whether the arrays are the host's, the scheme is explicit, and numba works."""
-    return (
-        on_host(like)
-        and like.dtype in PRECISIONS
-        and problem.network.tableau.explicit
-        and _numba_works()
-    )
+    """Whether the arrays are the host's, and numba works."""
+    return on_host(like) and like.dtype in PRECISIONS and _numba_works()
 
 
 @cache
@@ -56,9 +53,9 @@ def _numba_works() -> bool:
     try:
         import numba
 
-        from . import cpu_layers
+        from . import cpu_compile
 
-        cpu_layers.compilable("evaluate")
+        cpu_compile.compilable("evaluate")
     except (ImportError, RuntimeError) as error:
         logger.info("numba does not work here, so that NumPy computes: %s", error)
         return False
@@ -66,18 +63,23 @@ def _numba_works() -> bool:
     return not vars(numba.config).get("DISABLE_JIT")
 
 
-def _compiled(name: str, dtype: Any) -> Callable[..., None]:
-    """Return a function of `cpu_layers`, compiled for a precision."""
+def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., None]:
+    """Return `evaluate` or `predict`, compiled for a kind of scheme and a precision."""
     with _lock:  # not in two threads at once
-        return _compile(name, dtype)
+        return _compile(name, not problem.network.tableau.explicit, dtype)
 
 
 @cache
-def _compile(name: str, dtype: Any) -> Callable[..., None]:
-    from . import cpu_layers
+def _compile(name: str, implicit: bool, dtype: Any) -> Callable[..., None]:
+    from . import cpu_compile
 
-    function: Callable[..., None] = cpu_layers.for_precision(name, dtype)
+    function: Callable[..., None] = cpu_compile.for_precision(name, implicit, dtype)
     return function
+
+
+def takes_members_alone(problem: Problem) -> bool:
+    """Yes: it computes them one by one."""
+    return True
 
 
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
@@ -92,7 +94,13 @@ def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> 
     return n_members, block * math.ceil(n_samples / calls / block)
 
 
-def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
+def evaluate(
+    problem: Problem,
+    samples: Samples,
+    flat: Array,
+    gradient: bool,
+    tolerance: Array | None = None,
+) -> Sums:
     """Return the sums over the samples, by one row of `flat` for every member."""
     X, targets, weights, folds = samples
     dtype, n_members = flat.dtype, len(flat)
@@ -105,22 +113,25 @@ def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) ->
             np.asarray(folds.held_out, dtype=dtype),
             np.asarray(folds.split, dtype=np.int64),
         )
-    loss, held_out = np.zeros(n_members), np.zeros(n_members)
+    loss, held_out, sensitivity = np.zeros((3, n_members))
+    implicit = not problem.network.tableau.explicit
     dU = np.zeros(flat.shape if gradient else (0, 0), dtype)
     total = np.zeros(dU.shape if dtype == np.float32 else (0, 0))
     scheme = _scheme(problem.network.tableau, dtype)
-    _compiled("evaluate", dtype)(
+    _compiled("evaluate", problem, dtype)(
         (_given(X, dtype), _given(targets, dtype), _given(weights, dtype)),
         of_folds,
         np.ascontiguousarray(flat),
+        _tolerances(flat, tolerance),
         _numbers(problem, X.shape, scheme, gradient),
         scheme,
-        (loss, held_out, dU, total),
+        (loss, held_out, sensitivity, dU, total),
     )
     return Sums(
         loss,
         None if folds is None else np.where(np.isnan(held_out), np.inf, held_out),
         None if not gradient else total.astype(dtype) if total.size else dU,
+        sensitivity if gradient and implicit else None,
     )
 
 
@@ -128,6 +139,7 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
     dtype, q = flat.dtype, problem.layout.n_outputs
     scheme = _scheme(problem.network.tableau, dtype)
+    weights_given = weights
     if weights is None:
         weights = np.full(len(flat), 1 / len(flat))
     of_classes = problem.loss.log_proba is not None
@@ -135,14 +147,19 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
         with quiet():
             weights = np.log(weights)
     together = np.empty((2 if of_classes and q == 1 else q, len(X)), dtype)
-    _compiled("predict", dtype)(
+    unsolved = np.zeros(1, np.int64)
+    _compiled("predict", problem, dtype)(
         _given(X, dtype),
         np.ascontiguousarray(flat),
         np.asarray(weights, dtype=dtype),
+        _tolerances(flat),
         _numbers(problem, X.shape, scheme, gradient=False),
         scheme,
         together,
+        unsolved,
     )
+    if unsolved[0]:  # which it names, unless it can solve them after all
+        return reference.predict(problem, X, flat, weights_given)
     # Rounding may make a probability a little larger than one.
     return np.minimum(together, 0, out=together) if of_classes else together
 
@@ -162,17 +179,43 @@ def _no_folds(dtype: Any) -> tuple[Array, ...]:
 
 @cache
 def _scheme(tableau: ButcherTableau, dtype: Any) -> Array:
-    """A, below it b, and below that the transpose of A, without stages that nothing depends on."""
+    """The coefficients of a scheme.
+
+    For an explicit one, A, below it b, and below that the transpose of A, without stages that
+    nothing depends on.  For an implicit one, these rows with the part of A below its blocks; then
+    the blocks, their transpose, and two rows that say of every stage which is the first of its
+    block, and of how many; none, if it is explicit.
+    """
     A, b = np.array(tableau.A, dtype), np.array(tableau.b, dtype)
-    needed = b != 0
-    for i in reversed(range(len(b))):
-        needed |= needed[i] & (A[i] != 0)
-    A = A[np.ix_(needed, needed)]
-    return np.vstack([A, b[needed], A.T])
+    if tableau.explicit:
+        needed = b != 0
+        for i in reversed(range(len(b))):
+            needed |= needed[i] & (A[i] != 0)
+        A = A[np.ix_(needed, needed)]
+        return np.vstack([A, b[needed], A.T])
+    inside, blocks = np.zeros_like(A), np.zeros((2, len(b)), dtype)
+    for block in tableau.blocks:
+        stages = slice(block.start, block.start + len(block.A))
+        inside[stages, stages] = block.A
+        blocks[0, stages], blocks[1, stages] = block.start, 0 if block.explicit else len(block.A)
+    return np.vstack([A - inside, b, (A - inside).T, inside, inside.T, blocks])
+
+
+@cache
+def _most_stages(tableau: ButcherTableau) -> int:
+    """How many stages have to be solved for together, at most; 0 for an explicit scheme."""
+    return max((0 if block.explicit else len(block.A)) for block in tableau.blocks)
+
+
+def _tolerances(flat: Array, given: Array | None = None) -> Array:
+    """How exactly the stage equations of every member are solved; by default to rounding."""
+    rounding = np.full(len(flat), ROUNDINGS * np.finfo(flat.dtype).eps)
+    found = rounding if given is None else np.maximum(given, rounding)
+    return found.astype(flat.dtype)
 
 
 def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: bool) -> Array:
-    """The fields of `cpu_layers.Case`."""
+    """The fields of `cpu_case.Case`."""
     network, layout, loss, learn_step = problem
     n_samples, n_features = shape
     block = _block_size(problem, scheme.dtype)
@@ -194,6 +237,7 @@ def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: 
             gradient,
             block,
             _panel(),
+            _most_stages(network.tableau),
         ],
         np.int64,
     )

@@ -139,6 +139,17 @@ def combine(scale, h, weights, row, states, places):
             else:
                 for j in range(samples):
                     states[out, k, j] = scale * states[y, k, j] + w * states[b, k, j]
+        elif not started:
+            for j in range(samples):
+                states[out, k, j] = scale * states[y, k, j]
+
+
+@loops
+def multiply_by(factor, states, place):
+    """Multiply a state by a number."""
+    for k in range(states.shape[1]):
+        for j in range(states.shape[2]):
+            states[place, k, j] *= factor
 
 
 @loops
@@ -164,6 +175,19 @@ def dot(states, x, y):
         total = constants(states[x, k, 0]).zero
         for j in range(samples):
             total += states[x, k, j] * states[y, k, j]
+        result += total
+    return result
+
+
+@sums
+def size(states, x, weights):
+    """The sum of the absolute values of a state, with weights of the samples."""
+    _, channels, samples = states.shape
+    result = 0.0
+    for k in range(channels):
+        total = constants(states[x, k, 0]).zero
+        for j in range(samples):
+            total += weights[j] * abs(states[x, k, j])
         result += total
     return result
 

@@ -48,6 +48,11 @@ def serves(machine: Machine, problem: Problem, dtype: Any) -> bool:
     )
 
 
+def takes_members_alone(problem: Problem) -> bool:
+    """Yes: it computes them one by one."""
+    return True
+
+
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
     """All samples, and as many members as there is memory for the sums of their jobs."""
     layout, variant = problem.layout, Variant.of(problem, like.dtype, n_samples)
@@ -56,7 +61,13 @@ def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> 
     return max(1, min(n_members, room // of_member)), min(n_samples, MOST_SAMPLES)
 
 
-def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
+def evaluate(
+    problem: Problem,
+    samples: Samples,
+    flat: Array,
+    gradient: bool,
+    tolerance: Array | None = None,
+) -> Sums:
     """Return the sums over the samples, by one row of `flat` for every member."""
     with device_of(flat) as device:
         folds = None if samples.folds is None else FoldWeights(*map(device.take, samples.folds))

@@ -62,11 +62,16 @@ class Sums(NamedTuple):
     gradient : array of shape (members, layout.size), or None
         Derivatives of `loss` with respect to the flat controls; None where it is not wanted.  That
         with respect to h is zero unless `learn_step`.
+    sensitivity : array of shape (members,) in float64, or None
+        What `loss` is off by, at most and to first order, per unit of the tolerance with which the
+        stage equations of an implicit scheme are solved.  None without a gradient, and where they
+        are always solved to rounding.
     """
 
     loss: Array
     held_out: Array | None
     gradient: Array | None
+    sensitivity: Array | None = None
 
 
 class Kernel(Protocol):
@@ -74,6 +79,9 @@ class Kernel(Protocol):
 
     def is_usable_for(self, problem: Problem, like: Array) -> bool:
         """Whether it can compute this problem with controls like `like`, on this machine."""
+
+    def takes_members_alone(self, problem: Problem) -> bool:
+        """Whether a member has the same bits in any company."""
 
     def call_size(
         self, problem: Problem, n_members: int, n_samples: int, like: Array
@@ -83,8 +91,19 @@ class Kernel(Protocol):
         On the host the number of samples does not depend on the number of members.
         """
 
-    def evaluate(self, problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
-        """The sums over the samples, by one row of `flat` for every member."""
+    def evaluate(
+        self,
+        problem: Problem,
+        samples: Samples,
+        flat: Array,
+        gradient: bool,
+        tolerance: Array | None = None,
+    ) -> Sums:
+        """The sums over the samples, by one row of `flat` for every member.
+
+        The residuals of stage equations are at most `tolerance`, (members,), relative to the sizes
+        of their terms; by default they are roundings.  A kernel may always solve to rounding.
+        """
 
     def predict(
         self, problem: Problem, X: Array, flat: Array, weights: Array | None = None

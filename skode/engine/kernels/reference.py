@@ -18,6 +18,11 @@ def is_usable_for(problem: Problem, like: Array) -> bool:
     return True
 
 
+def takes_members_alone(problem: Problem) -> bool:
+    """Not where they iterate together, and end with other bits in other company."""
+    return problem.network.tableau.explicit
+
+
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
     """How many members and samples one call takes.
 
@@ -45,7 +50,13 @@ def features(X: Array, like: Array) -> Array:
     return xp.astype(xp.permute_dims(X, (1, 0)), like.dtype, copy=False)
 
 
-def evaluate(problem: Problem, samples: Samples, flat: Array, gradient: bool) -> Sums:
+def evaluate(
+    problem: Problem,
+    samples: Samples,
+    flat: Array,
+    gradient: bool,
+    tolerance: Array | None = None,
+) -> Sums:
     """Return the sums over the samples, by one row of `flat` for every member."""
     network, layout, loss, learn_step = problem
     xp, U, x = namespace(flat), layout.views(flat), features(samples.X, flat)

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from ..arrays import Array, host, namespace, placed, quiet, to_host
 from ..objective import Evaluation, Objective
+from .exactness import LOOSEST
 from .state import State, chosen, inner
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -82,7 +83,7 @@ class Adam:
 
     def round(self) -> Array:
         """Go through one epoch with every running member; return a host mask of who is stuck."""
-        state, evaluate = self.state, self.state.objective.evaluate
+        state = self.state
         with quiet():
             if self._whole:
                 self._update(state.g)
@@ -90,16 +91,27 @@ class Adam:
             else:
                 mean = state.u
                 for part in self._batches():
-                    self._update(part.evaluate(self.moments.u, state.members).gradient)
+                    self._update(self._evaluated(part, self.moments.u).gradient)
                     mean = self._averaged(mean)
                 state.n_evaluations[state.running] += 1
-            arrival, finite = self._arrival(mean, evaluate(mean, state.members, self._whole))
+            arrival, finite = self._arrival(
+                mean, self._evaluated(state.objective, mean, self._whole)
+            )
             if not host.all(finite):
                 mean = chosen(finite, mean, state.best)
                 self._forget(~finite)
-                arrival, _ = self._arrival(mean, evaluate(mean, state.members, self._whole))
+                arrival, _ = self._arrival(
+                    mean, self._evaluated(state.objective, mean, self._whole)
+                )
             state.move(host.ones_like(finite), *arrival)
         return self.moments.rate_factor < LEAST_FACTOR
+
+    def _evaluated(self, objective: Objective, u: Array, gradient: bool = True) -> Evaluation:
+        """Evaluate an objective, where stage equations are solved for with no needless digits."""
+        members = self.state.members
+        if self.state.exactness is None:
+            return objective.evaluate(u, members, gradient)
+        return objective.evaluate(u, members, gradient, host.full(len(u), LOOSEST))
 
     def _batches(self) -> Iterator[Objective]:
         """Yield the objectives of the batches of an epoch."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..arrays import Array, host, placed, quiet, to_host
 from ..constraints import unconstrained
 from ..objective import Evaluation
+from .exactness import Exactness
 from .line_search import LineSearch
 from .state import State, chosen, inner
 
@@ -74,6 +75,7 @@ class Trial(NamedTuple):
     r: Array | None  # the projected gradient at ũ
     steepness: Array | None  # ‖r‖² at ũ
     direction2: Array | None  # ‖d‖², if there is a constraint
+    exactness: Exactness | None  # of J; None if it is known to rounding
 
 
 class Backtracking:
@@ -94,10 +96,9 @@ class Backtracking:
         their present points.
         """
         state, t = self.state, self.t
-        J, evaluate = state.J[state.running], state.objective.evaluate
         with quiet():
             u = state.project(state.u + placed(t, state.u, state.u.dtype)[:, None] * self.d)
-            trial = self._trial(u, evaluate(u, state.members, gradient=self.acceptance > MOSTLY))
+            trial, J = self._evaluated(u), state.J[state.running]
             nothing2 = state.xp.finfo(u.dtype).eps ** 2 * trial.size2
             stuck = trial.distance2 <= nothing2
             if trial.direction2 is not None:  # the projection of u itself may be a rounding off u
@@ -110,7 +111,8 @@ class Backtracking:
             if host.any(accepted):
                 if trial.g is None:
                     rows = host.nonzero(accepted)[0]
-                    g = self._spread(evaluate(*self._some(u, rows)).gradient, rows)
+                    found = state.objective.evaluate(*self._some(u, rows))
+                    g = self._spread(found.gradient, rows)
                     trial = trial._replace(g=g, r=state.projected_gradient(u, g))
                 accepted, products = self._move(trial, accepted)
             state.n_evaluations[state.running] += 1
@@ -124,7 +126,33 @@ class Backtracking:
                 self.d = chosen(accepted | renewed, d, self.d)
         return stuck & ~renewed
 
-    def _trial(self, u: Array, found: Evaluation) -> Trial:
+    def _evaluated(self, u: Array) -> Trial:
+        """Evaluate trial points, so exactly that errors do not decide about them.
+
+        This may improve J at the present points too.
+        """
+        state, evaluate, exactness = self.state, self.state.objective.evaluate, self.state.exactness
+        if exactness is None:
+            found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
+            return self._trial(u, found)
+        tolerance = exactness.of_trials(to_host(inner(state.g, u - state.u)))
+        trial = self._trial(u, evaluate(u, state.members, True, tolerance), tolerance)
+        J = state.J[state.running]
+        bound = self.line_search.bound(J, trial.directional, trial.distance2, self.t)
+        doubtful = host.abs(trial.J - bound) <= trial.exactness.error + exactness.error
+        doubtful &= host.maximum(tolerance, exactness.tolerance) > exactness.tightest
+        if host.any(doubtful):
+            here, there = (
+                host.where(doubtful, exactness.tightest, each)
+                for each in (exactness.tolerance, tolerance)
+            )
+            found = evaluate(state.u, state.members, True, here)
+            state.improve(doubtful, to_host(found.J), exactness._replace(tolerance=here))
+            trial = self._trial(u, evaluate(u, state.members, True, there), there)
+            state.n_evaluations[state.running[doubtful]] += 2
+        return trial
+
+    def _trial(self, u: Array, found: Evaluation, tolerance: Array | None = None) -> Trial:
         """Bring what decides about the trials to the host."""
         state, step, g, r = self.state, u - self.state.u, found.gradient, None
         facts = {
@@ -142,7 +170,11 @@ class Backtracking:
         known = [name for name, fact in facts.items() if fact is not None]
         on_host = to_host(state.xp.stack([facts[name] for name in known]))
         facts.update(zip(known, on_host, strict=True))
-        return Trial(u=u, step=step, g=g, r=r, **facts)
+        exactness = None
+        if tolerance is not None:
+            tightest = state.exactness.tightest
+            exactness = Exactness(found.sensitivity, host.maximum(tolerance, tightest), tightest)
+        return Trial(u=u, step=step, g=g, r=r, exactness=exactness, **facts)
 
     def _some(self, u: Array, rows: Array) -> tuple[Array, Array]:
         """Return the points of some running members, and who they are."""
@@ -183,6 +215,8 @@ class Backtracking:
         steepness = host.where(accepted, steepness, state.steepness)
         u = chosen(accepted, trial.u, state.u)
         state.move(accepted, u, g, r, steepness, trial.J, trial.held_out)
+        if trial.exactness is not None:
+            state.exactness = state.exactness.moved(accepted, trial.exactness)
         return accepted, products
 
     def select(self, rows: Array) -> None:

@@ -45,8 +45,11 @@ class LineSearch:
         All arguments are host arrays of shape (members,): the objective at u and at ũ,
         ⟨g, ũ - u⟩, ‖ũ - u‖², and the step.
         """
-        bound = J + self.decrease * directional + self.curvature / (2 * t) * distance2
-        return J_trial <= bound  # False where J_trial is NaN or +inf
+        return J_trial <= self.bound(J, directional, distance2, t)  # False where it is NaN or +inf
+
+    def bound(self, J: Array, directional: Array, distance2: Array, t: Array) -> Array:
+        """Return what the objective at ũ may be at most; the arguments are those of `accepts`."""
+        return J + self.decrease * directional + self.curvature / (2 * t) * distance2
 
     def next_step(
         self, t: Array, accepted: Array, J: Array, J_trial: Array, directional: Array

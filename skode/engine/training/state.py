@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..arrays import Array, host, namespace, placed, quiet, to_host
 from ..constraints import unconstrained
 from ..objective import Objective
+from .exactness import Exactness
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class State:
         if the gradient on all samples is not known.
     steepness : host array of shape (running,)
         ‖r‖², or 0 without a gradient.
+    exactness : Exactness or None
+        How exactly J is known at u; None where it is always known to rounding.
     J, held_out : host arrays of shape (members,)
         The objective and the held-out loss at u; the latter is NaN if nothing is held out, and
         `judged` is then False.
@@ -85,6 +88,7 @@ class State:
         first = objective.evaluate(self.u)
         self.judged = first.held_out is not None
         self.g: Array = first.gradient
+        self.exactness = Exactness.of(first.sensitivity, float(xp.finfo(start.dtype).eps))
         with quiet():
             self.r = self.projected_gradient(self.u, self.g)
             facts = [first.J, inner(self.r, self.r)]
@@ -150,6 +154,11 @@ class State:
         self.u, self.g, self.r, self.steepness = u, g, r, steepness
         self.J, self.held_out, self.n_iter = new_J, new_held_out, n_iter
 
+    def improve(self, which: Array, J: Array, exactness: Exactness) -> None:
+        """Take better values of J, (running,), at the present points of the members in a mask."""
+        self.J = _changed(self.J, self.running[which], J[which])
+        self.exactness = exactness
+
     def _write(self, who: Array, n_iter: Array, J: Array, held_out: Array) -> None:
         """Write the next entries of the curves."""
         if who.size and host.max(n_iter) >= self.curve.shape[1]:  # full: make it twice as long
@@ -171,6 +180,8 @@ class State:
             J, steepness = to_host(self.xp.stack([found.J, inner(r, r)]))
         self.n_evaluations[running] += 1
         self.u, self.g, self.r, self.steepness = self.best, found.gradient, r, steepness
+        if self.exactness is not None:
+            self.exactness = Exactness.of(found.sensitivity, float(self.xp.finfo(self.u.dtype).eps))
         self.J = _changed(self.J, running, J)
         self.held_out = _changed(self.held_out, running, self.best_held_out[running])
         self.phase_start[running] = self.mark_iter[running] = self.n_iter[running]
@@ -201,6 +212,8 @@ class State:
             members,
         )
         self.g, self.r, self.steepness = g, r, self.steepness[staying]
+        if self.exactness is not None:
+            self.exactness = self.exactness.select(staying)
         return staying
 
     def result(self) -> Training:

@@ -182,7 +182,7 @@ def test_going_to_the_best_point_forgets_that_the_objective_was_lower_elsewhere(
 
     def move(x):
         u = xp.asarray([[x]])
-        J, g, held_out = objective.evaluate(u)
+        J, g, held_out, _ = objective.evaluate(u)
         state.move(everyone, u, g, g, np.ones(1), to_host(J), to_host(held_out))
 
     for x in (3.0, 0.1, 0.2):  # past the best point, to where the objective is lowest

@@ -1,0 +1,119 @@
+"""How the loops are compiled: their types, and numba's cache on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from numba import float64, from_dtype, int64, njit, types, void
+
+from . import cpu_implicit, cpu_layers
+from .cpu_networks import networks
+
+SOURCES = (
+    "cpu_anderson",
+    "cpu_case",
+    "cpu_implicit",
+    "cpu_layers",
+    "cpu_losses",
+    "cpu_networks",
+    "cpu_newton",
+    "cpu_rows",
+    "cpu_stages",
+    "elementary",
+)
+
+
+def _stamp() -> int:
+    """A number that changes with the source of the loops."""
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return int.from_bytes(digest.digest()[:6], "big")
+
+
+def _entries(stamp: int, implicit: bool) -> dict[str, Callable[..., None]]:
+    """The functions to compile, by name.
+
+    numba's cache tells them apart by their free variables too.  It would not notice that another
+    file than this has changed; the stamp does.
+    """
+    layers = cpu_implicit if implicit else cpu_layers
+    evaluate, predict = networks(layers.step, layers.step_adjoint)
+
+    def evaluate_samples(samples, folds, flat, tolerances, numbers, scheme, sums):
+        if stamp >= 0:
+            evaluate(samples, folds, flat, tolerances, numbers, scheme, sums)
+
+    def predict_samples(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+        if stamp >= 0:
+            predict(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+
+    return {"evaluate": evaluate_samples, "predict": predict_samples}
+
+
+def compilable(name: str, implicit: bool = False, cache: bool = True) -> Any:
+    """`evaluate` or `predict` as numba compiles it, which caches it on disk.
+
+    The functions that it calls are in its machine code.  They are not cached one by one: to load
+    them would take the time that is to be saved.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no place for the cache.
+    """
+    return njit(cache=cache, nogil=True, error_model="numpy")(_entries(_stamp(), implicit)[name])
+
+
+def for_precision(name: str, implicit: bool, dtype: Any) -> Any:
+    """`evaluate` or `predict`, compiled for arrays of a dtype, and never for another.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the cache cannot be read or written; then it is compiled for this process alone.
+    """
+    function = compilable(name, implicit)
+    if not hasattr(function, "compile"):  # numba is told not to compile
+        return function
+    signature = _signatures(from_dtype(dtype))[name]
+    try:
+        function.compile(signature)
+    except Exception as error:  # whatever a damaged file or a full disk gives rise to
+        message = (
+            f"numba's cache in {function.stats.cache_path} fails ({error!r}), so that skode "
+            "compiles its kernel in each process. Delete the files, or set NUMBA_CACHE_DIR."
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        function = compilable(name, implicit, cache=False)
+        function.compile(signature)
+    function.disable_compile()
+    return function
+
+
+def _signatures(real: Any) -> dict[str, Any]:
+    """The types that are compiled for, by the name of the function."""
+
+    def given(ndim: int, of: Any = real, order: Literal["A", "C"] = "A") -> Any:
+        return types.Array(of, ndim, order, readonly=True)
+
+    flat = given(2, order="C")
+    numbers, scheme = given(1, int64, "C"), given(2, order="C")
+    return {
+        "evaluate": void(
+            types.Tuple((given(2), given(2), given(1))),
+            types.Tuple((given(1, int64), given(2), given(2), given(1, int64))),
+            flat,
+            given(1),
+            numbers,
+            scheme,
+            types.Tuple((*[float64[::1]] * 3, real[:, ::1], float64[:, ::1])),
+        ),
+        "predict": void(
+            given(2), flat, given(1), given(1), numbers, scheme, real[:, ::1], int64[::1]
+        ),
+    }

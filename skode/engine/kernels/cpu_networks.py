@@ -1,0 +1,199 @@
+"""Networks on blocks of samples, in compiled loops without the interpreter's lock.
+
+The formulas are those of `networks`.  A member is computed by itself, in blocks of samples, one
+layer after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .cpu_case import (
+    FIRST,
+    SECOND,
+    described,
+    fill,
+    place_of_state,
+    places_of_costates,
+    room,
+    starts_of,
+    work_for,
+)
+from .cpu_losses import add_member, data_loss, multiply, weigh, weighted_sum
+from .cpu_rows import (
+    NO,
+    NOTHING,
+    ONE,
+    YES,
+    activate,
+    add_outer_product,
+    add_row_sums,
+    parts,
+    product,
+    pull_back,
+)
+
+FLUSH = 16  # blocks, after which a gradient in single precision is added up in double
+
+
+@parts
+def _forget_idle(weights, states, features, z):
+    """Zero out the samples of weight zero whose outputs are not finite.
+
+    Otherwise they would turn the gradient into NaN.  Return whether there are any: their features
+    are gone too, for the members that follow.
+    """
+    found = False
+    for j in range(states.shape[2]):
+        size = 0.0
+        for k in range(z.shape[1]):
+            size += z[0, k, j] if weights[j] <= 0 else 0
+        if not np.isfinite(size):
+            found = True
+            for blocks in (states, features):
+                for place in range(blocks.shape[0]):
+                    for k in range(blocks.shape[1]):
+                        blocks[place, k, j] = 0
+    return found
+
+
+@parts
+def _flush(gradient, total):
+    """Add the gradient to the total in float64, where there is one, and begin it anew."""
+    for member in range(len(total)):
+        for k in range(total.shape[1]):
+            total[member, k] += gradient[member, k]
+            gradient[member, k] = 0
+
+
+@parts
+def _forget_unsolved(loss, gradient, total):
+    """Set the gradient of members whose loss is infinite to zero: it was left unfinished."""
+    for member in range(len(loss)):
+        if loss[member] == np.inf:
+            gradient[min(member, len(gradient)) :][:1] = 0
+            total[min(member, len(total)) :][:1] = 0
+
+
+def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any]:
+    """Return `evaluate` and `predict` for networks of layers with a step and its adjoint."""
+
+    @parts
+    def forward(case, scheme, U, work, tolerance):
+        """Put the states of all layers, and the outputs, in their places."""
+        starts, states, z, betas = starts_of(case), work.states, work.outputs, work.betas
+        if case.lifted:
+            product(U, work.features, states, betas, (starts.V, NO, FIRST, FIRST, NOTHING))
+            activate(case.lift, U, starts.nu, states, FIRST)
+        for j in range(len(work.unsolved)):
+            work.unsolved[j] = False
+        for layer in range(case.n_layers):
+            step(case, scheme, U, layer, work, tolerance)
+        last = place_of_state(case, case.n_layers)
+        product(U, states, z, betas, (starts.W, NO, last, FIRST, NOTHING))
+        for k in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[0, k, j] += U[starts.mu + k]
+                if case.most_stages > 0 and work.unsolved[j]:
+                    z[0, k, j] = np.nan
+
+    @parts
+    def backward(case, scheme, U, dU, work, tolerance):
+        """Add the gradient with respect to all controls to dU, from ∂J/∂z.
+
+        Return how much the loss depends on the tolerance.
+        """
+        starts, states, dz, betas = starts_of(case), work.states, work.outputs, work.betas
+        _, G, p, _ = places_of_costates(case)
+        add_row_sums(dz, dU, starts.mu)
+        last = place_of_state(case, case.n_layers)
+        add_outer_product(dz, states, betas, dU, (FIRST, last, starts.W, case.panel))
+        product(U, dz, states, betas, (starts.W, YES, FIRST, p, NOTHING))
+        sensitivity = 0.0
+        for layer in range(case.n_layers - 1, -1, -1):
+            sensitivity += step_adjoint(case, scheme, U, layer, dU, work, tolerance)
+        if case.lifted:
+            pull_back(case.lift, betas[ONE], states, (FIRST, p, G), dU, starts.nu)
+            add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V, case.panel))
+        return sensitivity
+
+    @parts
+    def evaluate(samples, folds, flat, tolerances, numbers, scheme, sums):
+        """Add to the sums over the samples for every member, the gradient only where it is wanted.
+
+        Parameters
+        ----------
+        samples : tuple of arrays
+            X, targets and weights; see `Samples`.
+        folds : tuple of arrays
+            The fields of `FoldWeights`, the group of length zero where there are no fold weights.
+        flat : array of shape (members, size)
+            The controls.
+        tolerances : array of shape (members,)
+            Of the stage equations of implicit schemes, relative to the size of their terms.
+        numbers : array of int
+            The fields of `Case`.
+        scheme : array of shape (any, n_stages)
+            See `cpu._scheme`.
+        sums : tuple of arrays
+            The losses, the held-out losses, and how much the former depend on the tolerances, all
+            (members,) in float64; the gradient (members, size); and that in float64 where it is to
+            be added up so, else of length zero.
+        """
+        X, targets, weights = samples
+        loss, held_out, sensitivity, gradient, total = sums
+        case, n_rows = described(numbers), np.int64(4)
+        space = room(case, n_rows, scheme)
+        for start in range(0, len(X), case.block):
+            work = work_for(case, space, n_rows, min(case.block, len(X) - start))
+            z, c, rows = work.outputs[0], work.outputs[1], work.rows
+            first = work.features if case.lifted else work.states
+            fill(X, start, first, FIRST)
+            fill(targets, start, work.outputs, SECOND)
+            for member in range(len(flat)):
+                U = flat[member]
+                weigh(weights, folds, member, start, rows)
+                forward(case, scheme, U, work, tolerances[member])
+                if case.gradient:
+                    spoilt = _forget_idle(rows[0], work.states, work.features, work.outputs)
+                data_loss(case.loss, z, c, rows[2], rows[3])
+                for j in range(min(len(work.unsolved), rows.shape[1])):
+                    rows[2, j] = np.inf if work.unsolved[j] else rows[2, j]
+                loss[member] += weighted_sum(rows[0], rows[2])
+                held_out[member] += weighted_sum(rows[1], rows[2])
+                if case.gradient and (case.most_stages == 0 or loss[member] < np.inf):
+                    multiply(rows[0], z)
+                    tolerance, dU = tolerances[member], gradient[member]
+                    sensitivity[member] += backward(case, scheme, U, dU, work, tolerance)
+                if case.gradient and spoilt:
+                    fill(X, start, first, FIRST)
+            if start // case.block % FLUSH == FLUSH - 1 or start + case.block >= len(X):
+                _flush(gradient, total)
+        if case.most_stages > 0:
+            _forget_unsolved(loss, gradient, total)
+
+    @parts
+    def predict(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+        """Put what all members say together in `together`, (classes or outputs, samples).
+
+        The weights of the members are given by their logarithms where the targets are classes.
+        The first entry of `unsolved` counts the samples for which some stage equation could not be
+        solved, of every member.
+        """
+        case, n_rows = described(numbers), 2 + len(together)
+        space = room(case, n_rows, scheme)
+        for start in range(0, len(X), case.block):
+            m = min(case.block, len(X) - start)
+            work = work_for(case, space, n_rows, m)
+            part = together[:, start : start + m]
+            fill(X, start, work.features if case.lifted else work.states, FIRST)
+            for member in range(len(flat)):
+                forward(case, scheme, flat[member], work, tolerances[member])
+                for j in range(min(len(work.unsolved), m)):
+                    unsolved[0] += work.unsolved[j]
+                z = work.outputs[0]
+                add_member(case.loss, member == 0, weights[member], z, part, work.rows)
+
+    return evaluate, predict

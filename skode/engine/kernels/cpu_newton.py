@@ -1,0 +1,246 @@
+"""Newton's method for the equations of implicit stages and of costates.
+
+For the residuals R = x - G(x) of a few samples side by side it is
+
+    x⁺ = x - t M⁻¹ R(x),      M = I - h (A ⊗ I) diag(J1, …, Jk),      Jj = diag(σ′j) K.
+
+Every sample goes by itself.  A step that does not make its residual smaller is taken back, and half
+of it is tried.  Where that leads nowhere, the sample follows the branch of solutions that begins at
+the step zero.  The equations of costates are linear, with the transpose of M.
+
+M has pivots near 1, or the stage equations would have several solutions, so that elimination does
+not search for larger ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cpu_rows import loops
+from .cpu_stages import (
+    COSTATES,
+    MORE,
+    MORE_ROWS,
+    SIZE,
+    SLOPE,
+    STAGES,
+    TOLERANCE,
+    Equations,
+    F,
+    G,
+    T,
+    adjacent,
+    apply,
+    give_all_back,
+    give_back,
+    measure,
+    put_slope,
+    set_tolerances,
+    take_in,
+)
+from .elementary import constants
+
+LIMIT = 50  # iterations
+CONTINUATION = 8  # steps from h = 0 to h
+REFINEMENTS = 5  # of the costates
+# How many tolerances a residual may have that Newton's method no longer makes smaller: the rounding
+# errors of wide layers are a little larger than they are taken for.
+ENOUGH = 8.0
+
+# The places in v of the best x so far, of its residual R, and of M⁻¹R.
+BEST, RESIDUAL, STEP = MORE, MORE + 1, MORE + 2
+N_STATES = MORE + 3
+# The rows of the size of the residual of the best x, and of t.
+LEAST, DAMPING = MORE_ROWS, MORE_ROWS + 1
+N_ROWS = MORE_ROWS + 2
+
+
+@loops
+def newton(e, scheme, U, states, places, rows, columns, betas, tolerance, scales):
+    """Solve for the samples in some columns; return how many are left unsolved.
+
+    Their columns are then the first of `columns`.  The other parameters are those of `anderson`.
+    """
+    n_unsolved = _attempt(e, scheme, U, states, places, rows, columns, betas, tolerance, scales, 1)
+    if n_unsolved > 0 and e.kind == STAGES:
+        rest = columns[:n_unsolved]
+        n = CONTINUATION
+        n_unsolved = _attempt(e, scheme, U, states, places, rows, rest, betas, tolerance, scales, n)
+    return n_unsolved
+
+
+@loops
+def _attempt(e, scheme, U, states, places, rows, columns, betas, tolerance, scales, n_pieces):
+    """The same by going from the step zero to h in a number of pieces."""
+    size, m = e.k * e.n, len(columns)
+    v = np.empty((N_STATES * e.k, e.n, m), states.dtype)
+    M = np.empty((size, size, m), states.dtype)
+    take_in(e, states, places, columns, v, betas)
+    for piece in range(1, n_pieces + 1):
+        h = e.h * (scheme.dtype.type(piece) / scheme.dtype.type(n_pieces))
+        part = Equations(e.kind, e.activation, e.n, e.first, e.k, e.K, e.b, e.A, h)
+        apply(part, scheme, U, v, betas)
+        measure(part, v, rows)
+        set_tolerances(part, scheme, U, v, rows, tolerance, columns, scales)
+        if e.kind == COSTATES:
+            _refine(part, scheme, U, v, M, rows, betas, tolerance, columns, scales)
+        else:
+            _descend(part, scheme, U, v, M, rows, betas)
+    for j in range(m):
+        rows[TOLERANCE, j] *= rows.dtype.type(ENOUGH)
+    if adjacent(columns, m) and not _open(v, rows, SIZE, True):
+        give_all_back(e, v, states, places, columns[0])
+        return 0
+    n_unsolved = 0
+    for j in range(m):
+        if rows[SIZE, j] <= rows[TOLERANCE, j]:
+            give_back(e, v, j, states, places, columns[j])
+        else:
+            columns[n_unsolved] = columns[j]
+            n_unsolved += 1
+    return n_unsolved
+
+
+@loops
+def _open(v, rows, row, invalid):
+    """Whether the size of a residual is not yet small enough, or, if asked for, is NaN."""
+    found = False
+    for j in range(v.shape[2]):
+        size = rows[row, j]
+        found |= (size > rows[TOLERANCE, j]) | (invalid & (size != size))
+    return found
+
+
+@loops
+def _refine(e, scheme, U, v, M, rows, betas, tolerance, columns, scales):
+    """Solve the linear equations of the costates, and mend the rounding errors."""
+    _put_matrix(e, scheme, U, v, M)
+    _factorise(M)
+    k, step = e.k, STEP * e.k
+    for _ in range(REFINEMENTS):
+        if not _open(v, rows, SIZE, False):
+            break
+        for i in range(k):
+            for c in range(v.shape[1]):
+                for j in range(v.shape[2]):
+                    v[step + i, c, j] = v[i, c, j] - v[G * k + i, c, j]
+        _substitute(M, v, step)
+        for i in range(k):
+            for c in range(v.shape[1]):
+                for j in range(v.shape[2]):
+                    v[i, c, j] -= v[step + i, c, j]
+        apply(e, scheme, U, v, betas)
+        measure(e, v, rows)
+        set_tolerances(e, scheme, U, v, rows, tolerance, columns, scales)
+
+
+@loops
+def _descend(e, scheme, U, v, M, rows, betas):
+    """Newton's method for the stages, after `apply` and `measure`, which it ends with too."""
+    k, m = e.k, v.shape[2]
+    best, residual, step = BEST * k, RESIDUAL * k, STEP * k
+    for iteration in range(LIMIT + 1):
+        all_better = _keep_better(e, v, rows, iteration == 0)
+        if iteration == LIMIT or not _open(v, rows, LEAST, False):
+            break
+        _put_matrix(e, scheme, U, v, M)
+        _factorise(M)
+        for i in range(k):
+            for channel in range(v.shape[1]):
+                for j in range(m):
+                    v[step + i, channel, j] = v[residual + i, channel, j]
+        _substitute(M, v, step)
+        for i in range(k):
+            for channel in range(v.shape[1]):
+                for j in range(m):
+                    change = rows[DAMPING, j] * v[step + i, channel, j]
+                    done = rows[LEAST, j] <= rows[TOLERANCE, j]
+                    before = v[best + i, channel, j]
+                    v[i, channel, j] = before if done else before - change
+        apply(e, scheme, U, v, betas)
+        measure(e, v, rows)
+    if not all_better:
+        for i in range(k):
+            for channel in range(v.shape[1]):
+                for j in range(m):
+                    v[i, channel, j] = v[best + i, channel, j]
+        apply(e, scheme, U, v, betas)
+        measure(e, v, rows)
+
+
+@loops
+def _keep_better(e, v, rows, first):
+    """Take x as the best one where its residual is smaller; elsewhere halve t.
+
+    Return whether x now is the best one of every sample.
+    """
+    k, m = e.k, v.shape[2]
+    c = constants(rows[0, 0])
+    for i in range(k):
+        best, residual, slope = BEST * k + i, RESIDUAL * k + i, SLOPE * k + i
+        put_slope(e, v, F * k + i, T * k)
+        for channel in range(v.shape[1]):
+            for j in range(m):
+                better = first | (rows[SIZE, j] < rows[LEAST, j])
+                x, g = v[i, channel, j], v[G * k + i, channel, j]
+                v[best, channel, j] = x if better else v[best, channel, j]
+                v[residual, channel, j] = x - g if better else v[residual, channel, j]
+                here = v[T * k, channel, j]
+                v[slope, channel, j] = here if better else v[slope, channel, j]
+    all_better = True
+    for j in range(m):
+        better = first | (rows[SIZE, j] < rows[LEAST, j])
+        all_better &= better | (rows[SIZE, j] == rows[LEAST, j])
+        rows[LEAST, j] = rows[SIZE, j] if better else rows[LEAST, j]
+        rows[DAMPING, j] = c.one if better else c.half * rows[DAMPING, j]
+    return all_better
+
+
+@loops
+def _put_matrix(e, scheme, U, v, M):
+    """M, or its transpose for costates, (k n, k n, samples)."""
+    k, n, one = e.k, e.n, scheme.dtype.type(1)
+    for i in range(k):
+        for j in range(k):
+            a = scheme[e.A + e.first + i, e.first + j]
+            for row in range(n):
+                for column in range(n):
+                    p, q = i * n + row, j * n + column
+                    if e.kind == STAGES:
+                        w, slope, channel = a * U[e.K + row * n + column], SLOPE * k + j, row
+                    else:
+                        w, slope, channel = a * U[e.K + column * n + row], SLOPE * k + i, column
+                    diagonal = one if p == q else one - one
+                    for sample in range(v.shape[2]):
+                        M[p, q, sample] = diagonal - w * v[slope, channel, sample]
+
+
+@loops
+def _factorise(M):
+    """L U in the place of M, with the inverses of the pivots."""
+    size, m = len(M), M.shape[2]
+    for p in range(size):
+        for j in range(m):
+            M[p, p, j] = constants(M[p, p, j]).one / M[p, p, j]
+        for r in range(p + 1, size):
+            for j in range(m):
+                M[r, p, j] *= M[p, p, j]
+            for q in range(p + 1, size):
+                for j in range(m):
+                    M[r, q, j] -= M[r, p, j] * M[p, q, j]
+
+
+@loops
+def _substitute(M, v, place):
+    """Put the solution of L U x = b in the place of b, states from a place on."""
+    size, m, n = len(M), M.shape[2], v.shape[1]
+    for r in range(size):
+        for q in range(r):
+            for j in range(m):
+                v[place + r // n, r % n, j] -= M[r, q, j] * v[place + q // n, q % n, j]
+    for r in range(size - 1, -1, -1):
+        for q in range(r + 1, size):
+            for j in range(m):
+                v[place + r // n, r % n, j] -= M[r, q, j] * v[place + q // n, q % n, j]
+        for j in range(m):
+            v[place + r // n, r % n, j] *= M[r, r, j]

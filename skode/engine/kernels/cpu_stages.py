@@ -1,0 +1,217 @@
+"""The equations of a block of implicit stages, and those of its costates, in compiled loops.
+
+Both ask for a fixed point x = G(x); see `implicit` for where they come from:
+
+    stages     Fj = σ(K xj + b),         G(x)i = Bi + h Σj aij Fj           x is Y
+    costates   Fj = rj + Σi aij xi,      G(x)j = h Kᵀ(σ′j ∘ Fj)             x is V, and F is Γ
+
+`cpu_anderson` and `cpu_newton` find it, for a number of samples side by side.  What they work with
+is an array v of states, (places, channels, samples), and rows of numbers of those samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .cpu_rows import NO, NOTHING, ONE, YES, activate, combine, loops, product, pull_back
+from .elementary import constants
+
+STAGES, COSTATES = np.int64(0), np.int64(1)
+# The places in v of the first of the k states x; B, or r; hσ′; F; G(x); and hσ′∘F, which is one.
+# What else the methods need follows.  All are multiples of k.
+KNOWN, SLOPE, F, G, T, MORE = 1, 2, 3, 4, 5, 6
+# The rows of the size of the residual, of how small that has to become, and of what is not kept;
+# more follow.
+SIZE, TOLERANCE, SPARE, MORE_ROWS = 0, 1, 2, 3
+# Residuals of costates that are nearly zero round to numbers of this size, in double and in single
+# precision.
+SMALLEST, SMALLEST_SINGLE = 1e-305, 1e-36
+SETTLED = 2  # iterations, after which sizes are known well enough to set the tolerances again
+
+
+class Equations(NamedTuple):
+    """The equations of a block of a layer: integers, and the step.
+
+    What they are for; the activation; the number of channels; the first stage, and how many there
+    are; where K and b begin in the controls; in which row A, or its transpose, begins in the
+    scheme; h.
+    """
+
+    kind: Any
+    activation: Any
+    n: Any
+    first: Any
+    k: Any
+    K: Any
+    b: Any
+    A: Any
+    h: Any
+
+
+@loops
+def apply(e, scheme, U, v, betas):
+    """Put F and G(x) in their places."""
+    k, f, g, t = e.k, F * e.k, G * e.k, T * e.k
+    if e.kind == STAGES:
+        for i in range(k):
+            product(U, v, v, betas, (e.K, NO, i, f + i, NOTHING))
+            activate(e.activation, U, e.b, v, f + i)
+        for i in range(k):
+            places = (KNOWN * k + i, f - e.first, g + i)
+            combine(betas[ONE], e.h, scheme, e.A + e.first + i, v, places)
+    else:
+        for i in range(k):
+            places = (KNOWN * k + i, -e.first, f + i)
+            combine(betas[ONE], betas[ONE], scheme, e.A + e.first + i, v, places)
+        for i in range(k):
+            for c in range(v.shape[1]):
+                for j in range(v.shape[2]):
+                    v[t, c, j] = v[SLOPE * k + i, c, j] * v[f + i, c, j]
+            product(U, v, v, betas, (e.K, YES, t, g + i, NOTHING))
+
+
+@loops
+def measure(e, v, rows):
+    """Put the largest entry of every residual G(x) - x in its row; NaN where there is one."""
+    for j in range(v.shape[2]):
+        rows[SIZE, j] = 0
+    for i in range(e.k):
+        for c in range(v.shape[1]):
+            for j in range(v.shape[2]):
+                size, most = abs(v[G * e.k + i, c, j] - v[i, c, j]), rows[SIZE, j]
+                rows[SIZE, j] = size if (size > most) | (size != size) else most
+
+
+@loops
+def set_tolerances(e, scheme, U, v, rows, tolerance, columns, scales):
+    """Put how small the residuals have to become in their row.
+
+    They have the rounding errors of what they are computed from, which is of the size of
+    (1 + c)(|B| + |G - B|) for stages, and of (1 + c) c |Γ| for costates, where h A ⊗ J multiplies
+    by no more than c.  Those of stages are noted down too, in their columns.
+    """
+    c, k, zero = _contraction(e, scheme, U), e.k, constants(e.h).zero
+    first = KNOWN * k if e.kind == STAGES else F * k
+    smallest = rows.dtype.type(SMALLEST if rows.itemsize == 8 else SMALLEST_SINGLE)
+    for j in range(v.shape[2]):
+        rows[TOLERANCE, j], rows[SPARE, j] = zero, zero
+    for i in range(k):
+        for channel in range(v.shape[1]):
+            for j in range(v.shape[2]):
+                size, most = abs(v[first + i, channel, j]), rows[TOLERANCE, j]
+                rows[TOLERANCE, j] = size if size > most else most
+            if e.kind == STAGES:
+                for j in range(v.shape[2]):
+                    size = abs(v[G * k + i, channel, j] - v[first + i, channel, j])
+                    most = rows[SPARE, j]
+                    rows[SPARE, j] = size if size > most else most
+    for j in range(v.shape[2]):
+        size = rows[TOLERANCE, j]
+        size = size + rows[SPARE, j] if e.kind == STAGES else c * size
+        size += c * size
+        rows[TOLERANCE, j] = tolerance * size + smallest
+        if e.kind == STAGES and columns[j] >= 0:
+            scales[columns[j]] = size
+
+
+@loops
+def _contraction(e, scheme, U):
+    """|h| ‖A‖ ‖K‖, with the upper bounds √(‖·‖₁ ‖·‖∞) of both norms."""
+    s = scheme.shape[1]
+    of_A = _bound(scheme.reshape(-1), (e.A + e.first) * s + e.first, e.k, s)
+    return abs(e.h) * np.sqrt(of_A * _bound(U, e.K, e.n, e.n))
+
+
+@loops
+def _bound(a, start, n, stride):
+    """‖·‖₁ ‖·‖∞ of the n × n matrix that begins at `start`, whose rows are `stride` apart."""
+    zero = constants(a[start]).zero
+    most_rows, most_columns = zero, zero
+    for i in range(n):
+        row, column = zero, zero
+        for j in range(n):
+            row += abs(a[start + i * stride + j])
+            column += abs(a[start + j * stride + i])
+        most_rows, most_columns = max(most_rows, row), max(most_columns, column)
+    return most_rows * most_columns
+
+
+@loops
+def take_in(e, states, places, columns, v, betas):
+    """Copy some columns of B, or r, to where they are worked with, and begin with x = B, or 0."""
+    known, _, values = places
+    k, zero, start, together = e.k, betas[NOTHING], columns[0], adjacent(columns, v.shape[2])
+    for i in range(k):
+        for c in range(v.shape[1]):
+            if together:
+                for j in range(v.shape[2]):
+                    v[KNOWN * k + i, c, j] = states[known + i, c, start + j]
+            else:
+                for j in range(v.shape[2]):
+                    v[KNOWN * k + i, c, j] = states[known + i, c, columns[j]]
+            for j in range(v.shape[2]):
+                v[i, c, j] = v[KNOWN * k + i, c, j] if e.kind == STAGES else zero
+    if e.kind == COSTATES:
+        for i in range(k):
+            for c in range(v.shape[1]):
+                if together:
+                    for j in range(v.shape[2]):
+                        v[F * k, c, j] = states[values + i, c, start + j]
+                else:
+                    for j in range(v.shape[2]):
+                        v[F * k, c, j] = states[values + i, c, columns[j]]
+            put_slope(e, v, F * k, SLOPE * k + i)
+
+
+@loops
+def adjacent(columns, m):
+    """Whether the first m columns are one after the other, as ascending numbers."""
+    return columns[m - 1] - columns[0] == m - 1
+
+
+@loops
+def put_slope(e, v, values, out):
+    """Put h σ′ in a place, from the values of σ."""
+    one = constants(e.h).one
+    for c in range(v.shape[1]):
+        for j in range(v.shape[2]):
+            v[out, c, j] = one
+    nowhere = np.zeros(e.n, v.dtype)
+    pull_back(e.activation, e.h, v, (values, out, out), nowhere, np.int64(0))
+
+
+@loops
+def give_back(e, v, j, states, places, column):
+    """Copy what was found for sample j to its column: Y and F, or Γ and V."""
+    known, found, _ = places
+    k, x, y = e.k, _first(e), _second(e)
+    for i in range(k):
+        for c in range(v.shape[1]):
+            states[known + i, c, column] = v[x + i, c, j]
+            states[found + i, c, column] = v[y + i, c, j]
+
+
+@loops
+def give_all_back(e, v, states, places, start):
+    """The same for all samples, to adjacent columns."""
+    known, found, _ = places
+    k, x, y = e.k, _first(e), _second(e)
+    for i in range(k):
+        for c in range(v.shape[1]):
+            for j in range(v.shape[2]):
+                states[known + i, c, start + j] = v[x + i, c, j]
+                states[found + i, c, start + j] = v[y + i, c, j]
+
+
+@loops
+def _first(e):
+    """The place of Y, or of Γ."""
+    return 0 if e.kind == STAGES else F * e.k
+
+
+@loops
+def _second(e):
+    """The place of F, or of V."""
+    return (F if e.kind == STAGES else G) * e.k

@@ -1,0 +1,62 @@
+"""How exactly the stage equations of implicit schemes are solved while training searches.
+
+The residuals R of the stage equations change J by Σ ⟨V, R⟩ to first order, where V are the costates
+of the stages.  With residuals up to a tolerance τ, J is therefore off by no more than c τ, and the
+kernel adds up c along with the gradient.  A trial point ũ is solved for with
+
+    τ = min(LOOSEST, FRACTION · |⟨g, ũ - u⟩| / c),
+
+so that errors stay far below the decrease of J that the gradient predicts, and vanish together with
+it.  Where they could change a decision all the same, both points are computed again to rounding.
+
+Reference: Becker, Rannacher, "An optimal control approach to a posteriori error estimation in
+finite element methods" (Acta Numerica 10, 2001), for errors of J from costates and residuals.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..arrays import Array, host
+from ..implicit import ROUNDINGS
+
+LOOSEST = 1e-6  # τ
+FRACTION = 1e-3  # of the predicted decrease
+
+
+class Exactness(NamedTuple):
+    """What is known of the errors of J at the present points; host arrays of shape (running,)."""
+
+    sensitivity: Array  # c
+    tolerance: Array  # τ
+    tightest: float  # the tolerance that stands for rounding
+
+    @classmethod
+    def of(cls, sensitivity: Array | None, eps: float) -> Exactness | None:
+        """Return that of points that are solved for to rounding; None where there is no choice."""
+        if sensitivity is None:
+            return None
+        tightest = ROUNDINGS * eps
+        return cls(sensitivity, host.full(sensitivity.shape, tightest), tightest)
+
+    @property
+    def error(self) -> Array:
+        """What J is off by, at most."""
+        return self.sensitivity * self.tolerance
+
+    def of_trials(self, directional: Array) -> Array:
+        """Return the tolerances for trial points, from ⟨g, ũ - u⟩."""
+        wanted = FRACTION * host.abs(directional) / self.sensitivity
+        # With c = 0 nothing depends on the stages.  NaN, of no use either way, is solved loosely.
+        return host.where(wanted < LOOSEST, host.maximum(wanted, self.tightest), LOOSEST)
+
+    def moved(self, where: Array, other: Exactness) -> Exactness:
+        """Return this with what is known of other points, for the members in a mask."""
+        return self._replace(
+            sensitivity=host.where(where, other.sensitivity, self.sensitivity),
+            tolerance=host.where(where, other.tolerance, self.tolerance),
+        )
+
+    def select(self, rows: Array) -> Exactness:
+        """Return that of some of the members."""
+        return self._replace(sensitivity=self.sensitivity[rows], tolerance=self.tolerance[rows])
