@@ -63,9 +63,9 @@ class Watched:
     def call_size(self, problem, n_members, n_samples, like):
         return n_members, 500
 
-    def evaluate(self, problem, samples, flat, gradient):
+    def evaluate(self, problem, samples, flat, gradient, tolerance=None):
         self.pieces.append(samples.X)
-        return reference.evaluate(problem, samples, flat, gradient)
+        return reference.evaluate(problem, samples, flat, gradient, tolerance)
 
     def predict(self, problem, X, flat, weights):
         self.pieces.append(X)

@@ -31,7 +31,10 @@ FEW_SHAPES = [(3, 31), (14, 11)]  # implicit stages of 14 channels are solved in
 
 def assert_close(found, expected):
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * np.abs(other).max())
+        if other is None:
+            assert one is None
+        else:
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * np.abs(other).max())
 
 
 @settings(max_examples=15)
@@ -44,7 +47,7 @@ def test_blocks_of_any_size_and_members_alone_give_the_same_sums(xp, size, membe
     for k in range(members):
         options["folds"] = folds_of(members).of_members(np.array([k]))
         one = Placed(xp, *arguments, (*data, alpha[[k]]), size=7, **options).evaluate(flat[[k]])
-        assert_close([part[[k]] for part in found], one)
+        assert_close([part[[k]] for part in found[:3]], one[:3])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 5])

@@ -136,7 +136,7 @@ def test_every_namespace_computes_folds_and_lift_alike(loss, scheme, xp):
         whole = objective.evaluate(flat)
         some = objective.evaluate(flat[members], members)
         sample = objective.sample(np.array([4, 1, 5])).evaluate(flat)
-        return [*whole, *some, *sample]
+        return [*whole[:3], *some[:3], *sample[:3]]
 
     found = evaluate(Placed(xp, *arguments, size=4, **options))
     for one, other in zip(found, evaluate(objective_of(*arguments, **options)), strict=True):
@@ -262,7 +262,7 @@ def test_samples_without_weight_need_not_be_finite(lifted, xp):
     X[2], targets[3] = 1e200, 1e300  # whose squares overflow
     data = (X, targets, weights, alpha)
     found = Placed(*arguments, data, FREE["learned"], folds=folds).evaluate(flat)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(found[:3], expected[:3], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 

@@ -48,7 +48,7 @@ COLUMN, WAS, LAGGING = 0, 1, 2  # rows of the index
 
 
 @loops
-def anderson(e, scheme, U, states, places, space, betas, tolerance, scales):
+def anderson(e, given, states, places, space, scales):
     """Solve for the samples of a block; return the number of those that lag behind.
 
     Their columns are left in the last row of the index.
@@ -56,8 +56,7 @@ def anderson(e, scheme, U, states, places, space, betas, tolerance, scales):
     Parameters
     ----------
     e : Equations
-    scheme, U : arrays
-        The coefficients, and the controls of the member.
+    given : Given
     states : array of shape (all places, channels, samples)
     places : tuple of int
         The places of the first B, or r, which Y, or Γ, takes; of the first F, or V, which are found
@@ -65,25 +64,21 @@ def anderson(e, scheme, U, states, places, space, betas, tolerance, scales):
     space : tuple
         Work space: numbers for v; rows; and the index of shape (3, samples), which says which
         columns of `states` the columns of v are, or -1 for those that have left.
-    betas : array
-        One and zero.
-    tolerance : float
-        Of the residuals, relative to the sizes of what they are computed from.
     scales : array of shape (samples,)
-        Those sizes, which are found for stages.
+        The sizes that the tolerance refers to, which are found for stages.
     """
     flat, rows, index = space
     m = states.shape[2]
     v = flat[: N_STATES * e.k * e.n * m].reshape((-1, e.n, m))
     for j in range(m):
         index[COLUMN, j] = j
-    take_in(e, states, places, index[COLUMN], v, betas)
+    take_in(e, states, places, index[COLUMN], v)
     n_live, n_lagging = m, 0
     for iteration in range(LIMIT):
-        apply(e, scheme, U, v, betas)
+        apply(e, given, v)
         measure(e, v, rows)
         if iteration == 0 or iteration == SETTLED:
-            set_tolerances(e, scheme, U, v, rows, tolerance, index[COLUMN], scales)
+            set_tolerances(e, given, v, rows, index[COLUMN], scales)
         for j in range(v.shape[2]):
             column, size = index[COLUMN, j], rows[SIZE, j]
             done = size <= rows[TOLERANCE, j]

@@ -13,6 +13,8 @@ from numba import float64, from_dtype, int64, njit, types, void
 from . import cpu_implicit, cpu_layers
 from .cpu_networks import networks
 
+EVALUATE_EXPLICIT, PREDICT_EXPLICIT = networks(cpu_layers.step, cpu_layers.step_adjoint)
+EVALUATE_IMPLICIT, PREDICT_IMPLICIT = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
 SOURCES = (
     "cpu_anderson",
     "cpu_case",
@@ -35,24 +37,35 @@ def _stamp() -> int:
     return int.from_bytes(digest.digest()[:6], "big")
 
 
-def _entries(stamp: int, implicit: bool) -> dict[str, Callable[..., None]]:
-    """The functions to compile, by name.
+def _entries(stamp: int) -> dict[tuple[str, bool], Callable[..., None]]:
+    """The functions to compile, by name and whether they are for implicit schemes.
 
     numba's cache tells them apart by their free variables too.  It would not notice that another
     file than this has changed; the stamp does.
     """
-    layers = cpu_implicit if implicit else cpu_layers
-    evaluate, predict = networks(layers.step, layers.step_adjoint)
 
-    def evaluate_samples(samples, folds, flat, tolerances, numbers, scheme, sums):
+    def evaluate_explicit(samples, folds, flat, tolerances, numbers, scheme, sums):
         if stamp >= 0:
-            evaluate(samples, folds, flat, tolerances, numbers, scheme, sums)
+            EVALUATE_EXPLICIT(samples, folds, flat, tolerances, numbers, scheme, sums)
 
-    def predict_samples(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+    def evaluate_implicit(samples, folds, flat, tolerances, numbers, scheme, sums):
         if stamp >= 0:
-            predict(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+            EVALUATE_IMPLICIT(samples, folds, flat, tolerances, numbers, scheme, sums)
 
-    return {"evaluate": evaluate_samples, "predict": predict_samples}
+    def predict_explicit(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+        if stamp >= 0:
+            PREDICT_EXPLICIT(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+
+    def predict_implicit(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+        if stamp >= 0:
+            PREDICT_IMPLICIT(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+
+    return {
+        ("evaluate", False): evaluate_explicit,
+        ("evaluate", True): evaluate_implicit,
+        ("predict", False): predict_explicit,
+        ("predict", True): predict_implicit,
+    }
 
 
 def compilable(name: str, implicit: bool = False, cache: bool = True) -> Any:
@@ -66,7 +79,7 @@ def compilable(name: str, implicit: bool = False, cache: bool = True) -> Any:
     RuntimeError
         If there is no place for the cache.
     """
-    return njit(cache=cache, nogil=True, error_model="numpy")(_entries(_stamp(), implicit)[name])
+    return njit(cache=cache, nogil=True, error_model="numpy")(_entries(_stamp())[name, implicit])
 
 
 def for_precision(name: str, implicit: bool, dtype: Any) -> Any:

@@ -34,7 +34,7 @@ from .cpu_rows import (
     pull_back,
     size,
 )
-from .cpu_stages import COSTATES, STAGES, Equations
+from .cpu_stages import COSTATES, STAGES, Equations, Given
 
 TINY = 8  # equations per sample, up to which Newton's method costs less than Anderson's
 # Samples that Newton's method takes at once: so many that their few states fit into the L1 cache,
@@ -53,7 +53,7 @@ def _block(scheme, i):
 
 
 @loops
-def _solve(e, scheme, U, states, places, work, tolerance, scales):
+def _solve(e, given, states, places, work, scales):
     """Solve for all samples; return how many are left, whose columns begin the index."""
     _, rows, index = work.solver
     columns, m = index[LAGGING], states.shape[2]
@@ -63,11 +63,11 @@ def _solve(e, scheme, U, states, places, work, tolerance, scales):
             columns[j] = j
     else:
         group = GROUP
-        n_left = anderson(e, scheme, U, states, places, work.solver, work.betas, tolerance, scales)
+        n_left = anderson(e, given, states, places, work.solver, scales)
     n_unsolved = 0
     for start in range(0, n_left, group):
         some = columns[start : min(start + group, n_left)]
-        found = newton(e, scheme, U, states, places, rows, some, work.betas, tolerance, scales)
+        found = newton(e, given, states, places, rows, some, scales)
         for j in range(found):
             columns[n_unsolved + j] = some[j]
         n_unsolved += found
@@ -85,7 +85,7 @@ def step(case, scheme, U, layer, work, tolerance):
         place_of_values(case, layer),
         place_of_state(case, layer + 1),
     )
-    Y = place_of_stage(case, scheme, layer, 0)
+    Y, given = place_of_stage(case, scheme, layer, 0), Given(scheme, U, betas)
     for i in range(s):
         combine(betas[ONE], h, scheme, i, states, (y, F, Y + i))
         first, k = _block(scheme, i)
@@ -93,9 +93,9 @@ def step(case, scheme, U, layer, work, tolerance):
             product(U, states, states, betas, (K, NO, Y + i, F + i, NOTHING))
             activate(case.activation, U, b, states, F + i)
         elif i == first + k - 1:
-            e = Equations(STAGES, case.activation, n, first, k, K, b, 2 * s + 1, h)
+            e = Equations(STAGES, case.activation, n, first, k, K, b, 2 * s + 1, h, tolerance)
             places, scales = (Y + first, F + first, F + first), work.scales[layer * s + first]
-            n_unsolved = _solve(e, scheme, U, states, places, work, tolerance, scales)
+            n_unsolved = _solve(e, given, states, places, work, scales)
             for j in range(n_unsolved):
                 work.unsolved[work.solver[2][LAGGING, j]] = True
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
@@ -113,14 +113,14 @@ def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
     h, K, b = U[starts.h + layer], layer * n * n, starts.b + layer * n
     F, Y = place_of_values(case, layer), place_of_stage(case, scheme, layer, 0)
     gamma, G, p, V = places_of_costates(case)
-    sensitivity = 0.0
+    given, sensitivity = Given(scheme, U, betas), 0.0
     for i in range(s - 1, -1, -1):
         combine(scheme[s, i], one, scheme, s + 1 + i, states, (p, V, gamma + i))
         first, k = _block(scheme, i)
         if k > 0 and i == first:
-            e = Equations(COSTATES, case.activation, n, first, k, K, b, 3 * s + 1, h)
+            e = Equations(COSTATES, case.activation, n, first, k, K, b, 3 * s + 1, h, tolerance)
             places, scales = (gamma + first, V + first, F + first), work.scales[layer * s + first]
-            n_unsolved = _solve(e, scheme, U, states, places, work, tolerance, scales)
+            n_unsolved = _solve(e, given, states, places, work, scales)
             for j in range(n_unsolved):
                 states[gamma + first, 0, work.solver[2][LAGGING, j]] = np.nan
             for j in range(first, first + k):

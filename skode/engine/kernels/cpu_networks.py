@@ -79,7 +79,11 @@ def _forget_unsolved(loss, gradient, total):
 
 def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any]:
     """Return `evaluate` and `predict` for networks of layers with a step and its adjoint."""
+    forward = _forward_with(step)
+    return _evaluate_with(forward, _backward_with(step_adjoint)), _predict_with(forward)
 
+
+def _forward_with(step: Any) -> Any:
     @parts
     def forward(case, scheme, U, work, tolerance):
         """Put the states of all layers, and the outputs, in their places."""
@@ -99,6 +103,10 @@ def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any]:
                 if case.most_stages > 0 and work.unsolved[j]:
                     z[0, k, j] = np.nan
 
+    return forward
+
+
+def _backward_with(step_adjoint: Any) -> Any:
     @parts
     def backward(case, scheme, U, dU, work, tolerance):
         """Add the gradient with respect to all controls to dU, from ∂J/∂z.
@@ -119,6 +127,36 @@ def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any]:
             add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V, case.panel))
         return sensitivity
 
+    return backward
+
+
+def _predict_with(forward: Any) -> Any:
+    @parts
+    def predict(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+        """Put what all members say together in `together`, (classes or outputs, samples).
+
+        The weights of the members are given by their logarithms where the targets are classes.
+        The first entry of `unsolved` counts the samples for which some stage equation could not be
+        solved, of every member.
+        """
+        case, n_rows = described(numbers), 2 + len(together)
+        space = room(case, n_rows, scheme)
+        for start in range(0, len(X), case.block):
+            m = min(case.block, len(X) - start)
+            work = work_for(case, space, n_rows, m)
+            part = together[:, start : start + m]
+            fill(X, start, work.features if case.lifted else work.states, FIRST)
+            for member in range(len(flat)):
+                forward(case, scheme, flat[member], work, tolerances[member])
+                for j in range(min(len(work.unsolved), m)):
+                    unsolved[0] += work.unsolved[j]
+                z = work.outputs[0]
+                add_member(case.loss, member == 0, weights[member], z, part, work.rows)
+
+    return predict
+
+
+def _evaluate_with(forward: Any, backward: Any) -> Any:
     @parts
     def evaluate(samples, folds, flat, tolerances, numbers, scheme, sums):
         """Add to the sums over the samples for every member, the gradient only where it is wanted.
@@ -174,26 +212,4 @@ def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any]:
         if case.most_stages > 0:
             _forget_unsolved(loss, gradient, total)
 
-    @parts
-    def predict(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
-        """Put what all members say together in `together`, (classes or outputs, samples).
-
-        The weights of the members are given by their logarithms where the targets are classes.
-        The first entry of `unsolved` counts the samples for which some stage equation could not be
-        solved, of every member.
-        """
-        case, n_rows = described(numbers), 2 + len(together)
-        space = room(case, n_rows, scheme)
-        for start in range(0, len(X), case.block):
-            m = min(case.block, len(X) - start)
-            work = work_for(case, space, n_rows, m)
-            part = together[:, start : start + m]
-            fill(X, start, work.features if case.lifted else work.states, FIRST)
-            for member in range(len(flat)):
-                forward(case, scheme, flat[member], work, tolerances[member])
-                for j in range(min(len(work.unsolved), m)):
-                    unsolved[0] += work.unsolved[j]
-                z = work.outputs[0]
-                add_member(case.loss, member == 0, weights[member], z, part, work.rows)
-
-    return evaluate, predict
+    return evaluate

@@ -56,36 +56,36 @@ N_ROWS = MORE_ROWS + 2
 
 
 @loops
-def newton(e, scheme, U, states, places, rows, columns, betas, tolerance, scales):
+def newton(e, given, states, places, rows, columns, scales):
     """Solve for the samples in some columns; return how many are left unsolved.
 
     Their columns are then the first of `columns`.  The other parameters are those of `anderson`.
     """
-    n_unsolved = _attempt(e, scheme, U, states, places, rows, columns, betas, tolerance, scales, 1)
+    n_unsolved = _attempt(e, given, states, places, rows, columns, scales, 1)
     if n_unsolved > 0 and e.kind == STAGES:
         rest = columns[:n_unsolved]
         n = CONTINUATION
-        n_unsolved = _attempt(e, scheme, U, states, places, rows, rest, betas, tolerance, scales, n)
+        n_unsolved = _attempt(e, given, states, places, rows, rest, scales, n)
     return n_unsolved
 
 
 @loops
-def _attempt(e, scheme, U, states, places, rows, columns, betas, tolerance, scales, n_pieces):
+def _attempt(e, given, states, places, rows, columns, scales, n_pieces):
     """The same by going from the step zero to h in a number of pieces."""
     size, m = e.k * e.n, len(columns)
     v = np.empty((N_STATES * e.k, e.n, m), states.dtype)
     M = np.empty((size, size, m), states.dtype)
-    take_in(e, states, places, columns, v, betas)
+    take_in(e, states, places, columns, v)
     for piece in range(1, n_pieces + 1):
-        h = e.h * (scheme.dtype.type(piece) / scheme.dtype.type(n_pieces))
-        part = Equations(e.kind, e.activation, e.n, e.first, e.k, e.K, e.b, e.A, h)
-        apply(part, scheme, U, v, betas)
+        h = e.h * (states.dtype.type(piece) / states.dtype.type(n_pieces))
+        part = Equations(e.kind, e.activation, e.n, e.first, e.k, e.K, e.b, e.A, h, e.tolerance)
+        apply(part, given, v)
         measure(part, v, rows)
-        set_tolerances(part, scheme, U, v, rows, tolerance, columns, scales)
+        set_tolerances(part, given, v, rows, columns, scales)
         if e.kind == COSTATES:
-            _refine(part, scheme, U, v, M, rows, betas, tolerance, columns, scales)
+            _refine(part, given, v, M, rows, columns, scales)
         else:
-            _descend(part, scheme, U, v, M, rows, betas)
+            _descend(part, given, v, M, rows)
     for j in range(m):
         rows[TOLERANCE, j] *= rows.dtype.type(ENOUGH)
     if adjacent(columns, m) and not _open(v, rows, SIZE, True):
@@ -112,9 +112,9 @@ def _open(v, rows, row, invalid):
 
 
 @loops
-def _refine(e, scheme, U, v, M, rows, betas, tolerance, columns, scales):
+def _refine(e, given, v, M, rows, columns, scales):
     """Solve the linear equations of the costates, and mend the rounding errors."""
-    _put_matrix(e, scheme, U, v, M)
+    _put_matrix(e, given, v, M)
     _factorise(M)
     k, step = e.k, STEP * e.k
     for _ in range(REFINEMENTS):
@@ -129,13 +129,13 @@ def _refine(e, scheme, U, v, M, rows, betas, tolerance, columns, scales):
             for c in range(v.shape[1]):
                 for j in range(v.shape[2]):
                     v[i, c, j] -= v[step + i, c, j]
-        apply(e, scheme, U, v, betas)
+        apply(e, given, v)
         measure(e, v, rows)
-        set_tolerances(e, scheme, U, v, rows, tolerance, columns, scales)
+        set_tolerances(e, given, v, rows, columns, scales)
 
 
 @loops
-def _descend(e, scheme, U, v, M, rows, betas):
+def _descend(e, given, v, M, rows):
     """Newton's method for the stages, after `apply` and `measure`, which it ends with too."""
     k, m = e.k, v.shape[2]
     best, residual, step = BEST * k, RESIDUAL * k, STEP * k
@@ -143,7 +143,7 @@ def _descend(e, scheme, U, v, M, rows, betas):
         all_better = _keep_better(e, v, rows, iteration == 0)
         if iteration == LIMIT or not _open(v, rows, LEAST, False):
             break
-        _put_matrix(e, scheme, U, v, M)
+        _put_matrix(e, given, v, M)
         _factorise(M)
         for i in range(k):
             for channel in range(v.shape[1]):
@@ -157,14 +157,14 @@ def _descend(e, scheme, U, v, M, rows, betas):
                     done = rows[LEAST, j] <= rows[TOLERANCE, j]
                     before = v[best + i, channel, j]
                     v[i, channel, j] = before if done else before - change
-        apply(e, scheme, U, v, betas)
+        apply(e, given, v)
         measure(e, v, rows)
     if not all_better:
         for i in range(k):
             for channel in range(v.shape[1]):
                 for j in range(m):
                     v[i, channel, j] = v[best + i, channel, j]
-        apply(e, scheme, U, v, betas)
+        apply(e, given, v)
         measure(e, v, rows)
 
 
@@ -197,9 +197,9 @@ def _keep_better(e, v, rows, first):
 
 
 @loops
-def _put_matrix(e, scheme, U, v, M):
+def _put_matrix(e, given, v, M):
     """M, or its transpose for costates, (k n, k n, samples)."""
-    k, n, one = e.k, e.n, scheme.dtype.type(1)
+    k, n, scheme, U, one = e.k, e.n, given.scheme, given.U, constants(e.h).one
     for i in range(k):
         for j in range(k):
             a = scheme[e.A + e.first + i, e.first + j]

@@ -36,7 +36,7 @@ class Equations(NamedTuple):
 
     What they are for; the activation; the number of channels; the first stage, and how many there
     are; where K and b begin in the controls; in which row A, or its transpose, begins in the
-    scheme; h.
+    scheme; h; how small residuals have to be, relative to the sizes of what they are computed from.
     """
 
     kind: Any
@@ -48,11 +48,21 @@ class Equations(NamedTuple):
     b: Any
     A: Any
     h: Any
+    tolerance: Any
+
+
+class Given(NamedTuple):
+    """The coefficients of the scheme, the controls of the member, and the numbers one and zero."""
+
+    scheme: Any
+    U: Any
+    betas: Any
 
 
 @loops
-def apply(e, scheme, U, v, betas):
+def apply(e, given, v):
     """Put F and G(x) in their places."""
+    scheme, U, betas = given
     k, f, g, t = e.k, F * e.k, G * e.k, T * e.k
     if e.kind == STAGES:
         for i in range(k):
@@ -85,14 +95,14 @@ def measure(e, v, rows):
 
 
 @loops
-def set_tolerances(e, scheme, U, v, rows, tolerance, columns, scales):
+def set_tolerances(e, given, v, rows, columns, scales):
     """Put how small the residuals have to become in their row.
 
     They have the rounding errors of what they are computed from, which is of the size of
     (1 + c)(|B| + |G - B|) for stages, and of (1 + c) c |Γ| for costates, where h A ⊗ J multiplies
     by no more than c.  Those of stages are noted down too, in their columns.
     """
-    c, k, zero = _contraction(e, scheme, U), e.k, constants(e.h).zero
+    c, k, zero = _contraction(e, given.scheme, given.U), e.k, constants(e.h).zero
     first = KNOWN * k if e.kind == STAGES else F * k
     smallest = rows.dtype.type(SMALLEST if rows.itemsize == 8 else SMALLEST_SINGLE)
     for j in range(v.shape[2]):
@@ -111,7 +121,7 @@ def set_tolerances(e, scheme, U, v, rows, tolerance, columns, scales):
         size = rows[TOLERANCE, j]
         size = size + rows[SPARE, j] if e.kind == STAGES else c * size
         size += c * size
-        rows[TOLERANCE, j] = tolerance * size + smallest
+        rows[TOLERANCE, j] = e.tolerance * size + smallest
         if e.kind == STAGES and columns[j] >= 0:
             scales[columns[j]] = size
 
@@ -139,10 +149,11 @@ def _bound(a, start, n, stride):
 
 
 @loops
-def take_in(e, states, places, columns, v, betas):
+def take_in(e, states, places, columns, v):
     """Copy some columns of B, or r, to where they are worked with, and begin with x = B, or 0."""
     known, _, values = places
-    k, zero, start, together = e.k, betas[NOTHING], columns[0], adjacent(columns, v.shape[2])
+    k, zero, start = e.k, constants(e.h).zero, columns[0]
+    together = adjacent(columns, v.shape[2])
     for i in range(k):
         for c in range(v.shape[1]):
             if together:

@@ -95,10 +95,15 @@ class Backtracking:
         Return a host mask of the members that are stuck: rounding cannot tell their trials from
         their present points.
         """
-        state, t = self.state, self.t
+        state, t, evaluate = self.state, self.t, self.state.objective.evaluate
         with quiet():
             u = state.project(state.u + placed(t, state.u, state.u.dtype)[:, None] * self.d)
-            trial, J = self._evaluated(u), state.J[state.running]
+            if state.exactness is None:
+                found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
+                trial = self._trial(u, found)
+            else:
+                trial = self._exact_enough(u, state.exactness)
+            J = state.J[state.running]
             nothing2 = state.xp.finfo(u.dtype).eps ** 2 * trial.size2
             stuck = trial.distance2 <= nothing2
             if trial.direction2 is not None:  # the projection of u itself may be a rounding off u
@@ -111,8 +116,7 @@ class Backtracking:
             if host.any(accepted):
                 if trial.g is None:
                     rows = host.nonzero(accepted)[0]
-                    found = state.objective.evaluate(*self._some(u, rows))
-                    g = self._spread(found.gradient, rows)
+                    g = self._spread(evaluate(*self._some(u, rows)).gradient, rows)
                     trial = trial._replace(g=g, r=state.projected_gradient(u, g))
                 accepted, products = self._move(trial, accepted)
             state.n_evaluations[state.running] += 1
@@ -126,33 +130,29 @@ class Backtracking:
                 self.d = chosen(accepted | renewed, d, self.d)
         return stuck & ~renewed
 
-    def _evaluated(self, u: Array) -> Trial:
+    def _exact_enough(self, u: Array, exactness: Exactness) -> Trial:
         """Evaluate trial points, so exactly that errors do not decide about them.
 
         This may improve J at the present points too.
         """
-        state, evaluate, exactness = self.state, self.state.objective.evaluate, self.state.exactness
-        if exactness is None:
-            found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
-            return self._trial(u, found)
-        tolerance = exactness.of_trials(to_host(inner(state.g, u - state.u)))
-        trial = self._trial(u, evaluate(u, state.members, True, tolerance), tolerance)
+        state, evaluate, tightest = self.state, self.state.objective.evaluate, exactness.tightest
+        here, there = exactness.tolerance, exactness.of_trials(to_host(inner(state.g, u - state.u)))
+        found = evaluate(u, state.members, True, there)
+        trial = self._trial(u, found, exactness.at(found.sensitivity, there))
         J = state.J[state.running]
         bound = self.line_search.bound(J, trial.directional, trial.distance2, self.t)
-        doubtful = host.abs(trial.J - bound) <= trial.exactness.error + exactness.error
-        doubtful &= host.maximum(tolerance, exactness.tolerance) > exactness.tightest
-        if host.any(doubtful):
-            here, there = (
-                host.where(doubtful, exactness.tightest, each)
-                for each in (exactness.tolerance, tolerance)
-            )
-            found = evaluate(state.u, state.members, True, here)
-            state.improve(doubtful, to_host(found.J), exactness._replace(tolerance=here))
-            trial = self._trial(u, evaluate(u, state.members, True, there), there)
-            state.n_evaluations[state.running[doubtful]] += 2
-        return trial
+        doubtful = host.abs(trial.J - bound) <= found.sensitivity * there + exactness.error
+        doubtful &= host.maximum(here, there) > tightest
+        if not host.any(doubtful):
+            return trial
+        here, there = (host.where(doubtful, tightest, each) for each in (here, there))
+        found = evaluate(state.u, state.members, True, here)
+        state.improve(doubtful, to_host(found.J), exactness.at(found.sensitivity, here))
+        found = evaluate(u, state.members, True, there)
+        state.n_evaluations[state.running[doubtful]] += 2
+        return self._trial(u, found, exactness.at(found.sensitivity, there))
 
-    def _trial(self, u: Array, found: Evaluation, tolerance: Array | None = None) -> Trial:
+    def _trial(self, u: Array, found: Evaluation, exactness: Exactness | None = None) -> Trial:
         """Bring what decides about the trials to the host."""
         state, step, g, r = self.state, u - self.state.u, found.gradient, None
         facts = {
@@ -170,10 +170,6 @@ class Backtracking:
         known = [name for name, fact in facts.items() if fact is not None]
         on_host = to_host(state.xp.stack([facts[name] for name in known]))
         facts.update(zip(known, on_host, strict=True))
-        exactness = None
-        if tolerance is not None:
-            tightest = state.exactness.tightest
-            exactness = Exactness(found.sensitivity, host.maximum(tolerance, tightest), tightest)
         return Trial(u=u, step=step, g=g, r=r, exactness=exactness, **facts)
 
     def _some(self, u: Array, rows: Array) -> tuple[Array, Array]:
@@ -215,7 +211,7 @@ class Backtracking:
         steepness = host.where(accepted, steepness, state.steepness)
         u = chosen(accepted, trial.u, state.u)
         state.move(accepted, u, g, r, steepness, trial.J, trial.held_out)
-        if trial.exactness is not None:
+        if state.exactness is not None and trial.exactness is not None:
             state.exactness = state.exactness.moved(accepted, trial.exactness)
         return accepted, products
 

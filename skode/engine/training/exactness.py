@@ -50,6 +50,10 @@ class Exactness(NamedTuple):
         # With c = 0 nothing depends on the stages.  NaN, of no use either way, is solved loosely.
         return host.where(wanted < LOOSEST, host.maximum(wanted, self.tightest), LOOSEST)
 
+    def at(self, sensitivity: Array, tolerance: Array) -> Exactness:
+        """Return that of other points."""
+        return self._replace(sensitivity=sensitivity, tolerance=tolerance)
+
     def moved(self, where: Array, other: Exactness) -> Exactness:
         """Return this with what is known of other points, for the members in a mask."""
         return self._replace(

@@ -232,7 +232,7 @@ def test_what_is_given_stays_and_what_was_found_too(kernel):
     before = [part.copy() for part in parts]
     for part in parts:
         part.flags.writeable = False
-    first = kernel.evaluate(of, samples, flat)
+    first = kernel.evaluate(of, samples, flat)[:3]
     then = [part.copy() for part in first]
     kernel.evaluate(of, samples, -flat)
     said = kernel.predict(of, samples.X, flat)
@@ -252,7 +252,7 @@ def test_what_overflows_does_so_for_its_member_alone_and_silently(loss, dtype, k
     found = kernel.evaluate(of, samples, flat)
     with quiet():
         expected = reference.evaluate(of, samples, flat, gradient=True)
-    for one, before in zip(found, healthy, strict=True):
+    for one, before in zip(found[:3], healthy[:3], strict=True):
         np.testing.assert_array_equal(one[[0, 2]], before[[0, 2]])
     # A gradient may overflow here and not there, according to the order of its sums.
     for one, other in zip(found[:2], expected[:2], strict=True):
@@ -333,9 +333,11 @@ def of_scheme(scheme):
     return Problem(ode_net(TABLEAUX[scheme]), layout, LOSSES["softmax"], True)
 
 
-def test_implicit_schemes_are_left_to_the_reference(xp):
+def test_implicit_schemes_have_a_kernel_on_the_host_alone(xp):
     for scheme in IMPLICIT:
-        assert kernel_for(of_scheme(scheme), xp.zeros((1, 1))) is reference
+        for kernel in KERNELS[:-1]:
+            serves = kernel.is_usable_for(of_scheme(scheme), xp.zeros((1, 1)))
+            assert not serves or (name_of(kernel) == "cpu" and xp.name.startswith("numpy"))
 
 
 @pytest.mark.parametrize("library", ["strict", "strict-device1", "torch"])

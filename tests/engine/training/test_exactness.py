@@ -48,11 +48,11 @@ def test_no_decision_is_another_than_with_exact_stages(scheme, solver, monkeypat
     """Every decision of a training is made again with J to rounding at both points."""
     flat, objective = midpoint_objective(scheme=scheme)
     checked = []
-    evaluated = Backtracking._evaluated
+    evaluated = Backtracking._exact_enough
 
-    def checking(self, u):
+    def checking(self, u, exactness):
         state = self.state
-        trial = evaluated(self, u)
+        trial = evaluated(self, u, exactness)
         bound = (trial.directional, trial.distance2, self.t)
         found = self.line_search.accepts(
             state.J[state.running], trial.J, trial.directional, trial.distance2, self.t
@@ -66,7 +66,7 @@ def test_no_decision_is_another_than_with_exact_stages(scheme, solver, monkeypat
         checked.extend(trial.exactness.tolerance)
         return trial
 
-    monkeypatch.setattr(Backtracking, "_evaluated", checking)
+    monkeypatch.setattr(Backtracking, "_exact_enough", checking)
     train(objective, flat, solver, stopping=Stopping(60))
     assert max(checked) == LOOSEST
     if solver == "lbfgs":  # which comes so near to a minimum that J hardly falls
