@@ -5,16 +5,15 @@ A block is a set of stages, with coefficients A (k × k), that have to be found 
     Yi = Bi + h Σj aij f(Yj),      Bi = y + h Σ aij f(Yj) over earlier blocks.
 
 Their residual R is driven to zero by Y ← Y - t M⁻¹ R(Y), side by side for all members and samples.
-With M = I this is fixed-point iteration, with Newton's matrix it is Newton's method, and with one
-that is older, or not quite Newton's, it is the chord method.  The costates V = hJᵀΓ obey
+With M = I this is fixed-point iteration, and with Newton's matrix it is Newton's method.  The
+costates V = hJᵀΓ obey
 
     Mᵀ V = h Jᵀ r,     Γ = r + Aᵀ V,      ri = bi p⁺ + Σ aji Vj over later blocks,
 
-and the very inverse that the stage equations ended with solves this too, transposed; the same
-iteration, with the residual V - hJᵀ(r + Aᵀ V), makes the result exact.
+and the inverse that the stage equations ended with solves this too, transposed; the same iteration,
+with the residual V - hJᵀ(r + Aᵀ V), makes the result exact.
 
-Where the equations are known to have one solution, whatever converges fastest is right.  Elsewhere
-every sample goes its own way, by Newton's method, so that its solution is a function of the sample.
+Every sample goes its own way, so that its solution is a function of the sample.
 
 Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.8.
 """
@@ -27,16 +26,15 @@ from typing import Any, NamedTuple
 
 from .activations import Activation
 from .arrays import Array, Namespace, host, namespace, placed, to_host
-from .newton import GOOD_RATE, StageMatrix
+from .newton import StageMatrix
 from .rooted_trees import Matrix
 
 # Fixed-point iteration where |h| ‖A‖ ‖K‖₂ max σ′ is at most this, which is then the factor by which
 # each iteration shrinks the residual for certain.  (All activations have σ′ ≤ 1.)
-CONTRACTION, CONTRACTION_SMALL = 0.3, 0.01
-PATIENCE = 4  # iterations with a fresh inverse that do not help enough; then the full form is taken
+CONTRACTION = 0.1
+GOOD_RATE = 0.3  # an inverse is good for costates while it leaves less of the residual
 LIMIT = 50  # iterations; where Newton's method works, it needs three to six
 CONTINUATION = 8  # steps from h = 0 to h for samples that are not solved otherwise
-LIMIT_SHARED, FEW = 30, 0.05  # with one matrix for all samples; the rest, or few, get one each
 ROUNDINGS = 16.0  # a residual of this many roundings counts as zero
 
 
@@ -61,15 +59,13 @@ def worse(one: Status, other: Status) -> Status:
 class Layer(NamedTuple):
     """Controls of one layer: K (members, n, n), b (members, n, 1), h (members, 1, 1).
 
-    Implicit schemes also have to know the stiffness ``|h| ‖K‖₂``, (members, 1), and whether the
-    stage equations of all members are known to have one solution only.
+    Implicit schemes also have to know the stiffness ``|h| ‖K‖₂``, (members, 1).
     """
 
     K: Array
     b: Array
     h: Array
     stiffness: Array = None
-    unique: bool = False
 
 
 class Solution(NamedTuple):
@@ -90,12 +86,10 @@ def solve_stages(A: Matrix, activation: Activation, known: list[Array], layer: L
     The first iteration is the explicit predictor Bi + h Σj aij f(Bj).
     """
     base = _stacked(known)
-    xp = namespace(base)
-    matrix = StageMatrix(xp, A, layer.K, layer.h, exact=not layer.unique)
-    certain = CONTRACTION if matrix.shared else CONTRACTION_SMALL
-    contracting = bool(xp.all(_norm(A) * layer.stiffness <= certain))
+    xp, matrix = namespace(base), StageMatrix(A, layer.K, layer.h)
+    contracting = bool(xp.all(_norm(A) * layer.stiffness <= CONTRACTION))
     equations = _StageEquations(A, layer, activation, base)
-    found = _solve(equations, equations.start(), matrix, contracting)
+    found = _iterate(equations, equations.start(), matrix, contracting)
     Y, F, status = _mend(equations, found, _by_continuation)
     return Solution(_stages(Y), _stages(F), status, matrix)
 
@@ -111,7 +105,7 @@ def solve_costates(
     equations = _CostateEquations(A, layer, _stacked(derivative), _stacked(r))
     matrix = solution.matrix
     V = matrix.solve(equations.pulled_back(equations.r), transposed=True)
-    found = _solve(equations, V, matrix, contracting=not matrix.computed)
+    found = _iterate(equations, V, matrix, contracting=not matrix.computed)
     xp, converged = namespace(V), found.status.converged[:, None, None, :]
     return _stages(xp.where(converged, found.values, placed(xp.nan, V, V.dtype)))
 
@@ -213,30 +207,14 @@ class _Found(NamedTuple):
     status: Status
 
 
-def _solve(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool) -> _Found:
-    """x with R(x) = 0 up to rounding, by `matrix`, or by a matrix of its own for each sample."""
-    found = _iterate(equations, x, matrix, contracting)
-    if matrix.shared and not contracting:
-        found = _mend(equations, found, _with_own_matrices)
-    return found
-
-
-def _with_own_matrices(equations: _Equations, x: Array) -> _Found:
-    """Newton's method with a matrix for every sample."""
-    layer = equations.layer
-    matrix = StageMatrix(
-        namespace(x), equations.A, layer.K, layer.h, shared=False, exact=not layer.unique
-    )
-    return _iterate(equations, x, matrix, contracting=False, stale=True)
-
-
 def _by_continuation(equations: _StageEquations, x: Array) -> _Found:
     """Newton's method along the branch of solutions that begins at the step zero."""
     layer = equations.layer
     x = equations.start()
     for k in range(1, CONTINUATION + 1):
         shorter = layer._replace(h=layer.h * (k / CONTINUATION))
-        found = _with_own_matrices(replace(equations, layer=shorter), x)
+        part = replace(equations, layer=shorter)
+        found = _iterate(part, x, StageMatrix(part.A, shorter.K, shorter.h), contracting=False)
         x = found.x
     return found
 
@@ -270,42 +248,30 @@ def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], 
     )
 
 
-def _iterate(
-    equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool, stale: bool = False
-) -> _Found:
+def _iterate(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool) -> _Found:
     """x ← x - t M⁻¹ R(x) until R(x) is zero up to rounding, or nothing helps.
 
     A step that does not shrink a sample's residual is taken back; if M was up to date, the sample
-    goes on with half the step.  M is computed first where it is `stale` at x.
+    goes on with half the step.  Where R is linear, M is computed anew only if it is not good.
     """
-    xp = namespace(x)
+    xp, linear = namespace(x), equations.transposed
     R, values = equations.residual(x)
     size = _size(xp, R)
     tolerance = ROUNDINGS * float(xp.finfo(x.dtype).eps) * equations.scale(R, values)
-
-    shared = matrix.shared and not contracting
-    limit = LIMIT_SHARED if shared else LIMIT
-    few = int(FEW * x.shape[3]) if shared else 0  # samples that may be left over
-    # Where R is linear, M would stay what it is, and is computed anew only where it is not good.
-    good_rate = GOOD_RATE if equations.transposed else matrix.good_rate
-    t, iterations, failures = None, 0, 0
+    t, stale = None, not contracting and not linear
     # A residual that is NaN counts as small here: no step would mend it.
-    while iterations < limit and _more_than(xp, few, active := size > tolerance):
+    for iterations in range(LIMIT + 1):
+        active = size > tolerance
+        if iterations == LIMIT or not xp.any(active):
+            break
         if stale:
             matrix.compute(equations.derivative(values))
-        delta = matrix.solve(R, equations.transposed)
+        delta = matrix.solve(R, linear)
         trial = x - (delta if t is None else t[:, None, None, :] * delta)
         R_trial, values_trial = equations.residual(trial)
         size_trial = _size(xp, R_trial)
-        iterations += 1
-
         arrived = size_trial <= tolerance
-        if not contracting:
-            slow = active & ~arrived & ~(size_trial <= good_rate * size)
-            poor = good_rate == 0.0 or _more_than(xp, few, slow)
-            failures = failures + 1 if stale and poor else 0
-            if failures == PATIENCE:
-                matrix.improve()
+        slow = active & ~arrived & ~(size_trial <= GOOD_RATE * size)
         accepted = arrived | (size_trial < size)  # False for NaN
         if xp.all(accepted):
             x, R, values, size, t = trial, R_trial, values_trial, size_trial, None
@@ -316,7 +282,7 @@ def _iterate(
             size = xp.where(accepted, size_trial, size)
             t = xp.ones_like(size) if t is None else t
             t = xp.where(accepted, xp.ones_like(t), 0.5 * t if stale else t)
-        stale = not contracting and (poor or not matrix.computed)
+        stale = not contracting and (not linear or bool(xp.any(slow)))
     return _Found(x, values, Status(size <= tolerance, iterations, size))
 
 
@@ -325,13 +291,6 @@ def _norm(A: Matrix) -> float:
     rows = max(sum(map(abs, row)) for row in A)
     columns = max(sum(map(abs, column)) for column in zip(*A, strict=True))
     return float((rows * columns) ** 0.5)
-
-
-def _more_than(xp: Namespace, few: int, mask: Array) -> bool:
-    """Whether `mask`, (members, samples), holds for more than a few samples in some member."""
-    if few == 0:
-        return bool(xp.any(mask))
-    return int(xp.sum(xp.astype(xp.any(mask, axis=0), xp.int64))) > few
 
 
 def _size(xp: Namespace, R: Array) -> Array:

@@ -13,12 +13,11 @@ from functools import reduce
 from typing import NamedTuple
 
 from .activations import ACTIVATIONS, Activation
-from .arrays import Array, device, namespace, to_host
+from .arrays import Array, device, namespace
 from .controls import Controls
 from .implicit import Layer, Status, worse
-from .newton import TINY, spectral_norm
+from .newton import spectral_norm
 from .schemes import TABLEAUX
-from .solvability import uniquely_solvable
 from .steps import Stages, step, step_adjoint
 from .tableaux import ButcherTableau
 
@@ -109,16 +108,8 @@ class Network:
         layers = [Layer(K[:, k, ...], b[:, k, ...], h[:, k, ...]) for k in range(K.shape[1])]
         if self.tableau.explicit:
             return layers
-        xp = namespace(K)
-        stiffness = xp.abs(U.h) * spectral_norm(xp, K)
-        unique = [False] * len(layers)
-        # Tiny matrices are Newton's anyway.
-        if K.shape[2] * max(len(block.A) for block in self.tableau.blocks) > TINY:
-            unique = to_host(xp.all(uniquely_solvable(self.tableau, K, U.h), axis=0)).tolist()
-        return [
-            layer._replace(stiffness=stiffness[:, k, None], unique=unique[k])
-            for k, layer in enumerate(layers)
-        ]
+        stiffness = namespace(K).abs(U.h) * spectral_norm(namespace(K), K)
+        return [layer._replace(stiffness=stiffness[:, k, None]) for k, layer in enumerate(layers)]
 
 
 def ode_net(tableau: ButcherTableau, activation: str = "tanh", lift: str = "identity") -> Network:

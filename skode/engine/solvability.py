@@ -33,12 +33,11 @@ from typing import NamedTuple
 from .arrays import Array, Namespace, host, namespace, placed, positive_part, to_host
 from .constraints import on_part
 from .controls import Layout
-from .newton import finite_matrices, spectral_norm
+from .newton import finite_matrices
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 
 MARGIN = 0.9  # θ that the projection keeps
-CERTAIN = 0.95  # θ up to which one solution is taken for granted
 ROUNDING = 1e-12  # what counts as zero among the coefficients
 ABOVE_ROUNDING = 1 + 1e-5  # makes a computed bound of a norm one for certain, in any precision
 
@@ -78,29 +77,6 @@ def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:
     """The bounds that all implicit blocks of the scheme need together."""
     every = [max(_block_bounds(parts, h) for parts in candidates) for candidates in _parts(tableau)]
     return Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
-
-
-def uniquely_solvable(tableau: ButcherTableau, K: Array, h: Array) -> Array:
-    """Where the bound of the stage equations is met, and they have one solution: boolean, like `h`.
-
-    K is (…, n, n) and h is (…).
-    """
-    xp = namespace(K)
-    hK, finite = finite_matrices(xp, h[..., None, None] * K)
-    S = (hK + xp.matrix_transpose(hK)) / 2
-    values = xp.linalg.eigvalsh(S)
-    highest, lowest = values[..., -1], values[..., 0]
-    skew = xp.zeros_like(h)
-    if any(parts.skew for candidates in _parts(tableau) for parts in candidates):
-        skew = spectral_norm(xp, hK - S)
-    unique = finite
-    for candidates in _parts(tableau):
-        bound = xp.zeros_like(finite)
-        for above, below, omega in candidates:
-            symmetric = xp.maximum(above * highest, -below * lowest)
-            bound = bound | (positive_part(xp, symmetric) + omega * skew <= CERTAIN)
-        unique = unique & bound
-    return unique
 
 
 @cache

@@ -3,11 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skode.engine.arrays import namespace
-from skode.engine.newton import SMALL, StageMatrix, inverse, modes, product, spectral_norm
+from skode.engine.newton import SMALL, StageMatrix, inverse, product, spectral_norm
 from skode.engine.schemes import TABLEAUX
 from tests.engine.everywhere import home, on, there
-from tests.reference import implicit_schemes
 
 ONE, GAUSS4, RADAU5 = (((0.5,),), TABLEAUX["gauss4"].A, TABLEAUX["radau_iia5"].A)
 
@@ -71,62 +69,20 @@ def setting(k, n, members=2, m=5, seed=0):
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("n", [2, 16])
 @pytest.mark.parametrize("A", [ONE, GAUSS4, RADAU5])
-def test_every_form_where_it_is_exact(A, n, transposed, xp):
+def test_newtons_matrix(A, n, transposed, xp):
     K, h, sigma, R = setting(len(A), n)
     K_, h_, R_ = there(xp, (K, h, R))
-    alike = {
-        # The decoupled form is exact where the stages have the same derivatives, the shared one
-        # where the samples have.
-        "decoupled": np.repeat(sigma[:, :, :1, :], len(A), axis=2),
-        "shared": np.repeat(sigma[..., :1], sigma.shape[3], axis=3),
-        "full": sigma,
-    }
-    for form, s in alike.items():
-        matrix = StageMatrix(namespace(K_), A, K_, h_, shared=form == "shared")
-        assert not matrix.computed
-        np.testing.assert_array_equal(home(xp, matrix.solve(R_)), R)
-        if form == "full":
-            matrix.improve()
-        matrix.compute(there(xp, s))
-        assert matrix.computed
-        found = home(xp, matrix.solve(R_, transposed))
-        M = dense(A, K, h, s)
-        M = np.swapaxes(M, -1, -2) if transposed else M
-        flat = np.moveaxis(R.reshape(2, -1, 5), -1, 1)[..., None]
-        expected = np.moveaxis(np.linalg.solve(M, flat)[..., 0], 1, -1).reshape(R.shape)
-        np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
-def test_forms_by_size(xp):
-    def matrix(A, n, shared=True):
-        K, h, *_ = there(xp, setting(len(A), n))
-        return StageMatrix(namespace(K), A, K, h, shared=shared)
-
-    assert not matrix(GAUSS4, 2).shared
-    assert matrix(GAUSS4, 16).shared
-    assert matrix(ONE, 2).good_rate < matrix(ONE, 8).good_rate < matrix(ONE, 16).good_rate
-    # Decoupled, the matrices have a quarter of the entries, and there is one complex one for both.
-    rest = matrix(GAUSS4, 16, shared=False)
-    rest.compute(there(xp, setting(2, 16)[2]))
-    (only,) = home(xp, rest._inverses)
-    assert only.shape == (2, 16, 16, 5)
-    assert only.dtype == complex
-
-
-@given(implicit_schemes())
-def test_modes_put_together_again(scheme):
-    A = tuple(map(tuple, scheme[0]))
-    found = modes(A)
-    if found is None:  # only where the eigenvectors are nearly dependent
-        assert np.linalg.cond(np.linalg.eig(np.array(A))[1]) > 1e3
-        return
-    total = sum(np.real(m.value * np.outer(m.right, m.left)) for m in found)
-    np.testing.assert_allclose(total, A, atol=1e-11)
-    assert len(found) == np.sum(np.linalg.eigvals(np.array(A)).imag >= 0)
-
-
-def test_a_matrix_without_an_eigenbasis_has_no_modes():
-    assert modes(((0.5, 0.0), (1.0, 0.5))) is None
+    matrix = StageMatrix(A, K_, h_)
+    assert not matrix.computed
+    np.testing.assert_array_equal(home(xp, matrix.solve(R_)), R)
+    matrix.compute(there(xp, sigma))
+    assert matrix.computed
+    found = home(xp, matrix.solve(R_, transposed))
+    M = dense(A, K, h, sigma)
+    M = np.swapaxes(M, -1, -2) if transposed else M
+    flat = np.moveaxis(R.reshape(2, -1, 5), -1, 1)[..., None]
+    expected = np.moveaxis(np.linalg.solve(M, flat)[..., 0], 1, -1).reshape(R.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @given(st.integers(1, 6), st.integers(0, 100))

@@ -11,7 +11,6 @@ from skode.engine.solvability import (
     project_parts,
     solvable_bounds,
     solvable_stages,
-    uniquely_solvable,
 )
 from tests.engine.everywhere import on
 from tests.reference import implicit_schemes
@@ -47,37 +46,6 @@ def test_bounded_controls_make_every_newton_matrix_regular(xp, scheme, n, h, see
             slopes = rng.uniform(size=k * n).round(rng.integers(0, 3))  # zeros and ones among them
             M = np.eye(k * n) - h * np.kron(block.A, K) * slopes
             assert np.linalg.det(M) > 0
-
-
-@given(implicit_schemes(), st.integers(1, 4), st.floats(-2, 2), st.integers(0, 100))
-def test_where_there_is_known_to_be_one_solution(xp, scheme, n, h, seed):
-    tableau = as_tableau(scheme)
-    rng = np.random.default_rng(seed)
-    K = rng.normal(size=(3, 2, n, n)) * rng.choice([0.3, 1, 5])
-    unique = on(xp, uniquely_solvable)(tableau, K, np.full((3, 2), h))
-    assert unique.shape == (3, 2)
-    for index in np.ndindex(3, 2):
-        least = []  # of every implicit block
-        for block in tableau.blocks:
-            if not block.explicit:
-                k = len(block.A)
-                b = np.array([tableau.b[i] for i in block.stages])
-                weights = [np.ones(k)] + ([b] if b.min() > 0 else [])
-                least.append(min(coupled(block.A, K[index], h, D) for D in weights))
-        if unique[index]:
-            assert max(least, default=0.0) <= 0.95 + 1e-9
-        elif n == 1 and all(len(block.A) == 1 for block in tableau.blocks):
-            assert max(least) > 0.95 - 1e-9  # one number: there the bound is exact
-
-
-def test_projected_controls_are_known_to_have_one_solution(xp):
-    for tableau in TABLEAUX.values():
-        K = 50 * np.random.default_rng(0).normal(size=(4, 5, 5))
-        projected = on(xp, project_parts)(K, solvable_bounds(tableau, 0.3))
-        assert on(xp, uniquely_solvable)(tableau, projected, np.full(4, 0.3)).all()
-        assert on(xp, uniquely_solvable)(tableau, K, np.full(4, 0.3)).all() == tableau.explicit
-    not_finite = np.full((1, 2, 2), np.nan)
-    assert not on(xp, uniquely_solvable)(TABLEAUX["gauss4"], not_finite, np.ones(1)).any()
 
 
 def test_bounds_of_named_schemes():
