@@ -17,7 +17,7 @@ from .engine.training import Training
 
 # What "auto" means depends on the number of samples.
 FEW = 700  # up to here, L-BFGS and four candidates; above, Adam and fewer
-MANY = 10_000  # above, more channels; up to here, L-BFGS for implicit schemes
+MANY = 10_000  # above, more channels
 
 # The candidates of alpha="auto", times the number of samples, up to so many samples: of one view of
 # the features alone, or of each of two.

@@ -187,7 +187,7 @@ class NetworkEstimator(Stream, Candidates):
     def _solver(self, n_samples):
         if self.solver != "auto":
             return self.solver
-        return "adam" if n_samples > (FEW if self._is_explicit else MANY) else "lbfgs"
+        return "adam" if n_samples > FEW else "lbfgs"
 
     def _stopping(self, solver):
         patience = self.n_iter_no_change

@@ -33,10 +33,6 @@ class ODENet:
     def _network(self, recipe):
         return ode_net(as_tableau(recipe["scheme"]), recipe["activation"], recipe["lift"])
 
-    @property
-    def _is_explicit(self):
-        return as_tableau(self.scheme).explicit
-
     def _spread(self):
         """White noise in time, so that the flow does not fade where steps are many and short."""
         return super()._spread() * (2 * self.h) ** -0.5
@@ -64,8 +60,6 @@ class ODENet:
 
 class FeedForward:
     """Layers y⁺ = h σ(K y + b)."""
-
-    _is_explicit = True
 
     def _spread(self):
         """Each layer passes on about as much as it is given, so that nothing fades in many."""
