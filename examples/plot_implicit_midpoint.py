@@ -61,9 +61,9 @@ class Watched(Objective):
         self.best = np.full(SEEDS, np.inf)
         self.row, self.longest_row = np.zeros(SEEDS, dtype=int), np.zeros(SEEDS, dtype=int)
 
-    def evaluate(self, flat, members=None, gradient=True):
+    def evaluate(self, flat, members=None, gradient=True, tolerance=None):
         """As the objective's, and recorded."""
-        evaluation = super().evaluate(flat, members, gradient)
+        evaluation = super().evaluate(flat, members, gradient, tolerance)
         J = evaluation.J
         rows = np.arange(SEEDS) if members is None else members
         self.unsolved[rows] += np.isinf(J)

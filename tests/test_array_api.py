@@ -17,6 +17,7 @@ from sklearn.utils.fixes import parse_version
 
 from skode import ODENetClassifier, ODENetRegressor
 from skode.engine.arrays import to_host
+from skode.engine.schemes import as_tableau
 from tests.estimators import BOTH, REGRESSORS, blobs, short
 from tests.libraries import (
     RESULTS,
@@ -46,13 +47,15 @@ def test_every_library_fits_the_same_and_keeps_it_there(cls, variant, xp, dispat
     parameters = {**VARIANTS, **SCHEMES}[variant]
     expected = few(cls, **parameters).fit(X, y)
     model = few(cls, **parameters).fit(xp.asarray(X), xp.asarray(y))
-    assert_same(model, expected)
+    # NumPy's kernel trains implicit schemes with stages that are only as exact as decisions need.
+    tolerance = 1e-10 if as_tableau(parameters.get("scheme", "euler")).explicit else 1e-5
+    assert_same(model, expected, tolerance)
     for name, value in fitted_arrays(model).items():
         assert xp.holds(value), name
     for name, value in results(model, xp.asarray(X)).items():
         assert xp.holds(value), name
         wanted = getattr(expected, name)(X)
-        np.testing.assert_allclose(to_host(value), wanted, atol=1e-9)
+        np.testing.assert_allclose(to_host(value), wanted, atol=10 * tolerance)
         assert to_host(value).dtype == wanted.dtype
     score = model.score(xp.asarray(X), xp.asarray(y))
     assert isinstance(score, float)

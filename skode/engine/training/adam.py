@@ -83,7 +83,9 @@ class Adam:
 
     def round(self) -> Array:
         """Go through one epoch with every running member; return a host mask of who is stuck."""
-        state = self.state
+        state, evaluate, loosely = self.state, self.state.objective.evaluate, {}
+        if state.exactness is not None:  # the noise of the batches is much larger
+            loosely["tolerance"] = host.full(state.running.shape, LOOSEST)
         with quiet():
             if self._whole:
                 self._update(state.g)
@@ -91,27 +93,18 @@ class Adam:
             else:
                 mean = state.u
                 for part in self._batches():
-                    self._update(self._evaluated(part, self.moments.u).gradient)
+                    self._update(part.evaluate(self.moments.u, state.members, **loosely).gradient)
                     mean = self._averaged(mean)
                 state.n_evaluations[state.running] += 1
-            arrival, finite = self._arrival(
-                mean, self._evaluated(state.objective, mean, self._whole)
-            )
+            found = evaluate(mean, state.members, self._whole, **loosely)
+            arrival, finite = self._arrival(mean, found)
             if not host.all(finite):
                 mean = chosen(finite, mean, state.best)
                 self._forget(~finite)
-                arrival, _ = self._arrival(
-                    mean, self._evaluated(state.objective, mean, self._whole)
-                )
+                found = evaluate(mean, state.members, self._whole, **loosely)
+                arrival, _ = self._arrival(mean, found)
             state.move(host.ones_like(finite), *arrival)
         return self.moments.rate_factor < LEAST_FACTOR
-
-    def _evaluated(self, objective: Objective, u: Array, gradient: bool = True) -> Evaluation:
-        """Evaluate an objective, where stage equations are solved for with no needless digits."""
-        members = self.state.members
-        if self.state.exactness is None:
-            return objective.evaluate(u, members, gradient)
-        return objective.evaluate(u, members, gradient, host.full(len(u), LOOSEST))
 
     def _batches(self) -> Iterator[Objective]:
         """Yield the objectives of the batches of an epoch."""

@@ -220,13 +220,18 @@ class State:
         """Return what has come out, once all members have ended."""
         members = host.concatenate([members for members, _ in self._ended])
         flat = self.xp.concat([best for _, best in self._ended], axis=0)
-        order = placed(host.argsort(members), flat)
+        flat = self.xp.take(flat, placed(host.argsort(members), flat), axis=0)
+        if self.exactness is not None:  # J is known to rounding at last
+            with quiet():
+                found = self.objective.evaluate(flat, gradient=False)
+                self.best_J = to_host(found.J)
+                self.best_held_out = to_host(found.held_out) if self.judged else self.held_out
         done = host.arange(self.curve.shape[1]) <= self.n_iter[:, None]
         # Without what an interruption has left.
         curves = (host.where(done, c, host.nan) for c in (self.curve, self.held_out_curve))
         curve, held_out_curve = (c[:, : int(host.max(self.n_iter)) + 1] for c in curves)
         return Training(
-            flat=self.xp.take(flat, order, axis=0),
+            flat=flat,
             J=self.best_J,
             curve=curve,
             held_out=self.best_held_out,
