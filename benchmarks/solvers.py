@@ -61,9 +61,9 @@ NETWORK = ode_net(TABLEAUX["euler"])
 class Watched(Objective):
     """An objective that notes J of all points it was asked for, member by member."""
 
-    def evaluate(self, flat, members=None, gradient=True):
+    def evaluate(self, flat, members=None, gradient=True, tolerance=None):
         """As the objective does."""
-        found = super().evaluate(flat, members, gradient)
+        found = super().evaluate(flat, members, gradient, tolerance)
         for k, J in zip(members if members is not None else range(len(flat)), found.J, strict=True):
             seen = self.seen.setdefault(int(k), [])
             if not seen or seen[-1] != J:  # else it is the gradient of a trial that was accepted

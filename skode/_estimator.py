@@ -169,6 +169,7 @@ class NetworkEstimator(Stream, Candidates):
                     stopping=self._stopping(solver),
                     race=_race(shape),
                     on_iteration=iteration_reporter(self, view),
+                    exact_stages=self._exact_stages,
                 )
                 trained = self.feature_map_.embedded(view, layout.views(training.flat))
                 trainings.append(replace(training, flat=whole.flatten(trained)))
@@ -183,6 +184,11 @@ class NetworkEstimator(Stream, Candidates):
         weights = self._judge(training, whole, candidates, splits, data)
         self._keep(whole, training, candidates, weights)
         warn_unless_converged(self, solver, training, went_on)
+
+    @property
+    def _exact_stages(self):
+        """Whether stage equations, if there are any, are always solved to rounding."""
+        return False
 
     def _solver(self, n_samples):
         if self.solver != "auto":

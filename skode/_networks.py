@@ -33,6 +33,11 @@ class ODENet:
     def _network(self, recipe):
         return ode_net(as_tableau(recipe["scheme"]), recipe["activation"], recipe["lift"])
 
+    @property
+    def _exact_stages(self):
+        """Some of them may lose their solution."""
+        return self.stage_guard == "reject"
+
     def _spread(self):
         """White noise in time, so that the flow does not fade where steps are many and short."""
         return super()._spread() * (2 * self.h) ** -0.5

@@ -61,7 +61,7 @@ class Stream:
                 objective = self._objective(layout, seen, [self.alpha_], shape, None, loss, blocks)
                 u = cast(layout.flatten(start), seen.precision)
                 project = self._constraint(layout, objective.problem.network)
-                state = State(objective, seen.placed(u), project)
+                state = State(objective, seen.placed(u), project, self._exact_stages)
                 schedule = self._stream_schedule(n_samples, int(epochs.max()))
                 adam = Adam(state, schedule, self._moments(view, u, state, seen))
                 adam.round()

@@ -145,15 +145,13 @@ def _norm_bound(xp: Namespace, M: Array) -> Array:
     size = xp.max(xp.abs(M), axis=(-2, -1))
     size = xp.where(size > 0, size, xp.ones_like(size))
     power = M / size[..., None, None]
-    norm = xp.maximum(_frobenius(xp, power), xp.ones_like(size))  # of a zero matrix: 1 as well
+    norm = xp.maximum(
+        xp.linalg.matrix_norm(power), xp.ones_like(size)
+    )  # of a zero matrix: 1 as well
     power = power / norm[..., None, None]
     for _ in range(3):
         power = xp.matmul(power, power)
-    return size * norm * _frobenius(xp, power) ** (1 / 8) * ABOVE_ROUNDING
-
-
-def _frobenius(xp: Namespace, M: Array) -> Array:
-    return xp.sqrt(xp.sum(M * M, axis=(-2, -1)))
+    return size * norm * xp.linalg.matrix_norm(power) ** (1 / 8) * ABOVE_ROUNDING
 
 
 def _project(K: Array, S: Array, bounds: Bounds) -> Array:

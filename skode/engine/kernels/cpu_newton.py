@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cpu_rows import loops
+from .cpu_rows import differentiate, loops
 from .cpu_stages import (
     COSTATES,
     MORE,
@@ -34,7 +34,6 @@ from .cpu_stages import (
     give_all_back,
     give_back,
     measure,
-    put_slope,
     set_tolerances,
     take_in,
 )
@@ -140,6 +139,8 @@ def _descend(e, given, v, M, rows):
     k, m = e.k, v.shape[2]
     best, residual, step = BEST * k, RESIDUAL * k, STEP * k
     for iteration in range(LIMIT + 1):
+        if not _open(v, rows, SIZE, True):
+            return
         all_better = _keep_better(e, v, rows, iteration == 0)
         if iteration == LIMIT or not _open(v, rows, LEAST, False):
             break
@@ -178,7 +179,7 @@ def _keep_better(e, v, rows, first):
     c = constants(rows[0, 0])
     for i in range(k):
         best, residual, slope = BEST * k + i, RESIDUAL * k + i, SLOPE * k + i
-        put_slope(e, v, F * k + i, T * k)
+        differentiate(e.activation, e.h, v, F * k + i, T * k)
         for channel in range(v.shape[1]):
             for j in range(m):
                 better = first | (rows[SIZE, j] < rows[LEAST, j])
@@ -217,8 +218,15 @@ def _put_matrix(e, given, v, M):
 
 @loops
 def _factorise(M):
-    """L U in the place of M, with the inverses of the pivots."""
+    """L U in the place of M, with the inverses of the pivots; of two equations, M⁻¹."""
     size, m = len(M), M.shape[2]
+    if size == 2:
+        for j in range(m):
+            a, b, c, d = M[0, 0, j], M[0, 1, j], M[1, 0, j], M[1, 1, j]
+            inverse = constants(a).one / (a * d - b * c)
+            M[0, 0, j], M[0, 1, j] = inverse * d, -inverse * b
+            M[1, 0, j], M[1, 1, j] = -inverse * c, inverse * a
+        return
     for p in range(size):
         for j in range(m):
             M[p, p, j] = constants(M[p, p, j]).one / M[p, p, j]
@@ -234,6 +242,13 @@ def _factorise(M):
 def _substitute(M, v, place):
     """Put the solution of L U x = b in the place of b, states from a place on."""
     size, m, n = len(M), M.shape[2], v.shape[1]
+    if size == 2:
+        other, channel = place + 1 // n, 1 % n
+        for j in range(m):
+            x, y = v[place, 0, j], v[other, channel, j]
+            v[place, 0, j] = M[0, 0, j] * x + M[0, 1, j] * y
+            v[other, channel, j] = M[1, 0, j] * x + M[1, 1, j] * y
+        return
     for r in range(size):
         for q in range(r):
             for j in range(m):

@@ -106,6 +106,25 @@ def pull_back(codes, scale, states, places, totals, start):
 
 
 @loops
+def differentiate(codes, scale, states, place, out):
+    """Put scale·σ′ in a place, from the values of σ."""
+    _, channels, samples = states.shape
+    c = constants(scale)
+    for k in range(channels):
+        code = codes[2 * k // (channels + channels % 2)]
+        for j in range(samples):
+            s = states[place, k, j]
+            if code == IDENTITY:
+                states[out, k, j] = scale
+            elif code == RELU:
+                states[out, k, j] = scale if s > c.zero else c.zero
+            elif code == SOFTPLUS:
+                states[out, k, j] = -expm1(-s) * scale
+            else:
+                states[out, k, j] = (c.one - s * s) * scale
+
+
+@loops
 def combine(scale, h, weights, row, states, places):
     """Put scale·y + h Σ wi xi in a place; the wi are a row of `weights`, zeros are left out.
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cpu_rows import NO, NOTHING, ONE, YES, activate, combine, loops, product, pull_back
+from .cpu_rows import NO, NOTHING, ONE, YES, activate, combine, differentiate, loops, product
 from .elementary import constants
 
 STAGES, COSTATES = np.int64(0), np.int64(1)
@@ -173,24 +173,13 @@ def take_in(e, states, places, columns, v):
                 else:
                     for j in range(v.shape[2]):
                         v[F * k, c, j] = states[values + i, c, columns[j]]
-            put_slope(e, v, F * k, SLOPE * k + i)
+            differentiate(e.activation, e.h, v, F * k, SLOPE * k + i)
 
 
 @loops
 def adjacent(columns, m):
     """Whether the first m columns are one after the other, as ascending numbers."""
     return columns[m - 1] - columns[0] == m - 1
-
-
-@loops
-def put_slope(e, v, values, out):
-    """Put h σ′ in a place, from the values of σ."""
-    one = constants(e.h).one
-    for c in range(v.shape[1]):
-        for j in range(v.shape[2]):
-            v[out, c, j] = one
-    nowhere = np.zeros(e.n, v.dtype)
-    pull_back(e.activation, e.h, v, (values, out, out), nowhere, np.int64(0))
 
 
 @loops

@@ -6,8 +6,8 @@ kernel adds up c along with the gradient.  A trial point ũ is solved for with
 
     τ = min(LOOSEST, FRACTION · |⟨g, ũ - u⟩| / c),
 
-so that errors stay far below the decrease of J that the gradient predicts, and vanish together with
-it.  Where they could change a decision all the same, both points are computed again to rounding.
+so that errors stay far below the decrease of J that the gradient predicts.  Where they could change
+a decision all the same, both points are computed again to rounding.
 
 Reference: Becker, Rannacher, "An optimal control approach to a posteriori error estimation in
 finite element methods" (Acta Numerica 10, 2001), for errors of J from costates and residuals.
@@ -46,8 +46,7 @@ class Exactness(NamedTuple):
 
     def of_trials(self, directional: Array) -> Array:
         """Return the tolerances for trial points, from ⟨g, ũ - u⟩."""
-        wanted = FRACTION * host.abs(directional) / self.sensitivity
-        # With c = 0 nothing depends on the stages.  NaN, of no use either way, is solved loosely.
+        wanted = FRACTION * host.abs(directional) / self.sensitivity  # NaN or infinite with c = 0
         return host.where(wanted < LOOSEST, host.maximum(wanted, self.tightest), LOOSEST)
 
     def at(self, sensitivity: Array, tolerance: Array) -> Exactness:
@@ -56,11 +55,9 @@ class Exactness(NamedTuple):
 
     def moved(self, where: Array, other: Exactness) -> Exactness:
         """Return this with what is known of other points, for the members in a mask."""
-        return self._replace(
-            sensitivity=host.where(where, other.sensitivity, self.sensitivity),
-            tolerance=host.where(where, other.tolerance, self.tolerance),
-        )
+        pairs = zip(other[:2], self[:2], strict=True)
+        return self.at(*(host.where(where, new, old) for new, old in pairs))
 
     def select(self, rows: Array) -> Exactness:
         """Return that of some of the members."""
-        return self._replace(sensitivity=self.sensitivity[rows], tolerance=self.tolerance[rows])
+        return self.at(self.sensitivity[rows], self.tolerance[rows])

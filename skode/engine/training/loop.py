@@ -56,6 +56,7 @@ def train(
     stopping: Stopping = DEFAULT,
     race: Race | None = None,
     on_iteration: Callable[[int, float], None] | None = None,
+    exact_stages: bool = False,
 ) -> Training:
     """Minimise the objective of every member from `start`, (members, controls).
 
@@ -63,8 +64,7 @@ def train(
     ----------
     solver : {"gd", "lbfgs", "adam", "adam+lbfgs"}
         Gradient descent and L-BFGS with backtracking, Adam on mini-batches, or Adam for the first
-        60 percent of the iterations, from whose best point L-BFGS goes on.  Nobody ends during
-        those 60 percent because of a plateau: that is where L-BFGS helps.
+        60 percent of the iterations, which no plateau ends, and L-BFGS from its best point on.
     line_search : {"armijo", "lipschitz"}
         The rule of gradient descent.
     schedule : Schedule
@@ -75,15 +75,16 @@ def train(
         Ends members that have no chance to be chosen any more.
     on_iteration : callable (n_iter, J), optional
         Called when the foremost member has done another iteration; J is the lowest objective.
+    exact_stages : bool, default=False
+        See `State`.
 
     Raises
     ------
     ValueError
         If the objective or its gradient is not finite at the start of a member.
     """
-    state = State(objective, start, project)
-    patient = replace(stopping, n_iter_no_change=stopping.max_iter + 1)  # ends nobody at a plateau
-    foremost = 0
+    state = State(objective, start, project, exact_stages)
+    patient, foremost = replace(stopping, n_iter_no_change=stopping.max_iter + 1), 0  # no plateau
     try:
         for begin, fraction in SOLVERS[solver]:
             last = math.ceil(fraction * stopping.max_iter)

@@ -10,6 +10,8 @@ from ..constraints import unconstrained
 from ..objective import Objective
 from .exactness import Exactness
 
+Project = Callable[[Array], Array]
+
 
 @dataclass(frozen=True)
 class Training:
@@ -43,6 +45,9 @@ class State:
     start : array of shape (members, controls)
     project : callable
         The projection of flat controls onto the constraints.
+    exact_stages : bool, default=False
+        Whether stage equations are always solved to rounding, as is needed unless `project` keeps
+        all controls where each has one solution: near its loss, a residual may be small without it.
 
     Attributes
     ----------
@@ -77,7 +82,7 @@ class State:
     """
 
     def __init__(
-        self, objective: Objective, start: Array, project: Callable[[Array], Array]
+        self, objective: Objective, start: Array, project: Project, exact_stages: bool = False
     ) -> None:
         self.objective, self.project = objective, project
         xp = self.xp = namespace(start)
@@ -88,7 +93,8 @@ class State:
         first = objective.evaluate(self.u)
         self.judged = first.held_out is not None
         self.g: Array = first.gradient
-        self.exactness = Exactness.of(first.sensitivity, float(xp.finfo(start.dtype).eps))
+        sensitivity = None if exact_stages else first.sensitivity
+        self.exactness = Exactness.of(sensitivity, float(xp.finfo(start.dtype).eps))
         with quiet():
             self.r = self.projected_gradient(self.u, self.g)
             facts = [first.J, inner(self.r, self.r)]

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
+from skode import ODENetClassifier
 from skode.engine.arrays import quiet
 from skode.engine.networks import ode_net
+from skode.engine.objective import Objective
 from skode.engine.schemes import TABLEAUX
-from skode.engine.training import Stopping, exactness, train
+from skode.engine.training import Schedule, Stopping, exactness, train
 from skode.engine.training.backtracking import Backtracking
 from skode.engine.training.exactness import FRACTION, LOOSEST, Exactness
 from tests.engine.problems import objective_of, problem
+from tests.estimators import blobs, short
 
 pytest.importorskip("numba")
 
@@ -97,3 +100,38 @@ def test_points_that_errors_could_decide_about_are_computed_again(monkeypatch):
 def test_explicit_schemes_have_no_sensitivity():
     flat, objective = midpoint_objective(scheme="heun")
     assert objective.evaluate(flat).sensitivity is None
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_every_evaluation_is_exact_where_that_is_asked_for(exact, solver, monkeypatch):
+    flat, objective = midpoint_objective()
+    asked = []
+    evaluate = Objective.evaluate
+
+    def spy(self, flat, members=None, gradient=True, tolerance=None):
+        asked.append(tolerance)
+        return evaluate(self, flat, members, gradient, tolerance)
+
+    monkeypatch.setattr(Objective, "evaluate", spy)
+    schedule = Schedule(20, 0.01, 0.0, np.random.default_rng(0))
+    train(objective, flat, solver, schedule=schedule, stopping=Stopping(3), exact_stages=exact)
+    assert all(tolerance is None for tolerance in asked) == exact
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("guard", ["bound", "reject"])
+def test_stages_that_may_lose_their_solution_are_always_solved_exactly(guard, monkeypatch):
+    X, y = blobs(2)
+    asked = []
+    evaluate = Objective.evaluate
+
+    def spy(self, flat, members=None, gradient=True, tolerance=None):
+        asked.append(tolerance)
+        return evaluate(self, flat, members, gradient, tolerance)
+
+    monkeypatch.setattr(Objective, "evaluate", spy)
+    parameters = {"scheme": "implicit_midpoint", "stage_guard": guard, "max_iter": 3}
+    short(ODENetClassifier, **parameters).fit(X, y)
+    short(ODENetClassifier, **parameters, solver="adam").partial_fit(X, y, classes=np.unique(y))
+    assert all(tolerance is None for tolerance in asked) == (guard == "reject")
