@@ -11,7 +11,7 @@ and where the equation may have no nearby solution at all.  Both guards against 
 such a trial step is rejected ("reject"), or K is kept by projection where every stage equation has
 exactly one solution ("bound").
 
-    python examples/plot_implicit_midpoint.py            # some six minutes on one core
+    python examples/plot_implicit_midpoint.py            # some four minutes on one core
     python examples/plot_implicit_midpoint.py --quick    # a hundredth of the iterations
 """
 
