@@ -42,9 +42,9 @@ from .elementary import constants
 LIMIT = 50  # iterations
 CONTINUATION = 8  # steps from h = 0 to h
 REFINEMENTS = 5  # of the costates
-# How many tolerances a residual may have that Newton's method no longer makes smaller: the rounding
-# errors of wide layers are a little larger than they are taken for.
-ENOUGH = 8.0
+# The tolerance of a residual that Newton's method no longer makes smaller, in double and in single
+# precision: the rounding errors of wide layers are a little larger than they are taken for.
+ENOUGH, ENOUGH_SINGLE = 3e-14, 1.6e-5
 
 # The places in v of the best x so far, of its residual R, and of M⁻¹R.
 BEST, RESIDUAL, STEP = MORE, MORE + 1, MORE + 2
@@ -85,8 +85,9 @@ def _attempt(e, given, states, places, rows, columns, scales, n_pieces):
             _refine(part, given, v, M, rows, columns, scales)
         else:
             _descend(part, given, v, M, rows)
+    enough = rows.dtype.type(ENOUGH if rows.itemsize == 8 else ENOUGH_SINGLE)
     for j in range(m):
-        rows[TOLERANCE, j] *= rows.dtype.type(ENOUGH)
+        rows[TOLERANCE, j] *= max(enough / e.tolerance, constants(enough).one)
     if adjacent(columns, m) and not _open(v, rows, SIZE, True):
         give_all_back(e, v, states, places, columns[0])
         return 0

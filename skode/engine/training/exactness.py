@@ -47,7 +47,7 @@ class Exactness(NamedTuple):
     def of_trials(self, directional: Array) -> Array:
         """Return the tolerances for trial points, from ⟨g, ũ - u⟩."""
         wanted = FRACTION * host.abs(directional) / self.sensitivity  # NaN or infinite with c = 0
-        return host.where(wanted < LOOSEST, host.maximum(wanted, self.tightest), LOOSEST)
+        return host.maximum(host.where(wanted < LOOSEST, wanted, LOOSEST), self.tightest)
 
     def at(self, sensitivity: Array, tolerance: Array) -> Exactness:
         """Return that of other points."""
