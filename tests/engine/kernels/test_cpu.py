@@ -389,11 +389,12 @@ def test_nothing_is_compiled_for_other_arrays():
 
 PLAIN = """
     import numpy as np
-    from tests.engine.kernels import test_cpu
+    from tests.engine.kernels import test_cpu, test_implicit
     from skode.engine.kernels import cpu
 
     assert not hasattr(cpu._compile("evaluate", False, np.dtype(float)), "signatures")
     test_cpu.assert_some_are_as_the_reference()
+    test_implicit.assert_some_are_as_the_reference()
 """
 
 

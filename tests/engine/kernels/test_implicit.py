@@ -112,9 +112,9 @@ def test_samples_that_lag_behind_are_solved_for_by_newtons_method(activation):
     assert_as_the_reference(of, samples, flat, factor=1e3, dtypes=[np.float64])
 
 
-def unsolvable(scheme, n_channels):
+def unsolvable(scheme, n_channels, n_samples=120):
     """Controls for which some samples have no solution, or Newton's method finds none."""
-    of, samples, flat = case(ode_net(TABLEAUX[scheme]), n_channels=n_channels, samples=120)
+    of, samples, flat = case(ode_net(TABLEAUX[scheme]), n_channels=n_channels, samples=n_samples)
     U = of.layout.views(flat)
     U.K[...] *= 14 / n_channels**0.5
     U.h[...] = 0.7
@@ -229,3 +229,25 @@ def test_residuals_are_roundings_by_default(dtype):
     asked = cpu.evaluate(of, samples, flat, True, np.full(3, rounding))
     for one, other in zip(cpu.evaluate(of, samples, flat, True), asked, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def assert_some_are_as_the_reference():
+    """A little of everything, as fast as loops go that are not compiled."""
+    small = {"samples": 5, "N": 2, "n_features": 2, "members": 2}
+    for scheme, activation, n in (("trapezoid", "mixed", 2), ("gauss4", "softplus", 5)):
+        for lifted in (False, True):
+            network = ode_net(TABLEAUX[scheme], activation)
+            assert_as_the_reference(*case(network, h=0.5, n_channels=n, lifted=lifted, **small))
+    for n_channels in (3, 9):
+        of, samples, flat = unsolvable("implicit_euler", n_channels, n_samples=40)
+        samples = samples._replace(folds=None)
+        with quiet():
+            found = cpu.evaluate(of, samples, flat, True)
+            with pytest.raises(UnsolvedStagesError):
+                cpu.predict(of, samples.X, flat)
+        assert np.isinf(found.loss).any()
+
+
+def test_some_are_as_the_reference():
+    # Here they are compiled; `test_cpu` runs them without compilation.
+    assert_some_are_as_the_reference()
