@@ -1,4 +1,4 @@
-"""Checks of what `fit` is given beside X and y."""
+"""Checks of what `fit` is given besides X and y."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
         "lobatto_iiia4", "lobatto_iiic4". Or a tableau of your own. An explicit scheme costs what
-        "euler" costs times the number of its stages, an implicit one 2 to 25 times what "euler"
-        costs, see the page on schemes.
+        "euler" costs times the number of its stages, an implicit one 2 to 25 times as
+        much as "euler"; the page on schemes has the measurements.
     N : int, default=2
         Number of layers, that is of steps of the scheme.
     h : float, default=0.5

@@ -51,7 +51,6 @@ BEST, RESIDUAL, STEP = MORE, MORE + 1, MORE + 2
 N_STATES = MORE + 3
 # The rows of the size of the residual of the best x, and of t.
 LEAST, DAMPING = MORE_ROWS, MORE_ROWS + 1
-N_ROWS = MORE_ROWS + 2
 
 
 @loops

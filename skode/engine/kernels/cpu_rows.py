@@ -224,7 +224,7 @@ def add_row_sums(blocks, out, start):
 def gemm(a, b, c, betas, starts, shape, transposed):
     """Put beta·c + op(a) op(b) in the place of the matrix c, by BLAS.
 
-    np.dot would do, but for beta, and for the references that views count.
+    np.dot would do, except for beta, and for the references that views count.
 
     Parameters
     ----------

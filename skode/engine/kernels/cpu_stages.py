@@ -19,8 +19,8 @@ from .cpu_rows import NO, NOTHING, ONE, YES, activate, combine, differentiate, l
 from .elementary import constants
 
 STAGES, COSTATES = np.int64(0), np.int64(1)
-# The places in v of the first of the k states x; B, or r; hσ′; F; G(x); and hσ′∘F, which is one.
-# What else the methods need follows.  All are multiples of k.
+# Where in v the k states of each kind begin, in multiples of k: x; B, or r; hσ′; F; G(x); and
+# hσ′∘F, of which there is one.  What else the methods need follows.
 KNOWN, SLOPE, F, G, T, MORE = 1, 2, 3, 4, 5, 6
 # The rows of the size of the residual, of how small that has to become, and of what is not kept;
 # more follow.

@@ -83,8 +83,8 @@ def train(
     ValueError
         If the objective or its gradient is not finite at the start of a member.
     """
-    state = State(objective, start, project, exact_stages)
-    patient, foremost = replace(stopping, n_iter_no_change=stopping.max_iter + 1), 0  # no plateau
+    foremost, state = 0, State(objective, start, project, exact_stages)
+    patient = replace(stopping, n_iter_no_change=stopping.max_iter + 1)  # ends nobody at a plateau
     try:
         for begin, fraction in SOLVERS[solver]:
             last = math.ceil(fraction * stopping.max_iter)

@@ -102,36 +102,35 @@ def test_explicit_schemes_have_no_sensitivity():
     assert objective.evaluate(flat).sensitivity is None
 
 
-@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
-@pytest.mark.parametrize("exact", [False, True])
-def test_every_evaluation_is_exact_where_that_is_asked_for(exact, solver, monkeypatch):
-    flat, objective = midpoint_objective()
-    asked = []
-    evaluate = Objective.evaluate
+@pytest.fixture
+def asked(monkeypatch):
+    """The tolerances of all evaluations."""
+    found, evaluate = [], Objective.evaluate
 
     def spy(self, flat, members=None, gradient=True, tolerance=None):
-        asked.append(tolerance)
+        found.append(tolerance)
         return evaluate(self, flat, members, gradient, tolerance)
 
     monkeypatch.setattr(Objective, "evaluate", spy)
+    return found
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_every_evaluation_is_exact_where_that_is_asked_for(exact, solver, asked):
+    flat, objective = midpoint_objective()
     schedule = Schedule(20, 0.01, 0.0, np.random.default_rng(0))
     train(objective, flat, solver, schedule=schedule, stopping=Stopping(3), exact_stages=exact)
+    assert asked
     assert all(tolerance is None for tolerance in asked) == exact
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("guard", ["bound", "reject"])
-def test_stages_that_may_lose_their_solution_are_always_solved_exactly(guard, monkeypatch):
+def test_stages_that_may_lose_their_solution_are_always_solved_exactly(guard, asked):
     X, y = blobs(2)
-    asked = []
-    evaluate = Objective.evaluate
-
-    def spy(self, flat, members=None, gradient=True, tolerance=None):
-        asked.append(tolerance)
-        return evaluate(self, flat, members, gradient, tolerance)
-
-    monkeypatch.setattr(Objective, "evaluate", spy)
     parameters = {"scheme": "implicit_midpoint", "stage_guard": guard, "max_iter": 3}
     short(ODENetClassifier, **parameters).fit(X, y)
     short(ODENetClassifier, **parameters, solver="adam").partial_fit(X, y, classes=np.unique(y))
+    assert asked
     assert all(tolerance is None for tolerance in asked) == (guard == "reject")
