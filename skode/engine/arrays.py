@@ -18,6 +18,7 @@ Namespace = Any
 # The namespace of host arrays, in which the descent makes its decisions per member.  NumPy itself
 # follows the standard; the functions that array-api-compat wraps cost more than a small sum.
 host: Namespace = np
+PINNED = 2**20  # bytes; so much is copied to where PyTorch uploads it from without waiting
 device = array_api_compat.device
 
 
@@ -80,11 +81,23 @@ def placed(values: Any, like: Array, dtype: Any = None) -> Array:
     """
     if isinstance(like, np.ndarray):
         return np.asarray(values, dtype=dtype)
-    if array_api_compat.is_torch_array(like) and isinstance(values, np.ndarray):
-        # PyTorch takes neither memory that is read-only nor such as lies backward.
-        shared = values.flags.writeable and all(stride >= 0 for stride in values.strides)
-        values = values if shared else values.copy()
+    if array_api_compat.is_torch_array(like):
+        if isinstance(values, float):
+            return sys.modules["torch"].full((), values, dtype=dtype, device=like.device)
+        if isinstance(values, np.ndarray):
+            tensor = _torch_tensor(values, like)
+            return tensor if dtype is None else tensor.to(dtype)
     return namespace(like).asarray(values, dtype=dtype, device=device(like))
+
+
+def _torch_tensor(values: np.ndarray[Any, Any], like: Array) -> Array:
+    """The host's `values` on the device of the tensor `like`."""
+    # PyTorch takes neither memory that is read-only nor such as lies backward.
+    shared = values.flags.writeable and all(stride >= 0 for stride in values.strides)
+    tensor = sys.modules["torch"].from_numpy(values if shared else values.copy())
+    if like.device.type == "cuda" and values.nbytes <= PINNED:
+        tensor = tensor.pin_memory()
+    return tensor.to(like.device, non_blocking=True)
 
 
 def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
@@ -170,7 +183,12 @@ def out_of_memory_errors() -> tuple[type[BaseException], ...]:
     return (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
 
 
-def singular_matrix_errors() -> tuple[type[BaseException], ...]:
-    """What `linalg.inv` raises for a stack of matrices of which one is singular."""
-    torch, error = sys.modules.get("torch"), np.linalg.LinAlgError
-    return (error,) if torch is None else (error, torch.linalg.LinAlgError)
+def inverses(matrices: Array) -> Array:
+    """The inverse of every matrix in a stack, without waiting for a device.
+
+    Where one is singular, its inverse is not finite; NumPy and array-api-strict raise LinAlgError.
+    """
+    if array_api_compat.is_torch_array(matrices):
+        inverse, info = sys.modules["torch"].linalg.inv_ex(matrices)
+        return inverse.where((info == 0)[..., None, None], sys.modules["torch"].nan)
+    return namespace(matrices).linalg.inv(matrices)

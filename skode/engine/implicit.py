@@ -33,9 +33,23 @@ from .rooted_trees import Matrix
 # each iteration shrinks the residual for certain.  (All activations have σ′ ≤ 1.)
 CONTRACTION = 0.1
 GOOD_RATE = 0.3  # an inverse is good for costates while it leaves less of the residual
-LIMIT = 50  # iterations; where Newton's method works, it needs three to six
 CONTINUATION = 8  # steps from h = 0 to h for samples that are not solved otherwise
 ROUNDINGS = 16.0  # a residual of this many roundings counts as zero
+
+
+class Effort(NamedTuple):
+    """How many iterations there are at most, and whether somebody looks when they may end.
+
+    Where nobody `looks`, no device has to wait: all iterations are those of Newton's method.
+    """
+
+    limit: int
+    looks: bool
+
+
+CAREFUL = Effort(50, looks=True)
+HASTY = Effort(8, looks=False)  # where Newton's method works, it needs three to six
+REFINEMENTS = Effort(2, looks=False)  # of costates, with the matrix of a hasty iteration
 
 
 class Status(NamedTuple):
@@ -71,27 +85,35 @@ class Layer(NamedTuple):
 class Solution(NamedTuple):
     """The stages Yi and Fi = σ(K Yi + b) of a block, (members, channels, samples) each.
 
-    Also how the iteration ended, and Newton's matrix, which serves for the costates too.
+    Also how the iteration ended; Newton's matrix and the effort serve for the costates too.
     """
 
     Y: list[Array]
     F: list[Array]
     status: Status
     matrix: StageMatrix
+    effort: Effort
 
 
-def solve_stages(A: Matrix, activation: Activation, known: list[Array], layer: Layer) -> Solution:
+def solve_stages(
+    A: Matrix,
+    activation: Activation,
+    known: list[Array],
+    layer: Layer,
+    effort: Effort = CAREFUL,
+) -> Solution:
     """Return the stages of a block from its `known` Bi, (members or 1, channels, samples) each.
 
     The first iteration is the explicit predictor Bi + h Σj aij f(Bj).
     """
     base = _stacked(known)
     xp, matrix = namespace(base), StageMatrix(A, layer.K, layer.h)
-    contracting = bool(xp.all(_norm(A) * layer.stiffness <= CONTRACTION))
+    contracting = effort.looks and bool(xp.all(_norm(A) * layer.stiffness <= CONTRACTION))
     equations = _StageEquations(A, layer, activation, base)
-    found = _iterate(equations, equations.start(), matrix, contracting)
-    Y, F, status = _mend(equations, found, _by_continuation)
-    return Solution(_stages(Y), _stages(F), status, matrix)
+    found = _iterate(equations, equations.start(), matrix, contracting, effort)
+    if effort.looks:
+        found = _mend(equations, found, _by_continuation)
+    return Solution(_stages(found.x), _stages(found.values), found.status, matrix, effort)
 
 
 def solve_costates(
@@ -105,9 +127,10 @@ def solve_costates(
     equations = _CostateEquations(A, layer, _stacked(derivative), _stacked(r))
     matrix = solution.matrix
     V = matrix.solve(equations.pulled_back(equations.r), transposed=True)
-    found = _iterate(equations, V, matrix, contracting=not matrix.computed)
+    effort = CAREFUL if solution.effort.looks else REFINEMENTS
+    found = _iterate(equations, V, matrix, not matrix.computed, effort)
     xp, converged = namespace(V), found.status.converged[:, None, None, :]
-    return _stages(xp.where(converged, found.values, placed(xp.nan, V, V.dtype)))
+    return _stages(xp.where(converged, found.values, xp.full_like(V, xp.nan)))
 
 
 def _stacked(stages: list[Array]) -> Array:
@@ -214,7 +237,8 @@ def _by_continuation(equations: _StageEquations, x: Array) -> _Found:
     for k in range(1, CONTINUATION + 1):
         shorter = layer._replace(h=layer.h * (k / CONTINUATION))
         part = replace(equations, layer=shorter)
-        found = _iterate(part, x, StageMatrix(part.A, shorter.K, shorter.h), contracting=False)
+        matrix = StageMatrix(part.A, shorter.K, shorter.h)
+        found = _iterate(part, x, matrix, False, CAREFUL)
         x = found.x
     return found
 
@@ -248,24 +272,26 @@ def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], 
     )
 
 
-def _iterate(equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool) -> _Found:
+def _iterate(
+    equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool, effort: Effort
+) -> _Found:
     """x ← x - t M⁻¹ R(x) until R(x) is zero up to rounding, or nothing helps.
 
     A step that does not shrink a sample's residual is taken back; if M was up to date, the sample
     goes on with half the step.  Where R is linear, M is computed anew only if it is not good.
     """
-    xp, linear = namespace(x), equations.transposed
+    xp, linear, (limit, looks) = namespace(x), equations.transposed, effort
     R, values = equations.residual(x)
     size = _size(xp, R)
     tolerance = ROUNDINGS * float(xp.finfo(x.dtype).eps) * equations.scale(R, values)
     t, stale = None, not contracting and not linear
     # A residual that is NaN counts as small here: no step would mend it.
-    for iterations in range(LIMIT + 1):
+    for iterations in range(limit + 1):
         active = size > tolerance
-        if iterations == LIMIT or not xp.any(active):
+        if iterations == limit or (looks and not xp.any(active)):
             break
         if stale:
-            matrix.compute(equations.derivative(values))
+            matrix.compute(equations.derivative(values), looks)
         delta = matrix.solve(R, linear)
         trial = x - (delta if t is None else t[:, None, None, :] * delta)
         R_trial, values_trial = equations.residual(trial)
@@ -273,7 +299,7 @@ def _iterate(equations: _Equations, x: Array, matrix: StageMatrix, contracting: 
         arrived = size_trial <= tolerance
         slow = active & ~arrived & ~(size_trial <= GOOD_RATE * size)
         accepted = arrived | (size_trial < size)  # False for NaN
-        if xp.all(accepted):
+        if looks and xp.all(accepted):
             x, R, values, size, t = trial, R_trial, values_trial, size_trial, None
         else:
             better = accepted[:, None, None, :]
@@ -282,7 +308,7 @@ def _iterate(equations: _Equations, x: Array, matrix: StageMatrix, contracting: 
             size = xp.where(accepted, size_trial, size)
             t = xp.ones_like(size) if t is None else t
             t = xp.where(accepted, xp.ones_like(t), 0.5 * t if stale else t)
-        stale = not contracting and (not linear or bool(xp.any(slow)))
+        stale = not contracting and (not linear or (looks and bool(xp.any(slow))))
     return _Found(x, values, Status(size <= tolerance, iterations, size))
 
 
@@ -302,7 +328,7 @@ def _mix(xp: Namespace, A: Matrix, F: Array) -> Array:
     """Σj aij Fj, with the stages on the third axis."""
     if len(A) == 1:
         return A[0][0] * F
-    return xp.matmul(placed(A, F, F.dtype), F)
+    return xp.matmul(placed(host.asarray(A), F, F.dtype), F)
 
 
 def merged(xp: Namespace, Y: Array) -> Array:

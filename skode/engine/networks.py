@@ -15,8 +15,8 @@ from typing import NamedTuple
 from .activations import ACTIVATIONS, Activation
 from .arrays import Array, device, namespace
 from .controls import Controls
-from .implicit import Layer, Status, worse
-from .newton import spectral_norm
+from .implicit import CAREFUL, Effort, Layer, Status, worse
+from .newton import norm_bound
 from .schemes import TABLEAUX
 from .steps import Stages, step, step_adjoint
 from .tableaux import ButcherTableau
@@ -54,13 +54,15 @@ class Network:
     skip: float
     lift: Activation = field(default=ACTIVATIONS["identity"])
 
-    def forward(self, U: Controls, x: Array, record: bool = False) -> Forward:
+    def forward(
+        self, U: Controls, x: Array, record: bool = False, effort: Effort = CAREFUL
+    ) -> Forward:
         """The outputs of every member; with `record`, all that `backward` needs."""
         xp, layers = namespace(U.K), self.layers(U)
         y = self.lifted(U, x)
         states, recorded, statuses = [y], [], []
         for layer in layers:
-            y, stages = step(self.tableau, self.skip, self.activation, layer, y)
+            y, stages = step(self.tableau, self.skip, self.activation, layer, y, effort)
             if stages.solved:
                 statuses.append(reduce(worse, (found.status for found in stages.solved.values())))
             if record:
@@ -108,7 +110,7 @@ class Network:
         layers = [Layer(K[:, k, ...], b[:, k, ...], h[:, k, ...]) for k in range(K.shape[1])]
         if self.tableau.explicit:
             return layers
-        stiffness = namespace(K).abs(U.h) * spectral_norm(namespace(K), K)
+        stiffness = namespace(K).abs(U.h) * norm_bound(namespace(K), K)
         return [layer._replace(stiffness=stiffness[:, k, None]) for k, layer in enumerate(layers)]
 
 

@@ -30,16 +30,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-from .arrays import Array, Namespace, host, namespace, placed, positive_part, to_host
+from .arrays import Array, host, namespace, placed, positive_part, to_host
 from .constraints import on_part
 from .controls import Layout
-from .newton import finite_matrices
+from .newton import finite_matrices, norm_bound
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 
 MARGIN = 0.9  # θ that the projection keeps
 ROUNDING = 1e-12  # what counts as zero among the coefficients
-ABOVE_ROUNDING = 1 + 1e-5  # makes a computed bound of a norm one for certain, in any precision
 
 
 class Bounds(NamedTuple):
@@ -125,9 +124,9 @@ def project_parts(K: Array, bounds: Bounds) -> Array:
     every = xp.reshape(K, (-1, *K.shape[-2:]))
     safe, _ = finite_matrices(xp, every)
     S = (safe + xp.matrix_transpose(safe)) / 2
-    close = _norm_bound(xp, S) > min(bounds.above, bounds.below)
+    close = norm_bound(xp, S) > min(bounds.above, bounds.below)
     if bounds.skew < math.inf:
-        close = close | (_norm_bound(xp, safe - S) > bounds.skew)
+        close = close | (norm_bound(xp, safe - S) > bounds.skew)
     rows = host.nonzero(to_host(close))[0]
     if not rows.size:
         return K
@@ -138,20 +137,6 @@ def project_parts(K: Array, bounds: Bounds) -> Array:
     )
     spread = xp.take(projected, place, axis=0)
     return xp.reshape(xp.where(close[:, None, None], spread, every), K.shape)
-
-
-def _norm_bound(xp: Namespace, M: Array) -> Array:
-    """‖M⁸‖^⅛ in Frobenius' norm: from ‖M‖₂ to n^(1/16) ‖M‖₂, if the matrices are normal."""
-    size = xp.max(xp.abs(M), axis=(-2, -1))
-    size = xp.where(size > 0, size, xp.ones_like(size))
-    power = M / size[..., None, None]
-    norm = xp.maximum(
-        xp.linalg.matrix_norm(power), xp.ones_like(size)
-    )  # of a zero matrix: 1 as well
-    power = power / norm[..., None, None]
-    for _ in range(3):
-        power = xp.matmul(power, power)
-    return size * norm * xp.linalg.matrix_norm(power) ** (1 / 8) * ABOVE_ROUNDING
 
 
 def _project(K: Array, S: Array, bounds: Bounds) -> Array:

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from .activations import Activation
 from .arrays import Array, namespace
-from .implicit import Layer, Solution, solve_costates, solve_stages
+from .implicit import CAREFUL, Effort, Layer, Solution, solve_costates, solve_stages
 from .tableaux import ButcherTableau
 
 
@@ -54,7 +54,12 @@ def weighted_sum(weights: Iterable[float], arrays: Iterable[Array]) -> Array:
 
 
 def step(
-    scheme: ButcherTableau, skip: float, activation: Activation, layer: Layer, y: Array
+    scheme: ButcherTableau,
+    skip: float,
+    activation: Activation,
+    layer: Layer,
+    y: Array,
+    effort: Effort = CAREFUL,
 ) -> tuple[Array, Stages]:
     """Return y⁺ and the stages."""
     xp = namespace(y)
@@ -68,7 +73,7 @@ def step(
             Y += known
             F.append(activation.value(xp, xp.matmul(K, known[0]) + b))
         else:
-            found = solved[block.start] = solve_stages(block.A, activation, known, layer)
+            found = solved[block.start] = solve_stages(block.A, activation, known, layer, effort)
             Y += found.Y
             F += found.F
     return skip * y + h * weighted_sum(scheme.b, F), Stages(Y, F, solved)

@@ -55,7 +55,7 @@ def solved(xp, A, layer, B, activation=TANH):
 def costates_of(xp, A, layer, solution, derivative, r):
     """Γ in NumPy, with the stages on the third axis."""
     parts = [stages_of(derivative), stages_of(r)]
-    solution = Solution(*(None,) * 3, solution.matrix)
+    solution = Solution(*(None,) * 3, solution.matrix, solution.effort)
     return np.stack(on(xp, solve_costates)(A, solution, *parts, layer), axis=2)
 
 
@@ -103,7 +103,7 @@ def test_status_of_an_easy_and_of_an_impossible_problem(scheme, xp):
     layer = one_layer([[[30.0]]], h=1.0)
     status = solved(xp, A, layer, B, ACTIVATIONS["softplus"]).status
     assert not status.converged.any()
-    assert status.iterations >= implicit.LIMIT
+    assert status.iterations >= implicit.CAREFUL.limit
     assert (status.residual > 0.1).all()
 
 
@@ -111,9 +111,9 @@ def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch, 
     computed = []
     compute = implicit.StageMatrix.compute
 
-    def spy(self, derivative):
+    def spy(self, derivative, looks):
         computed.append(derivative.shape)
-        compute(self, derivative)
+        compute(self, derivative, looks)
 
     monkeypatch.setattr(implicit.StageMatrix, "compute", spy)
     A, B = FULL["implicit_midpoint"], np.random.default_rng(0).normal(size=(1, 2, 1, 50))
@@ -134,7 +134,7 @@ def test_samples_that_newton_misses_are_reached_by_continuation(monkeypatch, xp)
 
     def again(equations, x):
         matrix = implicit.StageMatrix(A, equations.layer.K, equations.layer.h)
-        return implicit._iterate(equations, x, matrix, contracting=False)
+        return implicit._iterate(equations, x, matrix, False, implicit.CAREFUL)
 
     monkeypatch.setattr(implicit, "_by_continuation", again)
     without = solved(xp, A, layer, B)

@@ -141,5 +141,6 @@ def test_layers_of_implicit_schemes_know_how_stiff_they_are(xp):
     layers = on(xp, ode_net(TABLEAUX["gauss4"]).layers)(layout.views(flat))
     U = layout.views(flat)
     for k, layer in enumerate(layers):
-        expected = np.abs(U.h[:, k]) * np.linalg.norm(U.K[:, k], ord=2, axis=(1, 2))
-        np.testing.assert_allclose(layer.stiffness, expected[:, None], rtol=1e-13)
+        least = np.abs(U.h[:, k]) * np.linalg.norm(U.K[:, k], ord=2, axis=(1, 2))
+        assert (least[:, None] <= layer.stiffness).all()
+        assert (layer.stiffness <= 1.0001 * 6 ** (1 / 16) * least[:, None]).all()

@@ -7,6 +7,7 @@ from skode.engine.activations import ACTIVATIONS
 from skode.engine.arrays import to_host
 from skode.engine.blocks import Blocks
 from skode.engine.controls import Controls, Layout
+from skode.engine.kernels import reference
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.prediction import mean_outputs, outputs
@@ -14,6 +15,7 @@ from skode.engine.schemes import TABLEAUX
 from tests.engine.problems import FREE, folds_of, objective_of, problem
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
+IMPLICIT = [name for name in TABLEAUX if name not in EXPLICIT]
 
 
 def objective_on(xp, network, loss, dtype, members=3, samples=500, folds=False):
@@ -53,7 +55,7 @@ def test_explicit_schemes_are_equal_to_numpy(scheme, activation, dtype, toleranc
     assert_equal_to_numpy(gpu, network, "softmax", dtype, tolerance, folds=True)
 
 
-@pytest.mark.parametrize("scheme", [name for name in TABLEAUX if name not in EXPLICIT])
+@pytest.mark.parametrize("scheme", IMPLICIT)
 def test_implicit_schemes_are_equal_to_numpy(scheme, gpu):
     assert_equal_to_numpy(gpu, ode_net(TABLEAUX[scheme]), "softmax", np.float64, 1e-10)
 
@@ -72,17 +74,39 @@ extern "C" __global__ void spin(long long cycles) {
 """
 
 
+def spinning():
+    """An event that happens when the device has been busy for about a second."""
+    import cupy
+
+    spun = cupy.cuda.Event()
+    cupy.RawKernel(SPIN, "spin")((1,), (1,), (np.int64(2 * 10**9),))
+    spun.record()
+    return spun
+
+
+@pytest.mark.parametrize("scheme", IMPLICIT)
+def test_an_evaluation_with_an_implicit_scheme_waits_for_the_device_once(scheme, gpu, monkeypatch):
+    objective, flat = objective_on(gpu, ode_net(TABLEAUX[scheme]), "softmax", np.float64)
+    objective.evaluate(flat)  # compiles kernels, and asks what it remembers
+    done = []
+
+    def asked(array):
+        done.append(spun.done)
+        return to_host(array)
+
+    monkeypatch.setattr(reference, "to_host", asked)
+    spun = spinning()
+    objective.evaluate(flat)
+    assert done == [False]  # all has been queued by then
+
+
 @pytest.mark.parametrize("folds", [False, True])
 @pytest.mark.parametrize("scheme", EXPLICIT)
 def test_an_evaluation_does_not_wait_for_the_device(scheme, folds, gpu):
-    import cupy
-
     network = ode_net(TABLEAUX[scheme])
     objective, flat = objective_on(gpu, network, "softmax", np.float64, folds=folds)
     objective.evaluate(flat)  # compiles kernels, and asks what it remembers
-    spun = cupy.cuda.Event()
-    cupy.RawKernel(SPIN, "spin")((1,), (1,), (np.int64(2 * 10**9),))  # for about a second
-    spun.record()
+    spun = spinning()
     found = objective.evaluate(flat)
     assert not spun.done  # all is queued behind it, and nobody has asked for a result
     assert np.isfinite(to_host(found.J)).all()

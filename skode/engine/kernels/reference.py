@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, Namespace, free_memory, itemsize, namespace, quiet
-from ..implicit import Status
-from ..networks import Network
+from ..arrays import Array, Namespace, free_memory, itemsize, namespace, on_cpu, quiet, to_host
+from ..controls import Controls, Layout
+from ..implicit import CAREFUL, HASTY, Effort, Status
+from ..networks import Forward, Network
 from ..unsolved import UnsolvedStagesError
 from .interface import Problem, Samples, Sums
 
@@ -31,17 +32,23 @@ def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> 
     layout, bytes_of_sample = problem.layout, problem.layout.n_channels * itemsize(like)
     room = free_memory(like)
     if room is not None:
-        n_states = _n_states(problem.network, layout.n_layers)
+        n_states = _n_states(problem.network, layout)
         fitting = int(DEVICE_FRACTION * room) // (n_states * n_members * bytes_of_sample)
         return n_members, max(FEWEST_SAMPLES, fitting)
     size = max(FEWEST_SAMPLES, STATE_BYTES // bytes_of_sample)
     return max(1, STATE_BYTES // (bytes_of_sample * min(size, n_samples))), size
 
 
-def _n_states(network: Network, n_layers: int) -> int:
-    """How many arrays of the size of a state there are: y, Yi and Fi of all layers, Vi and Γi."""
-    s = network.tableau.n_stages
-    return (n_layers + 1) * (2 * s + 1) + 4 * s
+def _n_states(network: Network, layout: Layout) -> int:
+    """How many arrays of the size of a state there are: y, Yi and Fi of all layers, Vi and Γi.
+
+    Every block of k implicit stages has a matrix of k² n states in each layer, and three more of
+    them are at work.
+    """
+    s, blocks = network.tableau.n_stages, network.tableau.blocks
+    squares = [len(block.stages) ** 2 for block in blocks if not block.explicit]
+    matrices = layout.n_layers * sum(squares) + 3 * max(squares, default=0)
+    return (layout.n_layers + 1) * (2 * s + 1) + 4 * s + matrices * layout.n_channels
 
 
 def features(X: Array, like: Array) -> Array:
@@ -58,28 +65,14 @@ def evaluate(
     tolerance: Array | None = None,
 ) -> Sums:
     """Return the sums over the samples, by one row of `flat` for every member."""
-    network, layout, loss, learn_step = problem
-    xp, U, x = namespace(flat), layout.views(flat), features(samples.X, flat)
-    w, w_held_out = samples.weights[None, :], None
-    if samples.folds is not None:
-        w, w_held_out = samples.folds.weights(w)
+    U, x = problem.layout.views(flat), features(samples.X, flat)
     with quiet():
-        done = network.forward(U, x, record=gradient)
-        c = xp.permute_dims(samples.targets, (1, 0))[None, ...]
-        value, derivative = loss.value_and_derivative(xp, done.z, c)
-        J, held_out = _total(xp, w, value, done.statuses), None
-        if w_held_out is not None:
-            held_out = _total(xp, w_held_out, value, done.statuses)
-            held_out = xp.where(xp.isnan(held_out), xp.full_like(held_out, xp.inf), held_out)
-        if not gradient:
-            return Sums(J, held_out, None)
-        dz = _where_weighted(xp, w[:, None, :], derivative)
-        if done.statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
-            dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
-        dU = network.backward(U, x, done, dz)
-        if not learn_step:
-            dU = dU._replace(h=xp.zeros_like(dU.h))
-        return Sums(J, held_out, layout.flatten(dU))
+        for effort in _efforts(problem, flat):
+            done = problem.network.forward(U, x, record=gradient, effort=effort)
+            sums = _sums(problem, samples, U, x, done, gradient)
+            if not effort.looks and _all_solved(done, sums):
+                break
+        return sums
 
 
 def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
@@ -90,16 +83,64 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
     UnsolvedStagesError
         If the stage equations of an implicit scheme could not be solved for some sample.
     """
-    network, layout, loss, _ = problem
-    xp, x, n_members = namespace(flat), features(X, flat), flat.shape[0]
+    n_members = flat.shape[0]
     at_once, _ = call_size(problem, n_members, X.shape[0], flat)
+    parts = [flat[k : min(k + at_once, n_members), :] for k in range(0, n_members, at_once)]
+    xp, x = namespace(flat), features(X, flat)
     with quiet():
-        z = []
-        for k in range(0, n_members, at_once):
-            done = network.forward(layout.views(flat[k : min(k + at_once, n_members), :]), x)
-            UnsolvedStagesError.raise_for(done.statuses)
-            z.append(done.z)
-        return loss.mean(xp, xp.concat(z, axis=0), weights)
+        z = xp.concat([_outputs(problem, x, part) for part in parts], axis=0)
+        return problem.loss.mean(xp, z, weights)
+
+
+def _outputs(problem: Problem, x: Array, flat: Array) -> Array:
+    """The outputs z of some members."""
+    U = problem.layout.views(flat)
+    for effort in _efforts(problem, flat):
+        done = problem.network.forward(U, x, effort=effort)
+        if not effort.looks and _all_solved(done):
+            return done.z
+    UnsolvedStagesError.raise_for(done.statuses)
+    return done.z
+
+
+def _efforts(problem: Problem, like: Array) -> tuple[Effort, ...]:
+    """What is made for stage equations, one after the other, until they are solved."""
+    hasty_first = not (problem.network.tableau.explicit or on_cpu(like))
+    return (HASTY, CAREFUL) if hasty_first else (CAREFUL,)
+
+
+def _all_solved(done: Forward, sums: Sums | None = None) -> bool:
+    """Whether all stages and costates have been found, for which alone a device is waited for."""
+    xp = namespace(done.z)
+    found = [xp.all(status.converged) for status in done.statuses]
+    if sums is not None and sums.gradient is not None:
+        found.append(xp.all(xp.isfinite(sums.gradient)))
+    return bool(to_host(xp.all(xp.stack(found))))
+
+
+def _sums(
+    problem: Problem, samples: Samples, U: Controls, x: Array, done: Forward, gradient: bool
+) -> Sums:
+    """The sums over the samples after a pass forward."""
+    network, layout, loss, learn_step = problem
+    xp, w, w_held_out = namespace(done.z), samples.weights[None, :], None
+    if samples.folds is not None:
+        w, w_held_out = samples.folds.weights(w)
+    c = xp.permute_dims(samples.targets, (1, 0))[None, ...]
+    value, derivative = loss.value_and_derivative(xp, done.z, c)
+    J, held_out = _total(xp, w, value, done.statuses), None
+    if w_held_out is not None:
+        held_out = _total(xp, w_held_out, value, done.statuses)
+        held_out = xp.where(xp.isnan(held_out), xp.full_like(held_out, xp.inf), held_out)
+    if not gradient:
+        return Sums(J, held_out, None)
+    dz = _where_weighted(xp, w[:, None, :], derivative)
+    if done.statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
+        dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
+    dU = network.backward(U, x, done, dz)
+    if not learn_step:
+        dU = dU._replace(h=xp.zeros_like(dU.h))
+    return Sums(J, held_out, layout.flatten(dU))
 
 
 def _where_weighted(xp: Namespace, w: Array, values: Array) -> Array:
