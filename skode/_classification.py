@@ -15,7 +15,8 @@ from ._estimator import NetworkEstimator
 from ._inputs import Data, checked_weights, class_factors, counted, unchanged_on_error
 from ._stream import trained_by_adam
 from ._verbose import audible
-from .engine.arrays import array_library, contiguous, namespace, quiet, to_host
+from ._warnings import warn_of_classes_not_judged
+from .engine.arrays import array_library, contiguous, device, namespace, quiet, to_host
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
@@ -96,7 +97,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                     f"{self.classes_}. Set warm_start=False to start afresh."
                 )
             data = self._data(X, codes, checked_weights(sample_weight, X))
-            self._require_classes(data)
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             self._fit(data, counted(sample_weight, X), validation, groups, self._loss_name())
             return self
@@ -147,8 +147,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                         f"classes={classes} are not those of the first call of partial_fit or of "
                         f"fit, {self._labels}. Leave them out, or start with a new estimator."
                     )
-                if len(classes) < 2:
-                    raise ValueError(f"classes must hold at least two classes; got {classes}.")
+                if not len(classes):
+                    raise ValueError("classes must hold at least one class.")
             if self.class_weight == "balanced":
                 raise ValueError(
                     "class_weight='balanced' takes all data at once, which partial_fit does not "
@@ -168,9 +168,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return to_host(self.classes_)
 
     def _loss_name(self):
-        if self.loss == "squared_error":
+        n_classes = self.classes_.shape[0]
+        if self.loss == "squared_error" and n_classes > 1:
             return "logistic_squared"
-        return "logistic" if self.classes_.shape[0] == 2 else "softmax"
+        return "logistic" if n_classes == 2 else "softmax"
 
     def _data(self, X, codes, weights):
         """The samples, with the class weights in their weights."""
@@ -182,19 +183,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if y_val.shape[1:] not in {(), (1,)}:
             raise ValueError(f"y_val must be one column of labels; its shape is {y_val.shape}.")
         return self._codes(column_or_1d(y_val, warn=True), "y_val")
-
-    def _require_classes(self, data):
-        """Raise unless there are two classes that count in the precision of X."""
-        weights = (data.weights / (data.weights.sum() or 1.0)).astype(data.precision)
-        present = self._labels[np.unique(data.codes[weights > 0])]
-        if len(present) < 2:
-            found = f"one class, {present[0]}" if len(present) else "no class"
-            if self.classes_.shape[0] > 1:
-                found += (
-                    " that counts: the others have no positive sample_weight and class_weight, or "
-                    f"one that is nothing beside the largest in {data.precision}"
-                )
-            raise ValueError(f"y must hold at least two classes; got {found}.")
 
     def _targets(self, codes):
         """One column of zeros and ones for two classes, else one such column per class."""
@@ -321,6 +309,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             return self._labels[to_host(most_likely)]
         return namespace(log_proba).take(self.classes_, most_likely)
 
+    def _mean_outputs(self, U, inputs, weights=None):
+        """Logarithms of the class probabilities, (n_classes, n_samples)."""
+        if self.classes_.shape[0] > 1:
+            return super()._mean_outputs(U, inputs, weights)
+        xp = namespace(U.K)  # of one class the probability is one
+        return xp.zeros((1, inputs.shape[0]), dtype=U.K.dtype, device=device(U.K))
+
     def _to_average(self, rows, log_proba, weights, data):
         """The loss of averaged probabilities of samples, and the probabilities to average."""
         codes = data.codes[rows]
@@ -349,3 +344,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             total[:, held_out].argmax(axis=0),
             sample_weight=data.given_weights[held_out],
         )
+
+    def _require_that_all_is_judged(self, data):
+        """The score counts all classes, or is NaN."""
+        decision = self.oof_decision_function_.reshape(len(data), -1)
+        used = data.given_weights > 0
+        held_out = used & ~np.isnan(decision[:, 0])
+        missing = np.setdiff1d(data.codes[used], data.codes[held_out])
+        if missing.size:
+            self.oof_score_ = np.nan
+            warn_of_classes_not_judged(self._labels[missing].tolist())

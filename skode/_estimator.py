@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,12 +15,13 @@ from ._candidates import FEW, MANY, Candidates, together
 from ._devices import at_work, float_type, float_types, host_values
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
-from ._inputs import cast, checked_groups, checked_weights, precision, validation_data
+from ._inputs import Data, cast, checked_groups, checked_weights, precision, validation_data
 from ._stream import Stream
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
 from .engine.activations import ACTIVATIONS
 from .engine.arrays import to_host
+from .engine.blocks import Blocks
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
 from .engine.kernels import Samples
@@ -29,6 +31,7 @@ from .engine.penalties import Penalties
 from .engine.training import (
     INTERRUPTED,
     LINE_SEARCHES,
+    REFIT,
     SOLVERS,
     Race,
     Schedule,
@@ -44,6 +47,19 @@ START = 1.0  # √n_channels times the standard deviation of K and b at the star
 # Of batch_size="auto": at most so many batches, but of no fewer and no more samples.
 BATCHES, LEAST_BATCH, LARGEST_BATCH = 50, 32, 500
 PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto", the second for Adam
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all candidates of a fit are trained with; the layout is that of all views together."""
+
+    data: Data
+    n_samples: int
+    layout: Layout
+    solver: str
+    schedule: Schedule | None
+    stopping: Stopping
+    blocks: Blocks
 
 
 class NetworkEstimator(Stream, Candidates):
@@ -85,8 +101,8 @@ class NetworkEstimator(Stream, Candidates):
         "random_state": ["random_state"],
     }
 
-    # Folds by group need no request of their own under metadata routing.
-    __metadata_request__fit = {"groups": True}
+    # Groups that a splitter outside needs are no business of `fit`, unless it asks for them.
+    __metadata_request__fit = {"groups": False}
 
     @property
     def _goes_on(self):
@@ -111,6 +127,8 @@ class NetworkEstimator(Stream, Candidates):
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         home, groups = data.X, checked_groups(groups, data.X)
         n_rows, n_samples = len(data), np.count_nonzero(data.weights)
+        if not n_samples:
+            raise ValueError("class_weight is zero for all classes of samples that have a weight.")
         data = replace(data, X=at_work(self, data.X))
         if validation is not None:
             splits = validation_split(len(data), len(validation))
@@ -124,19 +142,23 @@ class NetworkEstimator(Stream, Candidates):
         if validation is not None:
             X_val = self.feature_map_.transform(at_work(self, validation.X))
             data = data + replace(validation, X=X_val)
-        if splits is not None:
-            splits.check(data.weights, data.codes, getattr(self, "_labels", ()))
+            splits.check(data.weights)
         candidates = self._candidates(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
         self._train(data, n_samples, schedule, candidates, splits, loss)
-        if splits is None:
-            self._forget("_fingerprint")
-        else:
+        if splits is not None:
             self._watch(went_on, splits.fingerprint(data.X))
-            if validation is not None:  # the samples of X were all trained on
+            if validation is None:
+                self._require_that_all_is_judged(data)
+            else:  # the samples of X were all trained on
                 for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                     vars(self)[name] = vars(self)[name][: -len(validation)]
+        if splits is None or splits.refit:  # then nothing is held out from what goes on
+            self._forget("_fingerprint")
         self._move_fitted(home)
+
+    def _require_that_all_is_judged(self, data):
+        """What the out-of-fold results need to say something of all samples."""
 
     def _watch(self, went_on, fingerprint):
         """Warn where networks may know what is held out, each time until a fit starts afresh."""
@@ -147,43 +169,76 @@ class NetworkEstimator(Stream, Candidates):
             warn_of_other_splits()
 
     def _train(self, data, n_samples, schedule, candidates, splits, loss):
-        """Train the candidates, those with the same view of the features in one batch."""
-        went_on, trainings = self._goes_on, []
-        n_splits = 1 if splits is None else len(splits)
-        whole, solver = self._layout(data, n_samples, went_on), self._solver(n_samples)
+        """Train the candidates, weigh them, and keep networks of those that count."""
+        went_on, solver = self._goes_on, self._solver(n_samples)
+        whole, shape = self._layout(data, n_samples, went_on), (1, self.n_restarts)
+        if splits is not None:
+            shape = (len(splits), self.n_restarts)
         with self._blocks() as blocks:
-            for view, columns in self.feature_map_.views.items():
-                alphas = [alpha for name, alpha in candidates if name == view]
-                if not alphas:  # no network of this view was kept
-                    continue
-                seen, shape = data.of_columns(columns), (len(alphas), n_splits, self.n_restarts)
-                layout = self._layout(seen, n_samples, went_on)
-                objective = self._objective(layout, seen, alphas, shape, splits, loss, blocks)
-                training = train(
-                    objective,
-                    seen.placed(cast(self._start(layout, shape, view, whole), seen.precision)),
-                    solver,
-                    line_search=self.line_search,
-                    schedule=schedule,
-                    project=self._constraint(layout, objective.problem.network),
-                    stopping=self._stopping(solver),
-                    race=_race(shape),
-                    on_iteration=iteration_reporter(self, view),
-                    exact_stages=self._exact_stages,
-                )
-                trained = self.feature_map_.embedded(view, layout.views(training.flat))
-                trainings.append(replace(training, flat=whole.flatten(trained)))
-                if INTERRUPTED in training.reason:
-                    break
+            run = Run(data, n_samples, whole, solver, schedule, self._stopping(solver), blocks)
+            starts = self._starts(run, candidates, shape)
+            training = self._trained(run, candidates, starts, splits, shape, loss)
+            n_trained = len(training.n_iter) // math.prod(shape)
+            candidates = candidates[:n_trained]  # all, unless training was interrupted
+            report_end(self, training)
+            # Prediction follows what was fitted, not parameters that were set since.
+            self._fitted_recipe, self._fitted_loss = self._recipe(), loss
+            weights = self._judge(training, whole, candidates, splits, data)
+            self._keep(whole, training, candidates, weights)
+            warn_unless_converged(self, solver, training, went_on)
+            if splits is not None and splits.refit and INTERRUPTED not in training.reason:
+                self._refit(run, candidates, starts, weights, shape, loss)
+
+    def _refit(self, run, candidates, starts, weights, shape, loss):
+        """Train what is kept once more, on all samples, for as many iterations as before.
+
+        These are the median over the networks of a candidate.
+        """
+        kept, trainings = np.flatnonzero(weights > 0), []
+        best = np.reshape(to_host(self.best_iter_), (len(kept), -1))
+        for k, n_iter in zip(kept, np.median(best, axis=1), strict=True):
+            again = replace(run, stopping=Stopping(max(1, round(n_iter)), tol=0.0))
+            if run.schedule is not None:
+                again = replace(again, schedule=self._schedule(len(run.data), run.n_samples))
+            one, start = [candidates[k]], [starts[k]]
+            trainings.append(self._trained(again, one, start, None, shape, loss))
         training = together(trainings)
-        n_trained = len(training.n_iter) // (n_splits * self.n_restarts)
-        candidates = candidates[:n_trained]  # all, unless training was interrupted
-        report_end(self, training)
-        # Prediction follows what was fitted, not parameters that were set since.
-        self._fitted_recipe, self._fitted_loss = self._recipe(), loss
-        weights = self._judge(training, whole, candidates, splits, data)
-        self._keep(whole, training, candidates, weights)
-        warn_unless_converged(self, solver, training, went_on)
+        training = replace(training, reason=np.full(len(training.reason), REFIT))
+        self._keep(run.layout, training, [candidates[k] for k in kept], weights[kept])
+
+    def _trained(self, run, candidates, starts, splits, shape, loss):
+        """What training comes to; candidates with the same view of the features share a batch.
+
+        `shape` is the number of splits and that of restarts.
+        """
+        trainings = []
+        for view, columns in self.feature_map_.views.items():
+            mine = [k for k, (name, _) in enumerate(candidates) if name == view]
+            if not mine:  # no network of this view was kept
+                continue
+            seen, alphas = run.data.of_columns(columns), [candidates[k][1] for k in mine]
+            layout = self._layout(seen, run.n_samples, self._goes_on)
+            objective = self._objective(
+                layout, seen, alphas, (len(mine), *shape), splits, loss, run.blocks
+            )
+            start = np.concatenate([starts[k] for k in mine])
+            training = train(
+                objective,
+                seen.placed(cast(start, seen.precision)),
+                run.solver,
+                line_search=self.line_search,
+                schedule=run.schedule,
+                project=self._constraint(layout, objective.problem.network),
+                stopping=run.stopping,
+                race=_race((len(mine), *shape)),
+                on_iteration=iteration_reporter(self, view),
+                exact_stages=self._exact_stages,
+            )
+            trained = self.feature_map_.embedded(view, layout.views(training.flat))
+            trainings.append(replace(training, flat=run.layout.flatten(trained)))
+            if INTERRUPTED in training.reason:
+                break
+        return together(trainings)
 
     @property
     def _exact_stages(self):
@@ -269,18 +324,21 @@ class NetworkEstimator(Stream, Candidates):
             return simplex_steps(layout, self.N * self.h)
         return unconstrained
 
-    def _start(self, layout, shape, view, whole):
-        """The flat controls that candidates with one view start from, the same for every alpha."""
-        n_candidates, n_splits, n_restarts = shape
-        n_kept = 1
-        if self._goes_on:
-            n_networks = self._n_kept * n_splits * n_restarts
-            remedy = "Set warm_start=False to start anew"
-            start = self._last_controls(view, whole, n_networks, remedy)
-            n_kept = len(start.K) // (n_splits * n_restarts)
-        else:
-            start = self._random_controls(layout, n_splits * n_restarts)
-        return np.tile(layout.flatten(start), (n_candidates // n_kept, 1))
+    def _starts(self, run, candidates, shape):
+        """The flat controls that each candidate starts from: the same for every alpha."""
+        starts, each = [None] * len(candidates), math.prod(shape)
+        for view, columns in self.feature_map_.views.items():
+            mine = [k for k, (name, _) in enumerate(candidates) if name == view]
+            layout = self._layout(run.data.of_columns(columns), run.n_samples, self._goes_on)
+            if self._goes_on and mine:
+                remedy = "Set warm_start=False to start anew"
+                found = self._last_controls(view, run.layout, self._n_kept * each, remedy)
+            elif mine:
+                found = self._random_controls(layout, each)
+            for i, k in enumerate(mine):  # alphas × candidates that were kept
+                flat = layout.flatten(found).reshape(-1, each, layout.size)
+                starts[k] = flat[i % len(flat)]
+        return starts
 
     def _last_controls(self, view, whole, n_networks, remedy):
         """Those of the call before, of the networks with a view."""

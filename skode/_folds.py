@@ -1,12 +1,11 @@
-"""Which samples are trained on and which are held out, split by split, from `cv` and its kin."""
+"""Which samples are held out: from `cv` and its kin to splits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import islice
 from numbers import Integral
 
-import joblib
 import numpy as np
 from sklearn.model_selection import (
     GroupKFold,
@@ -18,11 +17,11 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-from ._devices import host_values
-from .engine.arrays import array_library, namespace, placed, quiet, to_host
-from .engine.fold_weights import FoldWeights
+from ._copies import units_of_equal_rows
+from ._splits import Splits
+from ._warnings import warn_that_nothing_is_held_out
 
-__all__ = ["Splits", "choose_splits", "validation_split"]
+__all__ = ["choose_splits", "validation_split"]
 
 FOLDS = 8  # of the default
 SAMPLES = 10_000  # of all its splits together
@@ -42,243 +41,156 @@ ONE_SPLIT = {
     (True, True): GroupShuffleSplit,
 }
 HUGE = 10**6  # samples, above which scikit-learn's stratified splitter takes too much memory
-CHUNK = 2**16  # samples to be hashed at a time
-FEWEST_OF_A_CLASS = 3  # the samples of a smaller class are trained on in every fold
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The splits of the samples, as groups of samples that always play the same part.
-
-    Parameters
-    ----------
-    group : ndarray of shape (n_samples,)
-        Number of the group of each sample.
-    train, held_out : ndarrays of shape (n_splits, n_groups)
-        How often the samples of a group occur on either side of each split.
-    """
-
-    group: np.ndarray
-    train: np.ndarray
-    held_out: np.ndarray
-
-    @classmethod
-    def from_indices(cls, splits, n_samples):
-        """From pairs of index arrays, or of masks."""
-        group = np.zeros(n_samples, dtype=np.uint8)
-        tables = np.zeros((2, 0, 1))
-        for s, pair in enumerate(splits):
-            tables = np.pad(tables, ((0, 0), (0, 1), (0, 0)))
-            for table, side in enumerate(_as_indices(s, pair, n_samples)):
-                group, old, times = _parted(group, np.bincount(side, minlength=n_samples))
-                tables = tables[:, :, old]
-                tables[table, s] = times
-        if not tables.shape[1]:
-            raise ValueError("cv gives no splits; note that an iterator gives them only once.")
-        return cls(group, *tables)
-
-    def __len__(self):
-        return len(self.train)
-
-    def rows(self, split):
-        """The samples that the split holds out."""
-        return np.flatnonzero(self.held_out[split, self.group])
-
-    def fingerprint(self, X):
-        """A digest of the samples and of what each of them is for."""
-        if array_library(X) is not None:
-            # Sums that tell values and their order, so that X stays on its device.
-            xp = namespace(X)
-            rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
-            X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))
-        parts = (X, self.group, self.train, self.held_out)
-        return joblib.hash([_hash_of_rows(part) for part in parts])
-
-    def check(self, weights, codes, classes):
-        """Raise unless every split has weight on both sides, and every class in training.
-
-        `codes` are the classes of the samples as numbers, or None for regression.
-        """
-        n_groups, n_classes = self.train.shape[1], max(1, len(classes))
-        kind = self.group
-        if codes is not None:
-            kind = codes * np.int64(n_groups)
-            kind += self.group
-        # The weight of each class in each group.
-        total = np.bincount(kind, weights, n_groups * n_classes).reshape(n_classes, n_groups)
-        for s in range(len(self)):
-            trained, held_out = total @ self.train[s], total @ self.held_out[s]
-            for share, side in ((trained, "trains on"), (held_out, "holds out")):
-                if not share.sum() > 0:
-                    raise ValueError(
-                        f"Split {s} of cv {side} no sample with a positive sample_weight. "
-                        "Take fewer folds, or other splits."
-                    )
-            missing = (total.sum(axis=1) > 0) & ~(trained > 0)
-            if codes is not None and missing.any():
-                left_out = classes[missing].tolist()[0]
-                raise ValueError(
-                    f"Split {s} of cv leaves class {left_out!r} out of training. "
-                    "Take splits that are stratified, such as cv=5 or StratifiedKFold; "
-                    "with groups, the classes have to be in several of them."
-                )
-
-    def fold_weights(self, weights, dtype, n_alphas, n_restarts):
-        """The fold weights of alphas × splits × restarts; the total of each side is one."""
-        tables, n_groups = [], self.train.shape[1]
-        of_group = np.bincount(self.group, weights, n_groups)
-        with quiet():
-            in_dtype = np.bincount(self.group, weights.astype(dtype), n_groups)
-        for table in (self.train, self.held_out):
-            with quiet():
-                table = (table / (table @ of_group)[:, None]).astype(dtype)
-                total = table @ in_dtype
-            if not np.allclose(total, 1.0, rtol=1e-2):
-                raise ValueError(
-                    f"sample_weight spans too many orders of magnitude for X in {dtype}: a side of "
-                    "a split of cv loses its weight. Leave out what hardly counts, or take float64."
-                )
-            tables.append(table)
-        split = np.tile(np.repeat(np.arange(len(self)), n_restarts), n_alphas)
-        return FoldWeights(self.group, *tables, split)
-
-
-def _hash_of_rows(array):
-    """Hash values, row by row, whatever the layout in memory; never all of the array at once."""
-    starts = range(0, array.shape[0], CHUNK)
-    return [joblib.hash(np.ascontiguousarray(array[k : k + CHUNK, ...])) for k in starts]
-
-
-def _parted(group, count):
-    """The groups parted by the count of each sample.
-
-    Returns the new groups, in the smallest type of integer, and for each of them the group that it
-    was part of and its count.
-    """
-    base = int(count.max(initial=0)) + 1
-    kinds = group.astype(np.min_scalar_type(base * (int(group.max(initial=0)) + 1)))
-    kinds *= base
-    kinds += count.astype(kinds.dtype)
-    del count
-    found = np.flatnonzero(np.bincount(kinds))
-    number = np.zeros(found.max(initial=0) + 1, dtype=np.min_scalar_type(len(found)))
-    number[found] = np.arange(len(found))
-    return number[kinds], found // base, found % base
-
-
-def _as_indices(number, pair, n_samples):
-    """Both sides of a split as arrays of indices."""
-    message = f"Split {number} of cv must be a pair of arrays of indices or masks"
-    try:
-        sides = [np.asarray(host_values(side)) for side in pair]
-    except (TypeError, ValueError):
-        raise ValueError(f"{message}; got {pair!r}.") from None
-    for k, side in enumerate(sides):
-        if side.dtype == bool and side.shape == (n_samples,):
-            sides[k] = np.flatnonzero(side)
-        elif not side.size:
-            sides[k] = np.zeros(0, dtype=np.intp)
-    if len(sides) != 2 or any(side.ndim != 1 or side.dtype.kind not in "iu" for side in sides):
-        raise ValueError(f"{message}; got {pair!r}.")
-    for side in sides:
-        if (wrong := side[(side < 0) | (side >= n_samples)]).size:
-            raise ValueError(
-                f"Split {number} of cv names sample {wrong[0]}, but the {n_samples} samples are "
-                f"numbered from 0 to {n_samples - 1}."
-            )
-    return sides
+COPIES = 0.5  # of a fold: more equal rows than this are a coincidence, and no copies
+JUDGED = 0.5  # of the classes and of the weight: where less can be held out, nothing is
 
 
 def choose_splits(estimator, data, groups, seed):
-    """The splits of the estimator's `cv`, or None where nothing is held out."""
-    cv, codes, n_samples = estimator.cv, data.codes, len(data)
+    """The splits of the estimator's `cv`, or None where nothing is held out.
+
+    No network is judged by a class that it was not trained on.  Where one misses a class, or where
+    a splitter does not hold all samples out equally often, the splits are only there to decide, and
+    networks are then trained on all samples.
+    """
+    cv = estimator.cv
     if cv is None and not estimator.early_stopping:
         return None
-    if not (cv is None or isinstance(cv, str | Integral)):
-        if hasattr(cv, "split"):
-            cv = cv.split(data.X, data.y, groups)
-        return Splits.from_indices(cv, n_samples)
-    used = np.flatnonzero(data.weights > 0)  # so that a weight of 0 is like leaving a sample out
-    rare = np.zeros(len(used), dtype=bool)
-    if codes is not None:
-        rare = _rare(codes[used], groups if groups is None else groups[used])
-    always, others = used[rare], used[~rare]
-    codes, groups = (part if part is None else part[others] for part in (codes, groups))
-    splitter = _splitter(estimator, len(others), codes, groups, seed)
-    if splitter is None:
-        return None
-    if cv == "auto" and groups is None and codes is not None and len(others) > HUGE:
-        splits = [_stratified_split(codes, seed)]
-    else:
-        splits = splitter.split(np.zeros((len(others), 1)), codes, groups)
-    if cv == "auto":
-        splits = list(islice(splits, n_default_splits(len(used))))  # and free the splitter's memory
-    if len(others) < n_samples:
-        splits = ((np.append(others[train], always), others[test]) for train, test in splits)
-    return Splits.from_indices(splits, n_samples)
-
-
-def _stratified_split(codes, seed):
-    """A split like one of `StratifiedKFold`, with a quarter of its memory."""
-    rng = np.random.RandomState(seed)
-    held_out = np.zeros(len(codes), dtype=bool)
-    for k in np.flatnonzero(np.bincount(codes)):
-        rows = np.flatnonzero(codes == k)
-        held_out[rng.choice(rows, len(rows) // FOLDS, replace=False)] = True
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
-def _rare(codes, groups):
-    """The samples of classes that are too rare to hold some out, and their groups, as a mask.
-
-    Groups that are taken out may make other classes rare.
-    """
-    rare = np.zeros(len(codes), dtype=bool)
-    while True:
-        more = np.bincount(codes, ~rare)[codes] < FEWEST_OF_A_CLASS
-        if groups is not None:
-            more = np.isin(groups, groups[more])
-        if np.array_equal(more, rare) or groups is None:
-            return more
-        rare = more
-
-
-def _splitter(estimator, m, codes, groups, seed):
-    """The splitter of m samples, or None where they are too few to hold some out.
-
-    It keeps groups together where there are some, and classes in proportion.
-    """
-    smallest = m if codes is None else np.bincount(codes)[np.unique(codes)].min(initial=m)
-    if groups is not None:
-        smallest = min(smallest, len(np.unique(groups)))
-    if smallest < 2:
-        if groups is None and not isinstance(estimator.cv, Integral):
+    own = cv is None or isinstance(cv, str | Integral)
+    if own:
+        cv = _own_splits(estimator, data, groups, seed)
+        if cv is None:
             return None
-        kind_of = "" if codes is None else f" in classes of at least {FEWEST_OF_A_CLASS}"
-        by = "" if groups is None else f" and {len(np.unique(groups))} group(s)"
+    elif hasattr(cv, "split"):
+        cv = cv.split(data.X, data.y, groups)
+    splits = Splits.from_indices(cv, len(data))
+    splits.check(data.weights)
+    judged, complete = splits.judged_where_known(data.weights, data.codes)
+    if not len(judged):
         raise ValueError(
-            f"cv={estimator.cv!r} can hold nothing out: there are n_samples={m}{kind_of}{by}. "
-            "Set cv=None and give no groups, or give more samples."
+            "Every split of cv leaves all classes out of training that it holds out. Take splits "
+            "that are stratified, such as cv=5 or StratifiedKFold."
         )
-    kind = (codes is not None, groups is not None)
-    if estimator.cv is not None:
-        shuffle = {}  # as scikit-learn has it for a number of folds
-        if estimator.cv == "auto":
-            shuffle = {"shuffle": True, "random_state": seed}
-        n_folds = min(FOLDS if estimator.cv == "auto" else estimator.cv, smallest)
-        return K_FOLD[kind](n_folds, **shuffle)
-    units, fewest, kind_of = m, 1, "samples"
+    times = splits.times_held_out()[data.weights > 0]
+    fair = own or times.min() == times.max()
+    return replace(judged, refit=not (fair and complete))
+
+
+def _own_splits(estimator, data, groups, seed):
+    """Both sides of the splits of "auto", of a number of folds, or of early stopping.
+
+    Units, which are groups or the copies of a row, are not torn apart.  Those with a class that no
+    other unit has are trained on in every split.
+    """
+    used = np.flatnonzero(data.weights > 0)  # so that a weight of 0 is like leaving a sample out
+    codes = None if data.codes is None else data.codes[used]
+    if groups is None:
+        n_folds = estimator.cv if isinstance(estimator.cv, Integral) else FOLDS
+        first, unit = units_of_equal_rows(data.features(used), COPIES * len(used) / n_folds)
+    else:
+        groups = groups[used]
+        _, first, unit = np.unique(groups, return_index=True, return_inverse=True)
+    free = ~_has_a_class_alone(codes, unit, len(first))
+    if not _enough(free, unit, codes, data.weights[used]):
+        kind = "samples" if groups is None else "groups"
+        message = (
+            f"cv={estimator.cv!r} can hold nothing out: that takes two {kind}, and half of the "
+            f"classes and of the weight in {kind} whose classes are in others too."
+        )
+        if isinstance(estimator.cv, Integral):
+            raise ValueError(message)
+        warn_that_nothing_is_held_out(message)
+        return None
+    # One row stands for its copies; a splitter of groups sees all rows.
+    rows = first[free] if groups is None else np.flatnonzero(free[unit])
+    codes, groups = (part if part is None else part[rows] for part in (codes, groups))
+    n_made = n_default_splits(len(used)) if estimator.cv == "auto" else None
+    split, n_splits = np.full(len(first), -1), 0  # that holds a unit out
+    for held_out in islice(_held_out(estimator, len(rows), codes, groups, seed, n_made), n_made):
+        split[unit[rows[held_out]]] = n_splits
+        n_splits += 1
+    split = split[unit]
+    return [(used[split != k], used[split == k]) for k in range(n_splits)]
+
+
+def _has_a_class_alone(codes, unit, n_units):
+    """The units with a class that no other unit has, as a mask."""
+    if codes is None:
+        return np.zeros(n_units, dtype=bool)
+    pairs = np.unique(codes * np.int64(n_units) + unit)
+    code, of_unit = pairs // n_units, pairs % n_units
+    return np.isin(np.arange(n_units), of_unit[np.bincount(code)[code] == 1])
+
+
+def _enough(free, unit, codes, weights):
+    """Whether there is something to split, with a good part of the classes and of the weight."""
+    some = free[unit]
+    if np.count_nonzero(free) < 2 or weights[some].sum() < JUDGED * weights.sum():
+        return False
+    return codes is None or len(np.unique(codes[some])) >= JUDGED * len(np.unique(codes))
+
+
+def _held_out(estimator, m, codes, groups, seed, n_made):
+    """Split by split, the places of those of m rows that are held out; of "auto" `n_made` count.
+
+    Groups are kept together where there are some, and classes in proportion.  A class of fewer
+    samples than there are folds has at most one of them in each.
+    """
+    if estimator.cv is None:
+        yield _one_share(estimator, m, codes, groups, seed)
+        return
+    n_folds = FOLDS if estimator.cv == "auto" else estimator.cv
+    n_folds = min(n_folds, m if groups is None else len(np.unique(groups)))
+    rare = np.zeros(m, dtype=bool)
+    if codes is not None:
+        count = np.bincount(codes)
+        n_folds = min(n_folds, count.max())
+        rare = count[codes] < n_folds
+        if groups is not None:  # those of a rare class are where chance leads them
+            codes, rare = np.where(rare, count.argmax(), codes), np.zeros(m, dtype=bool)
+    shuffle = {}  # as scikit-learn has it for a number of folds
+    order = np.flatnonzero(rare)
+    if estimator.cv == "auto":
+        shuffle = {"shuffle": True, "random_state": seed}
+        order = np.random.RandomState(seed).permutation(order)
+    if codes is not None:
+        order = order[np.argsort(codes[order], kind="stable")]
+    dealt = np.arange(len(order)) % min(n_folds, max(2, n_made or n_folds))
+    others = np.flatnonzero(~rare)
+    codes, groups = (part if part is None else part[others] for part in (codes, groups))
+    if shuffle and groups is None and codes is not None and len(others) > HUGE:
+        yield np.append(others[_an_eighth(codes, seed)], order[dealt == 0])
+        return
+    splitter = K_FOLD[codes is not None, groups is not None](n_folds, **shuffle)
+    splits = splitter.split(np.zeros((len(others), 1)), codes, groups)
+    for k, (_, held_out) in enumerate(splits):
+        yield np.append(others[held_out], order[dealt == k])
+
+
+def _an_eighth(codes, seed):
+    """What a split of `StratifiedKFold` holds out, with a quarter of its memory."""
+    rng = np.random.RandomState(seed)
+    rows = [np.flatnonzero(codes == k) for k in np.flatnonzero(np.bincount(codes))]
+    return np.concatenate([rng.choice(some, len(some) // FOLDS, replace=False) for some in rows])
+
+
+def _one_share(estimator, m, codes, groups, seed):
+    """The share of m rows that early stopping holds out."""
+    units, fewest, kind = m, 1, "samples"
     if groups is not None:
-        units, kind_of = len(np.unique(groups)), "groups"
+        units, kind = len(np.unique(groups)), "groups"
     elif codes is not None:  # each class has to be on either side
+        count = np.bincount(codes)
+        codes = np.where(count[codes] < 2, count.argmax(), codes)
         fewest = len(np.unique(codes))
     n_held_out = max(int(np.ceil(estimator.validation_fraction * units)), fewest)
     if units - n_held_out < fewest:
         raise ValueError(
             f"validation_fraction={estimator.validation_fraction} holds out {n_held_out} of {units}"
-            f" {kind_of}, and what is left is too little to train on. Take a smaller fraction."
+            f" {kind}, and what is left is too little to train on. Take a smaller fraction."
         )
-    return ONE_SPLIT[kind](1, test_size=n_held_out, random_state=seed)
+    splitter = ONE_SPLIT[codes is not None, groups is not None]
+    splits = splitter(1, test_size=n_held_out, random_state=seed)
+    return next(splits.split(np.zeros((m, 1)), codes, groups))[1]
 
 
 def n_default_splits(n_samples):

@@ -24,6 +24,28 @@ def warn_of_other_splits():
     )
 
 
+def warn_that_nothing_is_held_out(reason):
+    """Nobody can judge the networks."""
+    # One frame more: choose_splits and _own_splits, in place of _watch.
+    warnings.warn(
+        f"{reason} All networks are trained on all samples, as with cv=None.",
+        UserWarning,
+        stacklevel=USER + 1,
+    )
+
+
+def warn_of_classes_not_judged(classes):
+    """The out-of-fold results say nothing of some classes."""
+    shown = ", ".join(map(repr, classes[:5])) + (", …" if len(classes) > 5 else "")
+    warnings.warn(
+        f"oof_score_ is NaN, as no sample of {len(classes)} class(es) is held out and judged: "
+        f"{shown}. They have one sample or are in one group alone, or the splits of cv leave them "
+        "out.",
+        UserWarning,
+        stacklevel=USER,
+    )
+
+
 def warn_unless_converged(estimator, solver, training, went_on):
     """An interruption, and reasons to worry that half of the networks kept or more share."""
 

@@ -11,7 +11,17 @@ from .loop import SOLVERS, train
 from .racing import Race
 from .starts import random_start
 from .state import State, Training
-from .stopping import BEHIND, CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED, Stopping
+from .stopping import (
+    BEHIND,
+    CONVERGED,
+    EARLY,
+    INTERRUPTED,
+    MAX_ITER,
+    REFIT,
+    SLOW,
+    STALLED,
+    Stopping,
+)
 
 __all__ = [
     "BEHIND",
@@ -20,6 +30,7 @@ __all__ = [
     "INTERRUPTED",
     "LINE_SEARCHES",
     "MAX_ITER",
+    "REFIT",
     "SLOW",
     "SOLVERS",
     "STALLED",

@@ -17,6 +17,7 @@ MAX_ITER = "max_iter"
 STALLED = "no acceptable step"  # not even one so short that it hardly changes the controls
 SLOW = "slow progress"  # the objective hardly falls, although its gradient is steep
 INTERRUPTED = "interrupted"
+REFIT = "refit"  # after as many iterations as were asked for
 
 # A gradient is steep if the step t = 1 would lower the objective by this many times `tol`, or by
 # this many roundings of J, as far as the linear prediction goes.  Where only much shorter steps are

@@ -1,0 +1,59 @@
+"""Rows that are equal: copies of a sample, which say nothing new of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .engine.arrays import to_host
+
+CHUNK = 2**16  # rows that are hashed at a time
+
+
+def units_of_equal_rows(X, most):
+    """Which rows of X belong together, as they are equal.
+
+    Equal rows are found by a hash of 64 bits.  Among a million rows, two different ones share a
+    hash with a chance of 3e-8.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Finite numbers; rows are asked for by slices.
+    most : float
+        More equal rows than this are a coincidence, as of features with few values, and no copies:
+        each of them stands alone.
+
+    Returns
+    -------
+    first : ndarray of int of shape (n_units,)
+        The first row of every unit, in ascending order.
+    unit : ndarray of int of shape (n_samples,)
+        The place in `first` of the unit of every row.
+    """
+    starts = range(0, X.shape[0], CHUNK)
+    hashes = np.concatenate([_hashes(to_host(X[k : k + CHUNK, ...])) for k in starts])
+    _, first, unit, count = np.unique(
+        hashes, return_index=True, return_inverse=True, return_counts=True
+    )
+    rows = np.arange(len(unit))
+    first_of_row = np.where(count[unit] > most, rows, first[unit])
+    first = np.flatnonzero(first_of_row == rows)
+    return first, np.searchsorted(first, first_of_row)
+
+
+def _hashes(X):
+    """A hash of every row: Σ rⱼ bits(xⱼ) modulo 2⁶⁴, with its bits mixed before and after.
+
+    The factors rⱼ are odd and random, so that different rows rarely have one hash.
+    """
+    X = np.ascontiguousarray(X, dtype=np.float64) + 0.0  # of which -0.0 becomes 0.0
+    factors = np.random.RandomState(0).randint(2**63 - 1, size=X.shape[1], dtype=np.int64)
+    bits = _mixed(X.view(np.uint64))
+    return _mixed((bits * (2 * factors.astype(np.uint64) + np.uint64(1))).sum(axis=1))
+
+
+def _mixed(x):
+    """A one-to-one map of 64 bits that spreads them (the finaliser of Steele et al., SplitMix)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
