@@ -12,9 +12,9 @@ from sklearn.utils.validation import column_or_1d
 
 from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
-from ._inputs import Data, checked_weights, class_factors, counted, unchanged_on_error
+from ._inputs import Data, checked_weights, class_factors, counted
+from ._parameters import fitting
 from ._stream import trained_by_adam
-from ._verbose import audible
 from ._warnings import warn_of_classes_not_judged
 from .engine.arrays import array_library, contiguous, device, namespace, quiet, to_host
 
@@ -85,7 +85,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             If training was interrupted with Ctrl-C; the best iterates are kept.  And where
             ``warm_start=True`` goes on with other samples or other splits.
         """
-        with unchanged_on_error(self), audible(self.verbose):
+        with fitting(self):
             X, y = self._checked_pair(X, y, first=True)
             check_classification_targets(y)
             known = getattr(self, "_labels", None)
@@ -133,7 +133,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             If `classes` is missing in the first call, or other than then; if `y` has labels that
             are not among them; or if ``class_weight="balanced"``, which takes all data.
         """
-        with unchanged_on_error(self), audible(self.verbose):
+        with fitting(self):
             first = not hasattr(self, "classes_")
             if first and classes is None:
                 raise ValueError(
@@ -196,13 +196,18 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _codes(self, y, name="y"):
         """The places of the labels `y` in `classes_`."""
-        index = {label: k for k, label in enumerate(self._labels)}
-        if new := set(np.asarray(y).tolist()) - index.keys():
+        labels, y = self._labels, np.asarray(y)
+        if labels.dtype.kind == "M" and y.dtype.kind == "M":  # dates may have another unit
+            labels, y = (
+                part.astype(np.promote_types(labels.dtype, y.dtype)) for part in (labels, y)
+            )
+        index = {label: k for k, label in enumerate(labels.tolist())}
+        if new := set(y.tolist()) - index.keys():
             raise ValueError(
                 f"{name} holds labels that are not among the classes {self._labels}: "
                 f"{', '.join(sorted(map(repr, new))[:5])}."
             )
-        return np.array([index[label] for label in y], dtype=int)
+        return np.array([index[label] for label in y.tolist()], dtype=int)
 
     score = follows_data(ClassifierMixin.score)
 

@@ -30,8 +30,9 @@ def units_of_equal_rows(X, most):
     unit : ndarray of int of shape (n_samples,)
         The place in `first` of the unit of every row.
     """
-    starts = range(0, X.shape[0], CHUNK)
-    hashes = np.concatenate([_hashes(to_host(X[k : k + CHUNK, ...])) for k in starts])
+    m = X.shape[0]
+    parts = (X[k : min(k + CHUNK, m), ...] for k in range(0, m, CHUNK))
+    hashes = np.concatenate([_hashes(to_host(part)) for part in parts])
     _, first, unit, count = np.unique(
         hashes, return_index=True, return_inverse=True, return_counts=True
     )

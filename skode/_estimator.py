@@ -16,9 +16,15 @@ from ._devices import at_work, float_type, float_types, host_values
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
 from ._inputs import Data, cast, checked_groups, checked_weights, precision, validation_data
+from ._parameters import idle_parameters
 from ._stream import Stream
 from ._verbose import iteration_reporter, report_end
-from ._warnings import warn_of_other_splits, warn_unless_converged
+from ._warnings import (
+    warn_of_idle_parameters,
+    warn_of_other_splits,
+    warn_unless_converged,
+    warn_unless_learned,
+)
 from .engine.activations import ACTIVATIONS
 from .engine.arrays import to_host
 from .engine.blocks import Blocks
@@ -143,6 +149,9 @@ class NetworkEstimator(Stream, Candidates):
             X_val = self.feature_map_.transform(at_work(self, validation.X))
             data = data + replace(validation, X=X_val)
             splits.check(data.weights)
+        warn_of_idle_parameters(
+            idle_parameters(self, validation is not None, self._solver(n_samples))
+        )
         candidates = self._candidates(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
         self._train(data, n_samples, schedule, candidates, splits, loss)
@@ -153,6 +162,7 @@ class NetworkEstimator(Stream, Candidates):
             else:  # the samples of X were all trained on
                 for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                     vars(self)[name] = vars(self)[name][: -len(validation)]
+        warn_unless_learned(self, data, went_on, validation is not None)
         if splits is None or splits.refit:  # then nothing is held out from what goes on
             self._forget("_fingerprint")
         self._move_fitted(home)
@@ -185,7 +195,7 @@ class NetworkEstimator(Stream, Candidates):
             self._fitted_recipe, self._fitted_loss = self._recipe(), loss
             weights = self._judge(training, whole, candidates, splits, data)
             self._keep(whole, training, candidates, weights)
-            warn_unless_converged(self, solver, training, went_on)
+            warn_unless_converged(self, solver, training)
             if splits is not None and splits.refit and INTERRUPTED not in training.reason:
                 self._refit(run, candidates, starts, weights, shape, loss)
 

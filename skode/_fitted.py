@@ -121,10 +121,8 @@ class FittedNetworks(BaseEstimator):
     @contextmanager
     def _blocks(self):
         """Blocks in as many threads as `n_jobs` says; as BLAS would use where it says nothing."""
-        number = self.n_jobs
-        if number is None:
-            number = blas_threads()
-        elif number < 0:
+        number = blas_threads() if self.n_jobs is None else int(self.n_jobs)
+        if number < 0:
             number = max(1, cpu_count() + 1 + number)
         with Threads(number) as threads:
             yield Blocks(threads)

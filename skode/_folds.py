@@ -93,8 +93,9 @@ def _own_splits(estimator, data, groups, seed):
     if not _enough(free, unit, codes, data.weights[used]):
         kind = "samples" if groups is None else "groups"
         message = (
-            f"cv={estimator.cv!r} can hold nothing out: that takes two {kind}, and half of the "
-            f"classes and of the weight in {kind} whose classes are in others too."
+            f"cv={estimator.cv!r} can hold nothing out of n_samples={len(used)}: that takes two "
+            f"{kind}, and half of the classes and of the weight in {kind} whose classes are in "
+            "others too."
         )
         if isinstance(estimator.cv, Integral):
             raise ValueError(message)

@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_array
 
 from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
-from ._inputs import Data, cast, checked_weights, counted, precision, unchanged_on_error
+from ._inputs import Data, cast, checked_weights, counted, precision
+from ._parameters import fitting
 from ._stream import trained_by_adam
-from ._verbose import audible
 from .engine.arrays import converted, namespace, quiet, to_host
 
 
@@ -77,7 +77,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             If training was interrupted with Ctrl-C; the best iterates are kept.  And where
             ``warm_start=True`` goes on with other samples or other splits.
         """
-        with unchanged_on_error(self), audible(self.verbose):
+        with fitting(self):
             X, y = self._checked_targets_of(X, y, first=True)
             weights = checked_weights(sample_weight, X)
             self._set_scale(y, weights)
@@ -117,7 +117,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         ValueError
             If the data is not as described, or y has another number of targets than before.
         """
-        with unchanged_on_error(self), audible(self.verbose):
+        with fitting(self):
             first = not hasattr(self, "K_")
             X, y = self._checked_targets_of(X, y, first)
             weights = checked_weights(sample_weight, X)

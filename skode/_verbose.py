@@ -3,25 +3,60 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 from contextlib import contextmanager
 
 logger = logging.getLogger("skode")
 
 
+class Audience:
+    """Makes the logger's INFO messages visible while somebody listens.
+
+    They go where the application has configured logging to go, whatever level that has for others;
+    to stderr where it has not.  Several fits may run side by side, in threads: the last one that
+    ends puts the logger back as it was.
+    """
+
+    def __init__(self):
+        self._lock, self._listening = threading.Lock(), 0
+        self._handler, self._level = None, logging.NOTSET
+
+    def join(self):
+        with self._lock:
+            if not self._listening:
+                self._level = logger.level
+                if not logger.hasHandlers():
+                    self._handler = logging.StreamHandler()
+                    logger.addHandler(self._handler)
+                if not logger.isEnabledFor(logging.INFO):
+                    logger.setLevel(logging.INFO)
+            self._listening += 1
+
+    def leave(self):
+        with self._lock:
+            self._listening -= 1
+            if not self._listening:
+                logger.setLevel(self._level)
+                if self._handler is not None:
+                    logger.removeHandler(self._handler)
+                    self._handler = None
+
+
+AUDIENCE = Audience()
+
+
 @contextmanager
 def audible(verbose):
-    """Show INFO messages on stderr for a while, unless the application has configured logging."""
-    if not verbose or logger.hasHandlers():
+    """Show INFO messages for a while."""
+    if not verbose:
         yield
         return
-    handler, level = logging.StreamHandler(), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    AUDIENCE.join()
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        AUDIENCE.leave()
 
 
 def iteration_reporter(estimator, view):
@@ -34,9 +69,9 @@ def iteration_reporter(estimator, view):
         name += f", features {view}:"
     every = 1 if estimator.verbose > 1 else max(1, estimator.max_iter // 10)
 
-    def report(n_iter, J):
+    def report(n_iter, J, held_out):
         if n_iter % every == 0:
-            logger.info("%s iteration %d: objective %.6g", name, n_iter, J)
+            logger.info("%s iteration %d: %s", name, n_iter, _shown(J, held_out))
 
     return report if estimator.verbose else None
 
@@ -45,7 +80,14 @@ def report_end(estimator, training):
     """Log how the training of each member ended."""
     if estimator.verbose:
         name = type(estimator).__name__
-        for reason, n_iter, J in zip(training.reason, training.n_iter, training.J, strict=True):
-            logger.info(
-                "%s ended (%s) after %d iterations: objective %.6g", name, reason, n_iter, J
-            )
+        each = (training.reason, training.n_iter, training.J, training.held_out)
+        for reason, n_iter, J, held_out in zip(*each, strict=True):
+            shown = _shown(J, held_out)
+            logger.info("%s ended (%s) after %d iterations: %s", name, reason, n_iter, shown)
+
+
+def _shown(J, held_out):
+    """The objective, and the held-out loss where there is one."""
+    if math.isnan(held_out):
+        return f"objective {J:.6g}"
+    return f"objective {J:.6g}, held-out loss {held_out:.6g}"

@@ -7,10 +7,12 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ._collapse import cause_of_collapse
+from .engine.arrays import to_host
 from .engine.training import INTERRUPTED, MAX_ITER, SLOW, STALLED
 
-# The frame of the call of fit, after warn_of_other_splits, _watch, _fit, fit and its decorators.
-USER = 7
+# The frame of the call of fit, after a function of this file, _fit, fit and its decorators.
+USER = 6
 
 
 def warn_of_other_splits():
@@ -20,17 +22,22 @@ def warn_of_other_splits():
         "been trained on what is now held out, and oof_score_ then flatters. Set warm_start=False "
         "to start afresh.",
         UserWarning,
-        stacklevel=USER,
+        stacklevel=USER + 1,  # _watch
     )
+
+
+def warn_of_idle_parameters(idle):
+    """Parameters that were set and have no effect, each with the reason."""
+    for parameter, reason in idle.items():
+        warnings.warn(f"{parameter} has no effect here: {reason}.", UserWarning, stacklevel=USER)
 
 
 def warn_that_nothing_is_held_out(reason):
     """Nobody can judge the networks."""
-    # One frame more: choose_splits and _own_splits, in place of _watch.
     warnings.warn(
         f"{reason} All networks are trained on all samples, as with cv=None.",
         UserWarning,
-        stacklevel=USER + 1,
+        stacklevel=USER + 2,  # choose_splits and _own_splits
     )
 
 
@@ -42,40 +49,62 @@ def warn_of_classes_not_judged(classes):
         f"{shown}. They have one sample or are in one group alone, or the splits of cv leave them "
         "out.",
         UserWarning,
-        stacklevel=USER,
+        stacklevel=USER + 1,  # _require_that_all_is_judged
     )
 
 
-def warn_unless_converged(estimator, solver, training, went_on):
+def warn_unless_converged(estimator, solver, training):
     """An interruption, and reasons to worry that half of the networks kept or more share."""
 
-    def common(mask):
-        return 2 * np.sum(mask) >= len(mask)
-
     def warn(message, category=ConvergenceWarning):
-        # One frame more: this one, warn_unless_converged, _train and so on.
-        warnings.warn(message, category, stacklevel=USER + 1)
+        warnings.warn(message, category, stacklevel=USER + 2)  # this function and _train
 
     reasons = np.array(estimator.stop_reason_)
     if np.any(training.reason == INTERRUPTED):  # be it of candidates that are not kept
         warn("Training interrupted: the best iterate so far is kept.", UserWarning)
         return
-    judged = hasattr(estimator, "validation_loss_")
-    if judged and not went_on and common(estimator.best_iter_ == 0):
-        warn(
-            "The held-out loss was lowest before training: nothing that was learned serves for the "
-            "samples that are held out. Is X_val scaled as X is?"
-        )
-    if common(reasons == MAX_ITER):
+    if _common(reasons == MAX_ITER):
         warn(
             f"Training ended at max_iter={estimator.max_iter} before the objective settled "
             f"(tol={estimator.tol}). Increase max_iter or tol, or scale the data."
         )
     for reason in (SLOW, STALLED):
-        if common(reasons == reason):
+        if _common(reasons == reason):
             least = estimator.n_iter_[reasons == reason].min()
             warn(
                 f"Training ended after {least} iterations ({reason}): the objective is steep and "
                 "yet only tiny steps lower it. Scale X, for example with StandardScaler, or take a "
                 f"smaller h, or a smooth activation{estimator._more_advice(solver)}."
             )
+
+
+def warn_unless_learned(estimator, data, went_on, validation_was_given):
+    """Nothing was learned: the cause where one is measured."""
+    if INTERRUPTED in estimator.stop_reason_:
+        return
+    loss, best = to_host(estimator.loss_).mean(), np.ones(1)
+    if hasattr(estimator, "candidates_"):
+        kept = estimator.candidates_["weight"] > 0
+        curve = to_host(estimator.validation_curve_)[kept]
+        best = np.where(np.isnan(curve), np.inf, curve).argmin(axis=-1)
+        loss = (
+            estimator.candidates_["validation_loss"][kept] @ estimator.candidates_["weight"][kept]
+        )
+    constant = (data.targets == data.targets[0]).all()
+    if cause := cause_of_collapse(estimator, data, loss):
+        message = f"The model does hardly better than a constant, as {cause}."
+    elif not (went_on or constant) and _common(best == 0):
+        message = (
+            "The held-out loss was lowest before training: nothing that was learned serves for the "
+            "samples that are held out."
+        )
+        if validation_was_given:
+            message += " Is X_val scaled as X is?"
+    else:
+        return
+    warnings.warn(message, ConvergenceWarning, stacklevel=USER)
+
+
+def _common(mask):
+    """Whether half of the networks or more share it."""
+    return 2 * np.sum(mask) >= np.size(mask)

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_classification
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -506,12 +508,58 @@ def test_only_the_ratios_of_weights_matter(weight):
         np.testing.assert_allclose(model.predict_proba(X), plain.predict_proba(X), rtol=1e-9)
 
 
-def test_a_class_whose_weights_vanish_in_float32_is_none():
+# --- one class is left
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize("cv", ["auto", 3, None])
+@pytest.mark.parametrize("cls", BOTH)
+def test_one_class_is_predicted(cls, cv, loss):
+    X, _ = blobs(2)
+    model = cls(cv=cv, loss=loss, random_state=0).fit(X, np.full(60, "only"))
+    np.testing.assert_array_equal(model.classes_, ["only"])
+    np.testing.assert_array_equal(model.predict(X), np.full(60, "only"))
+    np.testing.assert_array_equal(model.predict_proba(X), np.ones((60, 1)))
+    np.testing.assert_array_equal(model.predict_log_proba(X), np.zeros((60, 1)))
+    assert model.score(X, np.full(60, "only")) == 1
+    if cv is not None:
+        assert model.oof_score_ == 1
+
+
+@pytest.mark.parametrize("weigh", ["sample_weight", "class_weight", "in single precision"])
+@pytest.mark.parametrize("cls", BOTH)
+def test_one_class_with_a_weight_is_predicted(cls, weigh):
     X, y = blobs(2)
-    with pytest.raises(
-        ValueError, match=r"got one class, 1 that counts.* sample_weight .* float32"
-    ):
-        short(ODENetClassifier).fit(X.astype(np.float32), y, np.where(y == 1, 1.0, 1e-60))
+    options, weights = {}, None
+    if weigh == "class_weight":
+        options["class_weight"] = {0: 0.0}
+    elif weigh == "sample_weight":
+        weights = np.where(y == 1, 1.0, 0.0)
+    else:
+        X, weights = X.astype(np.float32), np.where(y == 1, 1.0, 1e-60)
+    model = short(cls, **options).fit(X, y, weights)
+    np.testing.assert_array_equal(model.classes_, [0, 1])
+    np.testing.assert_array_equal(model.predict(X), np.ones(60))
+    assert model.predict_proba(X).shape == (60, 2)
+
+
+def test_bootstraps_and_columns_that_lack_a_class():
+    X, _ = blobs(2, 120)
+    y = np.r_[1, 1, np.zeros(118)]
+    bagging = BaggingClassifier(short(ODENetClassifier), n_estimators=20, random_state=0).fit(X, y)
+    assert any(len(model.classes_) == 1 for model in bagging.estimators_)
+    np.testing.assert_allclose(bagging.predict_proba(X).sum(axis=1), 1)
+    labels = np.c_[np.zeros(120), X[:, 0] > 0]
+    found = MultiOutputClassifier(short(ODENetClassifier)).fit(X, labels).predict(X)
+    assert not found[:, 0].any()
+    assert (found[:, 1] == labels[:, 1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_stream_of_one_class(cls):
+    X, _ = blobs(2)
+    model = short(cls, solver="adam").partial_fit(X, np.zeros(60), classes=[0])
+    np.testing.assert_array_equal(model.partial_fit(X, np.zeros(60)).predict(X), np.zeros(60))
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

@@ -1,5 +1,7 @@
 """Which samples are trained on and which are held out."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,23 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import config_context
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
     LeaveOneGroupOut,
     PredefinedSplit,
     RepeatedStratifiedKFold,
+    ShuffleSplit,
     StratifiedKFold,
     TimeSeriesSplit,
+    cross_val_score,
     cross_validate,
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skode import ODENetClassifier, ODENetRegressor
+from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
 from skode import _folds as folds
-from skode._folds import Splits, choose_splits, validation_split
+from skode._copies import units_of_equal_rows
+from skode._folds import choose_splits, validation_split
 from skode._inputs import Data
+from skode._splits import Splits
 from tests.estimators import blobs, curve, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -213,18 +220,22 @@ def test_the_default_is_stratified():
         np.testing.assert_array_equal(held_out[:, codes == k].sum(1), share)
 
 
-@pytest.mark.parametrize(("cv", "smallest", "n_folds"), [("auto", 5, 5), (5, 3, 3), (4, 20, 4)])
-def test_no_more_folds_than_the_smallest_class_has_samples(cv, smallest, n_folds):
-    codes = np.repeat([0, 1], [40, smallest])
+@pytest.mark.parametrize("cv", ["auto", 5])
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_a_rare_class_is_spread_over_as_many_folds_as_it_has_samples(cv, size):
+    codes = np.repeat([0, 1, 2], [40, size, 40])
     splits = chosen(cv, codes)
-    assert len(splits) == n_folds
-    assert counts(splits)[1][:, codes == 1].any(axis=1).all()
+    train, held_out = counts(splits)
+    assert len(splits) == (folds.FOLDS if cv == "auto" else 5)
+    np.testing.assert_array_equal(held_out.sum(0), 1)
+    np.testing.assert_array_equal(train, 1 - held_out)
+    assert held_out[:, codes == 1].sum(1).max() == 1
+    assert not splits.refit
 
 
 @pytest.mark.parametrize("cv", ["auto", 4])
-@pytest.mark.parametrize("size", [1, 2])
-def test_classes_of_fewer_than_three_samples_are_always_trained_on(cv, size):
-    codes = np.repeat([0, 1, 2], [30, size, 30])
+def test_a_class_of_one_sample_is_always_trained_on(cv):
+    codes = np.repeat([0, 1, 2], [30, 1, 30])
     splits = chosen(cv, codes)
     train, held_out = counts(splits)[:, :, codes == 1]
     assert len(splits) == (folds.FOLDS if cv == "auto" else 4)
@@ -233,16 +244,117 @@ def test_classes_of_fewer_than_three_samples_are_always_trained_on(cv, size):
     np.testing.assert_array_equal(counts(splits)[1][:, codes != 1].sum(0), 1)
 
 
+@pytest.mark.parametrize("n_samples", [3000, 12_000, 50_000, 80_000])
+def test_a_rare_class_is_judged_where_few_splits_are_made(n_samples):
+    codes = np.zeros(n_samples, dtype=int)
+    codes[:2], codes[2:5] = 1, 2
+    splits = chosen("auto", codes)
+    train, held_out = counts(splits)
+    for k in (1, 2):
+        assert held_out[:, codes == k].any()
+        assert train[:, codes == k].any(axis=1).all()
+    assert abs(held_out[0].sum() - n_samples / 8) < 5
+
+
+def test_no_more_folds_than_the_largest_class_has_samples():
+    assert len(chosen("auto", np.repeat([0, 1, 2], [3, 2, 5]))) == 5
+    assert len(chosen(4, np.repeat([0, 1], [3, 3]))) == 3
+
+
 def test_too_few_samples_to_hold_some_out():
-    # Nothing but classes of one or two samples; or one sample for a regressor.
-    assert chosen("auto", np.array([0, 0, 1, 1, 2])) is None
-    assert chosen("auto", n_samples=1) is None
+    # Nothing but classes of one sample; or one sample for a regressor.
+    with pytest.warns(UserWarning, match=r"can hold nothing out.* as with cv=None"):
+        assert chosen("auto", np.arange(5)) is None
+    with pytest.warns(UserWarning, match="can hold nothing out"):
+        assert chosen("auto", n_samples=1) is None
+    with pytest.raises(ValueError, match="cv=3 can hold nothing out"):
+        chosen(3, np.arange(5))
     assert len(chosen("auto", n_samples=2)) == 2
-    X, y = blobs(2)
-    few = np.r_[np.flatnonzero(y == 0)[:2], np.flatnonzero(y == 1)[:2]]
-    model = short(ODENetClassifier, cv="auto", alpha="auto").fit(X[few], y[few])
+
+
+def test_where_most_classes_cannot_be_held_out_nothing_is():
+    codes = np.r_[np.zeros(50, dtype=int), np.arange(1, 5)]
+    with pytest.warns(UserWarning, match="half of the classes"):
+        assert chosen("auto", codes) is None
+    assert len(chosen("auto", np.r_[codes, 1, 2])) == folds.FOLDS
+    weights = np.where(codes == 1, 100.0, 1.0)
+    with pytest.warns(UserWarning, match="half of the classes and of the weight"):
+        assert chosen("auto", np.minimum(codes, 1) * (codes < 2), weights=weights) is None
+    X, y = blobs(5)
+    few = np.concatenate([np.flatnonzero(y == k)[:1] for k in range(5)])
+    with pytest.warns(UserWarning, match="can hold nothing out"):
+        model = short(ODENetClassifier, cv="auto", alpha="auto").fit(X[few], y[few])
     assert len(model.K_) == 1
     assert not hasattr(model, "oof_score_")
+
+
+# --- copies of rows
+
+
+def copied(seed=0, n_samples=100, n_classes=3):
+    """Rows with up to eight copies, in no order, and their classes."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(np.repeat(np.arange(n_samples), rng.integers(1, 8, n_samples)))
+    return rng.normal(size=(n_samples, 4))[rows], rng.integers(0, n_classes, n_samples)[rows], rows
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cv", ["auto", 4, None])
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_copies_of_a_row_are_on_the_same_side(kind, cv, dtype):
+    X, codes, rows = copied()
+    data = samples(np.ones(len(X)), codes if kind == "classes" else None)
+    data = replace(data, X=X.astype(dtype))
+    estimator = short(ODENetClassifier, cv=cv, early_stopping=True, validation_fraction=0.25)
+    splits = choose_splits(estimator, data, None, seed=0)
+    train, held_out = counts(splits)
+    assert len(splits) == {"auto": 8, 4: 4, None: 1}[cv]
+    for s in range(len(splits)):
+        assert not np.intersect1d(rows[train[s] > 0], rows[held_out[s] > 0]).size
+    sizes = held_out.sum(1)
+    assert sizes.max() < 2 * sizes.min()
+    if cv is not None:
+        np.testing.assert_array_equal(held_out.sum(0), 1)
+
+
+def test_zeros_of_either_sign_are_the_same_and_other_rows_are_not():
+    X = np.array([[0.0, 1.0], [-0.0, 1.0], [1.0, 0.0], [0.0, np.nextafter(1.0, 2.0)], [1.0, -0.0]])
+    first, unit = units_of_equal_rows(X, most=10)
+    np.testing.assert_array_equal(first, [0, 2, 3])
+    np.testing.assert_array_equal(unit, [0, 0, 1, 2, 1])
+
+
+@given(st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=1, max_size=40))
+def test_equal_rows_are_found(rows):
+    X = np.array(rows, dtype=float)
+    first, unit = units_of_equal_rows(X, most=np.inf)
+    expected = [rows.index(row) for row in rows]
+    np.testing.assert_array_equal(first[unit], expected)
+    np.testing.assert_array_equal(first, np.unique(expected))
+    # Where there may be two at most, the others are on their own.
+    first, unit = units_of_equal_rows(X, most=2)
+    often = np.array([rows.count(row) > 2 for row in rows])
+    np.testing.assert_array_equal(first[unit], np.where(often, np.arange(len(X)), expected))
+
+
+def test_rows_of_few_values_are_no_copies():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, size=(300, 2)).astype(float)  # four different rows
+    data = replace(samples(np.ones(300), rng.integers(0, 2, 300)), X=X)
+    splits = choose_splits(ODENetClassifier(), data, None, seed=0)
+    sizes = counts(splits)[1].sum(1)
+    assert len(splits) == folds.FOLDS
+    assert sizes.max() - sizes.min() <= 2
+
+
+def test_copies_do_not_flatter_the_score():
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(300, 10)), rng.normal(size=(2000, 10))
+    y, y_new = (part[:, 0] + 1.5 * rng.normal(size=len(part)) > 0 for part in (X, new))
+    alone = ODENetClassifier(random_state=0).fit(X, y)
+    tiled = ODENetClassifier(random_state=0).fit(np.tile(X, (5, 1)), np.tile(y, 5))
+    assert abs(tiled.oof_score_ - tiled.score(new, y_new)) < 0.1
+    assert tiled.score(new, y_new) > alone.score(new, y_new) - 0.04
 
 
 @pytest.mark.parametrize(
@@ -281,7 +393,7 @@ def test_early_stopping_holds_one_share_out(codes):
 
 
 def test_early_stopping_by_a_tiny_share_of_rare_classes():
-    codes = np.repeat([0, 1, 2], [50, 3, 2])
+    codes = np.repeat([0, 1, 2], [50, 3, 1])
     splits = chosen(None, codes, early_stopping=True, validation_fraction=0.01)
     train, held_out = counts(splits)[:, 0]
     assert held_out.sum() == 2
@@ -353,7 +465,8 @@ def test_groups_reach_the_splitter_through_a_pipeline():
     plain.fit(X, y, odenetclassifier__groups=groups)
     np.testing.assert_allclose(plain[-1].K_, expected, atol=1e-12)
     with config_context(enable_metadata_routing=True):
-        routed = make_pipeline(StandardScaler(), by_group()).fit(X, y, groups=groups)
+        asking = by_group().set_fit_request(groups=True)
+        routed = make_pipeline(StandardScaler(), asking).fit(X, y, groups=groups)
     np.testing.assert_array_equal(routed[-1].K_, plain[-1].K_)
 
 
@@ -361,7 +474,7 @@ def test_groups_reach_outer_and_inner_splits_by_routing():
     X, y, groups = grouped()
     with config_context(enable_metadata_routing=True):
         found = cross_validate(
-            by_group(),
+            by_group().set_fit_request(groups=True),
             X,
             y,
             cv=LeaveOneGroupOut(),
@@ -372,6 +485,23 @@ def test_groups_reach_outer_and_inner_splits_by_routing():
     for model, rows in zip(found["estimator"], found["indices"]["train"], strict=True):
         alone = by_group().fit(X[rows], y[rows], groups=groups[rows])
         np.testing.assert_array_equal(model.K_, alone.K_)
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, ODENetRegressor])
+def test_groups_of_outer_splits_are_no_business_of_fit(cls):
+    X, y, _ = grouped()
+    sites, patients = np.arange(60) % 2, np.arange(60) % 10
+    with config_context(enable_metadata_routing=True):
+        for cv, groups in ((LeaveOneGroupOut(), sites), (GroupKFold(5), patients)):
+            scores = cross_val_score(
+                short(cls, cv="auto", max_iter=3),
+                X,
+                y,
+                cv=cv,
+                params={"groups": groups},
+                error_score="raise",
+            )
+            assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("cv", ["auto", 4, None])
@@ -392,7 +522,7 @@ def test_groups_stay_together_without_a_splitter_too(cv, kind):
 
 
 @pytest.mark.parametrize("cv", ["auto", 3])
-def test_the_group_of_a_rare_class_is_not_torn_apart(cv):
+def test_a_group_with_a_class_of_its_own_is_always_trained_on(cv):
     groups = np.repeat(np.arange(12), 20)
     codes = np.tile([0, 1], 120)
     codes[[41, 43]] = 2  # two samples of a class, both in group 2
@@ -400,18 +530,139 @@ def test_the_group_of_a_rare_class_is_not_torn_apart(cv):
     trained, held_out = counts(splits)
     assert (trained[:, groups == 2] == 1).all()
     assert (held_out[:, groups == 2] == 0).all()
-    np.testing.assert_array_equal(held_out[:, groups != 2].max(0), 1)
+    np.testing.assert_array_equal(held_out[:, groups != 2].sum(0), 1)
 
 
-def test_groups_that_are_taken_out_may_make_other_classes_rare():
-    # Class 3 takes a group with it, and with that two of the three samples of class 2.
-    codes = np.array([0] * 40 + [1] * 40 + [2] * 3 + [3])
-    groups = np.r_[np.arange(80) // 4, 50, 50, 51, 50]
-    splits = chosen("auto", codes, groups=groups)
-    trained, held_out = counts(splits)
-    assert (trained[:, 80:] == 1).all()
-    assert (held_out[:, 80:] == 0).all()
-    np.testing.assert_array_equal(held_out[:, :80].max(0), 1)
+def test_a_class_in_one_group_is_not_judged_and_there_is_a_warning():
+    X, _ = blobs(3)
+    groups = np.arange(60) % 10
+    y = np.where(groups == 0, "mine", np.where(X[:, 0] > 0, "one", "two"))
+    with pytest.warns(UserWarning, match=r"oof_score_ is NaN.* 1 class\(es\) .*: 'mine'\."):
+        model = short(ODENetClassifier, cv="auto", max_iter=3).fit(X, y, groups=groups)
+    assert np.isnan(model.oof_score_)
+    assert np.isfinite(model.oof_decision_function_[groups > 0]).all()
+    assert len(model.K_) >= folds.FOLDS
+
+
+def test_one_group_is_no_obstacle_to_the_default():
+    X, y = blobs(2)
+    with pytest.warns(UserWarning, match="can hold nothing out.*: that takes two groups"):
+        model = short(ODENetClassifier, cv="auto", alpha="auto").fit(X, y, groups=np.zeros(60))
+    assert len(model.K_) == 1
+
+
+# --- splits that only decide
+
+
+@pytest.mark.parametrize(
+    ("cv", "refit"),
+    [
+        (TimeSeriesSplit(4), True),
+        (ShuffleSplit(3, test_size=0.3, random_state=0), True),
+        (PredefinedSplit(np.arange(60) % 4 - 1), True),
+        ([(np.arange(40), np.arange(40, 60))], True),
+        (KFold(4), False),
+        (LeaveOneGroupOut(), False),
+        (RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0), False),
+        (4, False),
+        ("auto", False),
+        (None, False),
+    ],
+)
+def test_where_samples_are_not_held_out_equally_often_the_splits_only_decide(cv, refit):
+    codes = np.random.default_rng(0).integers(0, 2, 60)
+    groups = np.arange(60) % 5 if isinstance(cv, LeaveOneGroupOut) else None
+    assert chosen(cv, codes, groups=groups, early_stopping=True).refit is refit
+
+
+def test_samples_without_weight_have_no_say_in_that():
+    weights = np.where(np.arange(60) < 40, 1.0, 0.0)
+    cv = [(np.arange(20), np.arange(20, 40)), (np.arange(20, 60), np.arange(20))]
+    assert not chosen(cv, weights=weights).refit
+    assert chosen(cv).refit
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_what_the_splits_have_chosen_is_trained_on_all_samples(solver):
+    X, y = curve()
+    cv = TimeSeriesSplit(3)
+    options = {"alpha": (1e-3, 1e-2, 1.0), "solver": solver, "n_restarts": 2, "max_iter": 40}
+    model = short(ODENetRegressor, cv=cv, **options).fit(X, y)
+    curve_of_splits = model.validation_curve_
+    best = np.argmin(np.where(np.isnan(curve_of_splits), np.inf, curve_of_splits), axis=3)
+    kept = np.flatnonzero(model.candidates_["weight"])
+    assert len(model.K_) == len(kept) * 3 * 2
+    assert set(model.stop_reason_) == {"refit"}
+    assert np.isnan(model.oof_prediction_[:15]).all()
+    assert np.isfinite(model.oof_prediction_[15:]).all()
+    for i, k in enumerate(kept):
+        n_iter = round(np.median(best[k]))
+        mine = slice(6 * i, 6 * i + 6)
+        assert set(model.n_iter_[mine]) == {n_iter}
+        # The same networks, from the same starts, where nothing is held out.
+        same = short(
+            ODENetRegressor,
+            alpha=options["alpha"][k],
+            solver=solver,
+            n_restarts=6,
+            max_iter=n_iter,
+            tol=0.0,
+        ).fit(X, y)
+        np.testing.assert_allclose(model.K_[mine], same.K_, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(model.loss_[mine], same.loss_, rtol=1e-9)
+
+
+def test_a_product_of_features_is_learned_from_the_past():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 4))
+    y = X[:, 0] * X[:, 1] + 0.1 * rng.normal(size=1000)
+    model = ODENetRegressor(cv=TimeSeriesSplit(5), random_state=0).fit(X[:500], y[:500])
+    assert model.score(X[500:], y[500:]) > 0.95
+
+
+def test_warm_starts_go_on_from_what_was_trained_on_all_and_warn():
+    X, y = curve()
+    model = short(ODENetRegressor, cv=TimeSeriesSplit(3), warm_start=True, max_iter=5).fit(X, y)
+    before = model.loss_.copy()
+    with pytest.warns(UserWarning, match="oof_score_ then flatters"):
+        model.fit(X, y)
+    assert (model.loss_ < before).all()
+
+
+@pytest.mark.parametrize("cv", [TimeSeriesSplit(5), KFold(3)])
+def test_classes_that_begin_late_are_judged_where_they_are_known(cv):
+    rng = np.random.default_rng(0)
+    y = np.r_[np.zeros(100, dtype=int), rng.integers(0, 3, 300)]
+    if isinstance(cv, KFold):
+        y = np.sort(y)  # the last fold alone has the last class
+    X = rng.normal(size=(400, 3)) + 3 * y[:, None]
+    model = short(ODENetClassifier, cv=cv, solver="lbfgs")
+    unjudged = pytest.warns(UserWarning, match="oof_score_ is NaN.*: 2")
+    with unjudged if isinstance(cv, KFold) else nullcontext():
+        model.fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert model.stop_reason_[0] == "refit"
+    splits = chosen(cv, y)
+    train, held_out = counts(splits)
+    for s in range(len(splits)):
+        assert set(y[held_out[s] > 0]) <= set(y[train[s] > 0])
+
+
+def test_splits_that_know_none_of_what_they_hold_out():
+    with pytest.raises(ValueError, match="leaves all classes out of training that it holds out"):
+        chosen(KFold(2), np.repeat([0, 1], 30))
+
+
+@pytest.mark.parametrize("cls", [ODENetClassifier, FeedForwardClassifier])
+def test_many_rare_classes_that_are_easily_told_apart(cls):
+    rng = np.random.default_rng(0)
+    centres = 6 * rng.normal(size=(11, 5))
+    y, y_new = (np.r_[np.zeros(200, int), np.repeat(np.arange(1, 11), n)] for n in (2, 50))
+    X, X_new = (centres[of] + rng.normal(size=(len(of), 5)) for of in (y, y_new))
+    model = cls(random_state=0).fit(X, y)
+    assert balanced_accuracy_score(y_new, model.predict(X_new)) > 0.9
+    assert np.isfinite(model.oof_decision_function_).all()  # all classes are held out
+    assert model.oof_score_ > 0.9
 
 
 def test_weights_that_single_precision_cannot_hold_side_by_side():
@@ -429,7 +680,7 @@ def test_very_many_samples_are_split_in_proportion_and_any_class_is_trained_on(m
     splits = choose_splits(ODENetClassifier(), data, None, seed=0)
     assert len(splits) == 1
     held_out = splits.rows(0)
-    np.testing.assert_array_equal(np.bincount(codes[held_out]), [1125, 375])
+    np.testing.assert_array_equal(np.bincount(codes[held_out]), [1125, 375, 2])
     trained = np.flatnonzero(splits.train[0, splits.group])
     np.testing.assert_array_equal(np.union1d(trained, held_out), np.arange(len(codes)))
     assert not np.intersect1d(trained, held_out).size

@@ -55,7 +55,7 @@ def train(
     project: Callable[[Array], Array] = unconstrained,
     stopping: Stopping = DEFAULT,
     race: Race | None = None,
-    on_iteration: Callable[[int, float], None] | None = None,
+    on_iteration: Callable[[int, float, float], None] | None = None,
     exact_stages: bool = False,
 ) -> Training:
     """Minimise the objective of every member from `start`, (members, controls).
@@ -73,8 +73,9 @@ def train(
         Projection of flat controls onto the constraints, applied to every trial point.
     race : Race, optional
         Ends members that have no chance to be chosen any more.
-    on_iteration : callable (n_iter, J), optional
-        Called when the foremost member has done another iteration; J is the lowest objective.
+    on_iteration : callable (n_iter, J, held_out), optional
+        Called when the foremost member has done another iteration, with the lowest objective and
+        the lowest held-out loss of all members; NaN where nothing is held out.
     exact_stages : bool, default=False
         See `State`.
 
@@ -101,7 +102,12 @@ def train(
                     phase.select(state.take_out(leaving))
                 if on_iteration is not None and host.max(state.n_iter) > foremost:
                     foremost = int(host.max(state.n_iter))
-                    on_iteration(foremost, float(host.min(state.J)))
+                    on_iteration(foremost, float(host.min(state.J)), _lowest(state.held_out))
     except KeyboardInterrupt:
         state.end_all(INTERRUPTED)
     return state.result()
+
+
+def _lowest(losses: Array) -> float:
+    """The lowest loss of all members; NaN where nothing is held out."""
+    return math.nan if host.isnan(losses).all() else float(host.nanmin(losses))

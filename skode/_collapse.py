@@ -1,0 +1,76 @@
+"""Whether a fit has learned anything, and what is in the way if not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .engine.arrays import quiet, to_host
+from .engine.losses import LOSSES
+from .engine.prediction import outputs, trajectories
+
+LITTLE = 0.9  # of the loss of the best constant: from there on little was learned
+SAME = 0.1  # standard deviation of outputs over the samples, below which they are nearly the same
+SMALL = 1e-2  # standard deviation of all features, below which their scale is in the way
+# Of the standard deviation of the states, what is left behind the layers, and behind each, where
+# the number of layers is in the way.
+FADED, LAYER = 1e-3, 0.1
+HEAVY = 80.0  # over the number of samples: ten times the largest penalty of alpha="auto"
+SOME = 200  # samples that are looked at
+
+
+def cause_of_collapse(model, data, loss):
+    """What has kept the networks from doing better than a constant, in words; None if unknown.
+
+    Parameters
+    ----------
+    model : estimator
+        Just fitted.
+    data : Data
+        What it was fitted to, with the inputs of the networks as X.
+    loss : float
+        What it says of samples that are held out, or without them of those it was trained on.
+    """
+    used = np.flatnonzero(data.weights > 0)
+    weights, targets = data.weights[used], data.targets[used].astype(np.float64)
+    if (targets == targets[0]).all() or loss < LITTLE * best_constant(
+        model._fitted_loss, targets, weights
+    ):
+        return None
+    rows = used[np.linspace(0, len(used) - 1, min(SOME, len(used))).astype(int)]
+    X, U, network = data.features(rows), model._controls(), model._fitted_network()
+    with quiet():
+        z = to_host(outputs(network, U, X))
+        states = to_host(trajectories(network, U, X)[:, [0, -1], ...])
+        spread = states.std(axis=-1).mean(axis=(0, 2))  # of the first and the last state
+        deviation = to_host(X).astype(np.float64).std(axis=0).max()
+    if not z.std(axis=-1).max() < SAME:
+        return None
+    if deviation < SMALL:
+        return (
+            f"the features have standard deviations of at most {deviation:.1e}: scale X, for "
+            "example with StandardScaler"
+        )
+    left = spread[1] / spread[0]
+    if left < FADED and left > LAYER**model.N:
+        return (
+            f"what the samples differ in fades in {model.N} layers, to {left:.1e} of what it is "
+            "before: take a smaller N, or an ODE network"
+        )
+    if model.alpha_ > HEAVY / len(used):
+        return f"the penalty outweighs the data: take a smaller alpha than {model.alpha_:.3g}"
+    return None
+
+
+def best_constant(loss, targets, weights):
+    """The lowest loss of outputs that are the same for all samples, for the loss of that name."""
+    mean = np.average(targets, axis=0, weights=weights)
+    with quiet():
+        if loss == "squared":
+            z = mean
+        elif loss == "softmax":
+            z = np.log(mean)
+        else:
+            z = np.log(mean / (1 - mean))
+        z = np.clip(z, -700, 700)[None, :, None]
+        value, _ = LOSSES[loss].value_and_derivative(np, z, targets.T[None, ...])
+    return np.average(value[0], weights=weights)
