@@ -353,7 +353,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _require_that_all_is_judged(self, data):
         """The score counts all classes, or is NaN."""
         decision = self.oof_decision_function_.reshape(len(data), -1)
-        used = data.given_weights > 0
+        used = data.weights > 0
         held_out = used & ~np.isnan(decision[:, 0])
         missing = np.setdiff1d(data.codes[used], data.codes[held_out])
         if missing.size:

@@ -40,7 +40,7 @@ def plain_parameters(estimator):
                 f"of its options, not a boolean. Got {value!r} instead."
             )
         if isinstance(value, np.generic):
-            setattr(estimator, name, value.item())
+            setattr(estimator, name, float(value) if value.dtype.kind == "f" else value.item())
     try:
         yield
     finally:
@@ -60,7 +60,7 @@ def idle_parameters(estimator, validation_is_given, solver):
         The solver that trains.
     """
     by_cv = estimator.cv is not None
-    judge = "X_val was given" if validation_is_given else f"cv={estimator.cv!r} holds samples out"
+    judge = "X_val was given" if validation_is_given else "cv holds samples out"
     rules = [
         ("early_stopping", validation_is_given or by_cv, judge),
         ("cv", validation_is_given and by_cv, "X_val was given"),

@@ -12,7 +12,11 @@ from skode.engine.objective import Objective
 from skode.inspection import costates, trajectories
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, recomputed_outputs, short
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# Several tests go through the solvers with parameters that some of them do not have.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
+]
 
 ALL = [*BOTH, *REGRESSORS]
 EULER = ([[0.0]], [1.0], [0.0])

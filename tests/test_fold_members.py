@@ -1,5 +1,7 @@
 """One network for every fold: what it is trained on, when it stops, and what it is used for."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from sklearn.exceptions import DataConversionWarning
@@ -12,7 +14,11 @@ from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, decision_of, recomputed_outputs, short
 from tests.reference import triple
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# Several tests go through the solvers with parameters that some of them do not have.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
+]
 
 LIFTED = {"lift": "linear", "n_channels": 5}
 ENDLESS = {"n_iter_no_change": 1000, "tol": 0}  # to be ended by max_iter alone
@@ -370,7 +376,8 @@ def test_early_stopping_is_a_cv_of_one_split(cls):
 def test_early_stopping_is_for_what_holds_nothing_out():
     X, y = noisy()
     options = {"cv": 3, "max_iter": 5}
-    stopped = short(ODENetClassifier, early_stopping=True, **options).fit(X, y)
+    with pytest.warns(UserWarning, match="early_stopping=True has no effect here: cv holds"):
+        stopped = short(ODENetClassifier, early_stopping=True, **options).fit(X, y)
     np.testing.assert_array_equal(stopped.K_, short(ODENetClassifier, **options).fit(X, y).K_)
 
 
@@ -380,14 +387,17 @@ def test_samples_of_ones_own_take_the_place_of_cv(cv):
     weights = weights_of(90)
     own, others = np.arange(60), np.arange(60, 90)
     options = {"max_iter": 40, "solver": "lbfgs", "n_restarts": 2, "alpha": (1e-3, 1e-2)}
-    model = short(ODENetClassifier, cv=cv, **options).fit(
-        X[own],
-        y[own],
-        weights[own],
-        X_val=X[others],
-        y_val=y[others],
-        sample_weight_val=weights[others],
-    )
+    model = short(ODENetClassifier, cv=cv, **options)
+    idle = pytest.warns(UserWarning, match="cv=3 has no effect here: X_val was given")
+    with idle if cv == 3 else nullcontext():
+        model.fit(
+            X[own],
+            y[own],
+            weights[own],
+            X_val=X[others],
+            y_val=y[others],
+            sample_weight_val=weights[others],
+        )
     same = short(ODENetClassifier, cv=[(own, others)], **options).fit(X, y, weights)
     np.testing.assert_allclose(model.validation_curve_, same.validation_curve_, rtol=1e-9)
     assert model.alpha_ == same.alpha_

@@ -13,7 +13,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _estimator
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# Several tests go through the solvers with parameters that some of them do not have.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
+]
 
 ALL = [*BOTH, *REGRESSORS]
 SOLVERS = ["gd", "lbfgs", "adam", "adam+lbfgs"]

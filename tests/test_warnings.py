@@ -10,18 +10,16 @@ from skode._warnings import warn_unless_converged
 from skode.engine.training import CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED
 
 
-def warn_of(reasons, best_iter=5, others=(), went_on=False, **held_out):
+def warn_of(reasons, others=()):
     estimator = SimpleNamespace(
         stop_reason_=np.array(reasons),
-        best_iter_=np.broadcast_to(best_iter, len(reasons)),
         n_iter_=np.arange(10, 10 + len(reasons)),
         max_iter=200,
         tol=1e-4,
         _more_advice=lambda solver: f", or another {solver}",
-        **held_out,
     )
     training = SimpleNamespace(reason=np.array([*reasons, *others]))
-    warn_unless_converged(estimator, "solver", training, went_on)
+    warn_unless_converged(estimator, "solver", training)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +36,9 @@ def test_what_half_of_the_networks_share_is_warned_of(reason, message):
     warn_of([CONVERGED, reason, EARLY])  # warnings are errors
 
 
-def test_starts_that_are_kept_are_warned_of_where_samples_are_held_out():
-    kept = {"best_iter": [0, 3, 0, 4], "validation_loss_": 0.7}
-    with pytest.warns(ConvergenceWarning, match="lowest before training"):
-        warn_of([EARLY] * 4, **kept)
-    warn_of([EARLY] * 4, **{**kept, "best_iter": [0, 3, 1, 4]})
-    warn_of([CONVERGED] * 4, best_iter=0)  # an objective that is lowest at the start
-    warn_of([EARLY] * 4, went_on=True, **kept)  # after a fit that had converged
-
-
 def test_an_interruption_is_all_that_is_said():
     with pytest.warns(UserWarning, match="interrupted") as caught:
-        warn_of([MAX_ITER, MAX_ITER, INTERRUPTED], best_iter=0, validation_loss_=0.7)
+        warn_of([MAX_ITER, MAX_ITER, INTERRUPTED])
     assert len(caught) == 1
     with pytest.warns(UserWarning, match="interrupted"):  # before the race had an end
         warn_of([EARLY, EARLY], others=[INTERRUPTED, INTERRUPTED])
