@@ -15,7 +15,15 @@ from ._candidates import FEW, MANY, Candidates, together
 from ._devices import at_work, float_type, float_types, host_values
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
-from ._inputs import Data, cast, checked_groups, checked_weights, precision, validation_data
+from ._inputs import (
+    Data,
+    cast,
+    checked_groups,
+    checked_weights,
+    naming_the_remedy,
+    precision,
+    validation_data,
+)
 from ._parameters import idle_parameters
 from ._stream import Stream
 from ._verbose import iteration_reporter, report_end
@@ -119,7 +127,8 @@ class NetworkEstimator(Stream, Candidates):
         """The samples to judge by that `fit` was given, or None."""
         if all(part is None for part in (X_val, y_val, sample_weight_val)):
             return None
-        X_val, y_val = validation_data(self, X_val, y_val, X)
+        with naming_the_remedy(self):
+            X_val, y_val = validation_data(self, X_val, y_val, X)
         weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
         return self._data(X_val, self._checked_validation_targets(y_val), weights)
 
@@ -388,7 +397,8 @@ class NetworkEstimator(Stream, Candidates):
         """X and y as they have to be for training, y on the host."""
         types = float_types(X) if first else float_type(X, precision(self.K_))
         reset = first and not self._goes_on
-        return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
+        with naming_the_remedy(self):
+            return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
 
 
 def _race(shape):

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._devices import at_work, check_same_namespace, float_type
-from ._inputs import precision
+from ._inputs import naming_the_remedy, precision
 from .engine.arrays import array_library, contiguous, converted, namespace, to_host
 from .engine.blocks import Blocks
 from .engine.controls import Controls, refined
@@ -90,7 +90,8 @@ class FittedNetworks(BaseEstimator):
         """X as it has to be for prediction, by the method of that name."""
         check_is_fitted(self)
         check_same_namespace(self, X, method)
-        return validate_data(self, X, dtype=float_type(X, precision(self.K_)), reset=False)
+        with naming_the_remedy(self):
+            return validate_data(self, X, dtype=float_type(X, precision(self.K_)), reset=False)
 
     def _outputs(self, X, method, refinement=1):
         """What the members say of X on the average, see `_mean`.

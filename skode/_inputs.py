@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from numbers import Real
@@ -221,6 +222,21 @@ def class_factors(class_weight, classes, codes, weights):
             "Leave a class out with a weight of 0."
         )
     return factors
+
+
+@contextmanager
+def naming_the_remedy(estimator):
+    """Say what helps where a table has text or missing values."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        first = str(error).split("\n", 1)[0]
+        if "could not convert" in first or re.search("Input X(_val)? contains NaN", first):
+            raise type(error)(
+                f"{first}\nFor tables with text, categories or missing values: "
+                f"skrub.tabular_pipeline({type(estimator).__name__}())"
+            ) from error
+        raise
 
 
 @contextmanager

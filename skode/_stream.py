@@ -75,10 +75,10 @@ class Stream:
         self.n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = np.concatenate([state.J for state in states])
         before = np.concatenate([state.curve[:, :1] for state in states])
-        history = before if first else to_host(self.loss_curve_)
-        self.loss_curve_ = np.full((n_networks, self.n_iter_.max() + 1), np.nan)
-        self.loss_curve_[:, : history.shape[1]] = history
-        self.loss_curve_[np.arange(n_networks), self.n_iter_] = self.loss_
+        history = before.T if first else to_host(self.loss_curve_)
+        self.loss_curve_ = np.full((self.n_iter_.max() + 1, n_networks), np.nan)
+        self.loss_curve_[: len(history)] = history
+        self.loss_curve_[self.n_iter_, np.arange(n_networks)] = self.loss_
         n_evaluations = np.concatenate([state.n_evaluations for state in states])
         self.n_evaluations_ = n_evaluations + (0 if first else to_host(self.n_evaluations_))
         self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for

@@ -193,8 +193,10 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         three samples, which are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
-    loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
-        Objective at the start and after each iteration; NaN after a network has ended.
+    loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
+        Objective at the start and after each iteration, a column for each network, as
+        ``plt.plot(model.loss_curve_)`` draws them; NaN after a network has ended. See
+        `skode.plotting.LossCurveDisplay`.
     n_iter_ : ndarray of shape (n_networks,)
         Iterations of this fit.
     best_iter_ : ndarray of shape (n_networks,)
@@ -472,8 +474,10 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         three samples, which are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
-    loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
-        Objective at the start and after each iteration; NaN after a network has ended.
+    loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
+        Objective at the start and after each iteration, a column for each network, as
+        ``plt.plot(model.loss_curve_)`` draws them; NaN after a network has ended. See
+        `skode.plotting.LossCurveDisplay`.
     n_iter_ : ndarray of shape (n_networks,)
         Iterations of this fit.
     best_iter_ : ndarray of shape (n_networks,)

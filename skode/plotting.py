@@ -268,7 +268,7 @@ class LossCurveDisplay:
         LossCurveDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        return cls(loss_curve=network_of(estimator).loss_curve_).plot(ax=ax, **line_options)
+        return cls(loss_curve=network_of(estimator).loss_curve_.T).plot(ax=ax, **line_options)
 
     def plot(self, ax=None, **line_options):
         """Draw.

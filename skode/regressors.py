@@ -186,8 +186,10 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         held-out folds have also chosen the iterates.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
-    loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
-        Objective at the start and after each iteration; NaN after a network has ended.
+    loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
+        Objective at the start and after each iteration, a column for each network, as
+        ``plt.plot(model.loss_curve_)`` draws them; NaN after a network has ended. See
+        `skode.plotting.LossCurveDisplay`.
     n_iter_ : ndarray of shape (n_networks,)
         Iterations of this fit.
     best_iter_ : ndarray of shape (n_networks,)
@@ -451,8 +453,10 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         held-out folds have also chosen the iterates.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
-    loss_curve_ : ndarray of shape (n_networks, n_iterations + 1)
-        Objective at the start and after each iteration; NaN after a network has ended.
+    loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
+        Objective at the start and after each iteration, a column for each network, as
+        ``plt.plot(model.loss_curve_)`` draws them; NaN after a network has ended. See
+        `skode.plotting.LossCurveDisplay`.
     n_iter_ : ndarray of shape (n_networks,)
         Iterations of this fit.
     best_iter_ : ndarray of shape (n_networks,)

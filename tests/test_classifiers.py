@@ -123,7 +123,7 @@ def test_rejected_trials_do_not_end_the_descent(data, parameters, wide_start, mo
     assert sum(unsolved) > 0
     assert sum(unsolved) < model.n_evaluations_[0] - model.n_iter_[0]
     assert model.n_iter_[0] == 60
-    assert (np.diff(model.loss_curve_[0]) < 0).all()
+    assert (np.diff(model.loss_curve_.T[0]) < 0).all()
     assert np.isfinite(model.predict_proba(X)).all()
 
 
@@ -181,8 +181,8 @@ def test_the_contract_of_the_fitted_attributes(cls):
     assert model.W_.shape == (2, 3, 5)
     assert model.mu_.shape == (2, 3)
     assert model.loss_.shape == model.n_iter_.shape == model.n_evaluations_.shape == (2,)
-    assert model.loss_curve_.shape == (2, 31)
-    np.testing.assert_array_equal(model.loss_curve_[:, -1], model.loss_)
+    assert model.loss_curve_.T.shape == (2, 31)
+    np.testing.assert_array_equal(model.loss_curve_.T[:, -1], model.loss_)
     assert (model.n_outputs_, model.n_features_in_) == (3, 2)
     assert list(model.stop_reason_) == ["max_iter", "max_iter"]
 
@@ -449,7 +449,7 @@ def test_ctrl_c_keeps_the_best_iterate(solver, monkeypatch):
         model = short(ODENetClassifier, **options).fit(X, y)
     assert list(model.stop_reason_) == ["interrupted"]
     assert 0 < model.n_iter_[0] < 20
-    assert model.loss_[0] == np.nanmin(model.loss_curve_)
+    assert model.loss_[0] == np.nanmin(model.loss_curve_.T)
     assert model.score(X, y) > 0.8
 
 
@@ -549,3 +549,43 @@ def test_prediction_holds_one_block_of_outputs_at_a_time(n_classes):
     np.testing.assert_allclose(proba[-60:], expected, rtol=1e-12)
     # Of all members they would be eight times as much as what is asked for, or more.
     assert peak < 5 * proba.nbytes + 8 * 2**20
+
+
+# --- labels of every kind
+
+
+LABELS = [
+    np.array(["2020-01-01", "2021-06-01"], dtype="datetime64[D]"),
+    np.array(["2020-01-01", "2021-06-01"], dtype="datetime64[ns]"),
+    np.array(["2020", "2021"], dtype="datetime64[Y]"),
+    np.array(["no", "yes"]),
+    np.array(["no", "yes"], dtype=object),
+    np.array([False, True]),
+    np.array([-1.0, 2.0]),
+    np.array([3, 7], dtype=np.uint8),
+]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=lambda labels: str(labels.dtype))
+@pytest.mark.parametrize("cls", BOTH)
+def test_labels_of_every_kind_are_taken_everywhere(cls, labels):
+    X, y = blobs(2)
+    y = labels[y]
+    model = short(cls, solver="adam").fit(X, y, X_val=X, y_val=y)
+    np.testing.assert_array_equal(model.classes_, labels)
+    assert model.predict(X).dtype == labels.dtype
+    assert model.score(X, y) > 0.9
+    assert model.oof_score_ == model.score(X, y)
+    stream = short(cls, solver="adam").partial_fit(X, y, classes=labels)
+    for _ in range(20):
+        stream.partial_fit(X, y)
+    assert stream.score(X, y) > 0.9
+
+
+def test_dates_may_have_another_unit():
+    X, y = blobs(2)
+    days = LABELS[0][y]
+    model = short(ODENetClassifier, solver="adam").fit(X, days)
+    model.partial_fit(X, days.astype("datetime64[ns]"))
+    with pytest.raises(ValueError, match="not among the classes"):
+        model.partial_fit(X, days.astype("datetime64[ns]") + np.timedelta64(1, "ns"))

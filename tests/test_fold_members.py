@@ -63,10 +63,10 @@ def test_a_network_never_sees_its_fold(solver):
     else:
         last = None
     # The fold chooses among the iterates, but does not move them.
-    np.testing.assert_array_equal(one.loss_curve_[2:4, :last], two.loss_curve_[2:4, :last])
+    np.testing.assert_array_equal(one.loss_curve_.T[2:4, :last], two.loss_curve_.T[2:4, :last])
     # The networks that are trained on the fold notice, and so does the held-out loss.
     for k in (0, 1, 4, 5):
-        assert np.abs(one.loss_curve_[k, 1:] - two.loss_curve_[k, 1:]).min() > 1e-6
+        assert np.abs(one.loss_curve_.T[k, 1:] - two.loss_curve_.T[k, 1:]).min() > 1e-6
     assert (one.validation_curve_[0, 1, :, 1:] != two.validation_curve_[0, 1, :, 1:]).all()
 
 
@@ -78,8 +78,8 @@ def test_a_network_never_sees_the_targets_of_its_fold(cls):
     other[cv[1][1]] = y[cv[1][1]][::-1]  # mean and deviation of all targets stay
     options = {"cv": cv, "max_iter": 10, **ENDLESS, **LIFTED}
     one, two = (short(cls, **options).fit(X, targets) for targets in (y, other))
-    np.testing.assert_allclose(one.loss_curve_[1], two.loss_curve_[1], rtol=1e-10)
-    assert np.abs(one.loss_curve_[0, 1:] - two.loss_curve_[0, 1:]).min() > 1e-3
+    np.testing.assert_allclose(one.loss_curve_.T[1], two.loss_curve_.T[1], rtol=1e-10)
+    assert np.abs(one.loss_curve_.T[0, 1:] - two.loss_curve_.T[0, 1:]).min() > 1e-3
 
 
 @pytest.mark.parametrize("cls", BOTH)
@@ -91,7 +91,7 @@ def test_a_network_of_a_fold_is_what_its_training_side_alone_gives(cls):
     train, _ = next(StratifiedKFold(3).split(X, y))
     # Three restarts have the starts of three folds.
     alone = short(cls, n_restarts=3, **options).fit(X[train], y[train], weights[train])
-    np.testing.assert_allclose(folds.loss_curve_[0], alone.loss_curve_[0], rtol=1e-9)
+    np.testing.assert_allclose(folds.loss_curve_.T[0], alone.loss_curve_.T[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
@@ -120,7 +120,7 @@ def test_the_held_out_loss_is_that_of_the_networks_kept(solver, n_classes):
     best = np.nanargmin(model.validation_curve_[0], axis=-1)
     assert (best < last).any()
     for k, at in enumerate(best.ravel()):
-        assert model.loss_[k] == model.loss_curve_[k, at]
+        assert model.loss_[k] == model.loss_curve_.T[k, at]
 
 
 def test_held_out_samples_that_occur_twice_count_twice():
@@ -470,7 +470,7 @@ def test_the_networks_are_those_of_their_best_iterations(solver):
     options = {"batch_size": 20, "learning_rate_init": 0.02}
     model = short(ODENetClassifier, cv=4, solver=solver, max_iter=60, **options).fit(X, y)
     networks, best = np.arange(4), model.best_iter_
-    np.testing.assert_array_equal(model.loss_curve_[networks, best], model.loss_)
+    np.testing.assert_array_equal(model.loss_curve_.T[networks, best], model.loss_)
     curve = model.validation_curve_[0, :, 0]
     np.testing.assert_array_equal(curve[networks, best], model.validation_loss_[0, :, 0])
     assert (best < model.n_iter_).any()
@@ -483,8 +483,8 @@ def test_mini_batches_never_hold_the_fold_of_a_network():
     other[cv[1][1]] = 1 - y[cv[1][1]]
     options = {"cv": cv, "solver": "adam", "batch_size": 7, "max_iter": 20, **ENDLESS}
     one, two = (short(ODENetClassifier, **options).fit(X, labels) for labels in (y, other))
-    np.testing.assert_array_equal(one.loss_curve_[1], two.loss_curve_[1])
-    assert (one.loss_curve_[[0, 2], 1:] != two.loss_curve_[[0, 2], 1:]).all()
+    np.testing.assert_array_equal(one.loss_curve_.T[1], two.loss_curve_.T[1])
+    assert (one.loss_curve_.T[[0, 2], 1:] != two.loss_curve_.T[[0, 2], 1:]).all()
 
 
 def test_codes_of_missing_values_in_samples_without_weight_do_no_harm():

@@ -124,11 +124,11 @@ def test_a_warm_start_goes_on(cls, solver, lift):
     model = short(cls, warm_start=True, **options).fit(X, y)
     last = model.loss_
     model.fit(X, y)
-    np.testing.assert_allclose(model.loss_curve_[:, 0], last, rtol=1e-12)
+    np.testing.assert_allclose(model.loss_curve_.T[:, 0], last, rtol=1e-12)
     assert (model.loss_ < last).all()
     cold = short(cls, **{**options, "warm_start": False}).fit(X, y)
-    np.testing.assert_array_equal(cold.fit(X, y).loss_curve_[:, 0], cold.loss_curve_[:, 0])
-    assert cold.loss_curve_[0, 0] > last[0]
+    np.testing.assert_array_equal(cold.fit(X, y).loss_curve_.T[:, 0], cold.loss_curve_.T[:, 0])
+    assert cold.loss_curve_.T[0, 0] > last[0]
 
 
 @pytest.mark.parametrize("cv", [3, "auto"])
@@ -137,12 +137,12 @@ def test_a_warm_start_of_folds_goes_on_with_the_same_folds(cls, cv):
     X, y = data_for(cls)
     options = {"cv": cv, "n_restarts": 2, "max_iter": 5, "random_state": None, **ENDLESS}
     model = short(cls, warm_start=True, **options).fit(X, y)
-    loss, validation, curves = model.loss_, model.validation_loss_[0], model.loss_curve_
+    loss, validation, curves = model.loss_, model.validation_loss_[0], model.loss_curve_.T
     model.fit(X, y)
-    np.testing.assert_allclose(model.loss_curve_[:, 0], loss, rtol=1e-12)
+    np.testing.assert_allclose(model.loss_curve_.T[:, 0], loss, rtol=1e-12)
     np.testing.assert_allclose(model.validation_curve_[0, :, :, 0], validation, rtol=1e-12)
-    assert (model.loss_curve_[:, 0] <= curves[:, 0]).all()
-    assert model.loss_curve_[:, 0].mean() < curves[:, 0].mean() - 0.01
+    assert (model.loss_curve_.T[:, 0] <= curves[:, 0]).all()
+    assert model.loss_curve_.T[:, 0].mean() < curves[:, 0].mean() - 0.01
 
 
 @pytest.mark.parametrize("cls", ALL)
@@ -205,8 +205,8 @@ def test_a_warm_start_with_other_penalties_and_steps():
 def test_a_clone_starts_afresh():
     X, y = blobs(2)
     model = short(ODENetClassifier, warm_start=True).fit(X, y)
-    first = model.loss_curve_[0, 0]
-    assert clone(model.fit(X, y)).fit(X, y).loss_curve_[0, 0] == first
+    first = model.loss_curve_.T[0, 0]
+    assert clone(model.fit(X, y)).fit(X, y).loss_curve_.T[0, 0] == first
 
 
 # --- seeds
@@ -294,13 +294,13 @@ def test_epochs_of_partial_fit_are_those_of_fit(cls, lift, learn_step):
     whole = [
         stream(cls, max_iter=k, learning_rate_decay=0.0, **options).fit(X, y) for k in range(1, 7)
     ]
-    assert (np.diff(whole[-1].loss_curve_) < 0).all()  # so that fit keeps the last iterate
+    assert (np.diff(whole[-1].loss_curve_.T) < 0).all()  # so that fit keeps the last iterate
     # The parts of a stream differ, and so it is the mean of the iterates that counts.
     shares = [math.perm(k + 9, 9) for k in range(6)]
     for name in filter(partial(hasattr, model), PARTS):
         mean = np.average([getattr(one, name) for one in whole], axis=0, weights=shares)
         np.testing.assert_allclose(getattr(model, name), mean, rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(model.loss_curve_[:, :2], whole[0].loss_curve_, rtol=1e-9)
+    np.testing.assert_allclose(model.loss_curve_.T[:, :2], whole[0].loss_curve_.T, rtol=1e-9)
     np.testing.assert_array_equal(model.n_iter_, 6)
     if learn_step == "simplex":
         np.testing.assert_allclose(model.h_.sum(1), 3.0, rtol=1e-12)
@@ -320,7 +320,7 @@ def test_a_stream_improves(cls):
             more = {}
     assert scores[-1] > scores[0] + 0.02
     assert scores[-1] > (0.9 if cls in BOTH else 0.4)
-    assert model.loss_curve_.shape == (1, 16)
+    assert model.loss_curve_.T.shape == (1, 16)
     np.testing.assert_array_equal(model.n_iter_, 15)
 
 
@@ -364,8 +364,8 @@ def test_partial_fit_after_fit(cls):
     step = np.abs(model.K_ - K)
     assert 0 < step.max() < 0.011  # of the learning rate, at the most
     np.testing.assert_array_equal(model.n_iter_, n_iter + 1)
-    assert model.loss_curve_.shape[1] == n_iter.max() + 2
-    last = model.loss_curve_[np.arange(len(n_iter)), model.n_iter_]
+    assert model.loss_curve_.T.shape[1] == n_iter.max() + 2
+    last = model.loss_curve_.T[np.arange(len(n_iter)), model.n_iter_]
     np.testing.assert_array_equal(last, model.loss_)
     np.testing.assert_array_equal(model.best_iter_, model.n_iter_)
     assert len(set(n_iter)) > 1  # so that not all of them are in the last column

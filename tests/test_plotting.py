@@ -200,7 +200,7 @@ def test_loss_curves():
     display = LossCurveDisplay.from_estimator(model, linewidth=2)
     assert [line.get_label() for line in display.lines_] == ["network 0", "network 1"]
     assert len(display.lines_) == 2
-    for line, losses in zip(display.lines_, model.loss_curve_, strict=True):
+    for line, losses in zip(display.lines_, model.loss_curve_.T, strict=True):
         np.testing.assert_array_equal(line.get_ydata(), losses)
         assert line.get_linewidth() == 2
     assert display.ax_.get_xlabel() == "iteration"

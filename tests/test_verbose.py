@@ -38,9 +38,9 @@ def test_the_held_out_loss_is_shown_where_there_is_one(caplog):
     assert shown[3:] == pytest.approx(model.validation_loss_.ravel(), rel=1e-5)
 
 
-def silent_logger(monkeypatch):
+def silent_logger(monkeypatch, name):
     """A logger that nobody has configured, and what is written to stderr."""
-    logger, stream = logging.getLogger("skode.test"), io.StringIO()
+    logger, stream = logging.getLogger(f"skode.{name}"), io.StringIO()
     logger.propagate = False
     monkeypatch.setattr(_verbose, "logger", logger)
     monkeypatch.setattr("sys.stderr", stream)
@@ -48,7 +48,7 @@ def silent_logger(monkeypatch):
 
 
 def test_verbose_is_visible_without_any_configuration(monkeypatch):
-    silent, stream = silent_logger(monkeypatch)
+    silent, stream = silent_logger(monkeypatch, "alone")
     X, y = blobs(2)
     for _ in range(2):  # the second fit must not write every line twice
         short(ODENetClassifier, verbose=1, max_iter=10, tol=0).fit(X, y)
@@ -58,7 +58,7 @@ def test_verbose_is_visible_without_any_configuration(monkeypatch):
 
 
 def test_fits_in_threads_lose_no_line(monkeypatch):
-    silent, stream = silent_logger(monkeypatch)
+    silent, stream = silent_logger(monkeypatch, "in threads")
     X, y = blobs(2)
     begin = threading.Barrier(4)
 
