@@ -124,6 +124,7 @@ def evaluate(
         np.ascontiguousarray(flat),
         _tolerances(flat, tolerance),
         _numbers(problem, X.shape, scheme, gradient),
+        np.array([problem.loss.width, problem.loss.quantile], dtype),
         scheme,
         (loss, held_out, sensitivity, dU, total),
     )

@@ -145,6 +145,7 @@ def _launch(
         blocks = max(1, min(blocks, room))
         memory = machine.empty((blocks, block), flat.dtype)
     nonlinear = bool(layout.lifted) and network.lift.codes != (IDENTITY, IDENTITY)
+    real = np.dtype(variant.dtype).type
     arguments = (
         np.int32(layout.n_layers),
         np.int32(layout.n_outputs),
@@ -154,7 +155,9 @@ def _launch(
         np.int32(stored),
         np.int32(learn_step),
         np.int32(loss.code),
-        np.dtype(variant.dtype).type(network.skip),
+        real(loss.width),
+        real(loss.quantile),
+        real(network.skip),
         machine.tableau(network.tableau, variant.dtype),
         *_arguments_of_samples(machine, samples, flat.dtype),
         np.int32(flat.shape[0]),

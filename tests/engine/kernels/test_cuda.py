@@ -52,7 +52,7 @@ def assert_right(case):
 def crossed(k):
     """Choices that go round at different paces, so that all pairs of them come up."""
     return {
-        "loss": list(LOSSES)[k % 4],
+        "loss": list(LOSSES)[k % len(LOSSES)],
         "lift": LIFTS[k % 3],
         "learn_step": k % 5 != 0,
         "folds": k % 7 % 2 == 0,
