@@ -98,7 +98,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             data = self._data(X, codes, checked_weights(sample_weight, X))
             self._require_classes(data)
             validation = self._validation(X, X_val, y_val, sample_weight_val)
-            self._fit(data, counted(sample_weight, X), validation, groups, self._loss_name())
+            self._fit(data, counted(sample_weight, X), validation, groups)
             return self
 
     @available_if(trained_by_adam)
@@ -159,7 +159,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             if first:
                 self.classes_ = classes
             weights = checked_weights(sample_weight, X)
-            self._continue(self._data(X, self._codes(y), weights), self._loss_name())
+            self._continue(self._data(X, self._codes(y), weights))
             return self
 
     @property
@@ -167,10 +167,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """The classes as a host array."""
         return to_host(self.classes_)
 
-    def _loss_name(self):
+    def _loss_recipe(self):
+        """What `loss_named` makes the loss from."""
         if self.loss == "squared_error":
-            return "logistic_squared"
-        return "logistic" if self.classes_.shape[0] == 2 else "softmax"
+            return {"name": "logistic_squared"}
+        return {"name": "logistic" if self.classes_.shape[0] == 2 else "softmax"}
 
     def _data(self, X, codes, weights):
         """The samples, with the class weights in their weights."""

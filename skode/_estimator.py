@@ -23,7 +23,7 @@ from .engine.arrays import to_host
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
 from .engine.kernels import Samples
-from .engine.losses import LOSSES
+from .engine.losses import loss_named
 from .engine.objective import Objective
 from .engine.penalties import Penalties
 from .engine.training import (
@@ -49,7 +49,8 @@ PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto", the second for Adam
 class NetworkEstimator(Stream, Candidates):
     """An estimator whose model is a batch of networks, the members.
 
-    A subclass says with `_recipe` and `_network` which network it is, and may add a `_constraint`.
+    A subclass says with `_recipe` and `_network` which network it is, and with `_loss_recipe` by
+    which loss it is trained.  It may add a `_constraint`.
     """
 
     _parameter_constraints: dict = {
@@ -101,7 +102,7 @@ class NetworkEstimator(Stream, Candidates):
         weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
         return self._data(X_val, self._checked_validation_targets(y_val), weights)
 
-    def _fit(self, data, count, validation, groups, loss):
+    def _fit(self, data, count, validation, groups):
         """Fit the candidates to the data, keep the best, and what it says of held-out samples.
 
         `count` says for how many samples the data stand.
@@ -128,7 +129,7 @@ class NetworkEstimator(Stream, Candidates):
             splits.check(data.weights, data.codes, getattr(self, "_labels", ()))
         candidates = self._candidates(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
-        self._train(data, n_samples, schedule, candidates, splits, loss)
+        self._train(data, n_samples, schedule, candidates, splits)
         if splits is None:
             self._forget("_fingerprint")
         else:
@@ -146,7 +147,7 @@ class NetworkEstimator(Stream, Candidates):
             self._forget("_fingerprint")
             warn_of_other_splits()
 
-    def _train(self, data, n_samples, schedule, candidates, splits, loss):
+    def _train(self, data, n_samples, schedule, candidates, splits):
         """Train the candidates, those with the same view of the features in one batch."""
         went_on, trainings = self._goes_on, []
         n_splits = 1 if splits is None else len(splits)
@@ -158,7 +159,7 @@ class NetworkEstimator(Stream, Candidates):
                     continue
                 seen, shape = data.of_columns(columns), (len(alphas), n_splits, self.n_restarts)
                 layout = self._layout(seen, n_samples, went_on)
-                objective = self._objective(layout, seen, alphas, shape, splits, loss, blocks)
+                objective = self._objective(layout, seen, alphas, shape, splits, blocks)
                 training = train(
                     objective,
                     seen.placed(cast(self._start(layout, shape, view, whole), seen.precision)),
@@ -180,7 +181,7 @@ class NetworkEstimator(Stream, Candidates):
         candidates = candidates[:n_trained]  # all, unless training was interrupted
         report_end(self, training)
         # Prediction follows what was fitted, not parameters that were set since.
-        self._fitted_recipe, self._fitted_loss = self._recipe(), loss
+        self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
         weights = self._judge(training, whole, candidates, splits, data)
         self._keep(whole, training, candidates, weights)
         warn_unless_converged(self, solver, training, went_on)
@@ -223,7 +224,7 @@ class NetworkEstimator(Stream, Candidates):
             )
         return Layout(self.N, n_channels, n_outputs)
 
-    def _objective(self, layout, data, alphas, shape, splits, loss, blocks):
+    def _objective(self, layout, data, alphas, shape, splits, blocks):
         """The objective of alphas × splits × restarts."""
         n_alphas, n_splits, n_restarts = shape
         weights, folds = data.weights, None
@@ -237,7 +238,7 @@ class NetworkEstimator(Stream, Candidates):
         return Objective(
             self._network(self._recipe()),
             layout,
-            LOSSES[loss],
+            loss_named(**self._loss_recipe()),
             Samples(data.X, data.placed(data.targets), weights, folds),
             Penalties(data.placed(alphas), self.smoothness, self.h),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
