@@ -81,7 +81,8 @@ def costates(estimator, X, y):
     X : array-like of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Their classes; or their targets, of which J is the loss in the units that `loss` says.
+        Their classes or labels; or their targets, of which J is the loss in the units that `loss`
+        says.
 
     Returns
     -------
@@ -159,7 +160,8 @@ def step_doubling_gap(estimator, X, *, refinement=2):
         ``gap`` : ndarray of shape (n_samples,), the largest change of a class probability, or of a
         predicted target in the units that the regressor's `loss` says;
         ``mean_gap``, ``max_gap`` : float, its mean and maximum;
-        ``changed`` : float, for classifiers, the share of samples whose predicted class changes.
+        ``changed`` : float, for classifiers, the share of samples whose predicted class, or one of
+        whose labels, changes.
 
     Raises
     ------
@@ -191,11 +193,13 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     with quiet():
         coarse, fine = (network._outputs(X, "step_doubling_gap", k) for k in (1, refinement))
         if is_classifier(network):
+            before, after = (network._kind.most_likely(said) for said in (coarse, fine))
             coarse, fine = np.exp(coarse), np.exp(fine)
     gap = np.abs(fine - coarse).max(axis=0)
     found = Bunch(gap=gap, mean_gap=float(gap.mean()), max_gap=float(gap.max()))
     if is_classifier(network):
-        found.changed = float((fine.argmax(axis=0) != coarse.argmax(axis=0)).mean())
+        changed = (before != after).reshape(len(X), -1).any(axis=1)
+        found.changed = float(changed.mean())
     return found
 
 

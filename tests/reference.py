@@ -59,11 +59,11 @@ def smooth_pinball(z, c, quantile=QUANTILE):
     return (integral(c - z + width) - integral(c - z - width)) / (2 * width)
 
 
-# Sums over the outputs of (outputs, samples), their means in regression; c holds zeros and ones, in
-# regression any numbers, for "poisson" none that are negative.
+# Sums over the outputs of (outputs, samples), but means for "logistic" and in regression.  c holds
+# zeros and ones, in regression any numbers, for "poisson" none that are negative.
 LOSSES = {
     "logistic_squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(-2),
-    "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z)[..., 0, :],
+    "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z).mean(-2),
     "softmax": lambda z, c: np.log(np.exp(z).sum(-2)) - (c * z).sum(-2),
     "squared": lambda z, c: 0.5 * ((z - c) ** 2).mean(-2),
     "huber": lambda z, c: huber(z - c, WIDTHS["huber"]).mean(-2),

@@ -1,7 +1,8 @@
 """Losses of the outputs z = W yᴺ + μ: value, derivative, and what the members say together.
 
 Shapes: outputs z and targets c are (members or 1, outputs, samples).  Class targets are one
-column of zeros and ones for two classes, and one such column per class for more.
+column of zeros and ones for two classes, and one such column per class for more; or one per label,
+where a sample may have several labels or none.
 
 References
 ----------
@@ -63,7 +64,8 @@ class Loss:
     def mean(self, xp: Namespace, z: Array, weights: Array | None = None) -> Array:
         """What all members say together, (classes or outputs, samples).
 
-        Logarithms of the members' mean probabilities where the targets are classes; else the mean
+        Logarithms of the members' mean probabilities where the targets are classes, for labels
+        those of being absent and then those of being present; else the mean
         of their outputs, or with a log link of the exponentials of these.  They are NaN for a
         sample where an output of some member, or its exponential, is not finite.  The weights
         (members,) add up to one; equal ones by default.
@@ -112,6 +114,7 @@ def _log_sum_exp(xp: Namespace, z: Array) -> Array:
 
 
 def _binary_log_proba(xp: Namespace, z: Array) -> Array:
+    """Of the first class, or of the absence of every label; then of the second, or presence."""
     return xp.concat([_log_logistic(xp, -z), _log_logistic(xp, z)], axis=1)
 
 
@@ -133,11 +136,11 @@ def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
 
 
 def _binary_log_loss(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
-    """log(1 + exp z) - c z: one output for two classes."""
+    """log(1 + exp z) - c z: one output for two classes, or one per label, averaged over these."""
     # log(1 + exp z) - c z = log(1 + exp(-|z|)) + ½ |z| + (½ - c) z, which never overflows.
     size = xp.abs(z)
     value = xp.log1p(xp.exp(-size)) + 0.5 * size + (0.5 - c) * z
-    return value[:, 0, :], _logistic(xp, z) - c
+    return xp.mean(value, axis=1), (_logistic(xp, z) - c) / z.shape[1]
 
 
 def _softmax_log_loss(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:

@@ -39,12 +39,12 @@ def problem(
     dtype=float,
     spread=1.0,
     lifted=False,
-    outputs=3,
+    outputs=None,
     samples=7,
 ):
     """A layout, random controls, data, targets, weights and penalties."""
     rng = np.random.default_rng(seed)
-    q = 1 if loss == "logistic" else outputs
+    q = outputs or (1 if loss == "logistic" else 3)
     layout = Layout(N, n_channels, q, lifted=n_features if lifted else 0)
     h = {
         "fixed": np.full((members, N), 0.3),
@@ -66,6 +66,8 @@ def problem(
     targets = (label[:, None] == 1) if q == 1 else (label[:, None] == np.arange(q))
     weights = rng.uniform(size=m) / m
     alpha = rng.uniform(size=members)
+    if loss == "logistic" and q > 1:
+        targets = rng.integers(0, 2, size=(m, q))
     if loss in REGRESSION:
         targets = 2 * rng.normal(size=(m, q))
     if loss == "poisson":

@@ -99,6 +99,24 @@ def test_where_an_exponential_overflows_all_together_are_not_a_number(xp):
     np.testing.assert_array_equal(np.isnan(found), [[False, True]])
 
 
+def test_labels_are_independent_of_each_other(xp):
+    rng = np.random.default_rng(0)
+    z, c = 3 * rng.normal(size=(2, 3, 6)), rng.integers(0, 2, size=(1, 3, 6)).astype(float)
+    loss = LOSSES["logistic"]
+    value, derivative = on(xp, loss.value_and_derivative)(xp, z, c)
+    found, weights = on(xp, loss.mean)(xp, z, np.array([0.3, 0.7])), np.array([0.3, 0.7])
+    assert found.shape == (6, 6)
+    values = []
+    for k in range(3):
+        one = slice(k, k + 1)
+        v, d = on(xp, loss.value_and_derivative)(xp, z[:, one], c[:, one])
+        values.append(v)
+        np.testing.assert_allclose(derivative[:, one], d / 3, rtol=1e-13)
+        alone = on(xp, loss.mean)(xp, z[:, one], weights)
+        np.testing.assert_allclose(found[[k, 3 + k]], alone, rtol=1e-13)
+    np.testing.assert_allclose(value, np.mean(values, axis=0), rtol=1e-13)
+
+
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
 def test_the_quantile_loss_is_the_pinball_loss_but_for_small_errors(quantile, xp):
     errors = SMOOTHING * np.array([-100, -2, -1, -0.5, 0, 0.5, 1, 2, 100])

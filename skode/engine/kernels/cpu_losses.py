@@ -62,8 +62,8 @@ def data_loss(code, form, z, targets, loss, work):
         if code == LOGISTIC:
             for j in range(samples):
                 y, c = z[k, j], targets[k, j]
-                loss[j] += log1p(exp(-abs(y))) + half * abs(y) + (half - c) * y
-                z[k, j] = _logistic(y) - c
+                loss[j] += part * (log1p(exp(-abs(y))) + half * abs(y) + (half - c) * y)
+                z[k, j] = part * (_logistic(y) - c)
         elif code == SOFTMAX:
             for j in range(samples):
                 y, c = z[k, j], targets[k, j]
@@ -137,10 +137,11 @@ def multiply(weights, z):
 def _log_proba(code, z, out, top, rest):
     """Put the logarithms of the probabilities of all classes in `out`, from the outputs z."""
     outputs, samples = z.shape
-    if outputs == 1:
-        for j in range(samples):
-            out[0, j] = -softplus(z[0, j])
-            out[1, j] = -softplus(-z[0, j])
+    if code == LOGISTIC or outputs == 1:
+        for k in range(outputs):
+            for j in range(samples):
+                out[k, j] = -softplus(z[k, j])
+                out[outputs + k, j] = -softplus(-z[k, j])
         return
     for k in range(outputs):
         for j in range(samples):

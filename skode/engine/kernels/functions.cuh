@@ -54,16 +54,14 @@ __device__ inline REAL loss_and_derivative(
     const Loss& loss, REAL* z, const REAL* c, int n_outputs
 ) {
     REAL value = 0;
-    if (loss.code == LOGISTIC) {
-        const REAL size = fabs(z[0]);
-        value = log1p(exp(-size)) + (REAL)0.5 * size + ((REAL)0.5 - c[0]) * z[0];
-        z[0] = logistic(z[0]) - c[0];
-        return value;
-    }
     const REAL total = loss.code == SOFTMAX ? log_sum_exp(z, n_outputs) : (REAL)0;
     for (int k = 0; k < n_outputs; k++) {
         REAL& zk = z[k * ROW];
-        if (loss.code == SOFTMAX) {
+        if (loss.code == LOGISTIC) {
+            const REAL size = fabs(zk);
+            value += (log1p(exp(-size)) + (REAL)0.5 * size + ((REAL)0.5 - c[k]) * zk) / n_outputs;
+            zk = (logistic(zk) - c[k]) / n_outputs;
+        } else if (loss.code == SOFTMAX) {
             value -= c[k] * zk;
             zk = exp(zk - total) - c[k];
         } else if (loss.code == SQUARED) {

@@ -40,7 +40,7 @@ class Case:
     samples: int = 150  # of tiles of 128, or 32
     n_channels: int = NARROW
     n_features: int = 4
-    n_outputs: int = 3
+    n_outputs: int | None = None  # one for "logistic", three for others
     n_layers: int = 3
 
     @property
@@ -48,7 +48,7 @@ class Case:
         activation = ACTIVATIONS[self.activation]
         lift = activation if self.lift == "nonlinear" else ACTIVATIONS["identity"]
         network = Network(as_tableau(self.scheme), activation, self.skip, lift)
-        outputs = 1 if self.loss == "logistic" else self.n_outputs
+        outputs = self.n_outputs or (1 if self.loss == "logistic" else 3)
         lifted = 0 if self.lift == "padded" else self.n_features
         layout = Layout(self.n_layers, self.n_channels, outputs, lifted)
         return Problem(network, layout, loss_named(self.loss, QUANTILE), self.learn_step)

@@ -80,6 +80,11 @@ def test_every_loss_and_lift(loss, lift, wide, dtype):
         assert_right(replace(case, skip=skip, learn_step=learn_step, folds=folds))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_several_labels(dtype):
+    assert_right(Case(loss="logistic", n_outputs=3, dtype=dtype))
+
+
 @pytest.mark.parametrize("scheme", ["euler", "midpoint", "rk4"])
 def test_wide_networks(scheme):
     assert_right(Case(scheme, "tanh", n_channels=40, samples=50))

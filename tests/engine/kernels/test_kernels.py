@@ -28,6 +28,7 @@ TOLERANCES = {np.float64: 1e-12, np.float32: 1e-5}
 # Losses, and numbers of outputs for which they differ.
 WITH_OUTPUTS = [
     ("logistic", 1),
+    ("logistic", 3),
     ("softmax", 3),
     ("logistic_squared", 1),
     ("logistic_squared", 3),
