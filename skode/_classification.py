@@ -303,7 +303,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             As `decision_function`.
         """
         with quiet():
-            log_proba = self._kind.log_proba(self._outputs(X, "predict_proba"))
+            said = self._outputs(X, "predict_proba")
+            log_proba = self._kind.log_proba(said)
             return namespace(log_proba).exp(log_proba)
 
     @follows_data
