@@ -164,7 +164,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = self.loss == "log_loss" and self.class_weight is None
         return tags
 
     def _checked_labels(self, X, y, first):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
@@ -26,13 +28,20 @@ from ._targets import (
 from ._verbose import audible
 from .engine.arrays import converted, namespace, quiet, to_host
 
-# What the engine calls the losses, and the units that targets are in with each of them.
+
+class RegressionLoss(NamedTuple):
+    """What the engine calls a loss, and what finds centre and scale of the targets for it."""
+
+    name: str
+    units: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
 LOSSES = {
-    "squared_error": ("squared", mean_and_deviation),
-    "absolute_error": ("quantile", median_and_quartiles),
-    "huber": ("huber", median_and_quartiles),
-    "quantile": ("quantile", median_and_quartiles),
-    "poisson": ("poisson", zero_and_mean),
+    "squared_error": RegressionLoss("squared", mean_and_deviation),
+    "absolute_error": RegressionLoss("quantile", median_and_quartiles),
+    "huber": RegressionLoss("huber", median_and_quartiles),
+    "quantile": RegressionLoss("quantile", median_and_quartiles),
+    "poisson": RegressionLoss("poisson", zero_and_mean),
 }
 
 
@@ -107,7 +116,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
                 self._require_same_loss()
             X, y = self._checked_targets_of(X, y, first=True)
             weights = checked_weights(sample_weight, X)
-            self._centre, self._scale = LOSSES[self.loss][1](y, weights)
+            self._centre, self._scale = LOSSES[self.loss].units(y, weights)
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             data, count = self._data(X, y, weights), counted(sample_weight, X)
             self._fit(data, count, validation, groups)
@@ -152,7 +161,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             X, y = self._checked_targets_of(X, y, first)
             weights = checked_weights(sample_weight, X)
             if first:
-                self._centre, self._scale = LOSSES[self.loss][1](y, weights)
+                self._centre, self._scale = LOSSES[self.loss].units(y, weights)
             y = self._like_those_before(y, "y")
             self._continue(self._data(X, y, weights))
             return self
@@ -172,11 +181,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     def _loss_recipe(self):
         """What `loss_named` makes the loss from."""
         quantile = self.quantile if self.loss == "quantile" else 0.5
-        return {"name": LOSSES[self.loss][0], "quantile": float(quantile)}
+        return {"name": LOSSES[self.loss].name, "quantile": float(quantile)}
 
     def _require_same_loss(self):
         """Raise unless the outputs that training goes on with mean what they meant before."""
-        if LOSSES[self.loss][0] != self._fitted_loss["name"]:
+        if LOSSES[self.loss].name != self._fitted_loss["name"]:
             raise ValueError(
                 f"Training goes on from networks that were fitted with another loss than "
                 f"{self.loss!r}. Set it as it was, or start anew."

@@ -12,6 +12,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 
 from skode import ODENetClassifier
 from skode._averaging import greedy_weights
@@ -223,6 +224,16 @@ def test_every_library_fits_the_same(xp, dispatch):
         np.testing.assert_allclose(to_host(found), wanted, rtol=1e-8, atol=1e-10)
     assert model.oof_score_ == expected.oof_score_
     assert model.score(xp.asarray(X), xp.asarray(y)) == pytest.approx(expected.score(X, y))
+
+
+def test_the_tags_say_for_which_parameters_there_may_be_several_labels():
+    for parameters, able in (
+        ({}, True),
+        ({"loss": "squared_error"}, False),
+        ({"class_weight": "balanced"}, False),
+    ):
+        tags = get_tags(ODENetClassifier(**parameters))
+        assert tags.classifier_tags.multi_label == able
 
 
 # --- what is refused

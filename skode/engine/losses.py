@@ -64,11 +64,11 @@ class Loss:
     def mean(self, xp: Namespace, z: Array, weights: Array | None = None) -> Array:
         """What all members say together, (classes or outputs, samples).
 
-        Logarithms of the members' mean probabilities where the targets are classes, for labels
-        those of being absent and then those of being present; else the mean
-        of their outputs, or with a log link of the exponentials of these.  They are NaN for a
-        sample where an output of some member, or its exponential, is not finite.  The weights
-        (members,) add up to one; equal ones by default.
+        Logarithms of the members' mean probabilities where the targets are classes; of labels,
+        those of being absent and then those of being present.  Else the mean of their outputs, or
+        with a log link of the exponentials of these.  They are NaN for a sample where an output of
+        some member, or its exponential, is not finite.  The weights (members,) add up to one; equal
+        ones by default.
         """
         if weights is None:
             weights = xp.full(z.shape[0], 1 / z.shape[0], dtype=z.dtype, device=device(z))
