@@ -69,11 +69,14 @@ class ODENetRegressor(ODENet, NetworkRegressor):
           ``exp(z) - y z``. That is half the Poisson deviance, without a term of y alone. The output
           z is the logarithm of the prediction.
 
-        The standardised units are the standard deviation from the mean for "squared_error"; the
-        mean, from zero, for "poisson"; and otherwise the interquartile range divided by 1.349, from
-        the median, so that outliers do not matter. "absolute_error" and "quantile" are smooth: in
-        ``½ |r| + (½ - q) r``, which they are, ``½ (r²/w + w)`` takes the place of ``|r|`` up to
-        ``|r| = w = 0.02``. That moves the predicted quantile by O(w²) only [4]_.
+        Targets are standardised first. "squared_error" subtracts their mean and divides by their
+        standard deviation. "poisson" divides by their mean. The others subtract the median and
+        divide by the interquartile range over 1.349, which outliers do not change; where the
+        quartiles are equal, they take mean and standard deviation instead.
+
+        "absolute_error" and "quantile" are smooth at r = 0. Both are ``½ |r| + (½ - q) r``, with
+        ``½ (r²/w + w)`` in place of ``|r|`` where ``|r| ≤ w = 0.02``. This moves the predicted
+        quantile by O(w²) only [4]_.
     quantile : float, default=0.5
         The quantile that ``loss="quantile"`` predicts, strictly between 0 and 1.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
@@ -363,11 +366,14 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
           ``exp(z) - y z``. That is half the Poisson deviance, without a term of y alone. The output
           z is the logarithm of the prediction.
 
-        The standardised units are the standard deviation from the mean for "squared_error"; the
-        mean, from zero, for "poisson"; and otherwise the interquartile range divided by 1.349, from
-        the median, so that outliers do not matter. "absolute_error" and "quantile" are smooth: in
-        ``½ |r| + (½ - q) r``, which they are, ``½ (r²/w + w)`` takes the place of ``|r|`` up to
-        ``|r| = w = 0.02``. That moves the predicted quantile by O(w²) only [3]_.
+        Targets are standardised first. "squared_error" subtracts their mean and divides by their
+        standard deviation. "poisson" divides by their mean. The others subtract the median and
+        divide by the interquartile range over 1.349, which outliers do not change; where the
+        quartiles are equal, they take mean and standard deviation instead.
+
+        "absolute_error" and "quantile" are smooth at r = 0. Both are ``½ |r| + (½ - q) r``, with
+        ``½ (r²/w + w)`` in place of ``|r|`` where ``|r| ≤ w = 0.02``. This moves the predicted
+        quantile by O(w²) only [3]_.
     quantile : float, default=0.5
         The quantile that ``loss="quantile"`` predicts, strictly between 0 and 1.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
