@@ -12,7 +12,6 @@ from ._devices import host_values
 from ._features import GIVEN, PIECEWISE, VIEWS, FeatureMap, some_in_pieces
 from ._fitted import FittedNetworks
 from .engine.arrays import namespace, placed, quiet, to_host
-from .engine.losses import LOSSES
 from .engine.training import Training
 
 # What "auto" means depends on the number of samples.
@@ -172,7 +171,7 @@ class Candidates(FittedNetworks):
 
         Their weights are those that the other splits give, if there are any.
         """
-        average = LOSSES[self._fitted_loss].average
+        average = self._loss_of_fit.average
         for s, (rows, said) in enumerate(parts):
             weights = self._weights(parts[:s] + parts[s + 1 :] or parts, data)
             with quiet():

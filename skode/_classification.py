@@ -7,16 +7,17 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.multiclass import check_classification_targets, is_multilabel, unique_labels
 from sklearn.utils.validation import column_or_1d
 
 from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
 from ._inputs import Data, checked_weights, class_factors, counted
+from ._labels import Classes, Labels
 from ._parameters import fitting
 from ._stream import trained_by_adam
 from ._warnings import warn_of_classes_not_judged
-from .engine.arrays import array_library, contiguous, device, namespace, quiet, to_host
+from .engine.arrays import array_library, device, namespace, quiet, to_host
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
@@ -48,15 +49,16 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         X : array-like of shape (n_samples, n_features)
             Training data, best scaled to unit variance.  float32 is kept, everything else becomes
             float64.
-        y : array-like of shape (n_samples,)
-            Class labels: numbers, booleans or strings.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels: numbers, booleans or strings.  Or zeros and ones in several columns, one
+            column per label, where a sample may have several labels or none.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; training and held-out losses are weighted means.  None means equal
             weights.
         groups : array-like of shape (n_samples,), default=None
             Groups of samples that have to be on the same side of a split.  "auto" and a number of
             folds keep them together, and a splitter is given them.
-        X_val, y_val : array-likes of shapes (n_val, n_features) and (n_val,), default=None
+        X_val, y_val : array-likes of shapes (n_val, n_features) and like y, default=None
             Samples to judge by, in place of those that `cv` holds out.  They have to be scaled as X
             is, which a pipeline does not do.  The out-of-fold results are then NaN, and
             `oof_score_` is that of these samples.
@@ -72,8 +74,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         ------
         ValueError
             If a parameter or the data is not as described, if there is only one class, if a split
-            of `cv` leaves a class out of training, or if the objective is not finite at the start;
-            the estimator is then left as it was.
+            of `cv` leaves a class out of training, if `loss` or `class_weight` are not for several
+            labels, or if the objective is not finite at the start; the estimator is then left as it
+            was.
 
         Warns
         -----
@@ -86,19 +89,22 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             ``warm_start=True`` goes on with other samples or other splits.
         """
         with fitting(self):
-            X, y = self._checked_pair(X, y, first=True)
-            check_classification_targets(y)
-            known = getattr(self, "_labels", None)
-            self.classes_, codes = np.unique(y, return_inverse=True)
-            codes = codes.astype(np.int32)
-            if self._goes_on and not np.array_equal(known, self.classes_):
+            known = self._kind if hasattr(self, "classes_") else None
+            X, y = self._checked_labels(X, y, first=True)
+            if self._multilabel:
+                self.classes_ = np.arange(y.shape[1])
+                codes = self._kind.codes(y)
+            else:
+                self.classes_, codes = np.unique(y, return_inverse=True)
+                codes = codes.astype(np.int32)
+            if self._goes_on and not known.same_as(self._kind):
                 raise ValueError(
-                    f"warm_start=True goes on with the classes {known}, but y holds "
-                    f"{self.classes_}. Set warm_start=False to start afresh."
+                    f"warm_start=True goes on with {known}, but y holds {self._kind}. Set "
+                    "warm_start=False to start afresh."
                 )
             data = self._data(X, codes, checked_weights(sample_weight, X))
             validation = self._validation(X, X_val, y_val, sample_weight_val)
-            self._fit(data, counted(sample_weight, X), validation, groups, self._loss_name())
+            self._fit(data, counted(sample_weight, X), validation, groups)
             return self
 
     @available_if(trained_by_adam)
@@ -115,10 +121,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples.
-        y : array-like of shape (n_samples,)
-            Their classes.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their classes or labels.
         classes : array-like of shape (n_classes,), default=None
             All classes that will ever be seen; needed in the first call, and may be left out later.
+            Of several labels, these are the numbers of the columns of y, and may always be left
+            out.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
 
@@ -135,85 +143,102 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         with fitting(self):
             first = not hasattr(self, "classes_")
-            if first and classes is None:
-                raise ValueError(
-                    "classes must be given in the first call of partial_fit: all that will ever be "
-                    "seen."
-                )
-            if classes is not None:
-                classes = unique_labels(column_or_1d(host_values(classes)))
-                if not first and not np.array_equal(classes, self._labels):
-                    raise ValueError(
-                        f"classes={classes} are not those of the first call of partial_fit or of "
-                        f"fit, {self._labels}. Leave them out, or start with a new estimator."
-                    )
-                if not len(classes):
-                    raise ValueError("classes must hold at least one class.")
             if self.class_weight == "balanced":
                 raise ValueError(
                     "class_weight='balanced' takes all data at once, which partial_fit does not "
                     "see. Give a dict of weights."
                 )
-            X, y = self._checked_pair(X, y, first)
-            check_classification_targets(y)
+            several = getattr(self, "_multilabel", None)
+            X, y = self._checked_labels(X, y, first)
+            if not first and several != self._multilabel:
+                self._multilabel = several
+                raise ValueError(f"Before, y held {self._kind}; its shape is now {y.shape}.")
+            if first and self._multilabel:
+                classes = _columns(y, classes)
+            classes = self._checked_classes(classes, first)
             if first:
                 self.classes_ = classes
             weights = checked_weights(sample_weight, X)
-            self._continue(self._data(X, self._codes(y), weights), self._loss_name())
+            self._continue(self._data(X, self._kind.codes(y), weights))
             return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = self.loss == "log_loss" and self.class_weight is None
+        return tags
+
+    def _checked_labels(self, X, y, first):
+        """X and y as they have to be, and whether y holds several labels."""
+        self._multilabel = y is not None and is_multilabel(host_values(y))
+        X, y = self._checked_pair(X, y, first, multi_output=self._multilabel)
+        check_classification_targets(y)
+        if self._multilabel and self.loss != "log_loss":
+            raise ValueError(
+                f"loss={self.loss!r} is for classes that exclude each other, but y holds several "
+                "labels. Set loss='log_loss'."
+            )
+        if self._multilabel and self.class_weight is not None:
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is for classes that exclude each other, but y "
+                "holds several labels. Set class_weight=None."
+            )
+        return X, y
+
+    def _checked_classes(self, classes, first):
+        """The classes that `partial_fit` is given, or that it has been given before."""
+        if first and classes is None:
+            raise ValueError(
+                "classes must be given in the first call of partial_fit: all that will ever be "
+                "seen."
+            )
+        if classes is None:
+            return self.classes_
+        classes = unique_labels(column_or_1d(host_values(classes)))
+        if not first and not np.array_equal(classes, self._labels):
+            raise ValueError(
+                f"classes={classes} are not those of the first call of partial_fit or of "
+                f"fit, {self._labels}. Leave them out, or start with a new estimator."
+            )
+        if not len(classes):
+            raise ValueError("classes must hold at least one class.")
+        return classes
 
     @property
     def _labels(self):
         """The classes as a host array."""
         return to_host(self.classes_)
 
-    def _loss_name(self):
-        n_classes = self.classes_.shape[0]
-        if self.loss == "squared_error" and n_classes > 1:
-            return "logistic_squared"
-        return "logistic" if n_classes == 2 else "softmax"
+    @property
+    def _kind(self):
+        """What y holds: classes, or labels."""
+        return Labels(self.classes_.shape[0]) if self._multilabel else Classes(self._labels)
+
+    def _loss_recipe(self):
+        """What `loss_named` makes the loss from."""
+        squared = self.loss == "squared_error" and self._kind.n_rows > 1
+        return {"name": "logistic_squared" if squared else self._kind.loss}
 
     def _data(self, X, codes, weights):
         """The samples, with the class weights in their weights."""
+        targets = self._kind.targets(codes)
+        if self._multilabel:
+            return Data(X, codes, targets, weights, weights)
         factors = class_factors(self.class_weight, self._labels, codes, weights)
         of_sample = weights if self.class_weight is None else weights * factors[codes]
-        return Data(X, self._labels[codes], self._targets(codes), of_sample, weights, codes)
+        return Data(X, self._labels[codes], targets, of_sample, weights, codes)
 
     def _checked_validation_targets(self, y_val):
-        if y_val.shape[1:] not in {(), (1,)}:
-            raise ValueError(f"y_val must be one column of labels; its shape is {y_val.shape}.")
-        return self._codes(column_or_1d(y_val, warn=True), "y_val")
-
-    def _targets(self, codes):
-        """One column of zeros and ones for two classes, else one such column per class."""
-        if self.classes_.shape[0] == 2:
-            return codes[:, None] == 1
-        return codes[:, None] == np.arange(self.classes_.shape[0])
+        return self._kind.codes(y_val, "y_val", warn=True)
 
     def _checked_targets(self, y):
         """What the outputs are compared with, from labels."""
-        return self._targets(self._codes(column_or_1d(host_values(y))))
-
-    def _codes(self, y, name="y"):
-        """The places of the labels `y` in `classes_`."""
-        labels, y = self._labels, np.asarray(y)
-        if labels.dtype.kind == "M" and y.dtype.kind == "M":  # dates may have another unit
-            labels, y = (
-                part.astype(np.promote_types(labels.dtype, y.dtype)) for part in (labels, y)
-            )
-        index = {label: k for k, label in enumerate(labels.tolist())}
-        if new := set(y.tolist()) - index.keys():
-            raise ValueError(
-                f"{name} holds labels that are not among the classes {self._labels}: "
-                f"{', '.join(sorted(map(repr, new))[:5])}."
-            )
-        return np.array([index[label] for label in y.tolist()], dtype=int)
+        return self._kind.targets(self._kind.codes(host_values(y)))
 
     score = follows_data(ClassifierMixin.score)
 
     @follows_data
     def decision_function(self, X):
-        """Log-odds of the second class, or log-probabilities of all.
+        """Log-odds of the second class or of every label, or log-probabilities of all classes.
 
         They are those of the averaged probabilities of the members, so for two classes and one
         member the network's output itself.
@@ -225,8 +250,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        array of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, log(p / (1 - p)) of ``classes_[1]``; else log p of every class.
+        array of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
+            For two classes, log(p / (1 - p)) of ``classes_[1]``; for more, log p of every class.
+            For several labels, log(p / (1 - p)) of each of them.
 
         Raises
         ------
@@ -237,17 +263,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             outside the training data that the network overflows; or if the stage equations of an
             implicit scheme could not be solved for a sample, with sample, layer and residual.
         """
-        return self._decision(self._outputs(X, "decision_function"))
-
-    def _decision(self, log_proba):
-        """What `decision_function` gives, from (n_classes, n_samples)."""
-        if self.classes_.shape[0] == 2:
-            return log_proba[1, :] - log_proba[0, :]
-        return contiguous(log_proba.T)
+        said = self._outputs(X, "decision_function")
+        return self._kind.decision(said)
 
     @follows_data
     def predict_proba(self, X):
-        """Class probabilities, averaged over the members.
+        """Probabilities of the classes or labels, averaged over the members.
 
         Parameters
         ----------
@@ -256,8 +277,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        array of shape (n_samples, n_classes)
-            Probabilities, in the order of `classes_`.
+        array of shape (n_samples, n_classes) or (n_samples, n_labels)
+            Probabilities, in the order of `classes_`; those of labels do not add up to one.
 
         Raises
         ------
@@ -265,12 +286,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             As `decision_function`.
         """
         with quiet():
-            log_proba = self._outputs(X, "predict_proba")
-            return contiguous(namespace(log_proba).exp(log_proba).T)
+            said = self._outputs(X, "predict_proba")
+            log_proba = self._kind.log_proba(said)
+            return namespace(log_proba).exp(log_proba)
 
     @follows_data
     def predict_log_proba(self, X):
-        """Logarithms of the class probabilities, exact also where those underflow.
+        """Logarithms of the probabilities, exact also where those underflow.
 
         Parameters
         ----------
@@ -279,7 +301,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        array of shape (n_samples, n_classes)
+        array of shape (n_samples, n_classes) or (n_samples, n_labels)
             Log-probabilities, in the order of `classes_`.
 
         Raises
@@ -287,11 +309,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        return contiguous(self._outputs(X, "predict_log_proba").T)
+        said = self._outputs(X, "predict_log_proba")
+        return self._kind.log_proba(said)
 
     @follows_data
     def predict(self, X):
-        """The class of the highest probability.
+        """The class of the highest probability, or the labels that are more likely than not.
 
         Parameters
         ----------
@@ -300,58 +323,64 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        array of shape (n_samples,)
-            Labels out of `classes_`; strings are always in a NumPy array.
+        array of shape (n_samples,) or (n_samples, n_labels)
+            Labels out of `classes_`; strings are always in a NumPy array.  Of several labels,
+            integers: one where there is the label, else zero.
 
         Raises
         ------
         NotFittedError, ValueError
             As `decision_function`.
         """
-        log_proba = self._outputs(X, "predict")
-        most_likely = namespace(log_proba).argmax(log_proba, axis=0)
-        if array_library(log_proba) is None or array_library(self.classes_) is None:
+        said = self._outputs(X, "predict")
+        most_likely = self._kind.most_likely(said)
+        if self._multilabel:
+            return most_likely
+        if array_library(said) is None or array_library(self.classes_) is None:
             return self._labels[to_host(most_likely)]
-        return namespace(log_proba).take(self.classes_, most_likely)
+        return namespace(said).take(self.classes_, most_likely)
 
     def _mean_outputs(self, U, inputs, weights=None):
-        """Logarithms of the class probabilities, (n_classes, n_samples)."""
-        if self.classes_.shape[0] > 1:
+        """What members with the controls U say on the average."""
+        if self._kind.n_rows > 1:
             return super()._mean_outputs(U, inputs, weights)
         xp = namespace(U.K)  # of one class the probability is one
         return xp.zeros((1, inputs.shape[0]), dtype=U.K.dtype, device=device(U.K))
 
     def _to_average(self, rows, log_proba, weights, data):
         """The loss of averaged probabilities of samples, and the probabilities to average."""
-        codes = data.codes[rows]
+        codes = _codes(data)[rows]
         if self.loss == "squared_error":
             targets = np.arange(log_proba.shape[1])[:, None] == codes
             proba = np.exp(log_proba)
             return lambda mean: float(weights @ ((mean - targets) ** 2).sum(axis=0)), proba
-        of_true = np.exp(log_proba[:, codes, np.arange(len(codes))])
+        of_true = np.exp(self._kind.of_true(log_proba, codes))
         least = np.finfo(of_true.dtype).tiny
-        return lambda mean: float(-weights @ np.log(np.maximum(mean, least))), of_true
+        return lambda mean: float(-weights @ np.log(np.maximum(mean, least)).mean(axis=0)), of_true
 
     def _keep_out_of_fold(self, parts, data):
         """Decision and accuracy on held-out samples; averaged where one is held out repeatedly."""
-        total = np.full((self.classes_.shape[0], len(data)), -np.inf, dtype=data.precision)
+        kind = self._kind
+        total = np.full((kind.n_rows, len(data)), -np.inf, dtype=data.precision)
         times = np.zeros(len(data), dtype=data.precision)
         with quiet():
             for rows, log_proba in parts:
                 total[:, rows] = np.logaddexp(total[:, rows], log_proba)
                 times[rows] += 1
-            decision = self._decision(total - np.log(times))
+            decision = kind.decision(total - np.log(times))
         decision[times == 0] = np.nan
         held_out = np.flatnonzero((times > 0) & (data.given_weights > 0))
         self.oof_decision_function_ = decision
         self.oof_score_ = accuracy_score(
-            data.codes[held_out],
-            total[:, held_out].argmax(axis=0),
+            _codes(data)[held_out],
+            kind.most_likely(total[:, held_out]),
             sample_weight=data.given_weights[held_out],
         )
 
     def _require_that_all_is_judged(self, data):
         """The score counts all classes, or is NaN."""
+        if self._multilabel:
+            return
         decision = self.oof_decision_function_.reshape(len(data), -1)
         used = data.weights > 0
         held_out = used & ~np.isnan(decision[:, 0])
@@ -359,3 +388,19 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if missing.size:
             self.oof_score_ = np.nan
             warn_of_classes_not_judged(self._labels[missing].tolist())
+
+
+def _columns(y, classes):
+    """The classes where y holds labels: the numbers of its columns."""
+    numbers = np.arange(y.shape[1])
+    if classes is not None and not np.array_equal(host_values(classes), numbers):
+        raise ValueError(
+            f"classes={classes} are not the numbers of the columns of y, {numbers}, each of which "
+            "is a label. Leave them out."
+        )
+    return numbers
+
+
+def _codes(data):
+    """The classes of the samples as numbers, or their labels as zeros and ones."""
+    return data.y if data.codes is None else data.codes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .engine.arrays import quiet, to_host
-from .engine.losses import LOSSES
+from .engine.losses import SOFTMAX
 from .engine.prediction import outputs, trajectories
 
 LITTLE = 0.9  # of the loss of the best constant: from there on little was learned
@@ -33,7 +33,7 @@ def cause_of_collapse(model, data, loss):
     used = np.flatnonzero(data.weights > 0)
     weights, targets = data.weights[used], data.targets[used].astype(np.float64)
     if (targets == targets[0]).all() or loss < LITTLE * best_constant(
-        model._fitted_loss, targets, weights
+        model._loss_of_fit, targets, weights
     ):
         return None
     rows = used[np.linspace(0, len(used) - 1, min(SOME, len(used))).astype(int)]
@@ -62,15 +62,29 @@ def cause_of_collapse(model, data, loss):
 
 
 def best_constant(loss, targets, weights):
-    """The lowest loss of outputs that are the same for all samples, for the loss of that name."""
+    """The lowest loss of outputs that are the same for all samples, or nearly the lowest.
+
+    Parameters
+    ----------
+    loss : Loss
+    targets : ndarray of shape (n_samples, n_outputs)
+    weights : ndarray of shape (n_samples,)
+    """
     mean = np.average(targets, axis=0, weights=weights)
+    order = np.argsort(targets, axis=0, kind="stable")
+    share = np.cumsum(weights[order], axis=0) / weights.sum()
+    place = np.argmax(share >= loss.quantile - 1e-12, axis=0)
+    columns = np.arange(targets.shape[1])
+    quantile = targets[order[place, columns], columns]
     with quiet():
-        if loss == "squared":
-            z = mean
-        elif loss == "softmax":
-            z = np.log(mean)
+        if loss.code == SOFTMAX or loss.log_link:
+            outputs_ = [np.log(mean)]
+        elif loss.log_proba is not None:
+            outputs_ = [np.log(mean / (1 - mean))]
         else:
-            z = np.log(mean / (1 - mean))
-        z = np.clip(z, -700, 700)[None, :, None]
-        value, _ = LOSSES[loss].value_and_derivative(np, z, targets.T[None, ...])
-    return np.average(value[0], weights=weights)
+            outputs_ = [mean, quantile]
+        values = [
+            loss.value_and_derivative(np, np.clip(z, -700, 700)[None, :, None], targets.T[None])[0]
+            for z in outputs_
+        ]
+    return min(np.average(value[0], weights=weights) for value in values)

@@ -39,7 +39,7 @@ from .engine.blocks import Blocks
 from .engine.constraints import simplex_steps, unconstrained
 from .engine.controls import Controls, Layout
 from .engine.kernels import Samples
-from .engine.losses import LOSSES
+from .engine.losses import loss_named
 from .engine.objective import Objective
 from .engine.penalties import Penalties
 from .engine.training import (
@@ -79,7 +79,8 @@ class Run:
 class NetworkEstimator(Stream, Candidates):
     """An estimator whose model is a batch of networks, the members.
 
-    A subclass says with `_recipe` and `_network` which network it is, and may add a `_constraint`.
+    A subclass says with `_recipe` and `_network` which network it is, and with `_loss_recipe` by
+    which loss it is trained.  It may add a `_constraint`.
     """
 
     _parameter_constraints: dict = {
@@ -132,7 +133,7 @@ class NetworkEstimator(Stream, Candidates):
         weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
         return self._data(X_val, self._checked_validation_targets(y_val), weights)
 
-    def _fit(self, data, count, validation, groups, loss):
+    def _fit(self, data, count, validation, groups):
         """Fit the candidates to the data, keep the best, and what it says of held-out samples.
 
         `count` says for how many samples the data stand.
@@ -163,7 +164,7 @@ class NetworkEstimator(Stream, Candidates):
         )
         candidates = self._candidates(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
-        self._train(data, n_samples, schedule, candidates, splits, loss)
+        self._train(data, n_samples, schedule, candidates, splits)
         if splits is not None:
             self._watch(went_on, splits.fingerprint(data.X))
             if validation is None:
@@ -187,7 +188,7 @@ class NetworkEstimator(Stream, Candidates):
             self._forget("_fingerprint")
             warn_of_other_splits()
 
-    def _train(self, data, n_samples, schedule, candidates, splits, loss):
+    def _train(self, data, n_samples, schedule, candidates, splits):
         """Train the candidates, weigh them, and keep networks of those that count."""
         went_on, solver = self._goes_on, self._solver(n_samples)
         whole, shape = self._layout(data, n_samples, went_on), (1, self.n_restarts)
@@ -196,19 +197,19 @@ class NetworkEstimator(Stream, Candidates):
         with self._blocks() as blocks:
             run = Run(data, n_samples, whole, solver, schedule, self._stopping(solver), blocks)
             starts = self._starts(run, candidates, shape)
-            training = self._trained(run, candidates, starts, splits, shape, loss)
+            training = self._trained(run, candidates, starts, splits, shape)
             n_trained = len(training.n_iter) // math.prod(shape)
             candidates = candidates[:n_trained]  # all, unless training was interrupted
             report_end(self, training)
             # Prediction follows what was fitted, not parameters that were set since.
-            self._fitted_recipe, self._fitted_loss = self._recipe(), loss
+            self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
             weights = self._judge(training, whole, candidates, splits, data)
             self._keep(whole, training, candidates, weights)
             warn_unless_converged(self, solver, training)
             if splits is not None and splits.refit and INTERRUPTED not in training.reason:
-                self._refit(run, candidates, starts, weights, shape, loss)
+                self._refit(run, candidates, starts, weights, shape)
 
-    def _refit(self, run, candidates, starts, weights, shape, loss):
+    def _refit(self, run, candidates, starts, weights, shape):
         """Train what is kept once more, on all samples, for as many iterations as before.
 
         These are the median over the networks of a candidate.
@@ -220,12 +221,12 @@ class NetworkEstimator(Stream, Candidates):
             if run.schedule is not None:
                 again = replace(again, schedule=self._schedule(len(run.data), run.n_samples))
             one, start = [candidates[k]], [starts[k]]
-            trainings.append(self._trained(again, one, start, None, shape, loss))
+            trainings.append(self._trained(again, one, start, None, shape))
         training = together(trainings)
         training = replace(training, reason=np.full(len(training.reason), REFIT))
         self._keep(run.layout, training, [candidates[k] for k in kept], weights[kept])
 
-    def _trained(self, run, candidates, starts, splits, shape, loss):
+    def _trained(self, run, candidates, starts, splits, shape):
         """What training comes to; candidates with the same view of the features share a batch.
 
         `shape` is the number of splits and that of restarts.
@@ -238,7 +239,7 @@ class NetworkEstimator(Stream, Candidates):
             seen, alphas = run.data.of_columns(columns), [candidates[k][1] for k in mine]
             layout = self._layout(seen, run.n_samples, self._goes_on)
             objective = self._objective(
-                layout, seen, alphas, (len(mine), *shape), splits, loss, run.blocks
+                layout, seen, alphas, (len(mine), *shape), splits, run.blocks
             )
             start = np.concatenate([starts[k] for k in mine])
             training = train(
@@ -297,7 +298,7 @@ class NetworkEstimator(Stream, Candidates):
             )
         return Layout(self.N, n_channels, n_outputs)
 
-    def _objective(self, layout, data, alphas, shape, splits, loss, blocks):
+    def _objective(self, layout, data, alphas, shape, splits, blocks):
         """The objective of alphas × splits × restarts."""
         n_alphas, n_splits, n_restarts = shape
         weights, folds = data.weights, None
@@ -311,7 +312,7 @@ class NetworkEstimator(Stream, Candidates):
         return Objective(
             self._network(self._recipe()),
             layout,
-            LOSSES[loss],
+            loss_named(**self._loss_recipe()),
             Samples(data.X, data.placed(data.targets), weights, folds),
             Penalties(data.placed(alphas), self.smoothness, self.h),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],

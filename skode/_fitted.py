@@ -14,7 +14,7 @@ from ._inputs import naming_the_remedy, precision
 from .engine.arrays import array_library, contiguous, converted, namespace, to_host
 from .engine.blocks import Blocks
 from .engine.controls import Controls, refined
-from .engine.losses import LOSSES
+from .engine.losses import loss_named
 from .engine.prediction import mean_outputs
 from .engine.threads import Threads, blas_threads
 
@@ -81,6 +81,11 @@ class FittedNetworks(BaseEstimator):
     def _fitted_network(self):
         return self._network(self._fitted_recipe)
 
+    @property
+    def _loss_of_fit(self):
+        """The loss that the networks were fitted with."""
+        return loss_named(**self._fitted_loss)
+
     def _forget(self, *names):
         """Remove what an earlier fit has left."""
         for name in names:
@@ -107,7 +112,7 @@ class FittedNetworks(BaseEstimator):
         """What members with the controls U say on the average."""
         like = getattr(inputs, "like", inputs)
         U = Controls(*(part if part is None else converted(part, like) for part in U))
-        xp, loss = namespace(U.K), LOSSES[self._fitted_loss]
+        xp, loss = namespace(U.K), self._loss_of_fit
         if weights is not None:
             weights = xp.astype(converted(weights, like), U.K.dtype)
         with self._blocks() as blocks:

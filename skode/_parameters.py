@@ -72,6 +72,8 @@ def idle_parameters(estimator, validation_is_given, solver):
     ]
     of_adam = ("batch_size", "learning_rate_init", "learning_rate_decay")
     rules += [(name, "adam" not in solver, f"the solver is {solver!r}") for name in of_adam]
+    if "quantile" in estimator.get_params(deep=False):
+        rules.append(("quantile", estimator.loss != "quantile", f"loss={estimator.loss!r}"))
     if "stage_guard" in estimator.get_params(deep=False):
         explicit = estimator._network(estimator._recipe()).tableau.explicit
         rules.append(("stage_guard", explicit, "the scheme is explicit"))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array
 
@@ -15,11 +19,40 @@ from ._estimator import NetworkEstimator
 from ._inputs import Data, cast, checked_weights, counted, precision
 from ._parameters import fitting
 from ._stream import trained_by_adam
+from ._targets import (
+    least_poisson_loss,
+    mean_and_deviation,
+    median_and_quartiles,
+    require_counts,
+    zero_and_mean,
+)
 from .engine.arrays import converted, namespace, quiet, to_host
 
 
+class RegressionLoss(NamedTuple):
+    """What the engine calls a loss, and what finds centre and scale of the targets for it."""
+
+    name: str
+    units: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+LOSSES = {
+    "squared_error": RegressionLoss("squared", mean_and_deviation),
+    "absolute_error": RegressionLoss("quantile", median_and_quartiles),
+    "huber": RegressionLoss("huber", median_and_quartiles),
+    "quantile": RegressionLoss("quantile", median_and_quartiles),
+    "poisson": RegressionLoss("poisson", zero_and_mean),
+}
+
+
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
-    """Networks whose outputs are the standardised targets."""
+    """Networks whose outputs are the standardised targets, or the logarithms of these."""
+
+    _parameter_constraints: dict = {
+        **NetworkEstimator._parameter_constraints,
+        "loss": [StrOptions(set(LOSSES))],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+    }
 
     @_fit_context(prefer_skip_nested_validation=True)
     @follows_data
@@ -42,7 +75,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             Training data, best scaled to unit variance.  float32 is kept, everything else becomes
             float64.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets, in any units.
+            Targets, in any units; with ``loss="poisson"`` none that are negative.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; training and held-out losses are weighted means.  None means equal
             weights.
@@ -64,8 +97,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the data is not as described, or if the objective is not finite at the
-            start; the estimator is then left as it was.
+            If a parameter or the data is not as described, if the objective is not finite at the
+            start, or if ``warm_start=True`` would go on with another loss; the estimator is then
+            left as it was.
 
         Warns
         -----
@@ -78,12 +112,14 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             ``warm_start=True`` goes on with other samples or other splits.
         """
         with fitting(self):
+            if self._goes_on:
+                self._require_same_loss()
             X, y = self._checked_targets_of(X, y, first=True)
             weights = checked_weights(sample_weight, X)
-            self._set_scale(y, weights)
+            self._centre, self._scale = LOSSES[self.loss].units(y, weights)
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             data, count = self._data(X, y, weights), counted(sample_weight, X)
-            self._fit(data, count, validation, groups, "squared")
+            self._fit(data, count, validation, groups)
             return self
 
     @available_if(trained_by_adam)
@@ -95,8 +131,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
         goes with it have no part in it, and `n_restarts` networks are trained; after `fit`, those
         that it has kept, with the penalty `alpha_`.  The learning rate stays `learning_rate_init`.
-        The targets are standardised by mean and deviation of the first call, which has to be large
-        enough for that.
+        The targets are standardised, see `loss`, by the samples of the first call, which has to be
+        large enough for that.
 
         Parameters
         ----------
@@ -115,57 +151,67 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If the data is not as described, or y has another number of targets than before.
+            If the data is not as described, if y has another number of targets than before, or if
+            `loss` is another one than before; the quantile may change.
         """
         with fitting(self):
             first = not hasattr(self, "K_")
+            if not first:
+                self._require_same_loss()
             X, y = self._checked_targets_of(X, y, first)
             weights = checked_weights(sample_weight, X)
             if first:
-                self._set_scale(y, weights)
+                self._centre, self._scale = LOSSES[self.loss].units(y, weights)
             y = self._like_those_before(y, "y")
-            self._continue(self._data(X, y, weights), "squared")
+            self._continue(self._data(X, y, weights))
             return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
         return tags
 
     def _checked_targets_of(self, X, y, first):
         X, y = self._checked_pair(X, y, first, multi_output=True, y_numeric=True)
+        if self.loss == "poisson":
+            require_counts(y, "y")
         return X, y.astype(np.float64, copy=False)
 
-    def _set_scale(self, y, weights):
-        """Mean and standard deviation of the targets, of one where they are constant."""
-        with quiet():
-            mean = np.average(y, axis=0, weights=weights)
-        if not np.isfinite(mean).all():
-            raise ValueError("The sum of y is not finite. Give y in larger units.")
-        used = y[weights > 0]
-        largest = np.abs(used - mean).max(axis=0)
-        unit = np.where(largest > 0, largest, 1.0)  # so that no square is beyond the numbers
-        deviation = unit * np.average(((used - mean) / unit) ** 2, 0, weights[weights > 0]) ** 0.5
-        constant = deviation <= 10 * np.finfo(y.dtype).eps * np.abs(mean)
-        self._scale = np.where(constant, 1.0, deviation)
-        # The mean of equal numbers is none of them, by a rounding that training would enlarge.
-        self._centre = np.where(constant, used[0], mean)
+    def _loss_recipe(self):
+        """What `loss_named` makes the loss from."""
+        quantile = self.quantile if self.loss == "quantile" else 0.5
+        return {"name": LOSSES[self.loss].name, "quantile": float(quantile)}
+
+    def _require_same_loss(self):
+        """Raise unless the outputs that training goes on with mean what they meant before."""
+        if LOSSES[self.loss].name != self._fitted_loss["name"]:
+            raise ValueError(
+                f"Training goes on from networks that were fitted with another loss than "
+                f"{self.loss!r}. Set it as it was, or start anew."
+            )
 
     def _data(self, X, y, weights):
         targets = cast(self._standardised(y), precision(X))
         if not np.isfinite(targets[weights > 0]).all():
             raise ValueError(
-                f"Some targets are so many standard deviations from the mean that {precision(X)} "
-                "cannot hold them."
+                f"Some targets are so large in units of the others that {precision(X)} cannot hold "
+                "them."
             )
         return Data(X, y, targets, weights, weights)
 
     def _checked_validation_targets(self, y_val):
-        return self._like_those_before(y_val, "y_val")
+        y_val = self._like_those_before(y_val, "y_val")
+        if self.loss == "poisson":
+            require_counts(y_val, "y_val")
+        return y_val
 
     def _checked_targets(self, y):
         """What the outputs are compared with, from targets in their units."""
-        return self._standardised(self._like_those_before(y, "y"))
+        y = self._like_those_before(y, "y")
+        if self._loss_of_fit.log_link:
+            require_counts(y, "y")
+        return self._standardised(y)
 
     def _like_those_before(self, y, name):
         """Targets in their units as float64, as many per sample as those that set the scale."""
@@ -186,7 +232,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     @follows_data
     def predict(self, X):
-        """The targets, averaged over the networks.
+        """The targets, or with ``loss="quantile"`` a quantile of them, averaged over the networks.
 
         Parameters
         ----------
@@ -216,10 +262,17 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         centre, scale = converted(self._centre, mean), converted(self._scale, mean)
         return centre + scale * xp.astype(standardised, xp.float64, copy=False)
 
-    def _to_average(self, rows, outputs, weights, data):
-        """The loss of averaged outputs of samples, and the outputs to average."""
-        targets = data.targets[rows].T
-        return lambda mean: float(weights @ ((mean - targets) ** 2).mean(axis=0)), outputs
+    def _to_average(self, rows, predictions, weights, data):
+        """The loss of averaged predictions of samples, and the predictions to average."""
+        targets, loss = data.targets[rows].T, self._loss_of_fit
+        least = least_poisson_loss(targets).mean(axis=0) if loss.log_link else 0.0
+
+        def of_mean(mean):
+            z = np.log(np.maximum(mean, np.finfo(mean.dtype).tiny)) if loss.log_link else mean
+            value, _ = loss.value_and_derivative(np, z[None], targets[None])
+            return float(weights @ (value[0] - least))  # not negative
+
+        return of_mean, predictions
 
     def _keep_out_of_fold(self, parts, data):
         """Prediction and R² on held-out samples; averaged where one is held out repeatedly."""

@@ -30,7 +30,7 @@ def trained_by_adam(estimator):
 class Stream:
     """The part of an estimator that goes on with new samples, by Adam."""
 
-    def _continue(self, data, loss):
+    def _continue(self, data):
         """One more epoch of Adam on these samples alone."""
         self._forget(*HELD_OUT_RESULTS, "_fingerprint")
         first, n_samples, home = not hasattr(self, "K_"), len(data), data.X
@@ -58,7 +58,7 @@ class Stream:
                 else:
                     start = self._last_controls(view, whole, n_networks, "Set them as they were")
                 shape = (1, 1, n_mine)
-                objective = self._objective(layout, seen, [self.alpha_], shape, None, loss, blocks)
+                objective = self._objective(layout, seen, [self.alpha_], shape, None, blocks)
                 u = cast(layout.flatten(start), seen.precision)
                 project = self._constraint(layout, objective.problem.network)
                 state = State(objective, seen.placed(u), project, self._exact_stages)
@@ -71,7 +71,7 @@ class Stream:
                 states.append(state)
         self._adam = moments
         self._keep_controls(whole, namespace(flats[0]).concat(flats))
-        self._fitted_loss, self._fitted_recipe = loss, self._recipe()
+        self._fitted_loss, self._fitted_recipe = self._loss_recipe(), self._recipe()
         self.n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = np.concatenate([state.J for state in states])
         before = np.concatenate([state.curve[:, :1] for state in states])

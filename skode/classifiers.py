@@ -57,7 +57,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
         channels and relu on the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
-        Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_.
+        Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_. Where
+        y holds several labels, "log_loss" is the mean of their binary log-losses, and the other is
+        not available.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
         What the networks see of the features. "given": the features themselves. "piecewise": each
         feature cut into up to eight pieces between its quantiles, so that a network may bend in
@@ -125,7 +127,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         The fraction of the samples that `early_stopping` holds out.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply those of the samples, in the training and in the
-        held-out losses. "balanced" gives every class the same total weight.
+        held-out losses. "balanced" gives every class the same total weight. It has to be None where
+        y holds several labels.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
@@ -184,13 +187,14 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         far as it came.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
-    oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
+    oof_decision_function_ : ndarray of shape (n_samples,), (n_samples, n_classes or n_labels)
         What `decision_function` would say of each sample by the networks that were not trained on
         it; NaN for samples that are never held out.
     oof_score_ : float
-        Accuracy of the same, weighted with `sample_weight`. It is optimistic for few samples, as
-        the held-out folds have also chosen the iterates; and classes of fewer than
-        three samples, which are never held out, do not count in it.
+        Accuracy of the same, weighted with `sample_weight`; of several labels, the share of samples
+        of which all labels are right, as in `score`. It is optimistic for few samples, as the
+        held-out folds have also chosen the iterates; and classes of fewer than three samples, which
+        are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
@@ -209,10 +213,10 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
         acceptable step" or "interrupted".
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
+    classes_ : ndarray of shape (n_classes,) or (n_labels,)
+        Class labels; of several labels, the numbers of the columns of y.
     n_outputs_ : int
-        One for two classes, else their number.
+        One for two classes, else their number or that of the labels.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -338,7 +342,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
         the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
-        Cross-entropy, or half the squared error of the logistic outputs.
+        Cross-entropy, or half the squared error of the logistic outputs. Where y holds several
+        labels, "log_loss" is the mean of their binary log-losses, and the other is not available.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
         What the networks see of the features. "given": the features themselves. "piecewise": each
         feature cut into up to eight pieces between its quantiles, so that a network may bend in
@@ -406,7 +411,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         The fraction of the samples that `early_stopping` holds out.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply those of the samples, in the training and in the
-        held-out losses. "balanced" gives every class the same total weight.
+        held-out losses. "balanced" gives every class the same total weight. It has to be None where
+        y holds several labels.
     warm_start : bool, default=False
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
@@ -465,13 +471,14 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         far as it came.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
-    oof_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
+    oof_decision_function_ : ndarray of shape (n_samples,), (n_samples, n_classes or n_labels)
         What `decision_function` would say of each sample by the networks that were not trained on
         it; NaN for samples that are never held out.
     oof_score_ : float
-        Accuracy of the same, weighted with `sample_weight`. It is optimistic for few samples, as
-        the held-out folds have also chosen the iterates; and classes of fewer than
-        three samples, which are never held out, do not count in it.
+        Accuracy of the same, weighted with `sample_weight`; of several labels, the share of samples
+        of which all labels are right, as in `score`. It is optimistic for few samples, as the
+        held-out folds have also chosen the iterates; and classes of fewer than three samples, which
+        are never held out, do not count in it.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
@@ -490,10 +497,10 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
         acceptable step" or "interrupted".
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
+    classes_ : ndarray of shape (n_classes,) or (n_labels,)
+        Class labels; of several labels, the numbers of the columns of y.
     n_outputs_ : int
-        One for two classes, else their number.
+        One for two classes, else their number or that of the labels.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)

@@ -17,7 +17,6 @@ from .engine import prediction
 from .engine.arrays import quiet
 from .engine.controls import Layout
 from .engine.kernels import Samples
-from .engine.losses import LOSSES
 from .engine.objective import Objective
 from .engine.penalties import Penalties
 
@@ -82,7 +81,8 @@ def costates(estimator, X, y):
     X : array-like of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Their classes; or their targets, of which J is the loss in standardised units.
+        Their classes or labels; or their targets, of which J is the loss in the units that `loss`
+        says.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def costates(estimator, X, y):
     objective = Objective(
         network._fitted_network(),
         layout,
-        LOSSES[network._fitted_loss],
+        network._loss_of_fit,
         Samples(X, targets, np.full(len(X), 1 / len(X))),
         Penalties(np.zeros(n_networks, dtype=X.dtype)),
     )
@@ -158,9 +158,10 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     -------
     Bunch
         ``gap`` : ndarray of shape (n_samples,), the largest change of a class probability, or of a
-        predicted target in units of the standard deviation of the training targets;
+        predicted target in the units that the regressor's `loss` says;
         ``mean_gap``, ``max_gap`` : float, its mean and maximum;
-        ``changed`` : float, for classifiers, the share of samples whose predicted class changes.
+        ``changed`` : float, for classifiers, the share of samples whose predicted class, or one of
+        whose labels, changes.
 
     Raises
     ------
@@ -192,11 +193,13 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     with quiet():
         coarse, fine = (network._outputs(X, "step_doubling_gap", k) for k in (1, refinement))
         if is_classifier(network):
+            before, after = (network._kind.most_likely(said) for said in (coarse, fine))
             coarse, fine = np.exp(coarse), np.exp(fine)
     gap = np.abs(fine - coarse).max(axis=0)
     found = Bunch(gap=gap, mean_gap=float(gap.mean()), max_gap=float(gap.max()))
     if is_classifier(network):
-        found.changed = float((fine.argmax(axis=0) != coarse.argmax(axis=0)).mean())
+        changed = (before != after).reshape(len(X), -1).any(axis=1)
+        found.changed = float(changed.mean())
     return found
 
 

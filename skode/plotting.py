@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ._devices import host_values
@@ -36,6 +36,8 @@ class TrajectoryDisplay:
         Weights of the readout; those of a regressor in units of the target.
     mu : ndarray of shape (n_outputs,)
         Biases of the readout.
+    log_link : bool, default=False
+        Whether the readout gives the logarithm of the target.
 
     Attributes
     ----------
@@ -56,12 +58,13 @@ class TrajectoryDisplay:
     problems" (2021).
     """
 
-    def __init__(self, *, states, labels, classes, W, mu):
+    def __init__(self, *, states, labels, classes, W, mu, log_link=False):
         self.states = states
         self.labels = labels
         self.classes = classes
         self.W = W
         self.mu = mu
+        self.log_link = log_link
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, member=0, target=0, ax=None, **plot_options):
@@ -74,11 +77,12 @@ class TrajectoryDisplay:
         X : array-like of shape (n_samples, n_features)
             Samples; a few hundred make a legible figure.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Their classes or targets, which give the colours.  None means the predicted ones.
+            Their classes, labels or targets, which give the colours.  None means the predicted
+            ones.
         member : int, default=0
             Which network to draw, out of those of all folds and restarts.
         target : int, default=0
-            Which target of a regressor with several ones.
+            Which target of a regressor with several ones, or which label of a classifier.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default new ones.
         **plot_options : dict
@@ -92,7 +96,7 @@ class TrajectoryDisplay:
         ------
         ValueError
             If `y` has labels that are not classes of the estimator, or another number of targets
-            than in `fit`, or another length than X, or there is no such member or target.
+            than in `fit`, or another length than X, or there is no such member, target or label.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         network, features = network_and_features(estimator, X)
@@ -104,20 +108,23 @@ class TrajectoryDisplay:
             )
         y = network.predict(features) if y is None else host_values(y)
         check_consistent_length(states[0, 0], y)
+        log_link = False
         if is_classifier(network):
-            labels, classes = network._codes(column_or_1d(y)), network.classes_
+            labels, classes = network._kind.codes(y), network.classes_
             W, mu = network.W_[member], network.mu_[member]
+            if labels.ndim == 2:
+                _check_target(target, "label", labels.shape[1])
+                labels, classes, W, mu = labels[:, target], np.arange(2), W[[target]], mu[[target]]
         else:
-            if target not in range(network.n_outputs_) or isinstance(target, bool):
-                raise ValueError(
-                    f"target={target!r} does not exist: the estimator has the targets 0 to "
-                    f"{network.n_outputs_ - 1}."
-                )
+            _check_target(target, "target", network.n_outputs_)
             mean, scale = np.ravel(network._centre)[target], np.ravel(network._scale)[target]
             labels, classes = mean + scale * network._checked_targets(y)[:, target], None
-            W = scale * network.W_[member, [target]]
-            mu = mean + scale * network.mu_[member, [target]]
-        display = cls(states=states[member], labels=labels, classes=classes, W=W, mu=mu)
+            W, mu = network.W_[member, [target]], network.mu_[member, [target]]
+            log_link = network._loss_of_fit.log_link
+            W, mu = (W, mu + np.log(scale)) if log_link else (scale * W, mean + scale * mu)
+        display = cls(
+            states=states[member], labels=labels, classes=classes, W=W, mu=mu, log_link=log_link
+        )
         return display.plot(ax=ax, **plot_options)
 
     def plot(self, ax=None, *, grid_resolution=200, alpha=0.35):
@@ -211,9 +218,10 @@ class TrajectoryDisplay:
         from matplotlib.colors import Normalize
 
         grid, z = self._readout(paths, origin, axes, resolution)
+        values = np.exp(z[..., 0]) if self.log_link else z[..., 0]
         scale = {"cmap": "viridis", "norm": Normalize(self.labels.min(), self.labels.max())}
         self.surface_ = self.ax_.contourf(
-            *grid, z[..., 0], levels=20, alpha=0.3, zorder=0, extend="both", **scale
+            *grid, values, levels=20, alpha=0.3, zorder=0, extend="both", **scale
         )
         self.paths_, self.points_ = [], []
         lines = {"array": self.labels, **scale}
@@ -227,6 +235,14 @@ class TrajectoryDisplay:
         grid = np.meshgrid(*np.linspace(low - margin, high + margin, resolution).T)
         plane = origin + np.stack(grid, axis=-1) @ axes
         return grid, plane @ self.W.T + self.mu
+
+
+def _check_target(target, name, number):
+    """Raise unless there is the target or label."""
+    if target not in range(number) or isinstance(target, bool):
+        raise ValueError(
+            f"target={target!r} does not exist: the estimator has the {name}s 0 to {number - 1}."
+        )
 
 
 class LossCurveDisplay:

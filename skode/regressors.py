@@ -18,8 +18,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
 
     By default the model is an average over folds: each network is trained on all folds but one and
     stopped by the loss on that one, which also weighs the candidates: penalties, and views of the
-    features. The targets are standardised inside, by mean and deviation of all of them, held out or
-    not.
+    features. The targets are standardised inside, see `loss`, by all of them, held out or not.
 
     Parameters
     ----------
@@ -57,6 +56,29 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
         channels and relu on the others.
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}
+        What is predicted, and by which loss of r, the prediction minus the target in standardised
+        units. The default is "squared_error".
+
+        - "squared_error": the mean, by ``½ r²``.
+        - "absolute_error": the median, by ``½ |r|``.
+        - "huber": by ``½ r²`` up to ``|r| = 0.5``, and by ``0.5 |r| - 0.125`` beyond [2]_. Outliers
+          count less.
+        - "quantile": the `quantile` q, by ``(1 - q) r`` for r > 0, and ``-q r`` elsewhere [3]_.
+        - "poisson": the mean of counts, or of other targets that are not negative, by
+          ``exp(z) - y z``. That is half the Poisson deviance, without a term of y alone. The output
+          z is the logarithm of the prediction.
+
+        Targets are standardised first. "squared_error" subtracts their mean and divides by their
+        standard deviation. "poisson" divides by their mean. The others subtract the median and
+        divide by the interquartile range over 1.349, which outliers do not change; where the
+        quartiles are equal, they take mean and standard deviation instead.
+
+        "absolute_error" and "quantile" are smooth at r = 0. Both are ``½ |r| + (½ - q) r``, with
+        ``½ (r²/w + w)`` in place of ``|r|`` where ``|r| ≤ w = 0.02``. This moves the predicted
+        quantile by O(w²) only [4]_.
+    quantile : float, default=0.5
+        The quantile that ``loss="quantile"`` predicts, strictly between 0 and 1.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
         What the networks see of the features. "given": the features themselves. "piecewise": each
         feature cut into up to eight pieces between its quantiles, so that a network may bend in
@@ -182,8 +204,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         What `predict` would say of each sample by the networks that were not trained on it; NaN for
         samples that are never held out.
     oof_score_ : float
-        R² of the same, weighted with `sample_weight`. It is optimistic for few samples, as the
-        held-out folds have also chosen the iterates.
+        R² of the same, whatever the loss, weighted with `sample_weight`. It is optimistic for few
+        samples, as the held-out folds have also chosen the iterates.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
@@ -217,6 +239,11 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     ----------
     .. [1] M. Benning, E. Celledoni, M. J. Ehrhardt, B. Owren, C.-B. Schönlieb, "Deep learning as
        optimal control problems", IFAC-PapersOnLine 54 (2021).
+    .. [2] P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical
+       Statistics 35 (1964).
+    .. [3] R. Koenker, G. Bassett, "Regression quantiles", Econometrica 46 (1978).
+    .. [4] M. Fernandes, E. Guerre, E. Horta, "Smoothing quantile regressions", Journal of Business
+       & Economic Statistics 39 (2021).
 
     Examples
     --------
@@ -246,6 +273,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         n_channels="auto",
         lift="nonlinear",
         activation="relu",
+        loss="squared_error",
+        quantile=0.5,
         features="auto",
         alpha="auto",
         smoothness=0.0,
@@ -275,6 +304,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         self.n_channels = n_channels
         self.lift = lift
         self.activation = activation
+        self.loss = loss
+        self.quantile = quantile
         self.features = features
         self.alpha = alpha
         self.smoothness = smoothness
@@ -324,6 +355,29 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
         the others.
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}
+        What is predicted, and by which loss of r, the prediction minus the target in standardised
+        units. The default is "squared_error".
+
+        - "squared_error": the mean, by ``½ r²``.
+        - "absolute_error": the median, by ``½ |r|``.
+        - "huber": by ``½ r²`` up to ``|r| = 0.5``, and by ``0.5 |r| - 0.125`` beyond [1]_. Outliers
+          count less.
+        - "quantile": the `quantile` q, by ``(1 - q) r`` for r > 0, and ``-q r`` elsewhere [2]_.
+        - "poisson": the mean of counts, or of other targets that are not negative, by
+          ``exp(z) - y z``. That is half the Poisson deviance, without a term of y alone. The output
+          z is the logarithm of the prediction.
+
+        Targets are standardised first. "squared_error" subtracts their mean and divides by their
+        standard deviation. "poisson" divides by their mean. The others subtract the median and
+        divide by the interquartile range over 1.349, which outliers do not change; where the
+        quartiles are equal, they take mean and standard deviation instead.
+
+        "absolute_error" and "quantile" are smooth at r = 0. Both are ``½ |r| + (½ - q) r``, with
+        ``½ (r²/w + w)`` in place of ``|r|`` where ``|r| ≤ w = 0.02``. This moves the predicted
+        quantile by O(w²) only [3]_.
+    quantile : float, default=0.5
+        The quantile that ``loss="quantile"`` predicts, strictly between 0 and 1.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
         What the networks see of the features. "given": the features themselves. "piecewise": each
         feature cut into up to eight pieces between its quantiles, so that a network may bend in
@@ -449,8 +503,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         What `predict` would say of each sample by the networks that were not trained on it; NaN for
         samples that are never held out.
     oof_score_ : float
-        R² of the same, weighted with `sample_weight`. It is optimistic for few samples, as the
-        held-out folds have also chosen the iterates.
+        R² of the same, whatever the loss, weighted with `sample_weight`. It is optimistic for few
+        samples, as the held-out folds have also chosen the iterates.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
@@ -480,6 +534,14 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     --------
     ODENetRegressor : The neural ODE.
 
+    References
+    ----------
+    .. [1] P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical
+       Statistics 35 (1964).
+    .. [2] R. Koenker, G. Bassett, "Regression quantiles", Econometrica 46 (1978).
+    .. [3] M. Fernandes, E. Guerre, E. Horta, "Smoothing quantile regressions", Journal of Business
+       & Economic Statistics 39 (2021).
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
@@ -501,6 +563,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         n_channels="auto",
         lift="nonlinear",
         activation="relu",
+        loss="squared_error",
+        quantile=0.5,
         features="auto",
         alpha="auto",
         smoothness=0.0,
@@ -528,6 +592,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         self.n_channels = n_channels
         self.lift = lift
         self.activation = activation
+        self.loss = loss
+        self.quantile = quantile
         self.features = features
         self.alpha = alpha
         self.smoothness = smoothness

@@ -36,13 +36,39 @@ def logistic(z):
     return 1 / (1 + np.exp(-z))
 
 
-# Sums over the outputs of (outputs, samples), the mean for "squared"; c holds zeros and ones, for
-# "squared" any numbers.
+QUANTILE = 0.8  # that is tested
+WIDTHS = {"huber": 0.5, "quantile": 0.02}
+
+
+def huber(r, width):
+    """Half the square of r up to a size, and then linear."""
+    size = np.where(r.real < 0, -r, r)
+    return np.where(size.real <= width, 0.5 * r**2, width * (size - 0.5 * width))
+
+
+def smooth_pinball(z, c, quantile=QUANTILE):
+    """The mean of the pinball loss over predictions z ± width, all of them equally likely.
+
+    Its integral from 0 to r = c - z is ½ (quantile - [r < 0]) r².
+    """
+    width = WIDTHS["quantile"]
+
+    def integral(r):
+        return 0.5 * (quantile - (r.real < 0)) * r**2
+
+    return (integral(c - z + width) - integral(c - z - width)) / (2 * width)
+
+
+# Sums over the outputs of (outputs, samples), but means for "logistic" and in regression.  c holds
+# zeros and ones, in regression any numbers, for "poisson" none that are negative.
 LOSSES = {
     "logistic_squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(-2),
-    "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z)[..., 0, :],
+    "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z).mean(-2),
     "softmax": lambda z, c: np.log(np.exp(z).sum(-2)) - (c * z).sum(-2),
     "squared": lambda z, c: 0.5 * ((z - c) ** 2).mean(-2),
+    "huber": lambda z, c: huber(z - c, WIDTHS["huber"]).mean(-2),
+    "quantile": lambda z, c: smooth_pinball(z, c).mean(-2),
+    "poisson": lambda z, c: (np.exp(z) - c * z).mean(-2),
 }
 
 

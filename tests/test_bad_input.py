@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GroupKFold, KFold
 
 from skode import ODENetClassifier
+from skode.inspection import costates
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
 
 # Several tests go through the solvers with parameters that some of them do not have.
@@ -420,7 +421,7 @@ def test_parameters_beyond_single_precision(parameters):
 def test_targets_beyond_single_precision(cls):
     X, y = X_GOOD.astype(np.float32), Y_GOOD + np.linspace(0, 1, 60)
     far = np.r_[1e300, y[1:]]
-    message = "standard deviations from the mean .* float32"
+    message = "so large in units of the others that float32"
     refuses_part(stream(cls).partial_fit(X, y), message, X, far)
     with pytest.raises(ValueError, match=message):
         short(cls).fit(X, y, X_val=X, y_val=far)
@@ -557,6 +558,49 @@ def test_bad_targets(cls):
     model = stream(cls).fit(X, y)
     refuses_part(model, r"y has the shape \(60, 3\), but .* 2 target", X, np.c_[y, y[:, 0]])
     refuses_part(model, r"y has the shape \(60,\), but .* 2 target", X, y[:, 0])
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"loss": "log_loss"}, r"'loss' parameter .*'huber'.* Got 'log_loss'"),
+        ({"loss": None}, r"'loss' parameter .* Got None"),
+        ({"quantile": 0}, r"'quantile' parameter .* \(0.0, 1.0\).* Got 0"),
+        ({"quantile": 1.0}, r"'quantile' parameter .* Got 1.0"),
+        ({"quantile": np.nan}, r"'quantile' parameter .* Got nan"),
+        ({"quantile": None, "loss": "quantile"}, r"'quantile' parameter .* Got None"),
+        ({"quantile": [0.1, 0.9], "loss": "quantile"}, r"'quantile' parameter .* Got \[0.1, 0.9\]"),
+    ],
+)
+def test_bad_losses_of_regressors(cls, parameters, message):
+    assert_refused(short(cls, **parameters), curve(), message)
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_targets_that_are_no_counts(cls):
+    X, y = curve(n_targets=2)
+    counts = np.floor(np.abs(y))
+    negative = r"not negative; the least entry of y is -2.5. Take another loss"
+    below = counts.copy()
+    below[3, 1] = -2.5
+    assert_refused(short(cls, loss="poisson"), (X, below), negative)
+    for nothing in (np.zeros(60), np.c_[counts[:, 0], np.zeros(60)]):
+        assert_refused(short(cls, loss="poisson"), (X, nothing), "positive means, but y, .* zero")
+    weights = (counts[:, 1] == 0).astype(float)
+    data = X, counts[:, 1], weights
+    assert_refused(short(cls, loss="poisson"), data, "zero for all samples that have a weight")
+    options = {"X_val": X, "y_val": below}
+    message = "the least entry of y_val is -2.5"
+    assert_refused(short(cls, loss="poisson"), (X, counts), message, **options)
+    model = stream(cls, loss="poisson").fit(X, counts)
+    refuses_part(model, negative, X, below)
+    with pytest.raises(ValueError, match=negative):
+        costates(model, X, below)
+    first = stream(cls, loss="poisson")
+    with pytest.raises(ValueError, match=negative):
+        first.partial_fit(X, below)
+    assert not hasattr(first, "K_")
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)

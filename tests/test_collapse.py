@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, FeedForwardRegressor, ODENetClassifier, ODENetRegressor
 from skode._collapse import best_constant
+from skode.engine.losses import loss_named
 from tests.estimators import blobs, short
 
 ALL = [ODENetClassifier, FeedForwardClassifier, ODENetRegressor, FeedForwardRegressor]
@@ -99,15 +100,30 @@ def test_the_best_constant():
     weights, codes = rng.uniform(size=90), rng.integers(0, 3, 90)
     share = np.array([weights[codes == k].sum() for k in range(3)]) / weights.sum()
     proba = np.tile(share, (90, 1))
-    found = best_constant("softmax", (codes[:, None] == np.arange(3)).astype(float), weights)
+    found = best_constant(
+        loss_named("softmax"), (codes[:, None] == np.arange(3)).astype(float), weights
+    )
     assert found == pytest.approx(log_loss(codes, proba, sample_weight=weights))
     one = (codes == 1)[:, None].astype(float)
-    found = best_constant("logistic", one, weights)
+    found = best_constant(loss_named("logistic"), one, weights)
     entropy = -(share[1] * np.log(share[1]) + (1 - share[1]) * np.log(1 - share[1]))
     assert found == pytest.approx(entropy)
-    found = best_constant("logistic_squared", one, weights)
+    found = best_constant(loss_named("logistic_squared"), one, weights)
     assert found == pytest.approx(0.5 * share[1] * (1 - share[1]))
     y = rng.normal(size=(90, 2))
     mean = np.average(y, axis=0, weights=weights)
     expected = np.average(0.5 * ((y - mean) ** 2).mean(1), weights=weights)
-    assert best_constant("squared", y, weights) == pytest.approx(expected)
+    assert best_constant(loss_named("squared"), y, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "quantile"), [("huber", 0.5), ("quantile", 0.8), ("poisson", 0.5)]
+)
+def test_the_best_constant_of_numbers(name, quantile):
+    rng, loss = np.random.default_rng(0), loss_named(name, quantile)
+    weights, counts = rng.uniform(size=90), rng.poisson(3.0, size=(90, 1)).astype(float)
+    grid = np.linspace(0.2, 6, 2000)
+    z = (np.log(grid) if name == "poisson" else grid)[:, None, None]
+    values, _ = loss.value_and_derivative(np, z, counts.T[None])
+    lowest = np.average(values, axis=1, weights=weights).min()
+    assert best_constant(loss, counts, weights) == pytest.approx(lowest, rel=0.05)

@@ -262,7 +262,7 @@ def test_what_candidates_are_weighed_by_is_their_loss_on_held_out_samples(monkey
     np.testing.assert_allclose(seen[0], 3 * model.candidates_["validation_loss"], rtol=1e-6)
     X, y = curve(n_targets=2)
     model = short(ODENetRegressor, **options).fit(X, y, weights)
-    np.testing.assert_allclose(seen[4], 6 * model.candidates_["validation_loss"], rtol=1e-6)
+    np.testing.assert_allclose(seen[4], 3 * model.candidates_["validation_loss"], rtol=1e-6)
 
 
 def test_candidates_that_are_clearly_behind_leave_early():

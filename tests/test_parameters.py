@@ -134,6 +134,14 @@ def test_a_parameter_without_effect_is_warned_of(cls, parameters, message):
     assert idle[0].filename == __file__
 
 
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_a_quantile_is_the_concern_of_one_loss(cls):
+    X, y = curve()
+    with pytest.warns(UserWarning, match="quantile=0.9 has no effect here: loss='huber'"):
+        short(cls, max_iter=2, loss="huber", quantile=0.9).fit(X, y)
+    short(cls, max_iter=2, loss="quantile", quantile=0.9).fit(X, y)
+
+
 @pytest.mark.parametrize("parameters", USED)
 @pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])
 def test_a_parameter_that_is_used_is_not(cls, parameters):

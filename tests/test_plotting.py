@@ -195,6 +195,33 @@ def test_regressors_are_drawn_in_the_colours_of_their_targets(lift, n_targets):
     assert len(StepSizeDisplay.from_estimator(model).lines_) == 1
 
 
+def test_what_a_log_link_predicts_is_drawn_in_its_units():
+    X, y = curve(40, n_features=2)
+    y = np.random.default_rng(0).poisson(5 * np.exp(y))
+    model = short(ODENetRegressor, loss="poisson", n_channels=2, max_iter=40).fit(X, y)
+    display = TrajectoryDisplay.from_estimator(model, X, y)
+    np.testing.assert_allclose(display.points_[0].get_array(), y)
+    z = trajectories(model, X)[0, -1] @ display.W.T + display.mu
+    predicted = model.predict(X)
+    np.testing.assert_allclose(np.exp(z[:, 0]), predicted)
+    levels = display.surface_.levels
+    assert levels.min() >= 0
+    assert levels.max() > predicted.max()
+
+
+def test_one_label_of_several_is_drawn():
+    X, y = curve(40, n_features=2, n_targets=3)
+    labels = (y > 0).astype(int)
+    model = short(ODENetClassifier, n_channels=2, max_iter=10).fit(X, labels)
+    display = TrajectoryDisplay.from_estimator(model, X, labels, target=2)
+    np.testing.assert_array_equal(display.labels, labels[:, 2])
+    z = trajectories(model, X)[0, -1] @ display.W.T + display.mu
+    np.testing.assert_allclose(z[:, 0], model.decision_function(X)[:, 2], rtol=1e-6)
+    assert len(display.points_) == 2
+    with pytest.raises(ValueError, match=r"does not exist: .* the labels 0 to 2"):
+        TrajectoryDisplay.from_estimator(model, X, labels, target=3)
+
+
 def test_loss_curves():
     model, *_ = fitted(n_restarts=2)
     display = LossCurveDisplay.from_estimator(model, linewidth=2)

@@ -10,14 +10,16 @@ from skode.engine.blocks import Blocks
 from skode.engine.controls import Controls, Layout
 from skode.engine.fold_weights import FoldWeights
 from skode.engine.kernels import Samples
-from skode.engine.losses import LOSSES
+from skode.engine.losses import loss_named
 from skode.engine.networks import ode_net
 from skode.engine.objective import ALL_BUT_STEPS, Evaluation, Objective
 from skode.engine.penalties import Penalties
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training import train
 from tests.engine.everywhere import home, there
+from tests.reference import QUANTILE
 
+REGRESSION = ["squared", "huber", "quantile", "poisson"]  # losses whose targets are numbers
 LIFT = ("V", "nu")
 FREE = {
     "fixed": ("K", "b", "W", "mu", *LIFT),
@@ -37,12 +39,12 @@ def problem(
     dtype=float,
     spread=1.0,
     lifted=False,
-    outputs=3,
+    outputs=None,
     samples=7,
 ):
     """A layout, random controls, data, targets, weights and penalties."""
     rng = np.random.default_rng(seed)
-    q = 1 if loss == "logistic" else outputs
+    q = outputs or (1 if loss == "logistic" else 3)
     layout = Layout(N, n_channels, q, lifted=n_features if lifted else 0)
     h = {
         "fixed": np.full((members, N), 0.3),
@@ -64,8 +66,12 @@ def problem(
     targets = (label[:, None] == 1) if q == 1 else (label[:, None] == np.arange(q))
     weights = rng.uniform(size=m) / m
     alpha = rng.uniform(size=members)
-    if loss == "squared":
+    if loss == "logistic" and q > 1:
+        targets = rng.integers(0, 2, size=(m, q))
+    if loss in REGRESSION:
         targets = 2 * rng.normal(size=(m, q))
+    if loss == "poisson":
+        targets, U = np.abs(targets), U._replace(W=0.2 * U.W)  # so that exp z is moderate
     if lifted:
         U = U._replace(
             V=rng.normal(size=(members, n_channels, n_features)),
@@ -92,7 +98,7 @@ def objective_of(
     """The objective of X, targets, weights and alpha."""
     X, targets, weights, alpha = data
     samples, penalties = Samples(X, targets, weights, folds), Penalties(alpha, *smooth)
-    return Objective(network, layout, LOSSES[loss], samples, penalties, free, blocks)
+    return Objective(network, layout, loss_named(loss, QUANTILE), samples, penalties, free, blocks)
 
 
 class Placed:

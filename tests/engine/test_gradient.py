@@ -146,6 +146,15 @@ def test_smoothness_against_complex_steps(N, steps, xp):
     )
 
 
+@pytest.mark.parametrize("outputs", [2, 5])
+def test_labels_against_complex_steps(outputs, xp):
+    rk4 = TABLEAUX["rk4"]
+    sizes = {"outputs": outputs, "lifted": True}
+    assert_exact(
+        xp, ode_net(rk4), reference.triple(rk4), "tanh", 1.0, "logistic", "learned", **sizes
+    )
+
+
 @pytest.mark.parametrize("outputs", [1, 2, 5])
 def test_regression_against_complex_steps(outputs, xp):
     rk4 = TABLEAUX["rk4"]

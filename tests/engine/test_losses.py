@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skode.engine.arrays import quiet
-from skode.engine.losses import LOSSES
+from skode.engine.losses import LOSSES, SMOOTHING, loss_named
 from tests import reference
 from tests.engine.everywhere import on
+from tests.engine.problems import REGRESSION
 
 
 def outputs_and_targets(loss):
@@ -17,15 +18,20 @@ def outputs_and_targets(loss):
     label = rng.integers(0, max(q, 2), 6)
     c = (label == 1)[None, :] if q == 1 else label == np.arange(q)[:, None]
     c = c.astype(float)[None]
-    if loss == "squared":
+    if loss in REGRESSION:
         c = 2 * rng.normal(size=(1, q, 6))
+    if loss == "poisson":
+        c = np.abs(c)
+    if loss == "quantile":  # some errors on the smooth part, and at its ends
+        z[0, 0] = c[0, 0] + SMOOTHING * np.array([-1.5, -1, -0.3, 0, 0.7, 1])
     return z, c
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_value_against_the_textbook_and_derivative_against_complex_steps(loss, xp):
     z, c = outputs_and_targets(loss)
-    value, derivative = on(xp, LOSSES[loss].value_and_derivative)(xp, z, c)
+    named = loss_named(loss, reference.QUANTILE)
+    value, derivative = on(xp, named.value_and_derivative)(xp, z, c)
     for k in range(2):
         expected = reference.LOSSES[loss](z[k], c[0])
         np.testing.assert_allclose(value[k], expected, rtol=1e-13)
@@ -51,12 +57,13 @@ def test_probabilities_sum_to_one_far_out_too(xp, loss, q, data):
 
 def test_regression_targets_have_no_probabilities():
     # What the estimators tell classes from numbers by.
-    assert [name for name, loss in LOSSES.items() if loss.log_proba is None] == ["squared"]
+    assert [name for name, loss in LOSSES.items() if loss.log_proba is None] == REGRESSION
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_do_not_overflow(loss, xp):
-    z = np.array([[[1e8], [-1e8]]])[:, : 1 if loss == "logistic" else 2]
+    far = 700.0 if loss == "poisson" else 1e8  # as exp z itself is finite
+    z = np.array([[[far], [-far]]])[:, : 1 if loss == "logistic" else 2]
     c = np.array([[[0.0], [1.0]]])[:, : z.shape[1]]
     value, derivative = on(xp, LOSSES[loss].value_and_derivative)(xp, z, c)
     assert np.isfinite(value).all()
@@ -76,10 +83,67 @@ def test_members_together_say_the_mean_of_their_probabilities(loss, q, xp):
         np.testing.assert_allclose(np.exp(found), proba.mean(axis=0), rtol=1e-13)
 
 
-def test_members_together_say_the_mean_of_their_outputs_in_regression(xp):
+@pytest.mark.parametrize("loss", REGRESSION)
+def test_members_together_say_the_mean_of_what_they_predict_in_regression(loss, xp):
     z = np.random.default_rng(0).normal(size=(3, 2, 5))
-    found = on(xp, LOSSES["squared"].mean)(xp, z)
-    np.testing.assert_allclose(found, z.mean(axis=0), rtol=1e-15, atol=1e-15)
+    found = on(xp, LOSSES[loss].mean)(xp, z)
+    expected = (np.exp(z) if loss == "poisson" else z).mean(axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-15)
+
+
+def test_where_an_exponential_overflows_all_together_are_not_a_number(xp):
+    z = np.zeros((3, 1, 2))
+    z[1, 0, 1] = 1000.0
+    with quiet():
+        found = on(xp, LOSSES["poisson"].mean)(xp, z)
+    np.testing.assert_array_equal(np.isnan(found), [[False, True]])
+
+
+def test_labels_are_independent_of_each_other(xp):
+    rng = np.random.default_rng(0)
+    z, c = 3 * rng.normal(size=(2, 3, 6)), rng.integers(0, 2, size=(1, 3, 6)).astype(float)
+    loss = LOSSES["logistic"]
+    value, derivative = on(xp, loss.value_and_derivative)(xp, z, c)
+    found, weights = on(xp, loss.mean)(xp, z, np.array([0.3, 0.7])), np.array([0.3, 0.7])
+    assert found.shape == (6, 6)
+    values = []
+    for k in range(3):
+        one = slice(k, k + 1)
+        v, d = on(xp, loss.value_and_derivative)(xp, z[:, one], c[:, one])
+        values.append(v)
+        np.testing.assert_allclose(derivative[:, one], d / 3, rtol=1e-13)
+        alone = on(xp, loss.mean)(xp, z[:, one], weights)
+        np.testing.assert_allclose(found[[k, 3 + k]], alone, rtol=1e-13)
+    np.testing.assert_allclose(value, np.mean(values, axis=0), rtol=1e-13)
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+def test_the_quantile_loss_is_the_pinball_loss_but_for_small_errors(quantile, xp):
+    errors = SMOOTHING * np.array([-100, -2, -1, -0.5, 0, 0.5, 1, 2, 100])
+    z, c = -errors[None, None], np.zeros((1, 1, len(errors)))
+    loss = loss_named("quantile", quantile)
+    value, derivative = on(xp, loss.value_and_derivative)(xp, z, c)
+    pinball = np.where(errors >= 0, quantile * errors, (quantile - 1) * errors)
+    exact = np.abs(errors) >= SMOOTHING
+    np.testing.assert_allclose(value[0, exact], pinball[exact], rtol=1e-13)
+    assert (value[0] - pinball > 0)[~exact].all()
+    assert (value[0] - pinball <= SMOOTHING / 4).all()
+    expected = np.where(errors >= 0, -quantile, 1 - quantile)
+    np.testing.assert_allclose(derivative[0, 0, exact], expected[exact], rtol=1e-13)
+    assert (np.diff(derivative[0, 0]) <= 0).all()  # convex
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+def test_the_minimum_of_the_quantile_loss_is_the_quantile(quantile):
+    # Of samples of a normal distribution, a hundred times as wide as the smooth part of the loss
+    # and more: there its smoothing changes the share of samples below by 1e-3 at most.
+    c = np.random.default_rng(0).normal(size=(1, 1, 20_001))
+    loss, low, high = loss_named("quantile", quantile), -3.0, 3.0
+    for _ in range(50):
+        z = (low + high) / 2
+        _, derivative = loss.value_and_derivative(np, np.full_like(c, z), c)
+        low, high = (z, high) if derivative.sum() < 0 else (low, z)
+    assert (c < z).mean() == pytest.approx(quantile, abs=1e-3)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -88,7 +152,7 @@ def test_weights_of_members_are_those_of_a_mean(loss, xp):
     weights = np.array([0.5, 0.2, 0.3])
     found = on(xp, LOSSES[loss].mean)(xp, z, weights)
     alone = np.stack([on(xp, LOSSES[loss].mean)(xp, z[k : k + 1]) for k in range(3)])
-    if loss != "squared":
+    if loss not in REGRESSION:
         found, alone = np.exp(found), np.exp(alone)
     expected = np.tensordot(weights, alone, axes=1)
     np.testing.assert_allclose(found, expected, rtol=1e-14)

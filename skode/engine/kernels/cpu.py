@@ -19,6 +19,7 @@ import numpy as np
 
 from ..arrays import Array, on_host, quiet
 from ..implicit import ROUNDINGS
+from ..losses import LOGISTIC
 from ..tableaux import ButcherTableau
 from ..threads import blas_architectures
 from . import reference
@@ -124,6 +125,7 @@ def evaluate(
         np.ascontiguousarray(flat),
         _tolerances(flat, tolerance),
         _numbers(problem, X.shape, scheme, gradient),
+        np.array([problem.loss.width, problem.loss.quantile], dtype),
         scheme,
         (loss, held_out, sensitivity, dU, total),
     )
@@ -146,7 +148,8 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
     if of_classes:
         with quiet():
             weights = np.log(weights)
-    together = np.empty((2 if of_classes and q == 1 else q, len(X)), dtype)
+    binary = of_classes and (q == 1 or problem.loss.code == LOGISTIC)
+    together = np.empty((2 * q if binary else q, len(X)), dtype)
     unsolved = np.zeros(1, np.int64)
     _compiled("predict", problem, dtype)(
         _given(X, dtype),

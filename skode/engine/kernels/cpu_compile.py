@@ -44,13 +44,13 @@ def _entries(stamp: int) -> dict[tuple[str, bool], Callable[..., None]]:
     file than this has changed; the stamp does.
     """
 
-    def evaluate_explicit(samples, folds, flat, tolerances, numbers, scheme, sums):
+    def evaluate_explicit(samples, folds, flat, tolerances, numbers, form, scheme, sums):
         if stamp >= 0:
-            EVALUATE_EXPLICIT(samples, folds, flat, tolerances, numbers, scheme, sums)
+            EVALUATE_EXPLICIT(samples, folds, flat, tolerances, numbers, form, scheme, sums)
 
-    def evaluate_implicit(samples, folds, flat, tolerances, numbers, scheme, sums):
+    def evaluate_implicit(samples, folds, flat, tolerances, numbers, form, scheme, sums):
         if stamp >= 0:
-            EVALUATE_IMPLICIT(samples, folds, flat, tolerances, numbers, scheme, sums)
+            EVALUATE_IMPLICIT(samples, folds, flat, tolerances, numbers, form, scheme, sums)
 
     def predict_explicit(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
         if stamp >= 0:
@@ -123,6 +123,7 @@ def _signatures(real: Any) -> dict[str, Any]:
             flat,
             given(1),
             numbers,
+            given(1, order="C"),
             scheme,
             types.Tuple((*[float64[::1]] * 3, real[:, ::1], float64[:, ::1])),
         ),

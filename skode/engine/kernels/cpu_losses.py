@@ -5,7 +5,7 @@ Blocks are arrays of outputs × samples; the formulas are those of `losses`.
 
 from __future__ import annotations
 
-from ..losses import LOGISTIC, LOGISTIC_SQUARED, SOFTMAX, SQUARED
+from ..losses import HUBER, LOGISTIC, LOGISTIC_SQUARED, POISSON, QUANTILE, SOFTMAX, SQUARED
 from .cpu_rows import loops, softplus, sums
 from .elementary import constants, exp, inlined, log1p
 
@@ -37,9 +37,19 @@ def _log_sum_exp(z, top, rest):
         top[j] += log1p(rest[j])
 
 
+@inlined
+def _cut(x, size):
+    """The nearest number to x from -size to size; NaN stays."""
+    x = -size if x < -size else x
+    return size if x > size else x
+
+
 @loops
-def data_loss(code, z, targets, loss, work):
-    """Put the loss of every sample in `loss`, and the derivatives in the place of the outputs z."""
+def data_loss(code, form, z, targets, loss, work):
+    """Put the loss of every sample in `loss`, and the derivatives in the place of the outputs z.
+
+    `form` are the width and the quantile of `Loss`.
+    """
     outputs, samples = z.shape
     constant = constants(z[0, 0])
     zero, half, one = constant.zero, constant.half, constant.one
@@ -52,8 +62,8 @@ def data_loss(code, z, targets, loss, work):
         if code == LOGISTIC:
             for j in range(samples):
                 y, c = z[k, j], targets[k, j]
-                loss[j] += log1p(exp(-abs(y))) + half * abs(y) + (half - c) * y
-                z[k, j] = _logistic(y) - c
+                loss[j] += part * (log1p(exp(-abs(y))) + half * abs(y) + (half - c) * y)
+                z[k, j] = part * (_logistic(y) - c)
         elif code == SOFTMAX:
             for j in range(samples):
                 y, c = z[k, j], targets[k, j]
@@ -65,6 +75,26 @@ def data_loss(code, z, targets, loss, work):
                 error = C - targets[k, j]
                 loss[j] += half * error * error
                 z[k, j] = error * C * (one - C)
+        elif code == HUBER:
+            for j in range(samples):
+                error = z[k, j] - targets[k, j]
+                cut = _cut(error, form[0])
+                loss[j] += part * cut * (error - half * cut)
+                z[k, j] = part * cut
+        elif code == QUANTILE:
+            width, tilt = form[0], half - form[1]
+            for j in range(samples):
+                error = z[k, j] - targets[k, j]
+                cut = _cut(error, width)
+                size = cut * (error - half * cut) / width + half * width
+                loss[j] += part * (half * size + tilt * error)
+                z[k, j] = part * (half * (cut / width) + tilt)
+        elif code == POISSON:
+            for j in range(samples):
+                y, c = z[k, j], targets[k, j]
+                mean = exp(y)
+                loss[j] += part * (mean - c * y)
+                z[k, j] = part * (mean - c)
         else:
             for j in range(samples):
                 error = z[k, j] - targets[k, j]
@@ -107,10 +137,11 @@ def multiply(weights, z):
 def _log_proba(code, z, out, top, rest):
     """Put the logarithms of the probabilities of all classes in `out`, from the outputs z."""
     outputs, samples = z.shape
-    if outputs == 1:
-        for j in range(samples):
-            out[0, j] = -softplus(z[0, j])
-            out[1, j] = -softplus(-z[0, j])
+    if code == LOGISTIC or outputs == 1:
+        for k in range(outputs):
+            for j in range(samples):
+                out[k, j] = -softplus(z[k, j])
+                out[outputs + k, j] = -softplus(-z[k, j])
         return
     for k in range(outputs):
         for j in range(samples):
@@ -136,26 +167,34 @@ def add_member(code, first, weight, z, together, work):
     z : array of shape (outputs, samples)
         The outputs of the member.
     together : array of shape (classes or outputs, samples)
-        Logarithms of the weighted sums of the probabilities so far, or those of the outputs.
+        Logarithms of the weighted sums of the probabilities so far, or where the targets are no
+        classes those of the outputs, or of their exponentials.
     work : array of shape (2 + classes or outputs or more, samples)
         Work space.
     """
-    own, not_finite = z, work[0]
-    if code != SQUARED:
+    own, not_finite, of_classes = z, work[0], code < SQUARED
+    if of_classes:
         own = work[2:]
         _log_proba(code, z, own, work[0], work[1])
+    elif code == POISSON:
+        own = work[2:]
+        for k in range(len(z)):
+            for j in range(z.shape[1]):
+                own[k, j] = exp(z[k, j])
     for j in range(z.shape[1]):
         not_finite[j] = 0
         for k in range(len(z)):
             not_finite[j] += z[k, j] - z[k, j]  # NaN where an output is not finite, else 0
+            if code == POISSON:
+                not_finite[j] += own[k, j] - own[k, j]
     zero = constants(z[0, 0]).zero
     for k in range(len(together)):
         for j in range(z.shape[1]):
             a, b = together[k, j], own[k, j]
-            b = weight * b if code == SQUARED else weight + b
+            b = weight + b if of_classes else weight * b
             if first:
                 a = b
-            elif code == SQUARED:
+            elif not of_classes:
                 a += b
             else:
                 apart = zero if a == b else abs(a - b)

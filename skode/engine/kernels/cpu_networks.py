@@ -158,7 +158,7 @@ def _predict_with(forward: Any) -> Any:
 
 def _evaluate_with(forward: Any, backward: Any) -> Any:
     @parts
-    def evaluate(samples, folds, flat, tolerances, numbers, scheme, sums):
+    def evaluate(samples, folds, flat, tolerances, numbers, form, scheme, sums):
         """Add to the sums over the samples for every member, the gradient only where it is wanted.
 
         Parameters
@@ -173,6 +173,8 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
             Of the stage equations of implicit schemes, relative to the size of their terms.
         numbers : array of int
             The fields of `Case`.
+        form : array of shape (2,)
+            The width and the quantile of the loss; see `Loss`.
         scheme : array of shape (any, n_stages)
             See `cpu._scheme`.
         sums : tuple of arrays
@@ -196,7 +198,7 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
                 forward(case, scheme, U, work, tolerances[member])
                 if case.gradient:
                     spoilt = _forget_idle(rows[0], work.states, work.features, work.outputs)
-                data_loss(case.loss, z, c, rows[2], rows[3])
+                data_loss(case.loss, form, z, c, rows[2], rows[3])
                 for j in range(min(len(work.unsolved), rows.shape[1])):
                     rows[2, j] = np.inf if work.unsolved[j] else rows[2, j]
                 loss[member] += weighted_sum(rows[0], rows[2])

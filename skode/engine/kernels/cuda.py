@@ -80,8 +80,8 @@ def evaluate(
 def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
     n_samples, (n_members, _) = X.shape[0], flat.shape
-    # `mean` makes a few arrays of the size of the outputs, or of one output more.
-    of_sample = 6 * n_members * (problem.layout.n_outputs + 1) * itemsize(flat)
+    # `mean` makes a few arrays of the size of the outputs, or of twice that.
+    of_sample = 12 * n_members * problem.layout.n_outputs * itemsize(flat)
     room = free_memory(flat)
     at_once = n_samples if room is None else int(DEVICE_FRACTION * room) // of_sample
     at_once = max(1, min(at_once, MOST_SAMPLES))
@@ -145,6 +145,7 @@ def _launch(
         blocks = max(1, min(blocks, room))
         memory = machine.empty((blocks, block), flat.dtype)
     nonlinear = bool(layout.lifted) and network.lift.codes != (IDENTITY, IDENTITY)
+    real = np.dtype(variant.dtype).type
     arguments = (
         np.int32(layout.n_layers),
         np.int32(layout.n_outputs),
@@ -154,7 +155,9 @@ def _launch(
         np.int32(stored),
         np.int32(learn_step),
         np.int32(loss.code),
-        np.dtype(variant.dtype).type(network.skip),
+        real(loss.width),
+        real(loss.quantile),
+        real(network.skip),
         machine.tableau(network.tableau, variant.dtype),
         *_arguments_of_samples(machine, samples, flat.dtype),
         np.int32(flat.shape[0]),

@@ -18,7 +18,7 @@ struct Controls { Number *K, *b, *h, *W, *mu, *V, *nu; };
 struct Network {
     int n_layers, n_outputs, n_features;
     bool lifted, nonlinear_lift, states_stored, learn_step;
-    int loss;
+    Loss loss;
     REAL skip;
     const REAL* tableau;  // the rows of A, then b
 };
@@ -310,7 +310,7 @@ struct Pass {
    not wanted; outputs (members, n_outputs, samples) where losses are. */
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) evaluate(
     int n_layers, int n_outputs, int n_features, int lifted, int nonlinear_lift, int states_stored,
-    int learn_step, int loss, REAL skip, const REAL* tableau,
+    int learn_step, int loss, REAL width, REAL quantile, REAL skip, const REAL* tableau,
     int n_samples, const REAL* X, long long sample_stride, long long feature_stride,
     const REAL* targets, const REAL* weights,
     const long long* group, const REAL* train, const REAL* held_out, const long long* split,
@@ -318,7 +318,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) evaluate(
     REAL* memory, REAL* gradients, double* losses, REAL* outputs
 ) {
     const Network net = {n_layers, n_outputs, n_features, lifted != 0, nonlinear_lift != 0,
-                         states_stored != 0, learn_step != 0, loss, skip, tableau};
+                         states_stored != 0, learn_step != 0, {loss, width, quantile}, skip,
+                         tableau};
     const Shared at = shared(n_outputs);
     const int parts_of_layer = N_STAGES + (states_stored != 0);
     const Record record = {

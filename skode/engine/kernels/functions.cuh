@@ -1,7 +1,10 @@
 /* Activations and losses, as activations.py and losses.py define them. */
 
 enum { IDENTITY, TANH, RELU, SOFTPLUS };
-enum { LOGISTIC, SOFTMAX, LOGISTIC_SQUARED, SQUARED };
+enum { LOGISTIC, SOFTMAX, LOGISTIC_SQUARED, SQUARED, HUBER, QUANTILE, POISSON };
+
+/* The loss by its code, and its width and quantile. */
+struct Loss { int code; REAL width, quantile; };
 
 /* σ(z); NaN stays NaN. */
 __device__ inline REAL activation(int code, REAL z) {
@@ -40,25 +43,46 @@ __device__ inline REAL log_sum_exp(const REAL* z, int n_outputs) {
     return top + log(sum);
 }
 
+/* The nearest number to x from -size to size; NaN stays. */
+__device__ inline REAL cut_off(REAL x, REAL size) {
+    x = x < -size ? -size : x;
+    return x > size ? size : x;
+}
+
 /* ℓ(z, c) of one sample; z becomes ∂ℓ/∂z. */
-__device__ inline REAL loss_and_derivative(int loss, REAL* z, const REAL* c, int n_outputs) {
+__device__ inline REAL loss_and_derivative(
+    const Loss& loss, REAL* z, const REAL* c, int n_outputs
+) {
     REAL value = 0;
-    if (loss == LOGISTIC) {
-        const REAL size = fabs(z[0]);
-        value = log1p(exp(-size)) + (REAL)0.5 * size + ((REAL)0.5 - c[0]) * z[0];
-        z[0] = logistic(z[0]) - c[0];
-        return value;
-    }
-    const REAL total = loss == SOFTMAX ? log_sum_exp(z, n_outputs) : (REAL)0;
+    const REAL total = loss.code == SOFTMAX ? log_sum_exp(z, n_outputs) : (REAL)0;
     for (int k = 0; k < n_outputs; k++) {
         REAL& zk = z[k * ROW];
-        if (loss == SOFTMAX) {
+        if (loss.code == LOGISTIC) {
+            const REAL size = fabs(zk);
+            value += (log1p(exp(-size)) + (REAL)0.5 * size + ((REAL)0.5 - c[k]) * zk) / n_outputs;
+            zk = (logistic(zk) - c[k]) / n_outputs;
+        } else if (loss.code == SOFTMAX) {
             value -= c[k] * zk;
             zk = exp(zk - total) - c[k];
-        } else if (loss == SQUARED) {
+        } else if (loss.code == SQUARED) {
             const REAL error = zk - c[k];
             value += (REAL)0.5 * error * error / n_outputs;
             zk = error / n_outputs;
+        } else if (loss.code == HUBER) {
+            const REAL error = zk - c[k], cut = cut_off(error, loss.width);
+            value += cut * (error - (REAL)0.5 * cut) / n_outputs;
+            zk = cut / n_outputs;
+        } else if (loss.code == QUANTILE) {
+            const REAL error = zk - c[k], cut = cut_off(error, loss.width);
+            const REAL tilt = (REAL)0.5 - loss.quantile;
+            const REAL size = cut * (error - (REAL)0.5 * cut) / loss.width
+                              + (REAL)0.5 * loss.width;
+            value += ((REAL)0.5 * size + tilt * error) / n_outputs;
+            zk = ((REAL)0.5 * (cut / loss.width) + tilt) / n_outputs;
+        } else if (loss.code == POISSON) {
+            const REAL mean = exp(zk);
+            value += (mean - c[k] * zk) / n_outputs;
+            zk = (mean - c[k]) / n_outputs;
         } else {
             const REAL C = logistic(zk), error = C - c[k];
             value += (REAL)0.5 * error * error;

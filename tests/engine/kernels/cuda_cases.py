@@ -10,9 +10,11 @@ from skode.engine.activations import ACTIVATIONS
 from skode.engine.controls import Layout
 from skode.engine.fold_weights import FoldWeights
 from skode.engine.kernels import Problem, Samples, reference
-from skode.engine.losses import LOSSES
+from skode.engine.losses import loss_named
 from skode.engine.networks import Network
 from skode.engine.schemes import TABLEAUX, as_tableau
+from tests.engine.problems import REGRESSION
+from tests.reference import QUANTILE
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}  # of the largest entry
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
@@ -38,7 +40,7 @@ class Case:
     samples: int = 150  # of tiles of 128, or 32
     n_channels: int = NARROW
     n_features: int = 4
-    n_outputs: int = 3
+    n_outputs: int | None = None  # one for "logistic", three for others
     n_layers: int = 3
 
     @property
@@ -46,10 +48,10 @@ class Case:
         activation = ACTIVATIONS[self.activation]
         lift = activation if self.lift == "nonlinear" else ACTIVATIONS["identity"]
         network = Network(as_tableau(self.scheme), activation, self.skip, lift)
-        outputs = 1 if self.loss == "logistic" else self.n_outputs
+        outputs = self.n_outputs or (1 if self.loss == "logistic" else 3)
         lifted = 0 if self.lift == "padded" else self.n_features
         layout = Layout(self.n_layers, self.n_channels, outputs, lifted)
-        return Problem(network, layout, LOSSES[self.loss], self.learn_step)
+        return Problem(network, layout, loss_named(self.loss, QUANTILE), self.learn_step)
 
     @property
     def flat(self):
@@ -64,7 +66,9 @@ class Case:
         rng, m = np.random.default_rng(2), self.samples
         q = self.problem.layout.n_outputs
         targets = rng.normal(size=(m, q))
-        if self.loss != "squared":
+        if self.loss == "poisson":
+            targets = np.abs(targets)
+        elif self.loss not in REGRESSION:
             targets = np.eye(max(q, 2))[rng.integers(max(q, 2), size=m)][:, -q:]
         weights = rng.random(m) * (rng.random(m) < 0.9)
         folds = None

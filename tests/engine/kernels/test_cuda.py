@@ -52,7 +52,7 @@ def assert_right(case):
 def crossed(k):
     """Choices that go round at different paces, so that all pairs of them come up."""
     return {
-        "loss": list(LOSSES)[k % 4],
+        "loss": list(LOSSES)[k % len(LOSSES)],
         "lift": LIFTS[k % 3],
         "learn_step": k % 5 != 0,
         "folds": k % 7 % 2 == 0,
@@ -78,6 +78,11 @@ def test_every_loss_and_lift(loss, lift, wide, dtype):
     case = Case("kutta3", "mixed", loss, lift, dtype, n_channels=n_channels, samples=samples)
     for skip, (learn_step, folds) in zip((1.0, 0.0), ((True, False), (False, True)), strict=True):
         assert_right(replace(case, skip=skip, learn_step=learn_step, folds=folds))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_several_labels(dtype):
+    assert_right(Case(loss="logistic", n_outputs=3, dtype=dtype))
 
 
 @pytest.mark.parametrize("scheme", ["euler", "midpoint", "rk4"])

@@ -11,14 +11,14 @@ from skode.engine.activations import ACTIVATIONS
 from skode.engine.arrays import quiet
 from skode.engine.implicit import ROUNDINGS
 from skode.engine.kernels import Problem, Samples, cpu, reference
-from skode.engine.losses import LOSSES
+from skode.engine.losses import loss_named
 from skode.engine.networks import Network, ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
 from skode.engine.solvability import project_parts, solvable_bounds
 from skode.engine.unsolved import UnsolvedStagesError
 from tests.engine.kernels.test_kernels import TOLERANCES, WITH_OUTPUTS, precise
 from tests.engine.problems import folds_of, problem
-from tests.reference import implicit_schemes
+from tests.reference import QUANTILE, implicit_schemes
 
 pytest.importorskip("numba")
 
@@ -39,7 +39,7 @@ def case(network, loss="softmax", size=0.4, h=None, folds=True, seed=0, **sizes)
         U.K[...] = project_parts(scale * U.K, solvable_bounds(network.tableau, h))
     of_folds = folds_of(sizes["members"], sizes["samples"]) if folds else None
     return (
-        Problem(network, layout, LOSSES[loss], True),
+        Problem(network, layout, loss_named(loss, QUANTILE), True),
         Samples(X, targets, weights, of_folds),
         flat,
     )

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from skode.engine.activations import ACTIVATIONS
 from skode.engine.arrays import quiet, to_host
 from skode.engine.kernels import KERNELS, Problem, Samples, kernel_for, reference
-from skode.engine.losses import LOSSES
+from skode.engine.losses import LOSSES, loss_named
 from skode.engine.networks import Network, feed_forward, ode_net
 from skode.engine.schemes import TABLEAUX, as_tableau
 from tests.engine.everywhere import numpy_only, there
 from tests.engine.problems import folds_of, objective_of, problem
 from tests.namespaces import NAMESPACES
-from tests.reference import explicit_schemes
+from tests.reference import QUANTILE, explicit_schemes
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
@@ -28,11 +28,18 @@ TOLERANCES = {np.float64: 1e-12, np.float32: 1e-5}
 # Losses, and numbers of outputs for which they differ.
 WITH_OUTPUTS = [
     ("logistic", 1),
+    ("logistic", 3),
     ("softmax", 3),
     ("logistic_squared", 1),
     ("logistic_squared", 3),
     ("squared", 1),
     ("squared", 2),
+    ("huber", 1),
+    ("huber", 2),
+    ("quantile", 1),
+    ("quantile", 2),
+    ("poisson", 1),
+    ("poisson", 2),
 ]
 
 
@@ -86,7 +93,8 @@ def case(network, loss, dtype=np.float32, folds=False, seed=0, **sizes):
     )
     folds = folds_of(sizes["members"], sizes["samples"]) if folds else None
     samples = Samples(X, targets, weights, folds)
-    return Problem(network, layout, LOSSES[loss], True), *precise(dtype, samples, flat)
+    of = Problem(network, layout, loss_named(loss, QUANTILE), True)
+    return of, *precise(dtype, samples, flat)
 
 
 def precise(dtype, samples, flat):
