@@ -40,7 +40,7 @@ def cause_of_collapse(model, data, loss):
     X, U, network = data.features(rows), model._controls(), model._fitted_network()
     with quiet():
         z = to_host(outputs(network, U, X))
-        states = to_host(trajectories(network, U, X)[:, [0, -1], ...])
+        states = to_host(trajectories(network, U, X))[:, [0, -1], ...]
         spread = states.std(axis=-1).mean(axis=(0, 2))  # of the first and the last state
         deviation = to_host(X).astype(np.float64).std(axis=0).max()
     if not z.std(axis=-1).max() < SAME:

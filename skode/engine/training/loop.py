@@ -70,12 +70,12 @@ def train(
     schedule : Schedule
         Needed by Adam alone.
     project : callable
-        Projection of flat controls onto the constraints, applied to every trial point.
+        Projection of flat controls onto the constraints, applied to every trial.
     race : Race, optional
         Ends members that have no chance to be chosen any more.
     on_iteration : callable (n_iter, J, held_out), optional
-        Called when the foremost member has done another iteration, with the lowest objective and
-        the lowest held-out loss of all members; NaN where nothing is held out.
+        Called when the foremost member has done another iteration, with the lowest losses of all;
+        the held-out one is NaN where nothing is held out.
     exact_stages : bool, default=False
         See `State`.
 
