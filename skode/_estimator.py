@@ -10,11 +10,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ._candidates import FEW, MANY, Candidates, together
+from ._candidates import FEW, MANY, Candidates
 from ._devices import at_work, float_type, float_types, host_values
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
 from ._inputs import cast, checked_groups, checked_weights, precision, validation_data
+from ._span import Span
+from ._sparse import rows_of
 from ._stream import Stream
 from ._verbose import iteration_reporter, report_end
 from ._warnings import warn_of_other_splits, warn_unless_converged
@@ -33,8 +35,9 @@ from .engine.training import (
     Race,
     Schedule,
     Stopping,
+    joined,
     random_start,
-    train,
+    train_in_turns,
 )
 
 # Of n_channels="auto": above MANY samples, and else for fewer than so many outputs.
@@ -120,9 +123,9 @@ class NetworkEstimator(Stream, Candidates):
             self._require_same_features()
         else:
             self._set_features(data, self._views(data, splits, n_samples))
-        data = replace(data, X=self.feature_map_.transform(data.X))
+        data = replace(data, X=self._inputs_of(data.X))
         if validation is not None:
-            X_val = self.feature_map_.transform(at_work(self, validation.X))
+            X_val = self._inputs_of(at_work(self, validation.X))
             data = data + replace(validation, X=X_val)
         if splits is not None:
             splits.check(data.weights, data.codes, getattr(self, "_labels", ()))
@@ -148,20 +151,23 @@ class NetworkEstimator(Stream, Candidates):
 
     def _train(self, data, n_samples, schedule, candidates, splits, loss):
         """Train the candidates, those with the same view of the features in one batch."""
-        went_on, trainings = self._goes_on, []
+        went_on, trainings, span = self._goes_on, [], Span(self.feature_map_)
+        if self.lift != "pad":
+            span, data = Span.of_samples(self.feature_map_, data)
         n_splits = 1 if splits is None else len(splits)
         whole, solver = self._layout(data, n_samples, went_on), self._solver(n_samples)
         with self._blocks() as blocks:
-            for view, columns in self.feature_map_.views.items():
+            for view, columns in span.views.items():
                 alphas = [alpha for name, alpha in candidates if name == view]
                 if not alphas:  # no network of this view was kept
                     continue
                 seen, shape = data.of_columns(columns), (len(alphas), n_splits, self.n_restarts)
                 layout = self._layout(seen, n_samples, went_on)
                 objective = self._objective(layout, seen, alphas, shape, splits, loss, blocks)
-                training = train(
+                start = self._start(shape, view, layout, whole, span)
+                training = train_in_turns(
                     objective,
-                    seen.placed(cast(self._start(layout, shape, view, whole), seen.precision)),
+                    seen.placed(cast(start, seen.precision)),
                     solver,
                     line_search=self.line_search,
                     schedule=schedule,
@@ -171,18 +177,18 @@ class NetworkEstimator(Stream, Candidates):
                     on_iteration=iteration_reporter(self, view),
                     exact_stages=self._exact_stages,
                 )
-                trained = self.feature_map_.embedded(view, layout.views(training.flat))
+                trained = span.embedded(view, layout.views(training.flat))
                 trainings.append(replace(training, flat=whole.flatten(trained)))
                 if INTERRUPTED in training.reason:
                     break
-        training = together(trainings)
+        training = joined(trainings)
         n_trained = len(training.n_iter) // (n_splits * self.n_restarts)
         candidates = candidates[:n_trained]  # all, unless training was interrupted
         report_end(self, training)
         # Prediction follows what was fitted, not parameters that were set since.
         self._fitted_recipe, self._fitted_loss = self._recipe(), loss
         weights = self._judge(training, whole, candidates, splits, data)
-        self._keep(whole, training, candidates, weights)
+        self._keep(whole, training, candidates, weights, span)
         warn_unless_converged(self, solver, training, went_on)
 
     @property
@@ -269,22 +275,27 @@ class NetworkEstimator(Stream, Candidates):
             return simplex_steps(layout, self.N * self.h)
         return unconstrained
 
-    def _start(self, layout, shape, view, whole):
+    def _start(self, shape, view, layout, whole, span):
         """The flat controls that candidates with one view start from, the same for every alpha."""
         n_candidates, n_splits, n_restarts = shape
         n_kept = 1
         if self._goes_on:
             n_networks = self._n_kept * n_splits * n_restarts
             remedy = "Set warm_start=False to start anew"
-            start = self._last_controls(view, whole, n_networks, remedy)
+            start = self._last_controls(view, n_networks, whole, span, remedy)
             n_kept = len(start.K) // (n_splits * n_restarts)
         else:
+            if layout.lifted:
+                layout = replace(layout, lifted=span.n_inputs(view))
             start = self._random_controls(layout, n_splits * n_restarts)
+        start = span.project(view, start)
         return np.tile(layout.flatten(start), (n_candidates // n_kept, 1))
 
-    def _last_controls(self, view, whole, n_networks, remedy):
+    def _last_controls(self, view, n_networks, whole, span, remedy):
         """Those of the call before, of the networks with a view."""
         start = Controls(*(part if part is None else to_host(part) for part in self._controls()))
+        if whole.lifted:
+            whole = replace(whole, lifted=self.feature_map_.n_inputs)
         shapes = [None if shape is None else (n_networks, *shape) for shape in whole.shapes]
         if [None if part is None else part.shape for part in start] != shapes:
             raise ValueError(
@@ -297,7 +308,7 @@ class NetworkEstimator(Stream, Candidates):
         start = Controls(*(part if part is None else part[mine] for part in start))
         if not self.learn_step:
             start = start._replace(h=np.full_like(start.h, self.h))
-        return self.feature_map_.seen_by(view, start)
+        return span.seen_by(view, start)
 
     def _recipe(self):
         """What prediction has to know of the parameters."""
@@ -320,7 +331,9 @@ class NetworkEstimator(Stream, Candidates):
         """X and y as they have to be for training, y on the host."""
         types = float_types(X) if first else float_type(X, precision(self.K_))
         reset = first and not self._goes_on
-        return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
+        checks = {"dtype": types, "reset": reset, "accept_sparse": "csr", **checks}
+        X, y = validate_data(self, X, host_values(y), **checks)
+        return rows_of(X), y
 
 
 def _race(shape):

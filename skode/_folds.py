@@ -19,8 +19,10 @@ from sklearn.model_selection import (
 )
 
 from ._devices import host_values
+from ._sparse import matrix
 from .engine.arrays import array_library, namespace, placed, quiet, to_host
 from .engine.fold_weights import FoldWeights
+from .engine.sparse_rows import SparseRows
 
 __all__ = ["Splits", "choose_splits", "validation_split"]
 
@@ -91,7 +93,8 @@ class Splits:
             xp = namespace(X)
             rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
             X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))
-        parts = (X, self.group, self.train, self.held_out)
+        of_samples = (X.data, X.indices, X.indptr) if isinstance(X, SparseRows) else (X,)
+        parts = (*of_samples, self.group, self.train, self.held_out)
         return joblib.hash([_hash_of_rows(part) for part in parts])
 
     def check(self, weights, codes, classes):
@@ -196,7 +199,8 @@ def choose_splits(estimator, data, groups, seed):
         return None
     if not (cv is None or isinstance(cv, str | Integral)):
         if hasattr(cv, "split"):
-            cv = cv.split(data.X, data.y, groups)
+            X = matrix(data.X) if isinstance(data.X, SparseRows) else data.X
+            cv = cv.split(X, data.y, groups)
         return Splits.from_indices(cv, n_samples)
     used = np.flatnonzero(data.weights > 0)  # so that a weight of 0 is like leaving a sample out
     rare = np.zeros(len(used), dtype=bool)

@@ -6,7 +6,8 @@ in the cache, while V as a whole may be far larger.
 
 from __future__ import annotations
 
-from .cpu_rows import constants, loops
+from .cpu_rows import loops
+from .elementary import constants
 
 
 @loops

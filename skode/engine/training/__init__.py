@@ -12,6 +12,7 @@ from .racing import Race
 from .starts import random_start
 from .state import State, Training
 from .stopping import BEHIND, CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED, Stopping
+from .turns import joined, train_in_turns
 
 __all__ = [
     "BEHIND",
@@ -30,6 +31,8 @@ __all__ = [
     "State",
     "Stopping",
     "Training",
+    "joined",
     "random_start",
     "train",
+    "train_in_turns",
 ]
