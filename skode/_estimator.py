@@ -35,9 +35,11 @@ from .engine.training import (
     Race,
     Schedule,
     Stopping,
+    finished,
+    in_turns,
     joined,
     random_start,
-    train_in_turns,
+    train,
 )
 
 # Of n_channels="auto": above MANY samples, and else for fewer than so many outputs.
@@ -165,18 +167,26 @@ class NetworkEstimator(Stream, Candidates):
                 layout = self._layout(seen, n_samples, went_on)
                 objective = self._objective(layout, seen, alphas, shape, splits, loss, blocks)
                 start = self._start(shape, view, layout, whole, span)
-                training = train_in_turns(
-                    objective,
-                    seen.placed(cast(start, seen.precision)),
-                    solver,
-                    line_search=self.line_search,
-                    schedule=schedule,
-                    project=self._constraint(layout, objective.problem.network),
-                    stopping=self._stopping(solver),
-                    race=_race(shape),
-                    on_iteration=iteration_reporter(self, view),
-                    exact_stages=self._exact_stages,
-                )
+                start = seen.placed(cast(start, seen.precision))
+                every = in_turns(objective, start, solver, _race(shape), schedule)
+                project, done = self._constraint(layout, objective.problem.network), []
+                for turn in every:
+                    training = train(
+                        turn.objective,
+                        turn.start,
+                        solver,
+                        line_search=self.line_search,
+                        schedule=turn.schedule,
+                        project=project,
+                        stopping=self._stopping(solver),
+                        race=turn.race,
+                        on_iteration=iteration_reporter(self, view),
+                        exact_stages=self._exact_stages,
+                    )
+                    done.append(training)
+                    if INTERRUPTED in training.reason:
+                        break
+                training = finished(every, done, project)
                 trained = span.embedded(view, layout.views(training.flat))
                 trainings.append(replace(training, flat=whole.flatten(trained)))
                 if INTERRUPTED in training.reason:

@@ -25,7 +25,7 @@ from ._sparse import matrix
 from .engine.arrays import device, namespace, placed, quiet, to_host
 from .engine.sparse_rows import SparseRows
 
-WIDE = 1000  # inputs of a view, above which there may be too many of them
+WIDE = 1000  # inputs of a view; no more than that are always few enough
 MOST_ROWS = 4096  # samples; a root of G takes time like their cube
 BLOCK = 2**22  # entries of X that are in float64 at a time
 
@@ -34,7 +34,8 @@ class Span:
     """The columns that networks are trained on in place of the inputs of a feature map.
 
     Those of a view are its inputs or, where it is wide, their coordinates in a basis of the span of
-    the samples.  A view is wide if it has more inputs than there are samples and more than `WIDE`.
+    the samples.  A view is wide if it has more than twice as many inputs as there are samples, and
+    more than `WIDE`; and if there are at most `MOST_ROWS` samples.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class Span:
         """The span of samples, for networks with a lift, and the samples in its columns."""
         m, bases = len(data), {}
         for name, inputs in feature_map.views.items():
-            if WIDE < inputs.stop - inputs.start > m <= MOST_ROWS:
+            if m <= MOST_ROWS and inputs.stop - inputs.start > max(WIDE, 2 * m):
                 bases[name] = Basis.of(data.of_columns(inputs).X, data.given_weights > 0)
         span = cls(feature_map, bases)
         return span, replace(data, X=span._columns(data)) if bases else data

@@ -31,7 +31,7 @@ def trajectories(estimator, X):
     ----------
     estimator : estimator of skode or Pipeline
         A fitted classifier or regressor, or a fitted pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
 
     Returns
@@ -79,7 +79,7 @@ def costates(estimator, X, y):
     ----------
     estimator : estimator of skode or Pipeline
         A fitted classifier or regressor, or a fitted pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Their classes; or their targets, of which J is the loss in standardised units.
@@ -149,7 +149,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     ----------
     estimator : ODENetClassifier, ODENetRegressor or Pipeline
         A fitted estimator, or a fitted pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     refinement : int, default=2
         Number of steps in place of one.

@@ -12,7 +12,7 @@ from .racing import Race
 from .starts import random_start
 from .state import State, Training
 from .stopping import BEHIND, CONVERGED, EARLY, INTERRUPTED, MAX_ITER, SLOW, STALLED, Stopping
-from .turns import joined, train_in_turns
+from .turns import finished, in_turns, joined
 
 __all__ = [
     "BEHIND",
@@ -31,8 +31,9 @@ __all__ = [
     "State",
     "Stopping",
     "Training",
+    "finished",
+    "in_turns",
     "joined",
     "random_start",
     "train",
-    "train_in_turns",
 ]

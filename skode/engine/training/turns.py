@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import NamedTuple
 
 from ..arrays import Array, host, itemsize, namespace, placed
-from ..constraints import unconstrained
 from ..objective import Objective
 from .adam import Schedule
 from .lbfgs import MEMORY
-from .loop import train
 from .racing import Race
 from .state import Project, State, Training
 from .stopping import INTERRUPTED
@@ -24,75 +23,74 @@ ARRAYS = 16
 PAIRED = ARRAYS + 2 * (MEMORY + 1)
 
 
-def train_in_turns(
-    objective: Objective,
-    start: Array,
-    solver: str = "lbfgs",
-    *,
-    schedule: Schedule | None = None,
-    race: Race | None = None,
-    **options: Any,
-) -> Training:
-    """Train as `train` does, but only so many members at a time as `MOST_BYTES` allow.
+class Turn(NamedTuple):
+    """What some of the members are trained with; `rows`, on the host, says which they are."""
 
-    The candidates of a race stay side by side: a turn has all of them on some of the folds, or
-    restarts, which the race then goes by.  Apart from that, the company does not matter to a
-    member.  After an interruption, the members of later turns stay where they start.
+    rows: Array
+    objective: Objective
+    start: Array
+    race: Race | None
+    schedule: Schedule | None
+
+
+def in_turns(
+    objective: Objective, start: Array, solver: str, race: Race | None, schedule: Schedule | None
+) -> list[Turn]:
+    """Return the turns in which members are trained, as few as `MOST_BYTES` allow.
+
+    The parameters are those of `train`.  The candidates of a race stay side by side: a turn has all
+    of them on some of the folds, or restarts, which the race then goes by.  Apart from that, the
+    company does not matter to a member, as all turns go through the same batches.
     """
-    parts = _parts(start, solver, 1 if race is None else race.shape[0])
+    n_candidates = 1 if race is None else race.shape[0]
+    parts = _parts(start, solver, n_candidates)
     if len(parts) == 1:
-        return train(objective, start, solver, schedule=schedule, race=race, **options)
-    trainings: list[Training] = []
+        return [Turn(parts[0], objective, start, race, schedule)]
+    found = []
     for rows in parts:
-        part = objective.of_members(placed(rows, start))
-        begin = namespace(start).take(start, placed(rows, start), axis=0)
-        if trainings and INTERRUPTED in trainings[-1].reason:
-            trainings.append(_left_out(part, begin, **options))
-            continue
-        some = race if race is None else Race(race.shape[0], len(rows) // race.shape[0])
-        batches = copy.deepcopy(schedule)  # the same in all turns
-        trainings.append(train(part, begin, solver, schedule=batches, race=some, **options))
-    return _in_order(joined(trainings), host.argsort(host.concatenate(parts)))
+        where, some = placed(rows, start), race
+        if race is not None:
+            some = Race(n_candidates, len(rows) // n_candidates)
+        begin = namespace(start).take(start, where, axis=0)
+        found.append(Turn(rows, objective.of_members(where), begin, some, copy.deepcopy(schedule)))
+    return found
 
 
 def _parts(start: Array, solver: str, n_candidates: int) -> list[Array]:
     """The members of every turn; they are candidates × folds and restarts."""
     number = PAIRED if "lbfgs" in solver else ARRAYS
     most = MOST_BYTES // (number * int(start.shape[1]) * itemsize(start))
-    of_candidate = start.shape[0] // n_candidates
     each = max(1, most // n_candidates)
-    members = host.reshape(host.arange(start.shape[0]), (n_candidates, of_candidate))
+    members = host.reshape(host.arange(start.shape[0]), (n_candidates, -1))
     return [
-        host.reshape(members[:, first : first + each], -1) for first in range(0, of_candidate, each)
+        host.reshape(members[:, first : first + each], -1)
+        for first in range(0, members.shape[1], each)
     ]
 
 
-def _left_out(
-    objective: Objective,
-    start: Array,
-    project: Project = unconstrained,
-    exact_stages: bool = False,
-    **options: Any,
-) -> Training:
-    """What comes of members whose turn was not to be."""
-    state = State(objective, start, project, exact_stages)
-    state.end_all(INTERRUPTED)
-    return state.result()
+def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) -> Training:
+    """Return what came out of all turns, of which the first are done.
+
+    The members of the others, which an interruption has kept from their turn, stay at their start.
+    """
+    trainings = list(done)
+    for turn in every[len(done) :]:
+        state = State(turn.objective, turn.start, project)
+        state.end_all(INTERRUPTED)
+        trainings.append(state.result())
+    if len(trainings) == 1:
+        return trainings[0]
+    training = joined(trainings)
+    order = host.argsort(host.concatenate([turn.rows for turn in every]))
+
+    def in_order(part: Array) -> Array:
+        return namespace(part).take(part, placed(order, part), axis=0)
+
+    return Training(*(in_order(getattr(training, field.name)) for field in fields(Training)))
 
 
-def _in_order(training: Training, order: Array) -> Training:
-    """The members of a training in another order."""
-    parts = {field.name: getattr(training, field.name) for field in fields(Training)}
-    return Training(
-        **{
-            name: namespace(part).take(part, placed(order, part), axis=0)
-            for name, part in parts.items()
-        }
-    )
-
-
-def joined(trainings: list[Training]) -> Training:
-    """The members of several trainings, whose controls have one layout, as one `Training`."""
+def joined(trainings: Sequence[Training]) -> Training:
+    """Return the members of several trainings, whose controls have one layout, as one."""
     if len(trainings) == 1:
         return trainings[0]
     longest = max(training.curve.shape[1] for training in trainings)
