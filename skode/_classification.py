@@ -46,7 +46,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, best scaled to unit variance.  float32 is kept, everything else becomes
-            float64.
+            float64.  Sparse features may be matrices or arrays of SciPy in any format; those
+            that are not CSR are converted.  They are never made dense as a whole.
         y : array-like of shape (n_samples,)
             Class labels: numbers, booleans or strings.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -55,8 +56,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         groups : array-like of shape (n_samples,), default=None
             Groups of samples that have to be on the same side of a split.  "auto" and a number of
             folds keep them together, and a splitter is given them.
-        X_val, y_val : array-likes of shapes (n_val, n_features) and (n_val,), default=None
-            Samples to judge by, in place of those that `cv` holds out.  They have to be scaled as X
+        X_val, y_val : shapes (n_val, n_features) and (n_val,), default=None
+            Samples to judge by, in place of those that `cv` holds out; array-like, and `X_val` may
+            be a sparse matrix, whether X is one or not.  They have to be scaled as X
             is, which a pipeline does not do.  The out-of-fold results are then NaN, and
             `oof_score_` is that of these samples.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -73,6 +75,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             If a parameter or the data is not as described, if there is only one class, if a split
             of `cv` leaves a class out of training, or if the objective is not finite at the start;
             the estimator is then left as it was.
+        TypeError
+            If X is sparse and ``device="cuda"``.
 
         Warns
         -----

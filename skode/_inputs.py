@@ -25,7 +25,7 @@ class Data:
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features), or `SparseRows`, `Inputs` or `Joined`
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Labels, or targets in their units.
     targets : ndarray of shape (n_samples, n_outputs)

@@ -64,8 +64,9 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         "both": some of the candidates see the features as given and some in pieces, which needs
         samples that are held out. "auto" means "both" where that is possible, there are at most
         20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
-        See `feature_map_`.
+        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
+        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
+        a time, each time anew. See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
@@ -124,7 +125,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
         the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning.
+        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
+        inputs that none of the new samples shows is forgotten.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
@@ -329,8 +331,9 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         "both": some of the candidates see the features as given and some in pieces, which needs
         samples that are held out. "auto" means "both" where that is possible, there are at most
         20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
-        See `feature_map_`.
+        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
+        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
+        a time, each time anew. See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
@@ -389,7 +392,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
         the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning.
+        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
+        inputs that none of the new samples shows is forgotten.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
