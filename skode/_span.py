@@ -67,7 +67,7 @@ class Span:
         m, bases = len(data), {}
         for name, inputs in feature_map.views.items():
             if m <= MOST_ROWS and inputs.stop - inputs.start > max(WIDE, 2 * m):
-                bases[name] = Basis.of(data.of_columns(inputs).X, data.given_weights > 0)
+                bases[name] = Basis.of(data.X, inputs, data.given_weights > 0)
         span = cls(feature_map, bases)
         return span, replace(data, X=span._columns(data)) if bases else data
 
@@ -135,23 +135,26 @@ class Basis:
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_inputs), SparseRows or Inputs
+    X : array of shape (n_samples, inputs of all views), SparseRows, Inputs or Joined
         The samples; those that are not used are not in the span.
+    inputs : slice
+        The columns of X that belong to this view.
     root, inverse_root : ndarrays of shape (n_samples, n_samples)
         G^½ and G^-½.
     """
 
     X: Any
+    inputs: slice
     root: np.ndarray
     inverse_root: np.ndarray
 
     @classmethod
-    def of(cls, X, used):
+    def of(cls, X, inputs, used):
         """The basis for the samples in a mask."""
         m = len(used)
         G = np.zeros((m, m))
         with quiet():  # those that are not used may hold anything
-            for _, block in _column_blocks(X):
+            for _, block in _column_blocks(X, inputs):
                 product = block @ block.T
                 G += product.toarray() if isinstance(X, SparseRows) else product
         G[~used], G[:, ~used] = 0.0, 0.0
@@ -159,30 +162,36 @@ class Basis:
         del G
         some = values > m * np.finfo(float).eps * values[-1]
         values, vectors = values[some], vectors[:, some]
-        return cls(X, *((vectors * values**power) @ vectors.T for power in (0.5, -0.5)))
+        return cls(X, inputs, *((vectors * values**power) @ vectors.T for power in (0.5, -0.5)))
 
     def project(self, V):
         """V Q of host V, (networks, channels, n_inputs)."""
         flat = V.reshape(-1, V.shape[2])
-        products = sum(flat[:, columns] @ block.T for columns, block in _column_blocks(self.X))
+        products = sum(
+            flat[:, columns] @ block.T for columns, block in _column_blocks(self.X, self.inputs)
+        )
         return (products @ self.inverse_root).reshape(*V.shape[:2], -1)
 
     def restore(self, V, out):
         """Put V Qᵀ of host V, (networks, channels, n_samples), in `out`."""
         V = V @ self.inverse_root
-        for columns, block in _column_blocks(self.X):
+        for columns, block in _column_blocks(self.X, self.inputs):
             for k in np.flatnonzero(V.any(axis=(1, 2))):  # one by one, as they are large
                 out[k, :, columns] = V[k] @ block
 
 
-def _column_blocks(X):
-    """The columns of X, as a slice, and what they hold, block by block, in float64 on the host."""
-    m, d = X.shape
-    if isinstance(X, SparseRows):
+def _column_blocks(X, inputs):
+    """What some columns of X hold, block by block, in float64 on the host.
+
+    With each block comes the slice of its columns, the first of `inputs` being number 0.
+    """
+    m, d = X.shape[0], inputs.stop - inputs.start
+    if isinstance(X, SparseRows):  # which has no other columns
         yield slice(0, d), matrix(X).astype(np.float64, copy=False)
         return
     step = max(1, BLOCK // m)
     for start in range(0, d, step):
         columns = slice(start, min(start + step, d))
-        part = X.of_columns(columns)[:, :] if hasattr(X, "of_columns") else X[:, columns]
+        here = slice(inputs.start + columns.start, inputs.start + columns.stop)
+        part = X.of_columns(here)[:, :] if hasattr(X, "of_columns") else X[:, here]
         yield columns, np.asarray(to_host(part), dtype=np.float64)

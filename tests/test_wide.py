@@ -12,6 +12,7 @@ from sklearn.datasets import make_classification
 from skode import FeedForwardClassifier, FeedForwardRegressor, ODENetClassifier, ODENetRegressor
 from skode._span import Basis
 from skode._sparse import rows_of
+from skode.engine.arrays import to_host
 from skode.engine.constraints import unconstrained
 from skode.engine.objective import Objective
 from skode.engine.training import Race, Stopping, finished, in_turns, train
@@ -50,7 +51,7 @@ def in_span(V, X):
 def test_the_basis_is_orthonormal_and_spans_the_samples(given, block, monkeypatch):
     monkeypatch.setattr("skode._span.BLOCK", block)
     X, _ = wide()
-    basis = Basis.of(given(X), np.ones(M, bool))
+    basis = Basis.of(given(X), slice(0, D), np.ones(M, bool))
     Q = np.zeros((1, M, D))
     basis.restore(np.eye(M)[None], out=Q)
     np.testing.assert_allclose(Q[0] @ Q[0].T, np.eye(M), atol=1e-12)
@@ -61,7 +62,7 @@ def test_the_basis_is_orthonormal_and_spans_the_samples(given, block, monkeypatc
 def test_dependent_samples_have_a_smaller_span():
     X, _ = wide()
     X[5], X[6], X[7] = X[0], X[1] - 2 * X[2], 0.0
-    basis = Basis.of(X, np.ones(M, bool))
+    basis = Basis.of(X, slice(0, D), np.ones(M, bool))
     V = np.random.default_rng(1).normal(size=(1, 3, D))
     found = np.zeros_like(V)
     basis.restore(basis.project(V), out=found)
@@ -73,9 +74,19 @@ def test_samples_that_are_not_used_have_no_part_in_the_basis():
     X, _ = wide()
     used = np.arange(M) != 3
     X[3] = 1e300
-    found, expected = Basis.of(X, used), Basis.of(X[used], np.ones(M - 1, bool))
+    found = Basis.of(X, slice(0, D), used)
+    expected = Basis.of(X[used], slice(0, D), np.ones(M - 1, bool))
     np.testing.assert_allclose(found.root[np.ix_(used, used)], expected.root, atol=1e-12)
     np.testing.assert_allclose(found.root[3], 0.0, atol=1e-12)
+
+
+def test_a_view_is_some_of_the_columns():
+    X, _ = wide()
+    found = Basis.of(X, slice(10, 70), np.ones(M, bool))
+    V = np.random.default_rng(1).normal(size=(1, 3, 60))
+    out = np.zeros_like(V)
+    found.restore(found.project(V), out=out)
+    np.testing.assert_allclose(out, in_span(V, X[:, 10:70]), atol=1e-10)
 
 
 # --- fits
@@ -215,6 +226,15 @@ def test_single_precision_is_kept(narrow_is_wide):
     )
     assert other.V_.dtype == other.predict_proba(X.astype(np.float32)).dtype == np.float32
     assert (one.predict(X) == other.predict(X)).mean() > 0.9
+
+
+def test_other_libraries_and_devices(xp, dispatch, narrow_is_wide):
+    X, y = wide()
+    options = {"lift": "nonlinear", "max_iter": 8, "solver": "lbfgs", "n_channels": 5, "cv": 3}
+    expected = short(ODENetClassifier, **options).fit(X, y)
+    found = short(ODENetClassifier, **options).fit(xp.asarray(X), y)
+    assert xp.holds(found.V_)
+    np.testing.assert_allclose(to_host(found.V_), expected.V_, atol=1e-7)
 
 
 def test_narrow_features_are_trained_on_as_they_are():
