@@ -318,6 +318,17 @@ def test_indices_of_64_bits():
     np.testing.assert_array_equal(model.predict(given), model.predict(X))
 
 
+def test_memory_maps_such_as_joblib_makes(tmp_path):
+    X, y = mostly_zero()
+    given = sparse.csr_array(X)
+    for name in ("data", "indices", "indptr"):
+        np.save(tmp_path / name, getattr(given, name))
+    parts = (np.load(tmp_path / f"{name}.npy", "r") for name in ("data", "indices", "indptr"))
+    mapped = sparse.csr_array(tuple(parts), shape=X.shape)
+    model = plain(ODENetClassifier, lift="linear").fit(mapped, y)
+    np.testing.assert_array_equal(model.predict(mapped), model.predict(X))
+
+
 def test_what_the_user_gave_is_as_it_was():
     X, y = mostly_zero()
     given = sparse.csr_matrix(X)

@@ -174,7 +174,8 @@ def _given(x: Array, dtype: Any) -> Array:
 def _features(X: Array | SparseRows, dtype: Any) -> tuple[Array, ...]:
     """X as the compiled functions take it: an array and the fields of `SparseRows`, one empty."""
     if isinstance(X, SparseRows):
-        return np.empty((0, 0), dtype), _given(X.data, dtype), X.indices, X.indptr
+        entries = _given(X.data, dtype), _given(X.indices, np.int32), _given(X.indptr, np.int64)
+        return np.empty((0, 0), dtype), *entries
     return _given(X, dtype), np.empty(0, dtype), np.empty(0, np.int32), np.zeros(1, np.int64)
 
 
