@@ -67,7 +67,8 @@ class Span:
         m, bases = len(data), {}
         for name, inputs in feature_map.views.items():
             if m <= MOST_ROWS and inputs.stop - inputs.start > max(WIDE, 2 * m):
-                bases[name] = Basis.of(data.X, inputs, data.given_weights > 0)
+                if (basis := Basis.of(data.X, inputs, data.given_weights > 0)) is not None:
+                    bases[name] = basis
         span = cls(feature_map, bases)
         return span, replace(data, X=span._columns(data)) if bases else data
 
@@ -136,40 +137,48 @@ class Basis:
     Parameters
     ----------
     X : array of shape (n_samples, inputs of all views), SparseRows, Inputs or Joined
-        The samples; those that are not used are not in the span.
+        The samples.
     inputs : slice
         The columns of X that belong to this view.
+    used : ndarray of bool of shape (n_samples,)
+        Which samples are in the span.
     root, inverse_root : ndarrays of shape (n_samples, n_samples)
-        G^½ and G^-½.
+        G^½ and G^-½ of these, with zeros for the others.
     """
 
     X: Any
     inputs: slice
+    used: np.ndarray
     root: np.ndarray
     inverse_root: np.ndarray
 
     @classmethod
     def of(cls, X, inputs, used):
-        """The basis for the samples in a mask."""
+        """The basis for the samples in a mask; None where the squares of their numbers overflow."""
         m = len(used)
         G = np.zeros((m, m))
         with quiet():  # those that are not used may hold anything
             for _, block in _column_blocks(X, inputs):
                 product = block @ block.T
                 G += product.toarray() if isinstance(X, SparseRows) else product
-        G[~used], G[:, ~used] = 0.0, 0.0
-        values, vectors = np.linalg.eigh(G)
+        G = G if used.all() else G[np.ix_(used, used)]
+        if not np.isfinite(G).all():
+            return None
+        values, of_used = np.linalg.eigh(G)
         del G
         some = values > m * np.finfo(float).eps * values[-1]
-        values, vectors = values[some], vectors[:, some]
-        return cls(X, inputs, *((vectors * values**power) @ vectors.T for power in (0.5, -0.5)))
+        values, vectors = values[some], np.zeros((m, some.sum()))
+        vectors[used] = of_used[:, some]
+        roots = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
+        return cls(X, inputs, used, *roots)
 
     def project(self, V):
         """V Q of host V, (networks, channels, n_inputs)."""
-        flat = V.reshape(-1, V.shape[2])
-        products = sum(
-            flat[:, columns] @ block.T for columns, block in _column_blocks(self.X, self.inputs)
-        )
+        flat, products = V.reshape(-1, V.shape[2]), 0.0
+        with quiet():
+            for columns, block in _column_blocks(self.X, self.inputs):
+                products += flat[:, columns] @ block.T
+        products[:, ~self.used] = 0.0
         return (products @ self.inverse_root).reshape(*V.shape[:2], -1)
 
     def restore(self, V, out):
