@@ -67,8 +67,8 @@ class Span:
         m, bases = len(data), {}
         for name, inputs in feature_map.views.items():
             if m <= MOST_ROWS and inputs.stop - inputs.start > max(WIDE, 2 * m):
-                if (basis := Basis.of(data.X, inputs, data.given_weights > 0)) is not None:
-                    bases[name] = basis
+                bases[name] = Basis.of(data.X, inputs, data.given_weights > 0)
+        bases = {name: basis for name, basis in bases.items() if basis is not None}
         span = cls(feature_map, bases)
         return span, replace(data, X=span._columns(data)) if bases else data
 
