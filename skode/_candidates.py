@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from numbers import Real
 
 import numpy as np
@@ -12,7 +11,7 @@ from ._devices import host_values
 from ._features import GIVEN, PIECEWISE, VIEWS, FeatureMap, some_in_pieces
 from ._fitted import FittedNetworks
 from .engine.arrays import namespace, placed, quiet, to_host
-from .engine.training import Training
+from .engine.sparse_rows import SparseRows
 
 # What "auto" means depends on the number of samples.
 FEW = 700  # up to here, L-BFGS and four candidates; above, Adam and fewer
@@ -74,7 +73,8 @@ class Candidates(FittedNetworks):
                 "view, or, to fit, set a cv, or early_stopping=True, or give X_val and y_val."
             )
         if name == "auto":
-            choice = choice and self.lift != "pad" and n_samples <= MOST_IN_PIECES
+            dense = not isinstance(data.X, SparseRows)
+            choice = choice and dense and self.lift != "pad" and n_samples <= MOST_IN_PIECES
             name = "both" if choice else "given"
         if name == "both" and not some_in_pieces(data.X, data.weights):
             name = "given"  # there would be no difference
@@ -188,13 +188,13 @@ class Candidates(FittedNetworks):
             loss, predictions = self._to_average(rows, said, np.concatenate(shares), data)
             return greedy_weights(loss, predictions)
 
-    def _keep(self, layout, training, candidates, weights):
+    def _keep(self, layout, training, candidates, weights, span):
         """What the members of the candidates with a weight have come to."""
         each = len(training.n_iter) // len(weights)
         kept = np.flatnonzero(np.repeat(weights > 0, each))
         flat = training.flat
         flat = namespace(flat).take(flat, placed(kept, flat), axis=0)
-        self._keep_controls(layout, flat)
+        self._keep_controls(layout, flat, span)
         self._n_kept = np.count_nonzero(weights)
         self.network_features_ = [candidates[k // each][0] for k in kept]
         self.network_weights_ = np.repeat(weights[weights > 0] / each, each)
@@ -204,20 +204,3 @@ class Candidates(FittedNetworks):
         self.n_evaluations_ = training.n_evaluations[kept]
         self.stop_reason_ = training.reason[kept].tolist()
         self._forget("_adam")
-
-
-def together(trainings):
-    """The members of several trainings, whose controls have one layout, as one `Training`."""
-    if len(trainings) == 1:
-        return trainings[0]
-    longest = max(training.curve.shape[1] for training in trainings)
-
-    def of_all(name):
-        parts = [getattr(training, name) for training in trainings]
-        if name.endswith("curve"):
-            ends = [((0, 0), (0, longest - part.shape[1])) for part in parts]
-            pairs = zip(parts, ends, strict=True)
-            parts = [np.pad(part, end, constant_values=np.nan) for part, end in pairs]
-        return namespace(parts[0]).concat(parts)
-
-    return Training(*(of_all(field.name) for field in fields(Training)))

@@ -46,9 +46,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, best scaled to unit variance.  float32 is kept, everything else becomes
-            float64.
+            float64.  Sparse features may be matrices or arrays of SciPy in any format; those
+            that are not CSR are converted.  They are never made dense as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels: numbers, booleans or strings.  Or zeros and ones in several columns, one
             column per label, where a sample may have several labels or none.
@@ -58,8 +59,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         groups : array-like of shape (n_samples,), default=None
             Groups of samples that have to be on the same side of a split.  "auto" and a number of
             folds keep them together, and a splitter is given them.
-        X_val, y_val : array-likes of shapes (n_val, n_features) and like y, default=None
-            Samples to judge by, in place of those that `cv` holds out.  They have to be scaled as X
+        X_val, y_val : shapes (n_val, n_features) and like y, default=None
+            Samples to judge by, in place of those that `cv` holds out; array-like, and `X_val` may
+            be a sparse matrix, whether X is one or not.  They have to be scaled as X
             is, which a pipeline does not do.  The out-of-fold results are then NaN, and
             `oof_score_` is that of these samples.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -73,10 +75,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the data is not as described, if there is only one class, if a split
-            of `cv` leaves a class out of training, if `loss` or `class_weight` are not for several
-            labels, or if the objective is not finite at the start; the estimator is then left as it
-            was.
+            If a parameter or the data is not as described, if `loss` or `class_weight` are not for
+            several labels, if no split of `cv` trains on a class that it holds out, or if the
+            objective is not finite at the start; the estimator is then left as it was.
+        TypeError
+            If X is sparse and ``device="cuda"``.
 
         Warns
         -----
@@ -119,7 +122,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Their classes or labels.
@@ -245,7 +248,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -272,7 +275,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -296,7 +299,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -318,7 +321,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns

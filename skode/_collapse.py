@@ -7,6 +7,7 @@ import numpy as np
 from .engine.arrays import quiet, to_host
 from .engine.losses import SOFTMAX
 from .engine.prediction import outputs, trajectories
+from .engine.sparse_rows import SparseRows
 
 LITTLE = 0.9  # of the loss of the best constant: from there on little was learned
 SAME = 0.1  # standard deviation of outputs over the samples, below which they are nearly the same
@@ -42,7 +43,8 @@ def cause_of_collapse(model, data, loss):
         z = to_host(outputs(network, U, X))
         states = to_host(trajectories(network, U, X))[:, [0, -1], ...]
         spread = states.std(axis=-1).mean(axis=(0, 2))  # of the first and the last state
-        deviation = to_host(X).astype(np.float64).std(axis=0).max()
+        dense = X.dense() if isinstance(X, SparseRows) else to_host(X)
+        deviation = dense.astype(np.float64).std(axis=0).max()
     if not z.std(axis=-1).max() < SAME:
         return None
     if deviation < SMALL:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .engine.arrays import to_host
+from .engine.sparse_rows import SparseRows
 
 CHUNK = 2**16  # rows that are hashed at a time
 
@@ -17,7 +18,7 @@ def units_of_equal_rows(X, most):
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features), or SparseRows
         Finite numbers; rows are asked for by slices.
     most : float
         More equal rows than this are a coincidence, as of features with few values, and no copies:
@@ -32,7 +33,7 @@ def units_of_equal_rows(X, most):
     """
     m = X.shape[0]
     parts = (X[k : min(k + CHUNK, m), ...] for k in range(0, m, CHUNK))
-    hashes = np.concatenate([_hashes(to_host(part)) for part in parts])
+    hashes = np.concatenate([_hashes(part) for part in parts])
     _, first, unit, count = np.unique(
         hashes, return_index=True, return_inverse=True, return_counts=True
     )
@@ -43,14 +44,25 @@ def units_of_equal_rows(X, most):
 
 
 def _hashes(X):
-    """A hash of every row: Σ rⱼ bits(xⱼ) modulo 2⁶⁴, with its bits mixed before and after.
+    """A hash of every row: Σ rⱼ bits(xⱼ) modulo 2⁶⁴, with the bits mixed before and after.
 
-    The factors rⱼ are odd and random, so that different rows rarely have one hash.
+    The factors rⱼ are odd and random, so that different rows rarely have one hash.  Zeros add
+    nothing, and sparse rows have the hashes of dense ones.
     """
-    X = np.ascontiguousarray(X, dtype=np.float64) + 0.0  # of which -0.0 becomes 0.0
     factors = np.random.RandomState(0).randint(2**63 - 1, size=X.shape[1], dtype=np.int64)
-    bits = _mixed(X.view(np.uint64))
-    return _mixed((bits * (2 * factors.astype(np.uint64) + np.uint64(1))).sum(axis=1))
+    factors = 2 * factors.astype(np.uint64) + np.uint64(1)
+    if not isinstance(X, SparseRows):
+        return _mixed((_bits(to_host(X)) * factors).sum(axis=1))
+    mine = slice(X.indptr[0], X.indptr[-1])
+    sums = np.cumsum(_bits(X.data[mine]) * factors[X.indices[mine]])
+    sums = np.append(np.uint64(0), sums)[X.indptr - X.indptr[0]]
+    return _mixed(np.diff(sums))
+
+
+def _bits(x):
+    """The bits of numbers as mixed integers, of which zero is zero."""
+    x = np.ascontiguousarray(x, dtype=np.float64) + 0.0  # of which -0.0 becomes 0.0
+    return _mixed(x.view(np.uint64))
 
 
 def _mixed(x):

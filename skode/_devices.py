@@ -18,6 +18,7 @@ from sklearn import config_context, get_config
 from sklearn.utils._array_api import get_namespace, get_namespace_and_device
 
 from .engine.arrays import array_library, current_device, followed, on_cpu, to_host
+from .engine.sparse_rows import SparseRows
 
 __all__ = [
     "at_work",
@@ -89,8 +90,20 @@ def host_values(values):
 
 
 def at_work(estimator, X):
-    """Validated features where the estimator computes with them, whole."""
-    if estimator.device != "cuda" or not on_cpu(X):
+    """Validated features where the estimator computes with them, whole.
+
+    Raises
+    ------
+    TypeError
+        If that is a device, and they are sparse.
+    """
+    if estimator.device != "cuda":
+        return X
+    if isinstance(X, SparseRows):
+        raise TypeError(
+            "Sparse X is computed with on the host alone: set device=None, or give X.toarray()."
+        )
+    if not on_cpu(X):
         return X
     return _cupy().asarray(to_host(X))
 

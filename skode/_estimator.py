@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ._candidates import FEW, MANY, Candidates, together
+from ._candidates import FEW, MANY, Candidates
 from ._devices import at_work, float_type, float_types, host_values
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
@@ -25,6 +25,8 @@ from ._inputs import (
     validation_data,
 )
 from ._parameters import idle_parameters
+from ._span import Span
+from ._sparse import rows_of
 from ._stream import Stream
 from ._verbose import iteration_reporter, report_end
 from ._warnings import (
@@ -50,6 +52,9 @@ from .engine.training import (
     Race,
     Schedule,
     Stopping,
+    finished,
+    in_turns,
+    joined,
     random_start,
     train,
 )
@@ -65,9 +70,13 @@ PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto", the second for Adam
 
 @dataclass(frozen=True)
 class Run:
-    """What all candidates of a fit are trained with; the layout is that of all views together."""
+    """What all candidates of a fit are trained with.
+
+    The data are in the columns of the span, and the layout is that of all views together.
+    """
 
     data: Data
+    span: Span
     n_samples: int
     layout: Layout
     solver: str
@@ -154,9 +163,9 @@ class NetworkEstimator(Stream, Candidates):
             self._require_same_features()
         else:
             self._set_features(data, self._views(data, splits, n_samples))
-        data = replace(data, X=self.feature_map_.transform(data.X))
+        data = replace(data, X=self._inputs_of(data.X))
         if validation is not None:
-            X_val = self.feature_map_.transform(at_work(self, validation.X))
+            X_val = self._inputs_of(at_work(self, validation.X))
             data = data + replace(validation, X=X_val)
             splits.check(data.weights)
         warn_of_idle_parameters(
@@ -190,12 +199,15 @@ class NetworkEstimator(Stream, Candidates):
 
     def _train(self, data, n_samples, schedule, candidates, splits):
         """Train the candidates, weigh them, and keep networks of those that count."""
-        went_on, solver = self._goes_on, self._solver(n_samples)
+        went_on, solver, span = self._goes_on, self._solver(n_samples), Span(self.feature_map_)
+        if self.lift != "pad":
+            span, data = Span.of_samples(self.feature_map_, data)
         whole, shape = self._layout(data, n_samples, went_on), (1, self.n_restarts)
         if splits is not None:
             shape = (len(splits), self.n_restarts)
         with self._blocks() as blocks:
-            run = Run(data, n_samples, whole, solver, schedule, self._stopping(solver), blocks)
+            stopping = self._stopping(solver)
+            run = Run(data, span, n_samples, whole, solver, schedule, stopping, blocks)
             starts = self._starts(run, candidates, shape)
             training = self._trained(run, candidates, starts, splits, shape)
             n_trained = len(training.n_iter) // math.prod(shape)
@@ -204,7 +216,7 @@ class NetworkEstimator(Stream, Candidates):
             # Prediction follows what was fitted, not parameters that were set since.
             self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
             weights = self._judge(training, whole, candidates, splits, data)
-            self._keep(whole, training, candidates, weights)
+            self._keep(whole, training, candidates, weights, span)
             warn_unless_converged(self, solver, training)
             if splits is not None and splits.refit and INTERRUPTED not in training.reason:
                 self._refit(run, candidates, starts, weights, shape)
@@ -222,9 +234,9 @@ class NetworkEstimator(Stream, Candidates):
                 again = replace(again, schedule=self._schedule(len(run.data), run.n_samples))
             one, start = [candidates[k]], [starts[k]]
             trainings.append(self._trained(again, one, start, None, shape))
-        training = together(trainings)
+        training = joined(trainings)
         training = replace(training, reason=np.full(len(training.reason), REFIT))
-        self._keep(run.layout, training, [candidates[k] for k in kept], weights[kept])
+        self._keep(run.layout, training, [candidates[k] for k in kept], weights[kept], run.span)
 
     def _trained(self, run, candidates, starts, splits, shape):
         """What training comes to; candidates with the same view of the features share a batch.
@@ -232,33 +244,39 @@ class NetworkEstimator(Stream, Candidates):
         `shape` is the number of splits and that of restarts.
         """
         trainings = []
-        for view, columns in self.feature_map_.views.items():
+        for view, columns in run.span.views.items():
             mine = [k for k, (name, _) in enumerate(candidates) if name == view]
             if not mine:  # no network of this view was kept
                 continue
             seen, alphas = run.data.of_columns(columns), [candidates[k][1] for k in mine]
-            layout = self._layout(seen, run.n_samples, self._goes_on)
-            objective = self._objective(
-                layout, seen, alphas, (len(mine), *shape), splits, run.blocks
-            )
-            start = np.concatenate([starts[k] for k in mine])
-            training = train(
-                objective,
-                seen.placed(cast(start, seen.precision)),
-                run.solver,
-                line_search=self.line_search,
-                schedule=run.schedule,
-                project=self._constraint(layout, objective.problem.network),
-                stopping=run.stopping,
-                race=_race((len(mine), *shape)),
-                on_iteration=iteration_reporter(self, view),
-                exact_stages=self._exact_stages,
-            )
-            trained = self.feature_map_.embedded(view, layout.views(training.flat))
+            layout, every = self._layout(seen, run.n_samples, self._goes_on), (len(mine), *shape)
+            objective = self._objective(layout, seen, alphas, every, splits, run.blocks)
+            start = cast(np.concatenate([starts[k] for k in mine]), seen.precision)
+            start = seen.placed(start)
+            turns, done = in_turns(objective, start, run.solver, _race(every), run.schedule), []
+            project = self._constraint(layout, objective.problem.network)
+            for turn in turns:
+                training = train(
+                    turn.objective,
+                    turn.start,
+                    run.solver,
+                    line_search=self.line_search,
+                    schedule=turn.schedule,
+                    project=project,
+                    stopping=run.stopping,
+                    race=turn.race,
+                    on_iteration=iteration_reporter(self, view),
+                    exact_stages=self._exact_stages,
+                )
+                done.append(training)
+                if INTERRUPTED in training.reason:
+                    break
+            training = finished(turns, done, project)
+            trained = run.span.embedded(view, layout.views(training.flat))
             trainings.append(replace(training, flat=run.layout.flatten(trained)))
             if INTERRUPTED in training.reason:
                 break
-        return together(trainings)
+        return joined(trainings)
 
     @property
     def _exact_stages(self):
@@ -347,22 +365,28 @@ class NetworkEstimator(Stream, Candidates):
     def _starts(self, run, candidates, shape):
         """The flat controls that each candidate starts from: the same for every alpha."""
         starts, each = [None] * len(candidates), math.prod(shape)
-        for view, columns in self.feature_map_.views.items():
+        for view, columns in run.span.views.items():
             mine = [k for k, (name, _) in enumerate(candidates) if name == view]
+            if not mine:
+                continue
             layout = self._layout(run.data.of_columns(columns), run.n_samples, self._goes_on)
-            if self._goes_on and mine:
+            if self._goes_on:
                 remedy = "Set warm_start=False to start anew"
-                found = self._last_controls(view, run.layout, self._n_kept * each, remedy)
-            elif mine:
-                found = self._random_controls(layout, each)
+                n_networks = self._n_kept * each
+                found = self._last_controls(view, n_networks, run.layout, run.span, remedy)
+            else:
+                lifted = run.span.n_inputs(view) if layout.lifted else 0
+                found = self._random_controls(replace(layout, lifted=lifted), each)
+            flat = layout.flatten(run.span.project(view, found)).reshape(-1, each, layout.size)
             for i, k in enumerate(mine):  # alphas × candidates that were kept
-                flat = layout.flatten(found).reshape(-1, each, layout.size)
                 starts[k] = flat[i % len(flat)]
         return starts
 
-    def _last_controls(self, view, whole, n_networks, remedy):
+    def _last_controls(self, view, n_networks, whole, span, remedy):
         """Those of the call before, of the networks with a view."""
         start = Controls(*(part if part is None else to_host(part) for part in self._controls()))
+        if whole.lifted:
+            whole = replace(whole, lifted=self.feature_map_.n_inputs)
         shapes = [None if shape is None else (n_networks, *shape) for shape in whole.shapes]
         if [None if part is None else part.shape for part in start] != shapes:
             raise ValueError(
@@ -375,7 +399,7 @@ class NetworkEstimator(Stream, Candidates):
         start = Controls(*(part if part is None else part[mine] for part in start))
         if not self.learn_step:
             start = start._replace(h=np.full_like(start.h, self.h))
-        return self.feature_map_.seen_by(view, start)
+        return span.seen_by(view, start)
 
     def _recipe(self):
         """What prediction has to know of the parameters."""
@@ -398,8 +422,10 @@ class NetworkEstimator(Stream, Candidates):
         """X and y as they have to be for training, y on the host."""
         types = float_types(X) if first else float_type(X, precision(self.K_))
         reset = first and not self._goes_on
+        checks = {"dtype": types, "reset": reset, "accept_sparse": "csr", **checks}
         with naming_the_remedy(self):
-            return validate_data(self, X, host_values(y), dtype=types, reset=reset, **checks)
+            X, y = validate_data(self, X, host_values(y), **checks)
+        return rows_of(X), y
 
 
 def _race(shape):

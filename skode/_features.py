@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
 
 from ._inputs import precision
-from .engine.arrays import array_library, device, namespace, placed, quiet, to_host
+from ._sparse import columns_of, matrix, rows_of
+from .engine.arrays import array_library, namespace, placed, quiet
+from .engine.sparse_rows import SparseRows
 
 __all__ = ["GIVEN", "PIECEWISE", "FeatureMap"]
 
@@ -61,7 +64,7 @@ class FeatureMap:
         self.views, parts, start = {}, [], 0
         for name in names:
             every = np.arange(X.shape[1])
-            part = _as_given(every) if name == GIVEN else _in_pieces(to_host(X), weights)
+            part = _as_given(every) if name == GIVEN else _in_pieces(X, weights)
             parts.append(part)
             self.views[name] = slice(start, start + len(part[0]))
             start += len(part[0])
@@ -87,32 +90,38 @@ class FeatureMap:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
         array of shape (n_samples, n_inputs)
             In the library, on the device and in the precision of X; numbers other than float32
-            become float64.  Where the inputs are the features, X itself.
+            become float64.  Where the inputs are the features, X itself; else the inputs of sparse
+            features are a dense array.
 
         Raises
         ------
         ValueError
             If X has another number of features.
         """
-        if array_library(X) is None:
+        if issparse(X):
+            X = csr_array(X)
+            X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
+        elif array_library(X) is None and not isinstance(X, SparseRows):
             X = np.asarray(X)
             X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
-        if X.ndim != 2 or X.shape[1] != self.n_features_in:
+        if len(X.shape) != 2 or X.shape[1] != self.n_features_in:
             raise ValueError(
                 f"X must have the shape (n_samples, {self.n_features_in}); it is {X.shape}."
             )
-        if self.is_identity:
-            return X
-        xp = namespace(X)
-        x = xp.take(X, placed(self.column, X), axis=1)
+        return X if self.is_identity else self._some(rows_of(X), slice(0, self.n_inputs))
+
+    def _some(self, X, inputs):
+        """Some of the inputs of validated features, a slice of them."""
+        x = _taken(X, self.column[inputs])
+        xp = namespace(x)
         low, high, origin, mean, width = (
-            placed(part.astype(precision(X)), X)[None, :]
+            placed(part[inputs].astype(precision(X)), x)[None, :]
             for part in (self.low, self.high, self.origin, self.mean, self.width)
         )
         with quiet():
@@ -122,23 +131,6 @@ class FeatureMap:
     def of(self, X):
         """The inputs of features, computed for those rows only that are asked for."""
         return X if self.is_identity else Inputs(self, X)
-
-    def seen_by(self, view, controls):
-        """The controls of networks with a view, whose V has only the columns of its inputs."""
-        if controls.V is None:
-            return controls
-        return controls._replace(V=controls.V[:, :, self.views[view]])
-
-    def embedded(self, view, controls):
-        """The opposite of `seen_by`: V has a column for every input, and is zero for the others."""
-        if len(self.views) == 1:
-            return controls
-        V, columns, xp = controls.V, self.views[view], namespace(controls.V)
-        before, after = (
-            xp.zeros((*V.shape[:2], number), dtype=V.dtype, device=device(V))
-            for number in (columns.start, self.n_inputs - columns.stop)
-        )
-        return controls._replace(V=xp.concat([before, V, after], axis=2))
 
     def pull_back(self, X, G):
         """The derivatives of a function with respect to the features.
@@ -163,24 +155,43 @@ class FeatureMap:
 
 
 class Inputs:
-    """The inputs of features, row by row, as arrays are asked for rows."""
+    """The inputs of features, or a slice of them, row by row, as arrays are asked for rows."""
 
-    def __init__(self, feature_map, X):
-        self._map, self.like = feature_map, X
-        self.shape, self.dtype = (X.shape[0], feature_map.n_inputs), X.dtype
+    def __init__(self, feature_map, X, inputs=None):
+        self._map, self._X = feature_map, X
+        self._inputs = slice(0, feature_map.n_inputs) if inputs is None else inputs
+        self.like, self.dtype = getattr(X, "like", X), X.dtype
+        self.shape = (X.shape[0], self._inputs.stop - self._inputs.start)
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, key):
         rows = key[0] if isinstance(key, tuple) else key  # of which all columns are asked for
-        return self._map.transform(self.like[rows, :])
+        return self._map._some(self._X[rows, :], self._inputs)
+
+    def take(self, rows, axis=0, out=None, mode="raise"):
+        """The rows of these numbers; the signature is that of NumPy's method."""
+        return self[rows]
+
+    def of_columns(self, columns):
+        """The same rows with a slice of the columns."""
+        start = self._inputs.start
+        columns = slice(start + columns.start, start + columns.stop)
+        return Inputs(self._map, self._X, columns)
+
+
+def _taken(X, columns):
+    """Some columns of features, as an array."""
+    if isinstance(X, SparseRows):
+        return matrix(X)[:, columns].toarray()
+    return namespace(X).take(X, placed(columns, X), axis=1)
 
 
 def some_in_pieces(X, weights):
     """Whether a feature has so many values that it would be cut into pieces."""
     used = weights > 0
-    return any(_many_values(x[used]) for x in to_host(X).T)
+    return any(_many_values(x[used]) for x in columns_of(X))
 
 
 def _many_values(x):
@@ -197,10 +208,10 @@ def _in_pieces(X, weights):
     """The columns, lows, highs, origins, means and widths of the pieces of the features."""
     used = weights > 0
     weights = weights[used] / weights.sum()
-    many = [_many_values(x[used]) for x in X.T]
+    many = [_many_values(x[used]) for x in columns_of(X)]
     n_pieces = min(PIECES, max(1, MOST_INPUTS // max(1, sum(many))))
     parts = []
-    for j, column in enumerate(X.T):  # one by one, so that X is never copied whole
+    for j, column in enumerate(columns_of(X)):  # one by one, so that X is never copied whole
         if many[j]:
             x = column[used].astype(np.float64)
             knots = _quantiles(x, weights, n_pieces)

@@ -11,11 +11,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._devices import at_work, check_same_namespace, float_type
 from ._inputs import naming_the_remedy, precision
+from ._sparse import rows_of
 from .engine.arrays import array_library, contiguous, converted, namespace, to_host
 from .engine.blocks import Blocks
 from .engine.controls import Controls, refined
 from .engine.losses import loss_named
 from .engine.prediction import mean_outputs
+from .engine.sparse_rows import SparseRows
 from .engine.threads import Threads, blas_threads
 
 # The types of numbers that every library computes with.
@@ -31,6 +33,7 @@ class FittedNetworks(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.sparse = True
         return tags
 
     def to_host(self):
@@ -64,14 +67,20 @@ class FittedNetworks(BaseEstimator):
     def _move_fitted(self, home):
         """Move what was fitted to where the features came from."""
         for name, value in self._fitted_arrays():
-            setattr(self, name, converted(value, home))
+            setattr(self, name, converted(value, getattr(home, "like", home)))
 
-    def _keep_controls(self, layout, flat):
+    def _keep_controls(self, layout, flat, span):
         self._forget("V_", "nu_")
         self.n_outputs_ = layout.n_outputs
         for name, part in layout.views(flat)._asdict().items():
             if part is not None:
+                part = span.restore(part) if name == "V" else part
                 setattr(self, f"{name}_", contiguous(part))
+
+    def _inputs_of(self, X):
+        """What the networks see of validated features; of sparse ones as they are, or by rows."""
+        sparse = isinstance(X, SparseRows)
+        return self.feature_map_.of(X) if sparse else self.feature_map_.transform(X)
 
     def _controls(self, members=slice(None)):
         """The fitted controls of some members."""
@@ -95,8 +104,9 @@ class FittedNetworks(BaseEstimator):
         """X as it has to be for prediction, by the method of that name."""
         check_is_fitted(self)
         check_same_namespace(self, X, method)
+        dtype = float_type(X, precision(self.K_))
         with naming_the_remedy(self):
-            return validate_data(self, X, dtype=float_type(X, precision(self.K_)), reset=False)
+            return rows_of(validate_data(self, X, dtype=dtype, reset=False, accept_sparse="csr"))
 
     def _outputs(self, X, method, refinement=1):
         """What the members say of X on the average, see `_mean`.
@@ -106,7 +116,8 @@ class FittedNetworks(BaseEstimator):
         X = self._validated(X, method)
         U = refined(self._controls(), refinement)
         inputs = self.feature_map_.of(at_work(self, X))
-        return converted(self._mean_outputs(U, inputs, self.network_weights_), X)
+        found = self._mean_outputs(U, inputs, self.network_weights_)
+        return converted(found, getattr(X, "like", X))
 
     def _mean_outputs(self, U, inputs, weights=None):
         """What members with the controls U say on the average."""

@@ -18,8 +18,10 @@ from sklearn.model_selection import (
 )
 
 from ._copies import units_of_equal_rows
+from ._sparse import matrix
 from ._splits import Splits
 from ._warnings import warn_that_nothing_is_held_out
+from .engine.sparse_rows import SparseRows
 
 __all__ = ["choose_splits", "validation_split"]
 
@@ -61,7 +63,8 @@ def choose_splits(estimator, data, groups, seed):
         if cv is None:
             return None
     elif hasattr(cv, "split"):
-        cv = cv.split(data.X, data.y, groups)
+        X = matrix(data.X) if isinstance(data.X, SparseRows) else data.X
+        cv = cv.split(X, data.y, groups)
     splits = Splits.from_indices(cv, len(data))
     splits.check(data.weights)
     judged, complete = splits.judged_where_known(data.weights, data.codes)

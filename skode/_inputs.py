@@ -15,7 +15,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, column_or_1d
 
 from ._devices import host_values
+from ._sparse import like_features, stacked
 from .engine.arrays import array_library, contiguous, converted, namespace, placed, quiet
+from .engine.sparse_rows import SparseRows
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Data:
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features), or `SparseRows`, `Inputs` or `Joined`
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Labels, or targets in their units.
     targets : ndarray of shape (n_samples, n_outputs)
@@ -61,7 +63,7 @@ class Data:
         """The same samples with the features, or inputs, of a slice."""
         if columns == slice(0, self.X.shape[1]):
             return self
-        if isinstance(self.X, Joined):
+        if hasattr(self.X, "of_columns"):
             return replace(self, X=self.X.of_columns(columns))
         return replace(self, X=contiguous(self.X[:, columns]))
 
@@ -96,7 +98,9 @@ def cast(array, dtype):
 
 
 def joined(one, two):
-    """The rows of two arrays."""
+    """The rows of two arrays, or of two sparse matrices."""
+    if isinstance(one, SparseRows):
+        return stacked(one, two)
     if array_library(one) is None:
         return Joined(one, two)
     return namespace(one).concat([one, two], axis=0)
@@ -106,7 +110,8 @@ class Joined:
     """The rows of one array and then those of another, of which neither is copied whole."""
 
     def __init__(self, one, two):
-        self.like, self._two = one, two
+        self._one, self._two = one, two
+        self.like = getattr(one, "like", one)
         self.shape = (len(one) + len(two), one.shape[1])
         self.dtype = one.dtype
 
@@ -121,15 +126,19 @@ class Joined:
 
     def of_columns(self, columns):
         """The same rows with some of the columns."""
-        return Joined(self.like[:, columns], self._two[:, columns])
+        return Joined(*(_of_columns(part, columns) for part in (self._one, self._two)))
 
     def take(self, rows, axis=0, out=None, mode="raise"):
         """The rows of these numbers; the signature is that of NumPy's method."""
-        cut = len(self.like)
+        cut = len(self._one)
         found = np.empty((len(rows), self.shape[1]), self.dtype)
         first = rows < cut
-        found[first], found[~first] = self.like[rows[first]], self._two[rows[~first] - cut]
+        found[first], found[~first] = self._one[rows[first]], self._two[rows[~first] - cut]
         return found
+
+
+def _of_columns(X, columns):
+    return X.of_columns(columns) if hasattr(X, "of_columns") else X[:, columns]
 
 
 def validation_data(estimator, X_val, y_val, X):
@@ -141,8 +150,8 @@ def validation_data(estimator, X_val, y_val, X):
         raise ValueError(f"{given} was given without {missing}; validation takes both.")
     _check_feature_names(estimator, X_val, reset=False)
     if array_library(X) is None or array_library(X_val) is None:
-        X_val = check_array(host_values(X_val), dtype=precision(X), input_name="X_val")
-        X_val = converted(X_val, X)
+        checks = {"dtype": precision(X), "input_name": "X_val", "accept_sparse": "csr"}
+        X_val = like_features(check_array(host_values(X_val), **checks), X)
     else:
         X_val = check_array(converted(X_val, X), dtype=X.dtype, input_name="X_val")
     if X_val.shape[1] != estimator.n_features_in_:

@@ -71,9 +71,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, best scaled to unit variance.  float32 is kept, everything else becomes
-            float64.
+            float64.  Sparse features may be matrices or arrays of SciPy in any format; those
+            that are not CSR are converted.  They are never made dense as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets, in any units; with ``loss="poisson"`` none that are negative.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -82,8 +83,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         groups : array-like of shape (n_samples,), default=None
             Groups of samples that have to be on the same side of a split.  "auto" and a number of
             folds keep them together, and a splitter is given them.
-        X_val, y_val : array-likes of shapes (n_val, n_features) and like y, default=None
-            Samples to judge by, in place of those that `cv` holds out.  They have to be scaled as X
+        X_val, y_val : shapes (n_val, n_features) and like y, default=None
+            Samples to judge by, in place of those that `cv` holds out; array-like, and `X_val` may
+            be a sparse matrix, whether X is one or not.  They have to be scaled as X
             is, which a pipeline does not do.  The out-of-fold results are then NaN, and
             `oof_score_` is that of these samples.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -100,6 +102,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             If a parameter or the data is not as described, if the objective is not finite at the
             start, or if ``warm_start=True`` would go on with another loss; the estimator is then
             left as it was.
+        TypeError
+            If X is sparse and ``device="cuda"``.
 
         Warns
         -----
@@ -136,7 +140,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their targets.
@@ -236,7 +240,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns

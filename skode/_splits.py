@@ -10,6 +10,7 @@ import numpy as np
 from ._devices import host_values
 from .engine.arrays import array_library, namespace, placed, quiet, to_host
 from .engine.fold_weights import FoldWeights
+from .engine.sparse_rows import SparseRows
 
 CHUNK = 2**16  # samples to be hashed at a time
 
@@ -62,7 +63,8 @@ class Splits:
             xp = namespace(X)
             rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
             X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))
-        parts = (X, self.group, self.train, self.held_out)
+        of_samples = (X.data, X.indices, X.indptr) if isinstance(X, SparseRows) else (X,)
+        parts = (*of_samples, self.group, self.train, self.held_out)
         return joblib.hash([_hash_of_rows(part) for part in parts])
 
     def judged_where_known(self, weights, codes):

@@ -12,6 +12,7 @@ from ._candidates import HELD_OUT_RESULTS
 from ._devices import at_work
 from ._features import GIVEN
 from ._inputs import cast
+from ._span import Span
 from .engine.arrays import namespace, to_host
 from .engine.training import MAX_ITER, Adam, Moments, Schedule, State
 
@@ -41,13 +42,13 @@ class Stream:
             self._require_same_features()
         if first or isinstance(self.alpha, Real):
             self.alpha_ = float(self._alphas(GIVEN, None, LENGTH, LENGTH)[0])
-        data = replace(data, X=self.feature_map_.transform(data.X))
+        data, span = replace(data, X=self._inputs_of(data.X)), Span(self.feature_map_)
         whole = self._layout(data, n_samples, goes_on=not first)
         n_networks = len(self.network_features_)
         epochs = np.zeros(n_networks, dtype=int) if first else to_host(self.n_iter_)
         moments, states, flats = {}, [], []
         with self._blocks() as blocks:
-            for view, columns in self.feature_map_.views.items():
+            for view, columns in span.views.items():
                 n_mine = self.network_features_.count(view)
                 if not n_mine:
                     continue
@@ -56,7 +57,9 @@ class Stream:
                 if first:
                     start = self._random_controls(layout, n_networks)
                 else:
-                    start = self._last_controls(view, whole, n_networks, "Set them as they were")
+                    start = self._last_controls(
+                        view, n_networks, whole, span, "Set them as they were"
+                    )
                 shape = (1, 1, n_mine)
                 objective = self._objective(layout, seen, [self.alpha_], shape, None, blocks)
                 u = cast(layout.flatten(start), seen.precision)
@@ -66,11 +69,11 @@ class Stream:
                 adam = Adam(state, schedule, self._moments(view, u, state, seen))
                 adam.round()
                 moments[view] = tuple(map(to_host, (state.u, *adam.moments)))
-                trained = self.feature_map_.embedded(view, layout.views(state.u))
+                trained = span.embedded(view, layout.views(state.u))
                 flats.append(whole.flatten(trained))
                 states.append(state)
         self._adam = moments
-        self._keep_controls(whole, namespace(flats[0]).concat(flats))
+        self._keep_controls(whole, namespace(flats[0]).concat(flats), span)
         self._fitted_loss, self._fitted_recipe = self._loss_recipe(), self._recipe()
         self.n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = np.concatenate([state.J for state in states])

@@ -67,8 +67,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "both": some of the candidates see the features as given and some in pieces, which needs
         samples that are held out. "auto" means "both" where that is possible, there are at most
         20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
-        See `feature_map_`.
+        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
+        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
+        a time, each time anew. See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
@@ -85,12 +86,14 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Which samples are held out. Each network is trained on one side of a split. Its loss on the
         other side, which is held out, decides when it stops, which iterate is kept, and how much
         its candidate counts; the networks of all splits are averaged. An int is a
-        number of folds, stratified by class and not shuffled; fewer are made where a class has
-        fewer samples. "auto" means eight shuffled ones, of which splits only as many are made as
-        have 10 000 samples together, but at least three; above 40 000 samples two, above 60 000
-        one. Samples of a class with fewer than three are trained on in every fold of "auto" or an
-        int. With `groups`, see `fit`, the folds keep them together. None: nothing is held out,
-        unless by `early_stopping`.
+        number of folds, stratified by class and not shuffled. "auto" means eight shuffled ones, of
+        which splits only as many are made as have 10 000 samples together, but at least three;
+        above 40 000 samples two, above 60 000 one. Either keeps together what `groups` name, see
+        `fit`, and copies of a row. A class of fewer samples than there are folds has one of them in
+        each of as many folds, and a single sample is always trained on. Where splits of your own
+        do not hold all samples out equally often, such as those of TimeSeriesSplit, or leave a
+        class out of training, they only choose candidates and numbers of iterations, and then
+        networks are trained on all samples. None: nothing is held out, unless by `early_stopping`.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -133,7 +136,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
         the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning.
+        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
+        inputs that none of the new samples shows is forgotten.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
@@ -147,8 +151,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO. Where the application has not configured logging, the lines appear on
-        stderr.
+        "skode" at level INFO, with the held-out loss where there is one. The lines go where the
+        application has logging go, whatever its level is, or else to stderr.
     random_state : int, RandomState instance or None, default=None
         Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
         batches.
@@ -193,8 +197,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     oof_score_ : float
         Accuracy of the same, weighted with `sample_weight`; of several labels, the share of samples
         of which all labels are right, as in `score`. It is optimistic for few samples, as the
-        held-out folds have also chosen the iterates; and classes of fewer than three samples, which
-        are never held out, do not count in it.
+        held-out folds have also chosen the iterates. Where a class is never held out and judged, it
+        is NaN, with a warning.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
@@ -212,7 +216,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
         "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
-        acceptable step" or "interrupted".
+        acceptable step" or "interrupted"; "refit" where the splits only chose, see `cv`.
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
         Class labels; of several labels, the numbers of the columns of y.
     n_outputs_ : int
@@ -351,8 +355,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         "both": some of the candidates see the features as given and some in pieces, which needs
         samples that are held out. "auto" means "both" where that is possible, there are at most
         20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
-        See `feature_map_`.
+        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
+        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
+        a time, each time anew. See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
@@ -369,12 +374,14 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Which samples are held out. Each network is trained on one side of a split. Its loss on the
         other side, which is held out, decides when it stops, which iterate is kept, and how much
         its candidate counts; the networks of all splits are averaged. An int is a
-        number of folds, stratified by class and not shuffled; fewer are made where a class has
-        fewer samples. "auto" means eight shuffled ones, of which splits only as many are made as
-        have 10 000 samples together, but at least three; above 40 000 samples two, above 60 000
-        one. Samples of a class with fewer than three are trained on in every fold of "auto" or an
-        int. With `groups`, see `fit`, the folds keep them together. None: nothing is held out,
-        unless by `early_stopping`.
+        number of folds, stratified by class and not shuffled. "auto" means eight shuffled ones, of
+        which splits only as many are made as have 10 000 samples together, but at least three;
+        above 40 000 samples two, above 60 000 one. Either keeps together what `groups` name, see
+        `fit`, and copies of a row. A class of fewer samples than there are folds has one of them in
+        each of as many folds, and a single sample is always trained on. Where splits of your own
+        do not hold all samples out equally often, such as those of TimeSeriesSplit, or leave a
+        class out of training, they only choose candidates and numbers of iterations, and then
+        networks are trained on all samples. None: nothing is held out, unless by `early_stopping`.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -417,7 +424,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
         the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning.
+        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
+        inputs that none of the new samples shows is forgotten.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
@@ -431,8 +439,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO. Where the application has not configured logging, the lines appear on
-        stderr.
+        "skode" at level INFO, with the held-out loss where there is one. The lines go where the
+        application has logging go, whatever its level is, or else to stderr.
     random_state : int, RandomState instance or None, default=None
         Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
         batches.
@@ -477,8 +485,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     oof_score_ : float
         Accuracy of the same, weighted with `sample_weight`; of several labels, the share of samples
         of which all labels are right, as in `score`. It is optimistic for few samples, as the
-        held-out folds have also chosen the iterates; and classes of fewer than three samples, which
-        are never held out, do not count in it.
+        held-out folds have also chosen the iterates. Where a class is never held out and judged, it
+        is NaN, with a warning.
     loss_ : ndarray of shape (n_networks,)
         Objective of the networks, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
@@ -496,7 +504,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
         "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
-        acceptable step" or "interrupted".
+        acceptable step" or "interrupted"; "refit" where the splits only chose, see `cv`.
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
         Class labels; of several labels, the numbers of the columns of y.
     n_outputs_ : int

@@ -30,7 +30,7 @@ def trajectories(estimator, X):
     ----------
     estimator : estimator of skode or Pipeline
         A fitted classifier or regressor, or a fitted pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
 
     Returns
@@ -78,7 +78,7 @@ def costates(estimator, X, y):
     ----------
     estimator : estimator of skode or Pipeline
         A fitted classifier or regressor, or a fitted pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Their classes or labels; or their targets, of which J is the loss in the units that `loss`
@@ -149,7 +149,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     ----------
     estimator : ODENetClassifier, ODENetRegressor or Pipeline
         A fitted estimator, or a fitted pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     refinement : int, default=2
         Number of steps in place of one.
@@ -198,7 +198,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     gap = np.abs(fine - coarse).max(axis=0)
     found = Bunch(gap=gap, mean_gap=float(gap.mean()), max_gap=float(gap.max()))
     if is_classifier(network):
-        changed = (before != after).reshape(len(X), -1).any(axis=1)
+        changed = (before != after).reshape(len(before), -1).any(axis=1)
         found.changed = float(changed.mean())
     return found
 

@@ -86,8 +86,9 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         "both": some of the candidates see the features as given and some in pieces, which needs
         samples that are held out. "auto" means "both" where that is possible, there are at most
         20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
-        See `feature_map_`.
+        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
+        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
+        a time, each time anew. See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
@@ -106,8 +107,10 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         its candidate counts; the networks of all splits are averaged. An int is a
         number of folds, not shuffled. "auto" means eight shuffled ones, of which splits only as
         many are made as have 10 000 samples together, but at least three; above 40 000 samples two,
-        above 60 000 one. With `groups`, see `fit`, the folds keep them together. None: nothing is
-        held out, unless by `early_stopping`.
+        above 60 000 one. Either keeps together what `groups` name, see `fit`, and copies of a row.
+        Where splits of your own do not hold all samples out equally often, such as those of
+        TimeSeriesSplit, they only choose candidates and numbers of iterations, and then networks
+        are trained on all samples. None: nothing is held out, unless by `early_stopping`.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -146,7 +149,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
         the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning.
+        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
+        inputs that none of the new samples shows is forgotten.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
@@ -160,8 +164,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO. Where the application has not configured logging, the lines appear on
-        stderr.
+        "skode" at level INFO, with the held-out loss where there is one. The lines go where the
+        application has logging go, whatever its level is, or else to stderr.
     random_state : int, RandomState instance or None, default=None
         Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
         batches.
@@ -223,7 +227,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
         "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
-        acceptable step" or "interrupted".
+        acceptable step" or "interrupted"; "refit" where the splits only chose, see `cv`.
     n_outputs_ : int
         Number of targets.
     n_features_in_ : int
@@ -385,8 +389,9 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         "both": some of the candidates see the features as given and some in pieces, which needs
         samples that are held out. "auto" means "both" where that is possible, there are at most
         20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the pieces for good.
-        See `feature_map_`.
+        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
+        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
+        a time, each time anew. See `feature_map_`.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
         trained, and the model is their average, with weights that make its loss on held-out samples
@@ -405,8 +410,10 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         its candidate counts; the networks of all splits are averaged. An int is a
         number of folds, not shuffled. "auto" means eight shuffled ones, of which splits only as
         many are made as have 10 000 samples together, but at least three; above 40 000 samples two,
-        above 60 000 one. With `groups`, see `fit`, the folds keep them together. None: nothing is
-        held out, unless by `early_stopping`.
+        above 60 000 one. Either keeps together what `groups` name, see `fit`, and copies of a row.
+        Where splits of your own do not hold all samples out equally often, such as those of
+        TimeSeriesSplit, they only choose candidates and numbers of iterations, and then networks
+        are trained on all samples. None: nothing is held out, unless by `early_stopping`.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -445,7 +452,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Whether `fit` starts from what the last one has come to, instead of at random. The random
         splits and `feature_map_` are then the same again. They are meant for the same samples in
         the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning.
+        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
+        inputs that none of the new samples shows is forgotten.
     n_jobs : int, default=None
         Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
         None means as many as BLAS would use here, so that there is one in each worker of a
@@ -459,8 +467,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO. Where the application has not configured logging, the lines appear on
-        stderr.
+        "skode" at level INFO, with the held-out loss where there is one. The lines go where the
+        application has logging go, whatever its level is, or else to stderr.
     random_state : int, RandomState instance or None, default=None
         Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
         batches.
@@ -522,7 +530,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
         "behind" (another candidate was clearly better; its networks may count all the same), "slow
         progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
-        acceptable step" or "interrupted".
+        acceptable step" or "interrupted"; "refit" where the splits only chose, see `cv`.
     n_outputs_ : int
         Number of targets.
     n_features_in_ : int

@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GroupKFold, KFold
 
@@ -181,12 +180,6 @@ def test_a_scheme_without_a_solution_at_this_step_is_refused_at_the_start():
 @pytest.mark.parametrize("cls", BOTH)
 def test_bad_data(cls, data, message):
     assert_refused(short(cls), data, message)
-
-
-@pytest.mark.parametrize("cls", BOTH)
-def test_sparse_input_is_refused(cls):
-    with pytest.raises(TypeError, match=r"[Ss]parse data was passed"):
-        short(cls).fit(csr_array(X_GOOD), Y_GOOD)
 
 
 @pytest.mark.parametrize("cls", BOTH)

@@ -96,6 +96,13 @@ class Objective:
             weights = weights * some[to_host(folds.group)]
         return host.nonzero(weights)[0]
 
+    def of_members(self, members: Array) -> Objective:
+        """The objective of some of the members."""
+        part = copy.copy(self)
+        part.samples = self.samples.of_members(members)
+        part.penalties = self.penalties.of(members)
+        return part
+
     def sample(self, rows: Array) -> Objective:
         """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         part = copy.copy(self)

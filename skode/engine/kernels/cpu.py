@@ -20,6 +20,7 @@ import numpy as np
 from ..arrays import Array, on_host, quiet
 from ..implicit import ROUNDINGS
 from ..losses import LOGISTIC
+from ..sparse_rows import SparseRows
 from ..tableaux import ButcherTableau
 from ..threads import blas_architectures
 from . import reference
@@ -120,11 +121,11 @@ def evaluate(
     total = np.zeros(dU.shape if dtype == np.float32 else (0, 0))
     scheme = _scheme(problem.network.tableau, dtype)
     _compiled("evaluate", problem, dtype)(
-        (_given(X, dtype), _given(targets, dtype), _given(weights, dtype)),
+        (_features(X, dtype), _given(targets, dtype), _given(weights, dtype)),
         of_folds,
         np.ascontiguousarray(flat),
         _tolerances(flat, tolerance),
-        _numbers(problem, X.shape, scheme, gradient),
+        _numbers(problem, X, scheme, gradient),
         np.array([problem.loss.width, problem.loss.quantile], dtype),
         scheme,
         (loss, held_out, sensitivity, dU, total),
@@ -152,11 +153,11 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
     together = np.empty((2 * q if binary else q, len(X)), dtype)
     unsolved = np.zeros(1, np.int64)
     _compiled("predict", problem, dtype)(
-        _given(X, dtype),
+        _features(X, dtype),
         np.ascontiguousarray(flat),
         np.asarray(weights, dtype=dtype),
         _tolerances(flat),
-        _numbers(problem, X.shape, scheme, gradient=False),
+        _numbers(problem, X, scheme, gradient=False),
         scheme,
         together,
         unsolved,
@@ -171,6 +172,14 @@ def _given(x: Array, dtype: Any) -> Array:
     """An array as the compiled functions take it: of their dtype, aligned, and no memory map."""
     x = np.asarray(x, dtype=dtype)
     return x if x.flags.aligned else x.copy()
+
+
+def _features(X: Array | SparseRows, dtype: Any) -> tuple[Array, ...]:
+    """X as the compiled functions take it: an array and the fields of `SparseRows`, one empty."""
+    if isinstance(X, SparseRows):
+        entries = _given(X.data, dtype), _given(X.indices, np.int32), _given(X.indptr, np.int64)
+        return np.empty((0, 0), dtype), *entries
+    return _given(X, dtype), np.empty(0, dtype), np.empty(0, np.int32), np.zeros(1, np.int64)
 
 
 @cache
@@ -217,10 +226,10 @@ def _tolerances(flat: Array, given: Array | None = None) -> Array:
     return found.astype(flat.dtype)
 
 
-def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: bool) -> Array:
+def _numbers(problem: Problem, X: Array, scheme: Array, gradient: bool) -> Array:
     """The fields of `cpu_case.Case`."""
     network, layout, loss, learn_step = problem
-    n_samples, n_features = shape
+    n_samples, n_features = X.shape
     block = _block_size(problem, scheme.dtype)
     # Blocks of the same size, nearly, so that the last is not a small one.
     block = math.ceil(n_samples / math.ceil(n_samples / block) / BLOCK_STEP) * BLOCK_STEP
@@ -241,6 +250,7 @@ def _numbers(problem: Problem, shape: tuple[int, int], scheme: Array, gradient: 
             block,
             _panel(),
             _most_stages(network.tableau),
+            isinstance(X, SparseRows),
         ],
         np.int64,
     )

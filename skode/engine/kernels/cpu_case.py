@@ -30,6 +30,7 @@ class Case(NamedTuple):
     block: Any
     panel: Any
     most_stages: Any  # of a block that has to be solved for; 0 for an explicit scheme
+    sparse: Any  # whether X is sparse
 
 
 class _Starts(NamedTuple):
@@ -48,7 +49,7 @@ def described(numbers):
     """The case that an array of numbers stands for."""
     n = numbers
     codes = (n[6], n[7]), (n[8], n[9])
-    rest = n[10], n[11], n[12], n[13], n[14], n[15], n[16]
+    rest = n[10], n[11], n[12], n[13], n[14], n[15], n[16], n[17]
     return Case(n[0], n[1], n[2], n[3], n[4], n[5], *codes, *rest)
 
 
@@ -129,7 +130,8 @@ def _n_places(case):
 class Work(NamedTuple):
     """Arrays for a block of samples.
 
-    states (places, channels, samples); features (1, n_features, samples), none without a lift;
+    states (places, channels, samples); features (1, n_features, samples), none without a lift or
+    where X is sparse, whose entries, columns and starts of the rows of the block come next;
     outputs (2, n_outputs, samples), z or ∂J/∂z and below it the targets; rows of samples; the
     numbers 1, 0 and the skip; what implicit stages are solved with, see `cpu_anderson`; and which
     samples are unsolved; and the sizes that tolerances refer to, by layer and stage.
@@ -137,6 +139,7 @@ class Work(NamedTuple):
 
     states: Any
     features: Any
+    sparse: Any
     outputs: Any
     rows: Any
     betas: Any
@@ -146,9 +149,15 @@ class Work(NamedTuple):
 
 
 @loops
+def _n_dense(case):
+    """How many rows the features of a block have."""
+    return 0 if case.sparse else case.lifted
+
+
+@loops
 def room(case, n_rows, like):
     """The arrays that those of the largest block are parts of, and the numbers."""
-    n, q, d, k = case.n_channels, case.n_outputs, case.lifted, case.most_stages
+    n, q, d, k = case.n_channels, case.n_outputs, _n_dense(case), case.most_stages
     betas = np.empty(3, like.dtype)
     betas[0], betas[1], betas[2] = 1, 0, case.skip
     rows = np.empty((_n_places(case) * n + d + 2 * q + n_rows) * case.block, like.dtype)
@@ -163,16 +172,18 @@ def room(case, n_rows, like):
 
 
 @loops
-def work_for(case, space, n_rows, m):
-    """The arrays for a block of m samples."""
+def work_for(case, space, n_rows, X, start, m):
+    """The arrays for a block of m samples, which are the rows of X from `start` on."""
     rows, betas, solver, unsolved, scales = space
-    n, q, d = case.n_channels, case.n_outputs, case.lifted
+    n, q, d = case.n_channels, case.n_outputs, _n_dense(case)
+    _, data, indices, indptr = X
     x = _n_places(case) * n * m
     z = x + d * m
     rest = z + 2 * q * m
     return Work(
         rows[:x].reshape((-1, n, m)),
         rows[x:z].reshape((1, d, m)),
+        (data, indices, indptr[start : start + m + 1]),
         rows[z:rest].reshape((2, q, m)),
         rows[rest : rest + n_rows * m].reshape((n_rows, m)),
         betas,
@@ -188,3 +199,20 @@ def fill(samples, start, blocks, place):
     for i in range(blocks.shape[1]):
         for j in range(blocks.shape[2]):
             blocks[place, i, j] = samples[start + j, i] if i < samples.shape[1] else 0
+
+
+@loops
+def fill_features(case, X, start, work):
+    """Put the rows of X from `start` on where the networks begin.
+
+    Sparse rows that are lifted stay as they are.
+    """
+    if case.lifted and not case.sparse:
+        fill(X[0], start, work.features, FIRST)
+    elif not case.lifted:
+        fill(X[0], start, work.states, FIRST)
+        if case.sparse:
+            data, indices, indptr = work.sparse
+            for j in range(work.states.shape[2]):
+                for t in range(indptr[j], indptr[j + 1]):
+                    work.states[FIRST, indices[t], j] = data[t]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from numba import float64, from_dtype, int64, njit, types, void
+from numba import float64, from_dtype, int32, int64, njit, types, void
 
 from . import cpu_implicit, cpu_layers
 from .cpu_networks import networks
@@ -24,6 +24,7 @@ SOURCES = (
     "cpu_networks",
     "cpu_newton",
     "cpu_rows",
+    "cpu_sparse",
     "cpu_stages",
     "elementary",
 )
@@ -114,11 +115,12 @@ def _signatures(real: Any) -> dict[str, Any]:
     def given(ndim: int, of: Any = real, order: Literal["A", "C"] = "A") -> Any:
         return types.Array(of, ndim, order, readonly=True)
 
+    X = types.Tuple((given(2), given(1), given(1, int32), given(1, int64)))
     flat = given(2, order="C")
     numbers, scheme = given(1, int64, "C"), given(2, order="C")
     return {
         "evaluate": void(
-            types.Tuple((given(2), given(2), given(1))),
+            types.Tuple((X, given(2), given(1))),
             types.Tuple((given(1, int64), given(2), given(2), given(1, int64))),
             flat,
             given(1),
@@ -127,7 +129,5 @@ def _signatures(real: Any) -> dict[str, Any]:
             scheme,
             types.Tuple((*[float64[::1]] * 3, real[:, ::1], float64[:, ::1])),
         ),
-        "predict": void(
-            given(2), flat, given(1), given(1), numbers, scheme, real[:, ::1], int64[::1]
-        ),
+        "predict": void(X, flat, given(1), given(1), numbers, scheme, real[:, ::1], int64[::1]),
     }

@@ -15,6 +15,7 @@ from .cpu_case import (
     SECOND,
     described,
     fill,
+    fill_features,
     place_of_state,
     places_of_costates,
     room,
@@ -34,6 +35,7 @@ from .cpu_rows import (
     product,
     pull_back,
 )
+from .cpu_sparse import add_sparse_outer_product, sparse_product
 
 FLUSH = 16  # blocks, after which a gradient in single precision is added up in double
 
@@ -89,7 +91,10 @@ def _forward_with(step: Any) -> Any:
         """Put the states of all layers, and the outputs, in their places."""
         starts, states, z, betas = starts_of(case), work.states, work.outputs, work.betas
         if case.lifted:
-            product(U, work.features, states, betas, (starts.V, NO, FIRST, FIRST, NOTHING))
+            if case.sparse:
+                sparse_product(U, work.sparse, states, (starts.V, case.lifted, FIRST))
+            else:
+                product(U, work.features, states, betas, (starts.V, NO, FIRST, FIRST, NOTHING))
             activate(case.lift, U, starts.nu, states, FIRST)
         for j in range(len(work.unsolved)):
             work.unsolved[j] = False
@@ -124,7 +129,11 @@ def _backward_with(step_adjoint: Any) -> Any:
             sensitivity += step_adjoint(case, scheme, U, layer, dU, work, tolerance)
         if case.lifted:
             pull_back(case.lift, betas[ONE], states, (FIRST, p, G), dU, starts.nu)
-            add_outer_product(states, work.features, betas, dU, (G, FIRST, starts.V, case.panel))
+            if case.sparse:
+                add_sparse_outer_product(states, work.sparse, dU, (G, starts.V, case.lifted))
+            else:
+                places = (G, FIRST, starts.V, case.panel)
+                add_outer_product(states, work.features, betas, dU, places)
         return sensitivity
 
     return backward
@@ -141,11 +150,12 @@ def _predict_with(forward: Any) -> Any:
         """
         case, n_rows = described(numbers), 2 + len(together)
         space = room(case, n_rows, scheme)
-        for start in range(0, len(X), case.block):
-            m = min(case.block, len(X) - start)
-            work = work_for(case, space, n_rows, m)
+        n_samples = together.shape[1]
+        for start in range(0, n_samples, case.block):
+            m = min(case.block, n_samples - start)
+            work = work_for(case, space, n_rows, X, start, m)
             part = together[:, start : start + m]
-            fill(X, start, work.features if case.lifted else work.states, FIRST)
+            fill_features(case, X, start, work)
             for member in range(len(flat)):
                 forward(case, scheme, flat[member], work, tolerances[member])
                 for j in range(min(len(work.unsolved), m)):
@@ -164,7 +174,8 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
         Parameters
         ----------
         samples : tuple of arrays
-            X, targets and weights; see `Samples`.
+            X as an array and as the fields of `SparseRows`, of which either is empty; targets and
+            weights; see `Samples`.
         folds : tuple of arrays
             The fields of `FoldWeights`, the group of length zero where there are no fold weights.
         flat : array of shape (members, size)
@@ -186,11 +197,11 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
         loss, held_out, sensitivity, gradient, total = sums
         case, n_rows = described(numbers), np.int64(4)
         space = room(case, n_rows, scheme)
-        for start in range(0, len(X), case.block):
-            work = work_for(case, space, n_rows, min(case.block, len(X) - start))
+        for start in range(0, len(weights), case.block):
+            m = min(case.block, len(weights) - start)
+            work = work_for(case, space, n_rows, X, start, m)
             z, c, rows = work.outputs[0], work.outputs[1], work.rows
-            first = work.features if case.lifted else work.states
-            fill(X, start, first, FIRST)
+            fill_features(case, X, start, work)
             fill(targets, start, work.outputs, SECOND)
             for member in range(len(flat)):
                 U = flat[member]
@@ -208,8 +219,8 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
                     tolerance, dU = tolerances[member], gradient[member]
                     sensitivity[member] += backward(case, scheme, U, dU, work, tolerance)
                 if case.gradient and spoilt:
-                    fill(X, start, first, FIRST)
-            if start // case.block % FLUSH == FLUSH - 1 or start + case.block >= len(X):
+                    fill_features(case, X, start, work)
+            if start // case.block % FLUSH == FLUSH - 1 or start + m == len(weights):
                 _flush(gradient, total)
         if case.most_stages > 0:
             _forget_unsolved(loss, gradient, total)

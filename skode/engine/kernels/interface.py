@@ -23,9 +23,10 @@ class Problem(NamedTuple):
 class Samples(NamedTuple):
     """Samples in the order of their rows.
 
-    X (samples, n_features) may be read-only, of any memory layout and any real dtype.  The targets
-    (samples, n_outputs) and weights (samples,) are in the dtype of the controls.  Without fold
-    weights every member is trained on all samples, and judged by none.
+    X (samples, n_features) may be read-only, of any memory layout and any real dtype; on the host
+    it may be `SparseRows`.  The targets (samples, n_outputs) and weights (samples,) are in the
+    dtype of the controls.  Without fold weights every member is trained on all samples, and judged
+    by none.
     """
 
     X: Array

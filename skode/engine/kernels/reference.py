@@ -6,6 +6,7 @@ from ..arrays import Array, Namespace, free_memory, itemsize, namespace, on_cpu,
 from ..controls import Controls, Layout
 from ..implicit import CAREFUL, HASTY, Effort, Status
 from ..networks import Forward, Network
+from ..sparse_rows import SparseRows
 from ..unsolved import UnsolvedStagesError
 from .interface import Problem, Samples, Sums
 
@@ -54,7 +55,8 @@ def _n_states(network: Network, layout: Layout) -> int:
 def features(X: Array, like: Array) -> Array:
     """The features of the rows of `X` in the dtype of the controls, (n_features, samples)."""
     xp = namespace(like)
-    return xp.astype(xp.permute_dims(X, (1, 0)), like.dtype, copy=False)
+    dense = X.dense() if isinstance(X, SparseRows) else X
+    return xp.astype(xp.permute_dims(dense, (1, 0)), like.dtype, copy=False)
 
 
 def evaluate(

@@ -22,6 +22,7 @@ from .stopping import (
     STALLED,
     Stopping,
 )
+from .turns import finished, in_turns, joined
 
 __all__ = [
     "BEHIND",
@@ -41,6 +42,9 @@ __all__ = [
     "State",
     "Stopping",
     "Training",
+    "finished",
+    "in_turns",
+    "joined",
     "random_start",
     "train",
 ]

@@ -6,6 +6,7 @@ from ..arrays import Array, device, host, namespace, placed, put
 from .backtracking import Steepest
 from .state import State, inner
 
+MEMORY = 10  # pairs that are kept
 LONGEST = 0.5  # how long a direction may be, as a fraction of √(1 + ‖u‖²)
 
 
@@ -54,7 +55,7 @@ class LBFGS(Steepest):
         the spare one.
     """
 
-    def __init__(self, u: Array, memory: int = 10) -> None:
+    def __init__(self, u: Array, memory: int = MEMORY) -> None:
         members, size = u.shape
         slots = memory + 1
         self.pairs = namespace(u).zeros((members, 2 * slots, size), dtype=u.dtype, device=device(u))
@@ -149,7 +150,10 @@ class LBFGS(Steepest):
 
     def select(self, rows: Array) -> None:
         """Go on with these rows, an array on the host: the other members have ended."""
-        self.pairs = namespace(self.pairs).take(self.pairs, placed(rows, self.pairs), axis=0)
+        for place, row in enumerate(rows):  # in place, since a copy is large
+            if place != row:
+                self.pairs[place, ...] = self.pairs[int(row), ...]
+        self.pairs = self.pairs[: len(rows), ...]
         self.SY, self.YY = self.SY[rows], self.YY[rows]
         self.n_learned, self.n_pairs = self.n_learned[rows], self.n_pairs[rows]
 

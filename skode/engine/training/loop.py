@@ -74,8 +74,7 @@ def train(
     race : Race, optional
         Ends members that have no chance to be chosen any more.
     on_iteration : callable (n_iter, J, held_out), optional
-        Called when the foremost member has done another iteration, with the lowest losses of all;
-        the held-out one is NaN where nothing is held out.
+        Called when the foremost member has gone on, with the lowest losses of all, or NaN for none.
     exact_stages : bool, default=False
         See `State`.
 

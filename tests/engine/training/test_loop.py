@@ -187,7 +187,7 @@ def test_a_start_that_is_not_finite_is_refused(bad, xp):
 def test_interruption_keeps_the_best_iterate(xp):
     objective, start = quadratic()
 
-    def interrupt(n_iter, J):
+    def interrupt(n_iter, J, held_out):
         if n_iter == 7:
             raise KeyboardInterrupt
 
@@ -216,10 +216,11 @@ def test_on_iteration_reports_each_iteration_of_the_foremost_member(xp):
         start,
         "gd",
         stopping=Stopping(20),
-        on_iteration=lambda n_iter, J: seen.append((n_iter, J)),
+        on_iteration=lambda *reported: seen.append(reported),
     )
-    assert [n for n, _ in seen] == list(range(1, training.n_iter.max() + 1))
-    lowest = [J for _, J in seen]
+    assert all(np.isnan(held_out) for _, _, held_out in seen)
+    assert [n for n, _, _ in seen] == list(range(1, training.n_iter.max() + 1))
+    lowest = [J for _, J, _ in seen]
     assert (np.diff(lowest) <= 0).all()
     assert training.curve[:, 0].min() > lowest[0] >= lowest[-1] >= training.J.min()
 

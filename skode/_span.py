@@ -1,0 +1,206 @@
+"""What networks are trained on where there are more inputs than samples.
+
+A network that lifts its inputs x by V x + ν sees of V only its products with the samples.  So the
+part of V that is orthogonal to all samples changes no loss, and the penalty makes it zero.  Let the
+rows of X be the samples and G = X Xᵀ.  Then Z = G^½ is the same set of samples in coordinates of
+their span, as Z Zᵀ = X Xᵀ; the columns of Q = Xᵀ G^-½ are the basis, which is orthonormal, and
+Z = X Q.  Training on Z has the same losses and penalties for V Q as training on X has for V, and
+V′ Qᵀ is the V that a trained V′ stands for.  Of all orthonormal bases this one is closest to the
+samples themselves, so that it does not depend on their order, and hardly on rounding.  Where the
+samples are linearly dependent, G^-½ is that of the pseudo-inverse.
+
+Reference: Löwdin, "On the non-orthogonality problem connected with the use of atomic wave functions
+in the theory of molecules and crystals" (Journal of Chemical Physics 18, 1950), for the basis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ._inputs import cast
+from ._sparse import matrix
+from .engine.arrays import device, namespace, placed, quiet, to_host
+from .engine.sparse_rows import SparseRows
+
+WIDE = 1000  # inputs of a view; no more than that are always few enough
+MOST_ROWS = 4096  # samples; a root of G takes time like their cube
+BLOCK = 2**22  # entries of X that are in float64 at a time
+
+
+class Span:
+    """The columns that networks are trained on in place of the inputs of a feature map.
+
+    Those of a view are its inputs or, where it is wide, their coordinates in a basis of the span of
+    the samples.  A view is wide if it has more than twice as many inputs as there are samples, and
+    more than `WIDE`; and if there are at most `MOST_ROWS` samples.
+
+    Parameters
+    ----------
+    feature_map : FeatureMap
+    bases : dict of str to Basis, default={}
+        Those of the views that are wide.
+
+    Attributes
+    ----------
+    views : dict of str to slice
+        Which of the columns belong to each view.
+    n_columns : int
+        The number of columns of all views.
+    """
+
+    def __init__(self, feature_map, bases=None):
+        self._inputs, self._bases = feature_map.views, bases or {}
+        self.views, self.n_columns = {}, 0
+        for name, inputs in self._inputs.items():
+            number = inputs.stop - inputs.start
+            if name in self._bases:
+                number = len(self._bases[name].root)
+            self.views[name] = slice(self.n_columns, self.n_columns + number)
+            self.n_columns += number
+
+    @classmethod
+    def of_samples(cls, feature_map, data):
+        """The span of samples, for networks with a lift, and the samples in its columns."""
+        m, bases = len(data), {}
+        for name, inputs in feature_map.views.items():
+            if m <= MOST_ROWS and inputs.stop - inputs.start > max(WIDE, 2 * m):
+                bases[name] = Basis.of(data.X, inputs, data.given_weights > 0)
+        bases = {name: basis for name, basis in bases.items() if basis is not None}
+        span = cls(feature_map, bases)
+        return span, replace(data, X=span._columns(data)) if bases else data
+
+    def _columns(self, data):
+        """The samples in the columns, where they are."""
+        X = placed(np.empty((len(data), self.n_columns), data.precision), data.like)
+        for name, columns in self.views.items():
+            if name in self._bases:
+                X[:, columns] = placed(cast(self._bases[name].root, data.precision), data.like)
+            else:
+                X[:, columns] = data.of_columns(self._inputs[name]).X[:, :]
+        return X
+
+    def n_inputs(self, view):
+        """How many inputs a view has."""
+        return self._inputs[view].stop - self._inputs[view].start
+
+    def seen_by(self, view, controls):
+        """The controls of networks with a view, whose V has only the inputs of that view."""
+        if controls.V is None:
+            return controls
+        return controls._replace(V=controls.V[:, :, self._inputs[view]])
+
+    def embedded(self, view, controls):
+        """Controls for the columns of a view as such for all columns: V is zero in the others."""
+        if len(self.views) == 1:
+            return controls
+        V, columns, xp = controls.V, self.views[view], namespace(controls.V)
+        before, after = (
+            xp.zeros((*V.shape[:2], number), dtype=V.dtype, device=device(V))
+            for number in (columns.start, self.n_columns - columns.stop)
+        )
+        return controls._replace(V=xp.concat([before, V, after], axis=2))
+
+    def project(self, view, controls):
+        """Host controls for the inputs of a view as such for its columns.
+
+        What of V is orthogonal to the samples is lost.
+        """
+        if view not in self._bases or controls.V is None:
+            return controls
+        return controls._replace(V=self._bases[view].project(controls.V))
+
+    def restore(self, V):
+        """The V that the columns stand for, (networks, channels, inputs of all views), on the host.
+
+        If no view is wide, V itself.
+        """
+        if not self._bases:
+            return V
+        V, n_inputs = to_host(V), max(inputs.stop for inputs in self._inputs.values())
+        found = np.zeros((*V.shape[:2], n_inputs), V.dtype)
+        for name, columns in self.views.items():
+            part, mine = V[:, :, columns], found[:, :, self._inputs[name]]
+            if name in self._bases:
+                self._bases[name].restore(part, out=mine)
+            else:
+                mine[:] = part
+        return found
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The orthonormal basis Q = Xᵀ G^-½ of the span of samples.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, inputs of all views), SparseRows, Inputs or Joined
+        The samples.
+    inputs : slice
+        The columns of X that belong to this view.
+    used : ndarray of bool of shape (n_samples,)
+        Which samples are in the span.
+    root, inverse_root : ndarrays of shape (n_samples, n_samples)
+        G^½ and G^-½ of these, with zeros for the others.
+    """
+
+    X: Any
+    inputs: slice
+    used: np.ndarray
+    root: np.ndarray
+    inverse_root: np.ndarray
+
+    @classmethod
+    def of(cls, X, inputs, used):
+        """The basis for the samples in a mask; None where the squares of their numbers overflow."""
+        m = len(used)
+        G = np.zeros((m, m))
+        with quiet():  # those that are not used may hold anything
+            for _, block in _column_blocks(X, inputs):
+                product = block @ block.T
+                G += product.toarray() if isinstance(X, SparseRows) else product
+        G = G if used.all() else G[np.ix_(used, used)]
+        if not np.isfinite(G).all():
+            return None
+        values, of_used = np.linalg.eigh(G)
+        del G
+        some = values > m * np.finfo(float).eps * values[-1]
+        values, vectors = values[some], np.zeros((m, some.sum()))
+        vectors[used] = of_used[:, some]
+        roots = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
+        return cls(X, inputs, used, *roots)
+
+    def project(self, V):
+        """V Q of host V, (networks, channels, n_inputs)."""
+        flat, products = V.reshape(-1, V.shape[2]), 0.0
+        with quiet():
+            for columns, block in _column_blocks(self.X, self.inputs):
+                products += flat[:, columns] @ block.T
+        products[:, ~self.used] = 0.0
+        return (products @ self.inverse_root).reshape(*V.shape[:2], -1)
+
+    def restore(self, V, out):
+        """Put V Qᵀ of host V, (networks, channels, n_samples), in `out`."""
+        V = V @ self.inverse_root
+        for columns, block in _column_blocks(self.X, self.inputs):
+            for k in np.flatnonzero(V.any(axis=(1, 2))):  # one by one, as they are large
+                out[k, :, columns] = V[k] @ block
+
+
+def _column_blocks(X, inputs):
+    """What some columns of X hold, block by block, in float64 on the host.
+
+    With each block comes the slice of its columns, the first of `inputs` being number 0.
+    """
+    m, d = X.shape[0], inputs.stop - inputs.start
+    if isinstance(X, SparseRows):  # which has no other columns
+        yield slice(0, d), matrix(X).astype(np.float64, copy=False)
+        return
+    step = max(1, BLOCK // m)
+    for start in range(0, d, step):
+        columns = slice(start, min(start + step, d))
+        here = slice(inputs.start + columns.start, inputs.start + columns.stop)
+        part = X.of_columns(here)[:, :] if hasattr(X, "of_columns") else X[:, here]
+        yield columns, np.asarray(to_host(part), dtype=np.float64)
