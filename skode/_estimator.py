@@ -128,6 +128,8 @@ class NetworkEstimator(Stream, Candidates):
     # Groups that a splitter outside needs are no business of `fit`, unless it asks for them.
     __metadata_request__fit = {"groups": False}
 
+    _channels_per_output = 0  # at least, by default
+
     @property
     def _goes_on(self):
         """Whether `fit` starts from what the last one has come to."""
@@ -302,6 +304,7 @@ class NetworkEstimator(Stream, Candidates):
             n_channels = self.K_.shape[2]
         elif n_channels == "auto":
             n_channels = next(number for limit, number in CHANNELS if n_outputs < limit)
+            n_channels = max(n_channels, self._channels_per_output * n_outputs)
             if n_samples > MANY:
                 n_channels = MANY_CHANNELS
             if self.lift == "pad":

@@ -48,6 +48,8 @@ LOSSES = {
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
     """Networks whose outputs are the standardised targets, or the logarithms of these."""
 
+    _channels_per_output = 2  # targets may be independent, and channels with relu are one-sided
+
     _parameter_constraints: dict = {
         **NetworkEstimator._parameter_constraints,
         "loss": [StrOptions(set(LOSSES))],

@@ -46,8 +46,9 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         may meet a sample beyond it, which is an error.
     n_channels : int or "auto", default="auto"
         Dimension of the state. "auto" means 48, from 8 outputs on 64, and 96 from 16 outputs on or
-        above 10 000 samples; with ``lift="pad"`` at least the number of inputs. More channels let
-        the flow do what is topologically impossible in fewer dimensions.
+        above 10 000 samples; at least twice the number of targets, and with ``lift="pad"`` at least
+        the number of inputs. More channels let the flow do what is topologically impossible in
+        fewer dimensions.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
         learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
@@ -350,7 +351,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         layer whose factor becomes zero passes nothing on.
     n_channels : int or "auto", default="auto"
         Width of the layers. "auto" means 48, from 8 outputs on 64, and 96 from 16 outputs on or
-        above 10 000 samples; with ``lift="pad"`` at least the number of inputs.
+        above 10 000 samples; at least twice the number of targets, and with ``lift="pad"`` at least
+        the number of inputs.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
         learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which

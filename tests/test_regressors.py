@@ -219,3 +219,15 @@ def test_prediction_follows_the_fit_and_not_later_parameters():
     before = model.predict(X)
     model.set_params(scheme="rk4", activation="relu", N=9, lift="linear")
     np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_many_targets_get_as_many_channels_as_they_need():
+    rng = np.random.default_rng(0)
+    X, X_new = rng.normal(size=(500, 60)), rng.normal(size=(500, 60))
+    options = {"features": "given", "cv": 2, "alpha": 1e-3, "random_state": 0}
+    model = ODENetRegressor(**options).fit(X, X)  # sixty independent targets
+    assert model.K_.shape[2] == 120
+    assert model.score(X_new, X_new) > 0.97
+    assert (
+        short(ODENetRegressor, n_channels="auto", lift="linear").fit(X, X[:, :3]).K_.shape[2] == 48
+    )
