@@ -40,6 +40,6 @@ def greedy_weights(loss, predictions):
         best = int(np.argmin(losses))
         times[best] += 1
         total = total + predictions[best]
-        if chosen is None or losses[best] < (1 - GAIN) * lowest:
+        if chosen is None or lowest - losses[best] > GAIN * abs(lowest):
             chosen, lowest = times / n, losses[best]
     return chosen

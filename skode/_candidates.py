@@ -10,6 +10,7 @@ from ._averaging import greedy_weights
 from ._devices import host_values
 from ._features import GIVEN, PIECEWISE, VIEWS, FeatureMap, some_in_pieces
 from ._fitted import FittedNetworks
+from ._scoring import negative_score
 from .engine.arrays import namespace, placed, quiet, to_host
 from .engine.sparse_rows import SparseRows
 
@@ -176,6 +177,16 @@ class Candidates(FittedNetworks):
             weights = self._weights(parts[:s] + parts[s + 1 :] or parts, data)
             with quiet():
                 yield rows, average(np, said, weights)
+
+    @property
+    def _by_score(self):
+        """Whether a score chooses, in place of the loss."""
+        return self.scoring != "auto"
+
+    def _score_of(self, rows, data):
+        """The negative score of what is said of some samples."""
+        y, weights = data.y[rows], data.given_weights[rows]
+        return lambda said: negative_score(self.scoring, self._said(said), y, weights)
 
     def _weights(self, parts, data):
         """The weights of the candidates, from what `_out_of_fold` gives."""

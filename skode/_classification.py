@@ -15,6 +15,7 @@ from ._estimator import NetworkEstimator
 from ._inputs import Data, checked_weights, class_factors, counted
 from ._labels import Classes, Labels
 from ._parameters import fitting
+from ._scoring import ClassesSaid
 from ._stream import trained_by_adam
 from ._warnings import warn_of_classes_not_judged
 from .engine.arrays import array_library, device, namespace, quiet, to_host
@@ -350,8 +351,20 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         xp = namespace(U.K)  # of one class the probability is one
         return xp.zeros((1, inputs.shape[0]), dtype=U.K.dtype, device=device(U.K))
 
+    @property
+    def _by_score(self):
+        return super()._by_score and self._kind.n_rows > 1  # of one class nothing is to be said
+
+    def _said(self, log_proba):
+        """What networks say, as a scorer can ask for it."""
+        return ClassesSaid(self._kind, log_proba)
+
     def _to_average(self, rows, log_proba, weights, data):
         """The loss of averaged probabilities of samples, and the probabilities to average."""
+        if self._by_score:
+            with quiet():
+                score = self._score_of(rows, data)
+                return lambda mean: score(np.log(mean)), np.exp(log_proba)
         codes = _codes(data)[rows]
         if self.loss == "squared_error":
             targets = np.arange(log_proba.shape[1])[:, None] == codes

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
@@ -25,6 +26,7 @@ from ._inputs import (
     validation_data,
 )
 from ._parameters import idle_parameters
+from ._scoring import Judge
 from ._span import Span
 from ._sparse import rows_of
 from ._stream import Stream
@@ -103,6 +105,7 @@ class NetworkEstimator(Stream, Candidates):
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "smoothness": [Interval(Real, 0, None, closed="left")],
         "cv": [StrOptions({"auto"}), "cv_object"],
+        "scoring": [StrOptions({"auto", *get_scorer_names()}), callable],
         "n_restarts": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"auto", *SOLVERS})],
         "line_search": [StrOptions(set(LINE_SEARCHES))],
@@ -171,7 +174,9 @@ class NetworkEstimator(Stream, Candidates):
             data = data + replace(validation, X=X_val)
             splits.check(data.weights)
         warn_of_idle_parameters(
-            idle_parameters(self, validation is not None, self._solver(n_samples))
+            idle_parameters(
+                self, validation is not None, splits is not None, self._solver(n_samples)
+            )
         )
         candidates = self._candidates(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
@@ -330,6 +335,9 @@ class NetworkEstimator(Stream, Candidates):
             folds = folds.placed(data.like)
         alphas = cast(np.repeat(alphas, n_splits * n_restarts), data.precision)
         weights = data.placed(weights.astype(data.precision))
+        judge = None
+        if splits is not None and self._by_score:
+            judge = Judge(self.scoring, self._said, data, splits)
         return Objective(
             self._network(self._recipe()),
             layout,
@@ -338,6 +346,7 @@ class NetworkEstimator(Stream, Candidates):
             Penalties(data.placed(alphas), self.smoothness, self.h),
             free=[part for part in Controls._fields if part != "h" or self.learn_step],
             blocks=blocks,
+            judge=judge,
         )
 
     def _batch(self, n_samples):

@@ -73,9 +73,18 @@ class Classes(NamedTuple):
         """The log-odds of the second of two classes, (n_samples,), else `log_proba`."""
         return said[1, :] - said[0, :] if len(self.names) == 2 else self.log_proba(said)
 
+    @property
+    def classes(self):
+        """What `classes_` is."""
+        return self.names
+
     def most_likely(self, said):
         """The codes of the classes of the highest probability, (n_samples,)."""
         return namespace(said).argmax(said, axis=0)
+
+    def chosen(self, said):
+        """The classes of the highest probability, (n_samples,), on the host."""
+        return self.names[self.most_likely(said)]
 
     def of_true(self, said, codes):
         """Those of the true classes, (candidates, 1, n_samples), of what candidates say."""
@@ -127,6 +136,15 @@ class Labels(NamedTuple):
     def decision(self, said):
         """The log-odds of the labels, (n_samples, n_labels)."""
         return contiguous((said[self.number :, :] - said[: self.number, :]).T)
+
+    @property
+    def classes(self):
+        """What `classes_` is."""
+        return np.arange(self.number)
+
+    def chosen(self, said):
+        """Ones for labels that are more likely than not, (n_samples, n_labels), on the host."""
+        return self.most_likely(said)
 
     def most_likely(self, said):
         """Ones for labels that are more likely than not, (n_samples, n_labels)."""

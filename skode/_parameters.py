@@ -48,7 +48,7 @@ def plain_parameters(estimator):
             setattr(estimator, name, value)
 
 
-def idle_parameters(estimator, validation_is_given, solver):
+def idle_parameters(estimator, validation_is_given, judged, solver):
     """The parameters that are not at their defaults and yet have no effect, each with the reason.
 
     Parameters
@@ -56,6 +56,8 @@ def idle_parameters(estimator, validation_is_given, solver):
     estimator : estimator
     validation_is_given : bool
         Whether `fit` was given X_val.
+    judged : bool
+        Whether any samples are held out.
     solver : str
         The solver that trains.
     """
@@ -66,6 +68,7 @@ def idle_parameters(estimator, validation_is_given, solver):
         ("cv", validation_is_given and by_cv, "X_val was given"),
         ("validation_fraction", validation_is_given or by_cv, judge),
         ("validation_fraction", not estimator.early_stopping, "early_stopping=False"),
+        ("scoring", not judged, "no samples are held out"),
         ("line_search", solver != "gd", f"the solver is {solver!r}"),
         ("smoothness", estimator.N == 1, "N=1"),
         ("learn_step", estimator.learn_step == "simplex" and estimator.N == 1, "N=1"),

@@ -18,6 +18,7 @@ from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
 from ._inputs import Data, cast, checked_weights, counted, precision
 from ._parameters import fitting
+from ._scoring import NumbersSaid
 from ._stream import trained_by_adam
 from ._targets import (
     least_poisson_loss,
@@ -268,8 +269,14 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         centre, scale = converted(self._centre, mean), converted(self._scale, mean)
         return centre + scale * xp.astype(standardised, xp.float64, copy=False)
 
+    def _said(self, mean):
+        """What networks say, as a scorer can ask for it."""
+        return NumbersSaid(self._in_units(mean))
+
     def _to_average(self, rows, predictions, weights, data):
         """The loss of averaged predictions of samples, and the predictions to average."""
+        if self._by_score:
+            return self._score_of(rows, data), predictions
         targets, loss = data.targets[rows].T, self._loss_of_fit
         least = least_poisson_loss(targets).mean(axis=0) if loss.log_link else 0.0
 

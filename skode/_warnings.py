@@ -87,9 +87,11 @@ def warn_unless_learned(estimator, data, went_on, validation_was_given):
         kept = estimator.candidates_["weight"] > 0
         curve = to_host(estimator.validation_curve_)[kept]
         best = np.where(np.isnan(curve), np.inf, curve).argmin(axis=-1)
-        loss = (
-            estimator.candidates_["validation_loss"][kept] @ estimator.candidates_["weight"][kept]
-        )
+        if not estimator._by_score:
+            losses, weights = (
+                estimator.candidates_[name][kept] for name in ("validation_loss", "weight")
+            )
+            loss = losses @ weights
     constant = (data.targets == data.targets[0]).all()
     if cause := cause_of_collapse(estimator, data, loss):
         message = f"The model does hardly better than a constant, as {cause}."

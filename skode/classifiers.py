@@ -94,6 +94,11 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         do not hold all samples out equally often, such as those of TimeSeriesSplit, or leave a
         class out of training, they only choose candidates and numbers of iterations, and then
         networks are trained on all samples. None: nothing is held out, unless by `early_stopping`.
+    scoring : str, callable or "auto", default="auto"
+        What chooses among iterates and candidates, by the samples that are held out: "auto" is the
+        loss; else the name of a scorer of scikit-learn, such as "roc_auc" or "f1_macro", or a
+        callable (estimator, X, y) -> float that does not look at X. Training lowers the loss all
+        the same. Every iteration predicts what is held out, network by network.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -187,8 +192,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
         next ones are there where samples are held out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
-        The lowest held-out loss of every network; that of a candidate that was clearly behind, as
-        far as it came.
+        The lowest held-out loss of every network, or with `scoring` the lowest negative score; that
+        of a candidate that was clearly behind, as far as it came.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,), (n_samples, n_classes or n_labels)
@@ -268,6 +273,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
+        scoring="auto",
         n_restarts=1,
         solver="auto",
         line_search="armijo",
@@ -299,6 +305,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
+        self.scoring = scoring
         self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search
@@ -382,6 +389,11 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         do not hold all samples out equally often, such as those of TimeSeriesSplit, or leave a
         class out of training, they only choose candidates and numbers of iterations, and then
         networks are trained on all samples. None: nothing is held out, unless by `early_stopping`.
+    scoring : str, callable or "auto", default="auto"
+        What chooses among iterates and candidates, by the samples that are held out: "auto" is the
+        loss; else the name of a scorer of scikit-learn, such as "roc_auc" or "f1_macro", or a
+        callable (estimator, X, y) -> float that does not look at X. Training lowers the loss all
+        the same. Every iteration predicts what is held out, network by network.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -475,8 +487,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
         next ones are there where samples are held out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
-        The lowest held-out loss of every network; that of a candidate that was clearly behind, as
-        far as it came.
+        The lowest held-out loss of every network, or with `scoring` the lowest negative score; that
+        of a candidate that was clearly behind, as far as it came.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,), (n_samples, n_classes or n_labels)
@@ -544,6 +556,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
+        scoring="auto",
         n_restarts=1,
         solver="auto",
         line_search="armijo",
@@ -573,6 +586,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
+        self.scoring = scoring
         self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search

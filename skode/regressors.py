@@ -112,6 +112,11 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         Where splits of your own do not hold all samples out equally often, such as those of
         TimeSeriesSplit, they only choose candidates and numbers of iterations, and then networks
         are trained on all samples. None: nothing is held out, unless by `early_stopping`.
+    scoring : str, callable or "auto", default="auto"
+        What chooses among iterates and candidates, by the samples that are held out: "auto" is the
+        loss; else the name of a scorer of scikit-learn, such as "neg_median_absolute_error", or a
+        callable (estimator, X, y) -> float that does not look at X. Training lowers the loss all
+        the same. Every iteration predicts what is held out, network by network.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -201,8 +206,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
         next ones are there where samples are held out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
-        The lowest held-out loss of every network; that of a candidate that was clearly behind, as
-        far as it came.
+        The lowest held-out loss of every network, or with `scoring` the lowest negative score; that
+        of a candidate that was clearly behind, as far as it came.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
@@ -284,6 +289,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
+        scoring="auto",
         n_restarts=1,
         solver="auto",
         line_search="armijo",
@@ -315,6 +321,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
+        self.scoring = scoring
         self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search
@@ -416,6 +423,11 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         Where splits of your own do not hold all samples out equally often, such as those of
         TimeSeriesSplit, they only choose candidates and numbers of iterations, and then networks
         are trained on all samples. None: nothing is held out, unless by `early_stopping`.
+    scoring : str, callable or "auto", default="auto"
+        What chooses among iterates and candidates, by the samples that are held out: "auto" is the
+        loss; else the name of a scorer of scikit-learn, such as "neg_median_absolute_error", or a
+        callable (estimator, X, y) -> float that does not look at X. Training lowers the loss all
+        the same. Every iteration predicts what is held out, network by network.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -505,8 +517,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
         next ones are there where samples are held out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
-        The lowest held-out loss of every network; that of a candidate that was clearly behind, as
-        far as it came.
+        The lowest held-out loss of every network, or with `scoring` the lowest negative score; that
+        of a candidate that was clearly behind, as far as it came.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
@@ -579,6 +591,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         alpha="auto",
         smoothness=0.0,
         cv="auto",
+        scoring="auto",
         n_restarts=1,
         solver="auto",
         line_search="armijo",
@@ -608,6 +621,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         self.alpha = alpha
         self.smoothness = smoothness
         self.cv = cv
+        self.scoring = scoring
         self.n_restarts = n_restarts
         self.solver = solver
         self.line_search = line_search

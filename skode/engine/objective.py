@@ -9,7 +9,7 @@ the first sum with other weights.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from .losses import Loss
 from .networks import Network
 from .penalties import Penalties
 
+Judge = Callable[[Problem, Array, Array], Array]
 ALL_BUT_STEPS = ("K", "b", "W", "mu", "V", "nu")
 
 
@@ -59,6 +60,9 @@ class Objective:
         The parts of the controls to train; the gradient of the others is zero.
     blocks : Blocks, optional
         How the samples are cut into blocks; by default as the kernels ask for, in one thread.
+    judge : callable (problem, flat, split) -> array of shape (members,), optional
+        What the held-out loss is, of networks that belong to these splits, in place of the loss of
+        the samples with weights in judging.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Objective:
         penalties: Penalties,
         free: Collection[str] = ALL_BUT_STEPS,
         blocks: Blocks | None = None,
+        judge: Judge | None = None,
     ) -> None:
         like = penalties.alpha
         xp = namespace(like)
@@ -79,7 +84,7 @@ class Objective:
             targets=xp.astype(samples.targets, like.dtype, copy=False),
             weights=xp.astype(samples.weights, like.dtype, copy=False),
         )
-        self.blocks = Blocks() if blocks is None else blocks
+        self.blocks, self.judge = Blocks() if blocks is None else blocks, judge
         self._free = layout.mask(free, like)
         # The kernels leave h alone where it is fixed; other parts that are fixed are rare.
         named = zip(Controls._fields, layout.shapes, strict=True)
@@ -106,7 +111,7 @@ class Objective:
     def sample(self, rows: Array) -> Objective:
         """The objective of some trained rows, an unbiased estimate of the whole data loss."""
         part = copy.copy(self)
-        part.samples = self.samples.of(rows)
+        part.samples, part.judge = self.samples.of(rows), None
         factor = self.trained_rows.shape[0] / rows.shape[0]
         part.samples = part.samples._replace(weights=factor * part.samples.weights)
         vars(part).pop("trained_rows", None)
@@ -148,7 +153,10 @@ class Objective:
                 if self._some_fixed:
                     xp = namespace(dJ)
                     dJ = xp.where(self._free, dJ, xp.zeros_like(dJ))
-        return Evaluation(J, dJ, sums.held_out, sums.sensitivity)
+        held_out = sums.held_out
+        if self.judge is not None and samples.folds is not None:
+            held_out = self.judge(self.problem, flat, samples.folds.split)
+        return Evaluation(J, dJ, held_out, sums.sensitivity)
 
     def costates(self, flat: Array) -> Array:
         """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""
