@@ -393,7 +393,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             sample_weight=data.given_weights[held_out],
         )
 
-    def _require_that_all_is_judged(self, data):
+    def _note_what_is_not_judged(self, data):
         """The score counts all classes, or is NaN."""
         if self._multilabel:
             return

@@ -32,6 +32,7 @@ from ._sparse import rows_of
 from ._stream import Stream
 from ._verbose import iteration_reporter, report_end
 from ._warnings import (
+    warn_of_an_interrupted_refit,
     warn_of_idle_parameters,
     warn_of_other_splits,
     warn_unless_converged,
@@ -184,7 +185,7 @@ class NetworkEstimator(Stream, Candidates):
         if splits is not None:
             self._watch(went_on, splits.fingerprint(data.X))
             if validation is None:
-                self._require_that_all_is_judged(data)
+                self._note_what_is_not_judged(data)
             else:  # the samples of X were all trained on
                 for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                     vars(self)[name] = vars(self)[name][: -len(validation)]
@@ -193,8 +194,8 @@ class NetworkEstimator(Stream, Candidates):
             self._forget("_fingerprint")
         self._move_fitted(home)
 
-    def _require_that_all_is_judged(self, data):
-        """What the out-of-fold results need to say something of all samples."""
+    def _note_what_is_not_judged(self, data):
+        """Say where the out-of-fold results leave a part of the samples out."""
 
     def _watch(self, went_on, fingerprint):
         """Warn where networks may know what is held out, each time until a fit starts afresh."""
@@ -239,8 +240,11 @@ class NetworkEstimator(Stream, Candidates):
             again = replace(run, stopping=Stopping(max(1, round(n_iter)), tol=0.0))
             if run.schedule is not None:
                 again = replace(again, schedule=self._schedule(len(run.data), run.n_samples))
-            one, start = [candidates[k]], [starts[k]]
-            trainings.append(self._trained(again, one, start, None, shape))
+            training = self._trained(again, [candidates[k]], [starts[k]], None, shape)
+            if INTERRUPTED in training.reason:
+                warn_of_an_interrupted_refit()
+                return
+            trainings.append(training)
         training = joined(trainings)
         training = replace(training, reason=np.full(len(training.reason), REFIT))
         self._keep(run.layout, training, [candidates[k] for k in kept], weights[kept], run.span)

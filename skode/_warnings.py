@@ -26,6 +26,16 @@ def warn_of_other_splits():
     )
 
 
+def warn_of_an_interrupted_refit():
+    """The networks of the splits stay."""
+    warnings.warn(
+        "Training on all samples interrupted: the networks that the splits were judged by are "
+        "kept.",
+        UserWarning,
+        stacklevel=USER + 2,  # _refit and _train
+    )
+
+
 def warn_of_idle_parameters(idle):
     """Parameters that were set and have no effect, each with the reason."""
     for parameter, reason in idle.items():
@@ -49,7 +59,7 @@ def warn_of_classes_not_judged(classes):
         f"{shown}. They have one sample or are in one group alone, or the splits of cv leave them "
         "out.",
         UserWarning,
-        stacklevel=USER + 1,  # _require_that_all_is_judged
+        stacklevel=USER + 1,  # _note_what_is_not_judged
     )
 
 

@@ -31,6 +31,7 @@ from skode._copies import units_of_equal_rows
 from skode._folds import choose_splits, validation_split
 from skode._inputs import Data
 from skode._splits import Splits
+from skode.engine.objective import Objective
 from tests.estimators import blobs, curve, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -610,6 +611,26 @@ def test_what_the_splits_have_chosen_is_trained_on_all_samples(solver):
         ).fit(X, y)
         np.testing.assert_allclose(model.K_[mine], same.K_, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(model.loss_[mine], same.loss_, rtol=1e-9)
+
+
+def test_an_interruption_of_the_last_training_keeps_the_networks_of_the_splits(monkeypatch):
+    X, y = curve()
+    options = {"cv": TimeSeriesSplit(3), "max_iter": 6, "tol": 0.0}
+    evaluate, calls = Objective.evaluate, []
+
+    def interrupted(self, *args, **more):
+        calls.append(self.samples.folds is None)
+        if sum(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self, *args, **more)
+
+    monkeypatch.setattr(Objective, "evaluate", interrupted)
+    with pytest.warns(UserWarning, match="on all samples interrupted") as caught:
+        model = short(ODENetRegressor, **options).fit(X, y)
+    assert caught[0].filename == __file__
+    assert "refit" not in model.stop_reason_
+    assert set(model.n_iter_) == {6}
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_a_product_of_features_is_learned_from_the_past():
