@@ -194,6 +194,11 @@ class Candidates(FittedNetworks):
             return np.ones(1)
         rows = np.concatenate([rows for rows, _ in parts])
         said = np.concatenate([said for _, said in parts], axis=2)
+        if self._by_score:
+            with quiet():
+                score, predictions = self._to_score(rows, said, data)
+                if np.isfinite(score(predictions.mean(axis=0))):
+                    return greedy_weights(score, predictions)
         with quiet():
             shares = [data.weights[rows] / data.weights[rows].sum() for rows, _ in parts]
             loss, predictions = self._to_average(rows, said, np.concatenate(shares), data)

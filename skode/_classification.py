@@ -20,6 +20,8 @@ from ._stream import trained_by_adam
 from ._warnings import warn_of_classes_not_judged
 from .engine.arrays import array_library, device, namespace, quiet, to_host
 
+UNSURE = 0.1  # the probability of all other classes, where a network knows the right one
+
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """The part of the classifiers that knows about classes."""
@@ -359,12 +361,20 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """What networks say, as a scorer can ask for it."""
         return ClassesSaid(self._kind, log_proba)
 
+    def _truth(self, data, rows):
+        """What a network would say of samples that knows them."""
+        right = self._kind.targets(_codes(data)[rows]).T
+        if self._multilabel or len(right) == 1:  # absent, or the first class; and then the others
+            right = np.concatenate([~right, right])
+        return self._said(np.log(np.where(right, 1 - UNSURE, UNSURE / max(1, len(right) - 1))))
+
+    def _to_score(self, rows, log_proba, data):
+        """The negative score of averaged probabilities, and the probabilities to average."""
+        score = self._score_of(rows, data)
+        return lambda mean: score(np.log(mean)), np.exp(log_proba)
+
     def _to_average(self, rows, log_proba, weights, data):
         """The loss of averaged probabilities of samples, and the probabilities to average."""
-        if self._by_score:
-            with quiet():
-                score = self._score_of(rows, data)
-                return lambda mean: score(np.log(mean)), np.exp(log_proba)
         codes = _codes(data)[rows]
         if self.loss == "squared_error":
             targets = np.arange(log_proba.shape[1])[:, None] == codes

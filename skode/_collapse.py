@@ -47,6 +47,8 @@ def cause_of_collapse(model, data, loss):
         deviation = dense.astype(np.float64).std(axis=0).max()
     if not z.std(axis=-1).max() < SAME:
         return None
+    if not deviation:
+        return "all features are constant"
     if deviation < SMALL:
         return (
             f"the features have standard deviations of at most {deviation:.1e}: scale X, for "

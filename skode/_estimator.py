@@ -341,7 +341,7 @@ class NetworkEstimator(Stream, Candidates):
         weights = data.placed(weights.astype(data.precision))
         judge = None
         if splits is not None and self._by_score:
-            judge = Judge(self.scoring, self._said, data, splits)
+            judge = Judge(self.scoring, self._said, self._truth, data, splits)
         return Objective(
             self._network(self._recipe()),
             layout,

@@ -94,11 +94,11 @@ def _own_splits(estimator, data, groups, seed):
         _, first, unit = np.unique(groups, return_index=True, return_inverse=True)
     free = ~_has_a_class_alone(codes, unit, len(first))
     if not _enough(free, unit, codes, data.weights[used]):
-        kind = "samples" if groups is None else "groups"
+        kind = "sample" if groups is None else "group"
         message = (
-            f"cv={estimator.cv!r} can hold nothing out of n_samples={len(used)}: that takes two "
-            f"{kind}, and half of the classes and of the weight in {kind} whose classes are in "
-            "others too."
+            f"cv={estimator.cv!r} can hold nothing out of n_samples={len(used)}: there are fewer "
+            f"than two {kind}s to hold out, or more than half of the classes, or of the weight, "
+            f"are in one {kind} alone."
         )
         if isinstance(estimator.cv, Integral):
             raise ValueError(message)

@@ -233,6 +233,10 @@ def class_factors(class_weight, classes, codes, weights):
     return factors
 
 
+# What NumPy and scikit-learn say of text, of dates among numbers, and of missing values.
+UNPREPARED = r"could not (convert|be promoted)|^float\(\) argument|Input X(_val)? contains NaN"
+
+
 @contextmanager
 def naming_the_remedy(estimator):
     """Say what helps where a table has text or missing values."""
@@ -240,7 +244,7 @@ def naming_the_remedy(estimator):
         yield
     except (TypeError, ValueError) as error:
         first = str(error).split("\n", 1)[0]
-        if "could not convert" in first or re.search("Input X(_val)? contains NaN", first):
+        if re.search(UNPREPARED, first):
             raise type(error)(
                 f"{first}\nFor tables with text, categories or missing values: "
                 f"skrub.tabular_pipeline({type(estimator).__name__}())"

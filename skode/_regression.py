@@ -273,10 +273,17 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         """What networks say, as a scorer can ask for it."""
         return NumbersSaid(self._in_units(mean))
 
+    def _truth(self, data, rows):
+        """What a constant would say of samples that is right on the average."""
+        y = data.y[rows]
+        return NumbersSaid(np.zeros_like(y) + y.mean(axis=0))
+
+    def _to_score(self, rows, predictions, data):
+        """The negative score of averaged predictions, and the predictions to average."""
+        return self._score_of(rows, data), predictions
+
     def _to_average(self, rows, predictions, weights, data):
         """The loss of averaged predictions of samples, and the predictions to average."""
-        if self._by_score:
-            return self._score_of(rows, data), predictions
         targets, loss = data.targets[rows].T, self._loss_of_fit
         least = least_poisson_loss(targets).mean(axis=0) if loss.log_link else 0.0
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from functools import cache
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
 
 from .engine.arrays import placed, quiet, to_host
@@ -77,60 +76,100 @@ def negative_score(scoring, said, y, weights):
     Returns
     -------
     float
-        Infinite where the score is NaN.
+        Infinite where there is no score: where it is NaN, or the scorer raises a ValueError.
 
     Raises
     ------
-    ValueError
+    TypeError
         If the score is no number.
     """
+    with warnings.catch_warnings():  # a network may name one class alone, for a while
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            score = _score(scoring, said, y, weights)
+        except ValueError:
+            return np.inf
+    return np.inf if np.isnan(score) else -float(score)
+
+
+def _score(scoring, said, y, weights):
     options = {}
     if isinstance(scoring, str):
         scoring = get_scorer(scoring)
         if np.ptp(weights):
             options["sample_weight"] = weights
-    with warnings.catch_warnings():  # a network may name one class alone, for a while
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        score = scoring(said, np.zeros((len(y), 1)), y, **options)
-    if np.ndim(score) or not np.isreal(score):
-        raise ValueError(f"scoring must give one number; it gave {score!r}.")
-    return np.inf if np.isnan(score) else -float(score)
+    score = scoring(said, np.zeros((len(y), 1)), y, **options)
+    if not isinstance(score, Real) or isinstance(score, bool | np.bool_):
+        raise TypeError(f"scoring must give one number; it gave {score!r}.")
+    return score
+
+
+def why_there_is_no_score(scoring, said, y, weights):
+    """What a scorer says against scoring samples with these targets, or None.
+
+    Parameters
+    ----------
+    said : ClassesSaid or NumbersSaid
+        Predictions that are as good as can be.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        try:
+            score = _score(scoring, said, y, weights)
+        except (UserWarning, ValueError) as error:
+            return str(error).split("\n", 1)[0]
+    return "The score is not finite." if not np.isfinite(score) else None
 
 
 class Judge:
     """What an objective has in place of the held-out loss.
 
+    Where what a split holds out has no score, as ROC AUC has none without positives, the held-out
+    loss stays.
+
     Parameters
     ----------
     scoring : str or callable
-    said : callable (array) -> ClassesSaid or NumbersSaid
-        Of what `mean_outputs` gives for samples.
+    said, truth : callable (array) -> ClassesSaid or NumbersSaid
+        Of what `mean_outputs` gives for samples; and of targets what is as good as can be.
     data : Data
         Samples, in the columns that the networks see.
     splits : Splits
+
+    Raises
+    ------
+    ValueError
+        If no split has a score.
     """
 
-    def __init__(self, scoring, said, data, splits):
-        self._scoring, self._said, self._data, self._splits = scoring, said, data, splits
-        self._held_out = cache(self._held_out_by)
+    def __init__(self, scoring, said, truth, data, splits):
+        self._scoring, self._said, self._held_out = scoring, said, {}
+        for s in range(len(splits)):
+            rows = splits.rows(s)
+            rows = rows[data.given_weights[rows] > 0]
+            y, weights = data.y[rows], data.given_weights[rows]
+            reason = why_there_is_no_score(scoring, truth(data, rows), y, weights)
+            if reason is None:
+                self._held_out[s] = data.features(rows), y, weights
+        if not self._held_out:
+            raise ValueError(
+                f"scoring={scoring!r} gives no score for what the splits hold out: {reason}"
+            )
 
-    def _held_out_by(self, split):
-        """The features, the targets and the weights of the samples that the split holds out."""
-        data, rows = self._data, self._splits.rows(split)
-        rows = rows[data.given_weights[rows] > 0]
-        return data.features(rows), data.y[rows], data.given_weights[rows]
+    def __call__(self, problem, flat, split, loss):
+        """The negative scores of networks, (members,); infinite where a network has none.
 
-    def __call__(self, problem, flat, split):
-        """The negative scores of networks, (members,); infinite where there is no score.
-
-        `split`, (members,), is the split of each of them.
+        `split`, (members,), is the split of each of them, and `loss` the held-out loss.
         """
-        found = np.full(flat.shape[0], np.inf)
+        found = to_host(loss).copy()
         with quiet():
             for k, s in enumerate(to_host(split).tolist()):
-                X, y, weights = self._held_out(s)
+                if s not in self._held_out:
+                    continue
+                X, y, weights = self._held_out[s]
                 U = problem.layout.views(flat[k : k + 1, :])
                 said = to_host(mean_outputs(problem.network, problem.loss, U, X))
+                found[k] = np.inf
                 if np.isfinite(said).all():
                     found[k] = negative_score(self._scoring, self._said(said), y, weights)
         return placed(found, flat)

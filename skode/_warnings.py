@@ -18,9 +18,9 @@ USER = 6
 def warn_of_other_splits():
     """Networks that training went on with may have known what was held out."""
     warnings.warn(
-        "warm_start=True goes on with other samples or other splits than before: networks may have "
-        "been trained on what is now held out, and oof_score_ then flatters. Set warm_start=False "
-        "to start afresh.",
+        "warm_start=True goes on with other samples or other splits than before, or after splits "
+        "that only chose: networks may have been trained on what is now held out, and oof_score_ "
+        "then flatters. Set warm_start=False to start afresh.",
         UserWarning,
         stacklevel=USER + 1,  # _watch
     )
@@ -105,15 +105,21 @@ def warn_unless_learned(estimator, data, went_on, validation_was_given):
     constant = (data.targets == data.targets[0]).all()
     if cause := cause_of_collapse(estimator, data, loss):
         message = f"The model does hardly better than a constant, as {cause}."
-    elif not (went_on or constant) and _common(best == 0):
+    elif went_on or constant or not _common(best == 0):
+        return
+    elif estimator._by_score:
+        message = (
+            f"By scoring={estimator.scoring!r} no iterate was better than the start: nothing that "
+            "was learned serves for the samples that are held out, or its predictions have no "
+            "score."
+        )
+    else:
         message = (
             "The held-out loss was lowest before training: nothing that was learned serves for the "
             "samples that are held out."
         )
         if validation_was_given:
             message += " Is X_val scaled as X is?"
-    else:
-        return
     warnings.warn(message, ConvergenceWarning, stacklevel=USER)
 
 

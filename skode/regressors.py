@@ -115,8 +115,9 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     scoring : str, callable or "auto", default="auto"
         What chooses among iterates and candidates, by the samples that are held out: "auto" is the
         loss; else the name of a scorer of scikit-learn, such as "neg_median_absolute_error", or a
-        callable (estimator, X, y) -> float that does not look at X. Training lowers the loss all
-        the same. Every iteration predicts what is held out, network by network.
+        callable (estimator, X, y) -> float that does not look at X and is not given the weights.
+        Training lowers the loss all the same. Where what a split holds out has no score, such as
+        "roc_auc" without positives, its iterates are chosen by the loss.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -170,8 +171,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO, with the held-out loss where there is one. The lines go where the
-        application has logging go, whatever its level is, or else to stderr.
+        "skode" at level INFO, with the held-out loss where there is one. The lines go to the
+        application's handlers, whatever their logger's level is, or else to stderr.
     random_state : int, RandomState instance or None, default=None
         Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
         batches.
@@ -426,8 +427,9 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     scoring : str, callable or "auto", default="auto"
         What chooses among iterates and candidates, by the samples that are held out: "auto" is the
         loss; else the name of a scorer of scikit-learn, such as "neg_median_absolute_error", or a
-        callable (estimator, X, y) -> float that does not look at X. Training lowers the loss all
-        the same. Every iteration predicts what is held out, network by network.
+        callable (estimator, X, y) -> float that does not look at X and is not given the weights.
+        Training lowers the loss all the same. Where what a split holds out has no score, such as
+        "roc_auc" without positives, its iterates are chosen by the loss.
     n_restarts : int, default=1
         Number of networks trained from different random starts, in every fold. All are averaged.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
@@ -481,8 +483,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO, with the held-out loss where there is one. The lines go where the
-        application has logging go, whatever its level is, or else to stderr.
+        "skode" at level INFO, with the held-out loss where there is one. The lines go to the
+        application's handlers, whatever their logger's level is, or else to stderr.
     random_state : int, RandomState instance or None, default=None
         Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
         batches.

@@ -70,6 +70,13 @@ def test_a_fit_that_learns_is_not_warned_of(cls, parameters, cancer):
 
 
 @pytest.mark.parametrize("cls", ALL)
+def test_constant_features(cls):
+    X, y = np.ones((60, 3)), np.arange(60) % 2
+    (message,) = warnings_of(cls(cv=None), X, y)
+    assert "as all features are constant" in message
+
+
+@pytest.mark.parametrize("cls", ALL)
 def test_noise_has_no_cause(cls):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 5)), rng.integers(0, 2, 200)

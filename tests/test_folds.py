@@ -275,11 +275,11 @@ def test_too_few_samples_to_hold_some_out():
 
 def test_where_most_classes_cannot_be_held_out_nothing_is():
     codes = np.r_[np.zeros(50, dtype=int), np.arange(1, 5)]
-    with pytest.warns(UserWarning, match="half of the classes"):
+    with pytest.warns(UserWarning, match="more than half of the classes"):
         assert chosen("auto", codes) is None
     assert len(chosen("auto", np.r_[codes, 1, 2])) == folds.FOLDS
     weights = np.where(codes == 1, 100.0, 1.0)
-    with pytest.warns(UserWarning, match="half of the classes and of the weight"):
+    with pytest.warns(UserWarning, match="more than half of the classes, or of the weight"):
         assert chosen("auto", np.minimum(codes, 1) * (codes < 2), weights=weights) is None
     X, y = blobs(5)
     few = np.concatenate([np.flatnonzero(y == k)[:1] for k in range(5)])
@@ -547,7 +547,7 @@ def test_a_class_in_one_group_is_not_judged_and_there_is_a_warning():
 
 def test_one_group_is_no_obstacle_to_the_default():
     X, y = blobs(2)
-    with pytest.warns(UserWarning, match="can hold nothing out.*: that takes two groups"):
+    with pytest.warns(UserWarning, match="can hold nothing out.*: there are fewer than two groups"):
         model = short(ODENetClassifier, cv="auto", alpha="auto").fit(X, y, groups=np.zeros(60))
     assert len(model.K_) == 1
 

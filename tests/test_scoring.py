@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
     average_precision_score,
     f1_score,
@@ -10,7 +11,7 @@ from sklearn.metrics import (
     mean_absolute_error,
     roc_auc_score,
 )
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold, LeaveOneOut, StratifiedKFold
 
 from skode import FeedForwardClassifier, FeedForwardRegressor, ODENetClassifier, ODENetRegressor
 from skode._averaging import greedy_weights
@@ -150,8 +151,62 @@ def test_a_score_that_is_none():
     y, weights = np.array([1, 1]), np.ones(2)
     assert negative_score("accuracy", said, y, weights) == -1.0
     assert negative_score(lambda *_: np.nan, said, y, weights) == np.inf
-    with pytest.raises(ValueError, match="scoring must give one number; it gave"):
-        negative_score(lambda *_: np.ones(2), said, y, weights)
+    assert negative_score("roc_auc_ovr", said, y, weights) == np.inf  # it raises a ValueError
+    for score in (np.ones(2), None, "a", True):
+        with pytest.raises(TypeError, match="scoring must give one number; it gave"):
+            negative_score(lambda *_, score=score: score, said, y, weights)
+
+
+def rare(X, number):
+    """Zeros, and ones for the samples with the largest first feature."""
+    y = np.zeros(len(X), dtype=int)
+    y[np.argsort(X[:, 0])[-number:]] = 1
+    return y
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc", "average_precision", "neg_log_loss"])
+def test_where_a_split_has_no_score_the_loss_chooses_its_iterates(scoring):
+    X, _ = blobs(2, 160)
+    y = rare(X, 4)  # half of the folds have none of these
+    options = {"random_state": 0, "n_channels": 8, "alpha": 1e-2, "features": "given"}
+    by_loss = ODENetClassifier(**options).fit(X, y)
+    model = ODENetClassifier(scoring=scoring, **options).fit(X, y)
+    without = model.validation_loss_[0, :, 0] == by_loss.validation_loss_[0, :, 0]
+    assert without.sum() == 4
+    assert (model.best_iter_ > 0).all() or scoring != "neg_log_loss"
+    assert (model.best_iter_[without] == by_loss.best_iter_[without]).all()
+    assert np.isfinite(model.validation_loss_).all()
+    assert roc_auc_score(y, model.decision_function(X)) > 0.95
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "roc_auc_ovr", "neg_brier_score"])
+def test_a_rare_class_is_no_obstacle_to_a_score(scoring):
+    X, y = blobs(2, 80)
+    y[:3] = 2
+    model = ODENetClassifier(scoring=scoring, max_iter=10, random_state=0).fit(X, y)
+    assert np.isfinite(model.validation_loss_).all()
+    assert model.score(X, y) > 0.8
+
+
+def test_a_score_that_no_split_has():
+    X, y = curve(20)
+    with pytest.raises(ValueError, match=r"scoring='r2' gives no score for what the splits hold"):
+        short(ODENetRegressor, cv=LeaveOneOut(), scoring="r2").fit(X, y)
+    X, _ = blobs(2)
+    Y = np.c_[X[:, 0] > 0, np.zeros(60)].astype(int)
+    with pytest.raises(ValueError, match=r"gives no score.*"):
+        short(ODENetClassifier, cv=3, scoring="roc_auc").fit(X, Y)
+
+
+def test_scores_that_some_predictions_have_not():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 2))
+    y = rng.poisson(np.exp(X[:, 0]))
+    options = {**MANY, "cv": 3, "scoring": "neg_mean_poisson_deviance"}
+    with pytest.warns(ConvergenceWarning, match="no iterate was better.* have no score"):
+        short(ODENetRegressor, **options).fit(X, y)  # which predicts negative numbers
+    model = short(ODENetRegressor, loss="poisson", **options).fit(X, y)
+    assert np.isfinite(model.validation_loss_).all()
 
 
 @pytest.mark.parametrize("scoring", ["no_such", 3, ["roc_auc"]])

@@ -22,7 +22,7 @@ from .losses import Loss
 from .networks import Network
 from .penalties import Penalties
 
-Judge = Callable[[Problem, Array, Array], Array]
+Judge = Callable[[Problem, Array, Array, Array | None], Array]
 ALL_BUT_STEPS = ("K", "b", "W", "mu", "V", "nu")
 
 
@@ -60,9 +60,8 @@ class Objective:
         The parts of the controls to train; the gradient of the others is zero.
     blocks : Blocks, optional
         How the samples are cut into blocks; by default as the kernels ask for, in one thread.
-    judge : callable (problem, flat, split) -> array of shape (members,), optional
-        What the held-out loss is, of networks that belong to these splits, in place of the loss of
-        the samples with weights in judging.
+    judge : callable (problem, flat, split, loss) -> array of shape (members,), optional
+        What members that belong to these splits are judged by, in place of the held-out `loss`.
     """
 
     def __init__(
@@ -155,7 +154,7 @@ class Objective:
                     dJ = xp.where(self._free, dJ, xp.zeros_like(dJ))
         held_out = sums.held_out
         if self.judge is not None and samples.folds is not None:
-            held_out = self.judge(self.problem, flat, samples.folds.split)
+            held_out = self.judge(self.problem, flat, samples.folds.split, held_out)
         return Evaluation(J, dJ, held_out, sums.sensitivity)
 
     def costates(self, flat: Array) -> Array:
