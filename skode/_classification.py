@@ -175,7 +175,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _checked_labels(self, X, y, first):
         """X and y as they have to be, and whether y holds several labels."""
-        self._multilabel = y is not None and is_multilabel(host_values(y))
+        with quiet():  # older versions of scikit-learn cast NaN
+            self._multilabel = y is not None and is_multilabel(host_values(y))
         X, y = self._checked_pair(X, y, first, multi_output=self._multilabel)
         check_classification_targets(y)
         if self._multilabel and self.loss != "log_loss":
