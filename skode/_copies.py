@@ -7,11 +7,11 @@ import numpy as np
 from .engine.arrays import to_host
 from .engine.sparse_rows import SparseRows
 
-CHUNK = 2**16  # rows that are hashed at a time
+CHUNK = 2**20  # entries of X that are hashed at a time, or one row
 
 
-def units_of_equal_rows(X, most):
-    """Which rows of X belong together, as they are equal.
+def units_of_equal_rows(X, used, most):
+    """Which of some rows of X belong together, as they are equal.
 
     Equal rows are found by a hash of 64 bits.  Among a million rows, two different ones share a
     hash with a chance of 3e-8.
@@ -19,7 +19,9 @@ def units_of_equal_rows(X, most):
     Parameters
     ----------
     X : array of shape (n_samples, n_features), or SparseRows
-        Finite numbers; rows are asked for by slices.
+        Finite numbers; rows are asked for by slices, so that X is never copied whole.
+    used : ndarray of int of shape (n_used,)
+        The rows.
     most : float
         More equal rows than this are a coincidence, as of features with few values, and no copies:
         each of them stands alone.
@@ -27,13 +29,13 @@ def units_of_equal_rows(X, most):
     Returns
     -------
     first : ndarray of int of shape (n_units,)
-        The first row of every unit, in ascending order.
-    unit : ndarray of int of shape (n_samples,)
+        The first row of every unit, in ascending order: its place in `used`.
+    unit : ndarray of int of shape (n_used,)
         The place in `first` of the unit of every row.
     """
-    m = X.shape[0]
-    parts = (X[k : min(k + CHUNK, m), ...] for k in range(0, m, CHUNK))
-    hashes = np.concatenate([_hashes(part) for part in parts])
+    m, step = X.shape[0], max(1, CHUNK // max(1, X.shape[1]))
+    parts = (X[k : min(k + step, m), ...] for k in range(0, m, step))
+    hashes = np.concatenate([_hashes(part) for part in parts])[used]
     _, first, unit, count = np.unique(
         hashes, return_index=True, return_inverse=True, return_counts=True
     )

@@ -149,23 +149,58 @@ class NetworkEstimator(Stream, Candidates):
         return self._data(X_val, self._checked_validation_targets(y_val), weights)
 
     def _fit(self, data, count, validation, groups):
-        """Fit the candidates to the data, keep the best, and what it says of held-out samples.
+        """Train the candidates, weigh them, and keep networks of those that count.
 
         `count` says for how many samples the data stand.
         """
-        went_on = self._goes_on
-        if not went_on:
-            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        home, groups = data.X, checked_groups(groups, data.X)
+        went_on, home = self._goes_on, data.X
         n_rows, n_samples = len(data), np.count_nonzero(data.weights)
         if not n_samples:
             raise ValueError("class_weight is zero for all classes of samples that have a weight.")
+        solver = self._solver(n_samples)
+        data, splits = self._prepared(data, n_samples, validation, groups)
+        judged = splits is not None
+        warn_of_idle_parameters(idle_parameters(self, validation is not None, judged, solver))
+        candidates = self._candidates(splits, n_samples, count)
+        schedule = self._schedule(n_rows, n_samples) if "adam" in solver else None
+        shape = (len(splits) if judged else 1, self.n_restarts)
+        with self._blocks() as blocks:
+            run = self._run(data, n_samples, solver, schedule, blocks)
+            starts = self._starts(run, candidates, shape)
+            training = self._trained(run, candidates, starts, splits, shape)
+            n_trained = len(training.n_iter) // math.prod(shape)
+            candidates = candidates[:n_trained]  # all, unless training was interrupted
+            report_end(self, training)
+            # Prediction follows what was fitted, not parameters that were set since.
+            self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
+            weights = self._judge(training, run.layout, candidates, splits, run.data)
+            self._keep(run.layout, training, candidates, weights, run.span)
+            warn_unless_converged(self, solver, training)
+            if judged and splits.refit and INTERRUPTED not in training.reason:
+                self._refit(run, candidates, starts, weights, shape)
+        if judged:
+            self._watch(went_on, splits.fingerprint(data.X))
+            if validation is None:
+                self._note_what_is_not_judged(data)
+            else:  # the samples of X were all trained on
+                for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
+                    vars(self)[name] = vars(self)[name][: -len(validation)]
+        warn_unless_learned(self, data, went_on, validation is not None)
+        if not judged or splits.refit:  # then nothing is held out from what goes on
+            self._forget("_fingerprint")
+        self._move_fitted(home)
+
+    def _prepared(self, data, n_samples, validation, groups):
+        """The inputs of the networks, those to judge by last, and the splits or None."""
+        groups = checked_groups(groups, data.X)
+        if not self._goes_on:
+            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         data = replace(data, X=at_work(self, data.X))
         if validation is not None:
             splits = validation_split(len(data), len(validation))
         else:
             splits = choose_splits(self, data, groups, self._seed)
-        if went_on:
+        if self._goes_on:
             self._require_same_features()
         else:
             self._set_features(data, self._views(data, splits, n_samples))
@@ -174,25 +209,15 @@ class NetworkEstimator(Stream, Candidates):
             X_val = self._inputs_of(at_work(self, validation.X))
             data = data + replace(validation, X=X_val)
             splits.check(data.weights)
-        warn_of_idle_parameters(
-            idle_parameters(
-                self, validation is not None, splits is not None, self._solver(n_samples)
-            )
-        )
-        candidates = self._candidates(splits, n_samples, count)
-        schedule = self._schedule(n_rows, n_samples) if "adam" in self._solver(n_samples) else None
-        self._train(data, n_samples, schedule, candidates, splits)
-        if splits is not None:
-            self._watch(went_on, splits.fingerprint(data.X))
-            if validation is None:
-                self._note_what_is_not_judged(data)
-            else:  # the samples of X were all trained on
-                for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
-                    vars(self)[name] = vars(self)[name][: -len(validation)]
-        warn_unless_learned(self, data, went_on, validation is not None)
-        if splits is None or splits.refit:  # then nothing is held out from what goes on
-            self._forget("_fingerprint")
-        self._move_fitted(home)
+        return data, splits
+
+    def _run(self, data, n_samples, solver, schedule, blocks):
+        """What all candidates are trained with."""
+        span = Span(self.feature_map_)
+        if self.lift != "pad":
+            span, data = Span.of_samples(self.feature_map_, data)
+        layout = self._layout(data, n_samples, self._goes_on)
+        return Run(data, span, n_samples, layout, solver, schedule, self._stopping(solver), blocks)
 
     def _note_what_is_not_judged(self, data):
         """Say where the out-of-fold results leave a part of the samples out."""
@@ -204,30 +229,6 @@ class NetworkEstimator(Stream, Candidates):
         if not known:
             self._forget("_fingerprint")
             warn_of_other_splits()
-
-    def _train(self, data, n_samples, schedule, candidates, splits):
-        """Train the candidates, weigh them, and keep networks of those that count."""
-        went_on, solver, span = self._goes_on, self._solver(n_samples), Span(self.feature_map_)
-        if self.lift != "pad":
-            span, data = Span.of_samples(self.feature_map_, data)
-        whole, shape = self._layout(data, n_samples, went_on), (1, self.n_restarts)
-        if splits is not None:
-            shape = (len(splits), self.n_restarts)
-        with self._blocks() as blocks:
-            stopping = self._stopping(solver)
-            run = Run(data, span, n_samples, whole, solver, schedule, stopping, blocks)
-            starts = self._starts(run, candidates, shape)
-            training = self._trained(run, candidates, starts, splits, shape)
-            n_trained = len(training.n_iter) // math.prod(shape)
-            candidates = candidates[:n_trained]  # all, unless training was interrupted
-            report_end(self, training)
-            # Prediction follows what was fitted, not parameters that were set since.
-            self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
-            weights = self._judge(training, whole, candidates, splits, data)
-            self._keep(whole, training, candidates, weights, span)
-            warn_unless_converged(self, solver, training)
-            if splits is not None and splits.refit and INTERRUPTED not in training.reason:
-                self._refit(run, candidates, starts, weights, shape)
 
     def _refit(self, run, candidates, starts, weights, shape):
         """Train what is kept once more, on all samples, for as many iterations as before.

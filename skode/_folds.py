@@ -88,7 +88,7 @@ def _own_splits(estimator, data, groups, seed):
     codes = None if data.codes is None else data.codes[used]
     if groups is None:
         n_folds = estimator.cv if isinstance(estimator.cv, Integral) else FOLDS
-        first, unit = units_of_equal_rows(data.features(used), COPIES * len(used) / n_folds)
+        first, unit = units_of_equal_rows(data.X, used, COPIES * len(used) / n_folds)
     else:
         groups = groups[used]
         _, first, unit = np.unique(groups, return_index=True, return_inverse=True)

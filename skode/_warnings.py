@@ -32,7 +32,7 @@ def warn_of_an_interrupted_refit():
         "Training on all samples interrupted: the networks that the splits were judged by are "
         "kept.",
         UserWarning,
-        stacklevel=USER + 2,  # _refit and _train
+        stacklevel=USER + 1,  # _refit
     )
 
 
@@ -47,7 +47,7 @@ def warn_that_nothing_is_held_out(reason):
     warnings.warn(
         f"{reason} All networks are trained on all samples, as with cv=None.",
         UserWarning,
-        stacklevel=USER + 2,  # choose_splits and _own_splits
+        stacklevel=USER + 3,  # _prepared, choose_splits and _own_splits
     )
 
 
@@ -67,7 +67,7 @@ def warn_unless_converged(estimator, solver, training):
     """An interruption, and reasons to worry that half of the networks kept or more share."""
 
     def warn(message, category=ConvergenceWarning):
-        warnings.warn(message, category, stacklevel=USER + 2)  # this function and _train
+        warnings.warn(message, category, stacklevel=USER + 1)  # this function
 
     reasons = np.array(estimator.stop_reason_)
     if np.any(training.reason == INTERRUPTED):  # be it of candidates that are not kept

@@ -1,9 +1,5 @@
 """Which samples are trained on and which are held out."""
 
-from contextlib import nullcontext
-from dataclasses import replace
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +12,6 @@ from sklearn.model_selection import (
     LeaveOneGroupOut,
     PredefinedSplit,
     RepeatedStratifiedKFold,
-    ShuffleSplit,
     StratifiedKFold,
     TimeSeriesSplit,
     cross_val_score,
@@ -27,39 +22,13 @@ from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
 from skode import _folds as folds
-from skode._copies import units_of_equal_rows
 from skode._folds import choose_splits, validation_split
 from skode._inputs import Data
 from skode._splits import Splits
-from skode.engine.objective import Objective
 from tests.estimators import blobs, curve, short
+from tests.splits import chosen, counts, counts_of, samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-def chosen(cv, codes=None, n_samples=60, weights=None, groups=None, seed=0, **more):
-    """What `choose_splits` gives to an estimator with these parameters."""
-    options = {"early_stopping": False, "validation_fraction": 0.1, **more}
-    weights = np.ones(n_samples if codes is None else len(codes)) if weights is None else weights
-    return choose_splits(SimpleNamespace(cv=cv, **options), samples(weights, codes), groups, seed)
-
-
-def samples(weights, codes=None):
-    """Data with these weights and classes."""
-    m = len(weights)
-    y = np.arange(m) if codes is None else np.array(list("abcdefgh"))[codes]
-    return Data(np.arange(2 * m).reshape(m, 2), y, np.zeros((m, 1)), weights, weights, codes)
-
-
-def counts(splits):
-    """How often every sample is trained on and held out, (2, n_splits, n_samples)."""
-    return np.stack([splits.train[:, splits.group], splits.held_out[:, splits.group]])
-
-
-def counts_of(pairs, n_samples):
-    return np.stack(
-        [[np.bincount(pair[side], minlength=n_samples) for pair in pairs] for side in (0, 1)]
-    )
 
 
 # --- splitters
@@ -283,79 +252,11 @@ def test_where_most_classes_cannot_be_held_out_nothing_is():
         assert chosen("auto", np.minimum(codes, 1) * (codes < 2), weights=weights) is None
     X, y = blobs(5)
     few = np.concatenate([np.flatnonzero(y == k)[:1] for k in range(5)])
-    with pytest.warns(UserWarning, match="can hold nothing out"):
+    with pytest.warns(UserWarning, match="can hold nothing out") as caught:
         model = short(ODENetClassifier, cv="auto", alpha="auto").fit(X[few], y[few])
+    assert caught[0].filename == __file__
     assert len(model.K_) == 1
     assert not hasattr(model, "oof_score_")
-
-
-# --- copies of rows
-
-
-def copied(seed=0, n_samples=100, n_classes=3):
-    """Rows with up to eight copies, in no order, and their classes."""
-    rng = np.random.default_rng(seed)
-    rows = rng.permutation(np.repeat(np.arange(n_samples), rng.integers(1, 8, n_samples)))
-    return rng.normal(size=(n_samples, 4))[rows], rng.integers(0, n_classes, n_samples)[rows], rows
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("cv", ["auto", 4, None])
-@pytest.mark.parametrize("kind", ["classes", "numbers"])
-def test_copies_of_a_row_are_on_the_same_side(kind, cv, dtype):
-    X, codes, rows = copied()
-    data = samples(np.ones(len(X)), codes if kind == "classes" else None)
-    data = replace(data, X=X.astype(dtype))
-    estimator = short(ODENetClassifier, cv=cv, early_stopping=True, validation_fraction=0.25)
-    splits = choose_splits(estimator, data, None, seed=0)
-    train, held_out = counts(splits)
-    assert len(splits) == {"auto": 8, 4: 4, None: 1}[cv]
-    for s in range(len(splits)):
-        assert not np.intersect1d(rows[train[s] > 0], rows[held_out[s] > 0]).size
-    sizes = held_out.sum(1)
-    assert sizes.max() < 2 * sizes.min()
-    if cv is not None:
-        np.testing.assert_array_equal(held_out.sum(0), 1)
-
-
-def test_zeros_of_either_sign_are_the_same_and_other_rows_are_not():
-    X = np.array([[0.0, 1.0], [-0.0, 1.0], [1.0, 0.0], [0.0, np.nextafter(1.0, 2.0)], [1.0, -0.0]])
-    first, unit = units_of_equal_rows(X, most=10)
-    np.testing.assert_array_equal(first, [0, 2, 3])
-    np.testing.assert_array_equal(unit, [0, 0, 1, 2, 1])
-
-
-@given(st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=1, max_size=40))
-def test_equal_rows_are_found(rows):
-    X = np.array(rows, dtype=float)
-    first, unit = units_of_equal_rows(X, most=np.inf)
-    expected = [rows.index(row) for row in rows]
-    np.testing.assert_array_equal(first[unit], expected)
-    np.testing.assert_array_equal(first, np.unique(expected))
-    # Where there may be two at most, the others are on their own.
-    first, unit = units_of_equal_rows(X, most=2)
-    often = np.array([rows.count(row) > 2 for row in rows])
-    np.testing.assert_array_equal(first[unit], np.where(often, np.arange(len(X)), expected))
-
-
-def test_rows_of_few_values_are_no_copies():
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 2, size=(300, 2)).astype(float)  # four different rows
-    data = replace(samples(np.ones(300), rng.integers(0, 2, 300)), X=X)
-    splits = choose_splits(ODENetClassifier(), data, None, seed=0)
-    sizes = counts(splits)[1].sum(1)
-    assert len(splits) == folds.FOLDS
-    assert sizes.max() - sizes.min() <= 2
-
-
-def test_copies_do_not_flatter_the_score():
-    rng = np.random.default_rng(0)
-    X, new = rng.normal(size=(300, 10)), rng.normal(size=(2000, 10))
-    y, y_new = (part[:, 0] + 1.5 * rng.normal(size=len(part)) > 0 for part in (X, new))
-    alone = ODENetClassifier(random_state=0).fit(X, y)
-    tiled = ODENetClassifier(random_state=0).fit(np.tile(X, (5, 1)), np.tile(y, 5))
-    assert abs(tiled.oof_score_ - tiled.score(new, y_new)) < 0.1
-    assert tiled.score(new, y_new) > alone.score(new, y_new) - 0.04
 
 
 @pytest.mark.parametrize(
@@ -538,8 +439,11 @@ def test_a_class_in_one_group_is_not_judged_and_there_is_a_warning():
     X, _ = blobs(3)
     groups = np.arange(60) % 10
     y = np.where(groups == 0, "mine", np.where(X[:, 0] > 0, "one", "two"))
-    with pytest.warns(UserWarning, match=r"oof_score_ is NaN.* 1 class\(es\) .*: 'mine'\."):
+    with pytest.warns(
+        UserWarning, match=r"oof_score_ is NaN.* 1 class\(es\) .*: 'mine'\."
+    ) as caught:
         model = short(ODENetClassifier, cv="auto", max_iter=3).fit(X, y, groups=groups)
+    assert {warning.filename for warning in caught} == {__file__}
     assert np.isnan(model.oof_score_)
     assert np.isfinite(model.oof_decision_function_[groups > 0]).all()
     assert len(model.K_) >= folds.FOLDS
@@ -550,128 +454,6 @@ def test_one_group_is_no_obstacle_to_the_default():
     with pytest.warns(UserWarning, match="can hold nothing out.*: there are fewer than two groups"):
         model = short(ODENetClassifier, cv="auto", alpha="auto").fit(X, y, groups=np.zeros(60))
     assert len(model.K_) == 1
-
-
-# --- splits that only decide
-
-
-@pytest.mark.parametrize(
-    ("cv", "refit"),
-    [
-        (TimeSeriesSplit(4), True),
-        (ShuffleSplit(3, test_size=0.3, random_state=0), True),
-        (PredefinedSplit(np.arange(60) % 4 - 1), True),
-        ([(np.arange(40), np.arange(40, 60))], True),
-        (KFold(4), False),
-        (LeaveOneGroupOut(), False),
-        (RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0), False),
-        (4, False),
-        ("auto", False),
-        (None, False),
-    ],
-)
-def test_where_samples_are_not_held_out_equally_often_the_splits_only_decide(cv, refit):
-    codes = np.random.default_rng(0).integers(0, 2, 60)
-    groups = np.arange(60) % 5 if isinstance(cv, LeaveOneGroupOut) else None
-    assert chosen(cv, codes, groups=groups, early_stopping=True).refit is refit
-
-
-def test_samples_without_weight_have_no_say_in_that():
-    weights = np.where(np.arange(60) < 40, 1.0, 0.0)
-    cv = [(np.arange(20), np.arange(20, 40)), (np.arange(20, 60), np.arange(20))]
-    assert not chosen(cv, weights=weights).refit
-    assert chosen(cv).refit
-
-
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
-def test_what_the_splits_have_chosen_is_trained_on_all_samples(solver):
-    X, y = curve()
-    cv = TimeSeriesSplit(3)
-    options = {"alpha": (1e-3, 1e-2, 1.0), "solver": solver, "n_restarts": 2, "max_iter": 40}
-    model = short(ODENetRegressor, cv=cv, **options).fit(X, y)
-    curve_of_splits = model.validation_curve_
-    best = np.argmin(np.where(np.isnan(curve_of_splits), np.inf, curve_of_splits), axis=3)
-    kept = np.flatnonzero(model.candidates_["weight"])
-    assert len(model.K_) == len(kept) * 3 * 2
-    assert set(model.stop_reason_) == {"refit"}
-    assert np.isnan(model.oof_prediction_[:15]).all()
-    assert np.isfinite(model.oof_prediction_[15:]).all()
-    for i, k in enumerate(kept):
-        n_iter = round(np.median(best[k]))
-        mine = slice(6 * i, 6 * i + 6)
-        assert set(model.n_iter_[mine]) == {n_iter}
-        # The same networks, from the same starts, where nothing is held out.
-        same = short(
-            ODENetRegressor,
-            alpha=options["alpha"][k],
-            solver=solver,
-            n_restarts=6,
-            max_iter=n_iter,
-            tol=0.0,
-        ).fit(X, y)
-        np.testing.assert_allclose(model.K_[mine], same.K_, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(model.loss_[mine], same.loss_, rtol=1e-9)
-
-
-def test_an_interruption_of_the_last_training_keeps_the_networks_of_the_splits(monkeypatch):
-    X, y = curve()
-    options = {"cv": TimeSeriesSplit(3), "max_iter": 6, "tol": 0.0}
-    evaluate, calls = Objective.evaluate, []
-
-    def interrupted(self, *args, **more):
-        calls.append(self.samples.folds is None)
-        if sum(calls) == 3:
-            raise KeyboardInterrupt
-        return evaluate(self, *args, **more)
-
-    monkeypatch.setattr(Objective, "evaluate", interrupted)
-    with pytest.warns(UserWarning, match="on all samples interrupted") as caught:
-        model = short(ODENetRegressor, **options).fit(X, y)
-    assert caught[0].filename == __file__
-    assert "refit" not in model.stop_reason_
-    assert set(model.n_iter_) == {6}
-    assert np.isfinite(model.predict(X)).all()
-
-
-def test_a_product_of_features_is_learned_from_the_past():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(1000, 4))
-    y = X[:, 0] * X[:, 1] + 0.1 * rng.normal(size=1000)
-    model = ODENetRegressor(cv=TimeSeriesSplit(5), random_state=0).fit(X[:500], y[:500])
-    assert model.score(X[500:], y[500:]) > 0.95
-
-
-def test_warm_starts_go_on_from_what_was_trained_on_all_and_warn():
-    X, y = curve()
-    model = short(ODENetRegressor, cv=TimeSeriesSplit(3), warm_start=True, max_iter=5).fit(X, y)
-    before = model.loss_.copy()
-    with pytest.warns(UserWarning, match="oof_score_ then flatters"):
-        model.fit(X, y)
-    assert (model.loss_ < before).all()
-
-
-@pytest.mark.parametrize("cv", [TimeSeriesSplit(5), KFold(3)])
-def test_classes_that_begin_late_are_judged_where_they_are_known(cv):
-    rng = np.random.default_rng(0)
-    y = np.r_[np.zeros(100, dtype=int), rng.integers(0, 3, 300)]
-    if isinstance(cv, KFold):
-        y = np.sort(y)  # the last fold alone has the last class
-    X = rng.normal(size=(400, 3)) + 3 * y[:, None]
-    model = short(ODENetClassifier, cv=cv, solver="lbfgs")
-    unjudged = pytest.warns(UserWarning, match="oof_score_ is NaN.*: 2")
-    with unjudged if isinstance(cv, KFold) else nullcontext():
-        model.fit(X, y)
-    assert model.score(X, y) > 0.9
-    assert model.stop_reason_[0] == "refit"
-    splits = chosen(cv, y)
-    train, held_out = counts(splits)
-    for s in range(len(splits)):
-        assert set(y[held_out[s] > 0]) <= set(y[train[s] > 0])
-
-
-def test_splits_that_know_none_of_what_they_hold_out():
-    with pytest.raises(ValueError, match="leaves all classes out of training that it holds out"):
-        chosen(KFold(2), np.repeat([0, 1], 30))
 
 
 @pytest.mark.parametrize("cls", [ODENetClassifier, FeedForwardClassifier])

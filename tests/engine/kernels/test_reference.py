@@ -80,7 +80,7 @@ def test_features_have_the_samples_last_and_the_precision_of_the_controls(dtype,
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
 @pytest.mark.parametrize("name", ["ODENetClassifier", "FeedForwardRegressor"])
-def test_from_fit_to_the_formula_there_are_eleven_frames_at_most(name, solver, monkeypatch):
+def test_from_fit_to_the_formula_there_are_ten_frames_at_most(name, solver, monkeypatch):
     # So that a profiler and a traceback show layer and formula.
     monkeypatch.setattr("skode.engine.kernels.KERNELS", (reference,))
     stacks = []
@@ -98,5 +98,5 @@ def test_from_fit_to_the_formula_there_are_eleven_frames_at_most(name, solver, m
     short(getattr(skode, name), solver=solver, max_iter=3).fit(X, y)
     assert stacks
     for stack in stacks:
-        assert len(stack) <= 11, stack
+        assert len(stack) <= 10, stack
         assert stack[-2:] == [("networks.py", "forward"), ("steps.py", "step")]
