@@ -164,6 +164,7 @@ class NetworkEstimator(Stream, Candidates):
         candidates = self._candidates(splits, n_samples, count)
         schedule = self._schedule(n_rows, n_samples) if "adam" in solver else None
         shape = (len(splits) if judged else 1, self.n_restarts)
+        self._keep_choices(solver, len(splits) if judged else 0, n_samples)
         with self._blocks() as blocks:
             run = self._run(data, n_samples, solver, schedule, blocks)
             starts = self._starts(run, candidates, shape)
@@ -218,6 +219,14 @@ class NetworkEstimator(Stream, Candidates):
             span, data = Span.of_samples(self.feature_map_, data)
         layout = self._layout(data, n_samples, self._goes_on)
         return Run(data, span, n_samples, layout, solver, schedule, self._stopping(solver), blocks)
+
+    def _keep_choices(self, solver, n_splits, n_samples):
+        """Say what "auto" means here."""
+        self._forget("batch_size_")
+        self.solver_, self.n_splits_ = solver, n_splits
+        self.n_iter_no_change_ = self._stopping(solver).n_iter_no_change
+        if "adam" in solver:
+            self.batch_size_ = min(self._batch(n_samples), n_samples)
 
     def _note_what_is_not_judged(self, data):
         """Say where the out-of-fold results leave a part of the samples out."""

@@ -87,6 +87,22 @@ class FittedNetworks(BaseEstimator):
         parts = (getattr(self, f"{name}_", None) for name in Controls._fields)
         return Controls(*(part if part is None else part[members, ...] for part in parts))
 
+    @property
+    def n_networks_(self):
+        """The number of networks in the average."""
+        return self.K_.shape[0]
+
+    @property
+    def n_channels_(self):
+        """The number of channels of every network."""
+        return self.K_.shape[2]
+
+    @property
+    def features_(self):
+        """What the networks see of the features: "given", "piecewise" or "both"."""
+        views = list(self.feature_map_.views)
+        return views[0] if len(views) == 1 else "both"
+
     def _fitted_network(self):
         return self._network(self._fitted_recipe)
 

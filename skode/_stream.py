@@ -72,6 +72,7 @@ class Stream:
                 trained = span.embedded(view, layout.views(state.u))
                 flats.append(whole.flatten(trained))
                 states.append(state)
+        self._keep_choices(self.solver, 0, n_samples)
         self._adam = moments
         self._keep_controls(whole, namespace(flats[0]).concat(flats), span)
         self._fitted_loss, self._fitted_recipe = self._loss_recipe(), self._recipe()

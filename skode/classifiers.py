@@ -9,165 +9,192 @@ __all__ = ["FeedForwardClassifier", "ODENetClassifier"]
 
 
 class ODENetClassifier(ODENet, NetworkClassifier):
-    """Neural ODE classifier: residual networks as Runge-Kutta discretisations.
+    """Neural ODE classifier: a deep residual network that discretises an ODE.
 
-    The features, lifted to n_channels dimensions, are the initial value of the ODE y′ = σ(K(t) y +
-    b(t)). They are carried to time N·h by N steps of a Runge-Kutta scheme, and an affine readout of
-    the final state gives the logits. All of it is trained, the steps h if wished; the gradient is
-    the discrete costate (adjoint) equation of the scheme, exact to rounding.
+    Scale the features first, for example with ``StandardScaler`` in a pipeline. The defaults are
+    meant for features of zero mean and unit variance.
 
-    By default the model is an average over folds: each network is trained on all folds but one and
-    stopped by the loss on that one, which also weighs the candidates: penalties, and views of the
-    features.
+    A learned map lifts the features of a sample to `n_channels` numbers, the state. N layers carry
+    the state along the ODE y′ = σ(K(t) y + b(t)), one step of a Runge-Kutta scheme each, and an
+    affine readout of the last state gives the logits. With ``scheme="euler"`` a layer is y + h σ(K
+    y + b), the layer of a residual network. The gradient is the discrete adjoint (costate) equation
+    of the scheme, exact up to rounding [1]_.
+
+    By default the model is a weighted average of networks. The samples are dealt to folds, and each
+    network is trained on all folds but one. Its loss on that fold, the held-out loss, decides when
+    training stops, and how much each candidate counts. A candidate is a penalty `alpha` together
+    with a view of the features, see `features`.
+
+    The parameters are listed in this order:
+
+    - Usually set: `random_state`, `n_channels`, `alpha`, `cv`, `class_weight`.
+    - To study the ODE: `scheme`, `N`, `h`, `learn_step`, `stage_guard`, `smoothness`.
+    - The network: `lift`, `activation`, `loss`, `features`.
+    - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
+      `validation_fraction`.
+    - Training: `solver`, `max_iter`, `tol`, `n_iter_no_change`, `warm_start`.
+    - Only for Adam: `batch_size`, `learning_rate_init`, `learning_rate_decay`.
+    - Only for ``solver="gd"``: `line_search`.
+    - Computing: `n_jobs`, `device`, `verbose`.
 
     Parameters
     ----------
+    random_state : int, RandomState instance or None, default=None
+        Seed of the starting weights, of the folds of ``cv="auto"``, of early stopping and of the
+        batches of Adam. Give an int for results that can be repeated.
+    n_channels : int or "auto", default="auto"
+        Dimension of the state. "auto" means 48; 64 from 8 outputs on; 96 from 16 outputs on, or
+        above 10 000 samples. With ``lift="pad"`` it is at least the number of inputs. With more
+        channels the flow can separate classes that it cannot separate in fewer.
+    alpha : float, sequence of float or "auto", default="auto"
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Each value of a sequence is a
+        candidate: all are trained, and at most two of them are averaged, with weights that make the
+        held-out loss low. "auto": see the table below. Where nothing is held out, it means 1 / n,
+        but at most 0.01, and 1e-4 in `partial_fit`.
+    cv : "auto", int, splitter, iterable or None, default="auto"
+        Which samples are held out.
+
+        - "auto": eight folds, stratified by class and shuffled. Up to 1250 samples each of them is
+          held out in turn. With more samples there is enough to judge by after fewer splits; see
+          the table below.
+        - An int: this number of folds, stratified by class and not shuffled, as everywhere in
+          scikit-learn.
+        - A splitter or an iterable of (train, test) indices: these splits.
+        - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
+
+        "auto" and an int keep on one side of a split what `groups` name (see `fit`) and copies of a
+        row. A class with fewer samples than folds has at most one of them in each fold. A class
+        with a single sample is always trained on.
+
+        Some splits do not hold out all samples equally often, as those of ``TimeSeriesSplit``, or
+        leave a class out of training. They only choose the candidates and the number of iterations.
+        The networks are then trained once more, on all samples.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes. They multiply the sample weights, in the training loss and in the
+        held-out loss. "balanced" gives each class the same total weight. Not available where y
+        holds several labels per sample.
     scheme : str, ButcherTableau or tuple (A, b, c), default="euler"
         The Runge-Kutta scheme. Explicit: "euler" (the residual network), "heun", "midpoint",
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
-        "lobatto_iiia4", "lobatto_iiic4". Or a tableau of your own. An explicit scheme costs what
-        "euler" costs times the number of its stages, an implicit one 2 to 25 times as
-        much as "euler"; the page on schemes has the measurements.
+        "lobatto_iiia4", "lobatto_iiic4". Or your own tableau. An explicit scheme takes the time of
+        "euler" times its number of stages, an implicit one 2 to 25 times as long as "euler".
     N : int, default=2
-        Number of layers, that is of steps of the scheme.
+        Number of layers, that is, of steps of the scheme. The vector field can change from layer to
+        layer.
     h : float, default=0.5
-        Length of a step, in units of time; the start value where the steps are learned.
+        Length of a step. The features flow for the time N·h. Where steps are learned, this is their
+        starting value.
     learn_step : bool or "simplex", default=False
-        Whether each layer's step is trained: freely, in which case it may become negative, or on
-        the simplex {hℓ ≥ 0, Σ hℓ = N·h}, which in deep networks makes many of them exactly zero.
+        Whether the steps are trained. False: every step is h. True: each layer has its own step,
+        which may become negative. "simplex": steps stay in {hℓ ≥ 0, Σ hℓ = N·h}, so that some may
+        become exactly zero. A layer with the step zero does nothing and can be left out.
     stage_guard : {"bound", "reject"}, default="bound"
-        What implicit schemes do against stage equations without a solution, which explicit ones do
-        not have. "bound": every trial K is projected onto a set on which each stage equation has
-        exactly one solution, whatever the sample. Learned steps are then kept within 2h, and since
-        the set is the smaller the longer a step may become, it is smaller than for fixed ones.
-        "reject": a trial with a stage equation that cannot be solved is only rejected, and a
-        shorter step tried. Then training may end at the border of what can be solved, and `predict`
-        may meet a sample beyond it, which is an error.
-    n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 48, from 8 outputs on 64, and 96 from 16 outputs on or
-        above 10 000 samples; with ``lift="pad"`` at least the number of inputs. More channels let
-        the flow do what is topologically impossible in fewer dimensions.
+        How training with an implicit scheme avoids layers whose equations have no solution. It has
+        no effect on explicit schemes.
+
+        - "bound": K is kept in a set where the equations of every layer have exactly one solution
+          for any sample. Learned steps are limited to |hℓ| ≤ 2h. Since the bound on K must hold for
+          the longest step, it restricts K more than with fixed steps.
+        - "reject": K is free. A trial step of the solver is rejected where the equations cannot be
+          solved. Training may then end at the border of what can be solved, and `predict` raises an
+          error for a sample beyond it.
+    smoothness : float, default=0.0
+        Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖² / h on controls U = (K, b) that change from
+        layer to layer.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
-        How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
-        learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
-        n_channels has to be at least their number. Here x are the features, or what `features`
-        makes of them.
+        How the inputs x become the first state y⁰. "nonlinear": y⁰ = σ(V x + ν), a learned hidden
+        layer. "linear": y⁰ = V x + ν. "pad": x is padded with zeros, so that `n_channels` must be
+        at least the number of inputs.
     activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the vector field σ(K y + b). "mixed" is tanh on the first half of the
         channels and relu on the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
-        Cross-entropy, or half the squared error of the logistic outputs as in the paper [1]_. Where
-        y holds several labels, "log_loss" is the mean of their binary log-losses, and the other is
-        not available.
+        "log_loss": cross-entropy; where y holds several labels per sample, the mean of their binary
+        cross-entropies. "squared_error": half the squared error of the logistic outputs, as in the
+        paper [1]_; not available for several labels.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
-        What the networks see of the features. "given": the features themselves. "piecewise": each
-        feature cut into up to eight pieces between its quantiles, so that a network may bend in
-        each of them and no entry is far out; features of at most ten values stay as they are.
-        "both": some of the candidates see the features as given and some in pieces, which needs
-        samples that are held out. "auto" means "both" where that is possible, there are at most
-        20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
-        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
-        a time, each time anew. See `feature_map_`.
-    alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
-        trained, and the model is their average, with weights that make its loss on held-out samples
-        low; at most two count. Up to 700 samples "auto" means (0.5, 2) / n for the features as
-        given and (2, 8) / n for their pieces, and above 1 / n and 2 / n. Where all networks see the
-        same, it means (0.1, 0.5, 2, 8) / n up to 700 samples, (0.5, 4, 32) / n up to 10 000, and
-        1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in
-        `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample weights where
-        these are whole numbers, like counts.
-    smoothness : float, default=0.0
-        Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
-        to layer.
-    cv : "auto", int, splitter, iterable or None, default="auto"
-        Which samples are held out. Each network is trained on one side of a split. Its loss on the
-        other side, which is held out, decides when it stops, which iterate is kept, and how much
-        its candidate counts; the networks of all splits are averaged. An int is a
-        number of folds, stratified by class and not shuffled. "auto" means eight shuffled ones, of
-        which splits only as many are made as have 10 000 samples together, but at least three;
-        above 40 000 samples two, above 60 000 one. Either keeps together what `groups` name, see
-        `fit`, and copies of a row. A class of fewer samples than there are folds has one of them in
-        each of as many folds, and a single sample is always trained on. Where splits of your own
-        do not hold all samples out equally often, such as those of TimeSeriesSplit, or leave a
-        class out of training, they only choose candidates and numbers of iterations, and then
-        networks are trained on all samples. None: nothing is held out, unless by `early_stopping`.
+        What the networks see of the features.
+
+        - "given": the features themselves.
+        - "piecewise": each feature is cut at its quantiles into up to eight pieces, and every piece
+          is an input of its own. So a network can respond differently in each piece, and outliers
+          are clipped. Features with at most ten values stay as they are.
+        - "both": some candidates see the features as given, some see them in pieces. This needs
+          held-out samples.
+        - "auto": "both" for up to 20 000 samples if samples are held out and some feature has more
+          than ten values. Otherwise "given", as well as for sparse X, with ``lift="pad"`` and in
+          `partial_fit`.
+
+        The pieces of sparse features are dense. They are computed anew for some rows at a time, so
+        that memory stays bounded.
     scoring : str, callable or "auto", default="auto"
-        What chooses among iterates and candidates, by the samples that are held out: "auto" is the
-        loss; else the name of a scorer of scikit-learn, such as "roc_auc" for two classes, or a
-        callable (estimator, X, y) -> float that does not look at X and is not given the weights.
-        Training lowers the loss all the same. Where what a split holds out has no score, such as
-        "roc_auc" without positives, its iterates are chosen by the loss.
+        What chooses iterates and candidates on the held-out samples. "auto" is the loss. Otherwise
+        the name of a scorer of scikit-learn, such as "roc_auc", or a callable (estimator, X, y) ->
+        float that does not use X. Training lowers the loss in any case. Where a split has no score,
+        such as "roc_auc" without positive samples, the loss chooses.
     n_restarts : int, default=1
-        Number of networks trained from different random starts, in every fold. All are averaged.
-    solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
-        "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
-        "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
-        then L-BFGS from the best point; with ``batch_size=n_samples`` for problems where L-BFGS
-        alone gets stuck. "auto": "lbfgs" up to 700 samples, above them "adam".
-    line_search : {"armijo", "lipschitz"}, default="armijo"
-        How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
-        objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
-        Both are of the published experiments.
-    batch_size : int or "auto", default="auto"
-        Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
-        to one sample. "auto" means fifty batches per epoch, or fewer or more, so that each has at
-        least 32 and at most 500 samples if there are as many. With n_samples, Adam goes by the full
-        gradient.
-    learning_rate_init : float, default=0.01
-        Learning rate of Adam in its first epoch.
-    learning_rate_decay : float, default=0.0
-        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e); in
-        `partial_fit` it stays learning_rate_init.
-    max_iter : int, default=200
-        Largest number of iterations; of epochs, with Adam.
-    tol : float, default=1e-4
-        A network's training ends once the objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
-        many; see `stop_reason_`.
-    n_iter_no_change : int or "auto", default="auto"
-        See `tol`. "auto" means 20 iterations, or 5 epochs where the solver is "adam".
+        Number of networks that are trained from different random starts in each split. All are
+        averaged.
     early_stopping : bool, default=False
-        With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
-        never trained on.
+        Only with ``cv=None``: whether to hold out a fraction of the samples to decide when to stop.
+        They are never trained on.
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, which multiply those of the samples, in the training and in the
-        held-out losses. "balanced" gives every class the same total weight. It has to be None where
-        y holds several labels.
+    solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
+        - "lbfgs": L-BFGS with a line search. "auto" takes it up to 700 samples.
+        - "adam": Adam on mini-batches. "auto" takes it above 700 samples.
+        - "adam+lbfgs": Adam for the first 60 percent of the iterations, then L-BFGS from the best
+          point. With ``batch_size=n_samples`` it helps where L-BFGS alone gets stuck.
+        - "gd": gradient descent with a line search, as in the published experiments.
+    max_iter : int, default=200
+        Largest number of iterations; with Adam, of epochs.
+    tol : float, default=1e-4
+        Training of a network ends when its objective has fallen by less than `tol` over the last
+        `n_iter_no_change` iterations, or when its held-out loss has not fallen by `tol` for as many
+        iterations.
+    n_iter_no_change : int or "auto", default="auto"
+        Number of iterations that `tol` refers to. "auto" means 20, or 5 epochs with
+        ``solver="adam"``.
     warm_start : bool, default=False
-        Whether `fit` starts from what the last one has come to, instead of at random. The random
-        splits and `feature_map_` are then the same again. They are meant for the same samples in
-        the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
-        inputs that none of the new samples shows is forgotten.
+        Whether `fit` continues from the last fit instead of starting at random. Folds and
+        `feature_map_` then stay as they were. Give the same samples in the same order: otherwise a
+        network may be judged by samples that it was trained on, and `fit` warns. If there are far
+        more inputs than samples, whatever `V_` had learned in directions that the new samples do
+        not span is lost.
+    batch_size : int or "auto", default="auto"
+        Largest number of samples in a mini-batch. The batches of an epoch are equally large, up to
+        one sample. "auto" makes fifty batches per epoch, but of at least 32 and at most 500
+        samples. With n_samples, Adam uses the full gradient.
+    learning_rate_init : float, default=0.01
+        Learning rate in the first epoch.
+    learning_rate_decay : float, default=0.0
+        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e). In
+        `partial_fit` it stays learning_rate_init.
+    line_search : {"armijo", "lipschitz"}, default="armijo"
+        "armijo" tries twice the last step and halves it until the objective falls enough.
+        "lipschitz" adapts an estimate of the Lipschitz constant of the gradient. Both are from the
+        published experiments.
     n_jobs : int, default=None
-        Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
-        None means as many as BLAS would use here, so that there is one in each worker of a
-        GridSearchCV that has several.  Where there is too little to compute, one thread does it.
-        The results do not depend on it, to the last bit. Arrays of other libraries than NumPy are
-        computed with by the threads of those.
+        Number of threads in `fit` and in prediction. None uses all cores, but one thread inside the
+        workers of a parallel search. -1 uses all cores. Small problems use one thread in any case.
+        The results have the same bits for any number of threads. It has no effect on arrays of CuPy
+        or PyTorch.
     device : {"cpu", "cuda"} or None, default=None
-        Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
-        GPU, arrays of CuPy and PyTorch stay what and where they are, and so do the results and the
-        fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
-        arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
+        Where to compute. None: where X is; if X is on a GPU, or with array API dispatch, arrays of
+        CuPy and PyTorch stay in their library and on their device. "cuda": X is on the host, is
+        computed with on the GPU by CuPy, and results come back to the host. "cpu": always compute
+        on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
-        1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO, with the held-out loss where there is one. The lines go to the
-        application's handlers, whatever their logger's level is, or else to stderr.
-    random_state : int, RandomState instance or None, default=None
-        Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
-        batches.
+        1 reports every tenth of `max_iter` iterations and how training ended; 2 reports every
+        iteration. Messages go to the logger "skode" at level INFO: to the handlers of the
+        application, or to stderr if there are none.
 
     Attributes
     ----------
     K_ : ndarray of shape (n_networks, N, n_channels, n_channels)
-        Weights of the layers. The networks are those of all candidates that count, folds and
-        restarts, in this order.
+        Weights of the layers. The networks are ordered by candidate, then by split, then by
+        restart; candidates with the weight zero are left out.
     b_ : ndarray of shape (n_networks, N, n_channels)
         Biases of the layers.
     h_ : ndarray of shape (n_networks, N)
@@ -177,64 +204,96 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_inputs) and (n_networks, n_channels)
-        The lift of the inputs, which `feature_map_` makes of the features, where it is learned. The
-        columns of inputs that a network does not see are zero.
-    feature_map_ : FeatureMap
-        What the networks see: ``feature_map_.transform(X)`` are the inputs, of shape (n_samples,
-        n_inputs), and ``feature_map_.views`` says which belong to "given" and to "piecewise".
+        Weights and biases of the lift; not there with ``lift="pad"``. The columns of inputs that a
+        network does not see are zero.
+    network_weights_ : ndarray of shape (n_networks,)
+        Weight of each network in the average. They add up to one.
     network_features_ : list of str of length n_networks
         What each network sees: "given" or "piecewise".
-    network_weights_ : ndarray of shape (n_networks,)
-        How much each network counts in the average; they add up to one.
+    feature_map_ : FeatureMap
+        ``feature_map_.transform(X)`` returns the inputs of the networks, of shape (n_samples,
+        n_inputs). ``feature_map_.views`` says which columns belong to "given" and to "piecewise".
+    solver_ : str
+        The solver that was used.
+    n_channels_, n_networks_, n_splits_ : int
+        Number of channels, of networks in the average, and of splits that hold samples out (0 if
+        there are none).
+    features_ : str
+        What the networks see: "given", "piecewise" or "both".
+    n_iter_no_change_, batch_size_ : int
+        The values used in training; `batch_size_` only with Adam.
     alpha_ : float
-        The penalty of the candidate that counts most.
+        The penalty of the candidate with the largest weight.
     candidates_ : dict of ndarrays of shape (n_candidates,)
-        "features", what each candidate sees, "given" or "piecewise"; "alpha", its penalty;
-        "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
-        next ones are there where samples are held out.
+        What was tried: "features" ("given" or "piecewise"), "alpha", "validation_loss" (the mean
+        held-out loss) and "weight". This and the following four are only there if samples are held
+        out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
-        The lowest held-out loss of every network, or with `scoring` the lowest negative score; that
-        of a candidate that was clearly behind, as far as it came.
+        Lowest held-out loss of each network; with `scoring`, the lowest negative score. Candidates
+        that were clearly worse were stopped early.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,), (n_samples, n_classes or n_labels)
-        What `decision_function` would say of each sample by the networks that were not trained on
-        it; NaN for samples that are never held out.
+        `decision_function` of each sample, from the networks that were not trained on it. NaN for
+        samples that are never held out.
     oof_score_ : float
-        Accuracy of the same, weighted with `sample_weight`; of several labels, the share of samples
-        of which all labels are right, as in `score`. It is optimistic for few samples, as the
-        held-out folds have also chosen the iterates. Where a class is never held out and judged, it
-        is NaN, with a warning.
+        Accuracy on held-out samples, weighted with `sample_weight`; with several labels, the share
+        of samples with all labels right, as in `score`. It is optimistic for small n, because the
+        held-out samples also chose the iterates. NaN, with a warning, if a class is never held out.
     loss_ : ndarray of shape (n_networks,)
-        Objective of the networks, penalty included.
+        Final objective of each network, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
-        Objective at the start and after each iteration, a column for each network, as
-        ``plt.plot(model.loss_curve_)`` draws them; NaN after a network has ended. See
-        `skode.plotting.LossCurveDisplay`.
+        Objective at the start and after each iteration, one column per network; NaN after a network
+        has ended.
     n_iter_ : ndarray of shape (n_networks,)
-        Iterations of this fit.
+        Number of iterations.
     best_iter_ : ndarray of shape (n_networks,)
-        The iteration that was kept: that of the lowest held-out loss, or where nothing is held out
-        of the lowest objective.
+        The iteration that was kept: the one with the lowest held-out loss, or with the lowest
+        objective if nothing is held out.
     n_evaluations_ : ndarray of shape (n_networks,)
-        Evaluations of the objective on all samples.
+        Number of evaluations of the objective on all samples.
     stop_reason_ : list of str of length n_networks
-        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
-        "behind" (another candidate was clearly better; its networks may count all the same), "slow
-        progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
-        acceptable step" or "interrupted"; "refit" where the splits only chose, see `cv`.
+        Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
+        longer falls); "max_iter"; "behind" (another candidate is clearly better); "slow progress"
+        or "no acceptable step" (the gradient is steep, but only tiny steps lower the objective, or
+        none: scale X); "interrupted"; "refit" (trained on all samples after the splits had chosen,
+        see `cv`).
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
-        Class labels; of several labels, the numbers of the columns of y.
+        Class labels. With several labels per sample, the column numbers of y.
     n_outputs_ : int
-        One for two classes, else their number or that of the labels.
+        Number of outputs: 1 for two classes, otherwise the number of classes or labels.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has names that are all strings.
 
     See Also
     --------
     FeedForwardClassifier : The same networks without the ODE.
+
+    Notes
+    -----
+    What "auto" means depends on the number of samples n. For `alpha` it is the sum of the sample
+    weights, if these are whole numbers:
+
+    ====================  =====================  =====================  =======================
+    Parameter             n ≤ 700                700 < n ≤ 10 000       n > 10 000
+    ====================  =====================  =====================  =======================
+    `solver`              "lbfgs"                "adam"                 "adam"
+    `n_iter_no_change`    20                     5                      5
+    `n_channels`          48                     48                     96
+    `features`            "both"                 "both"                 "both", above 20 000
+                                                                        samples "given"
+    `alpha` if `features` 0.5/n, 2/n given;      1/n given;             1/n given;
+    is "both"             2/n, 8/n in pieces     2/n in pieces          2/n in pieces
+    `alpha` if not        0.1/n, 0.5/n,          0.5/n, 4/n,            1/n
+                          2/n, 8/n               32/n
+    splits of `cv`        8 of 8                 10 000/n, between      3, above 40 000 samples
+                                                 8 and 3                2, above 60 000 one
+    ====================  =====================  =====================  =======================
+
+    The fitted attributes say what was chosen: `solver_`, `n_channels_`, `features_`, `n_splits_`,
+    `n_networks_`, `n_iter_no_change_`, `batch_size_` and `alpha_`.
 
     References
     ----------
@@ -265,205 +324,233 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         h=0.5,
         learn_step=False,
         *,
-        stage_guard="bound",
+        random_state=None,
         n_channels="auto",
+        alpha="auto",
+        cv="auto",
+        class_weight=None,
+        stage_guard="bound",
+        smoothness=0.0,
         lift="nonlinear",
         activation="relu",
         loss="log_loss",
         features="auto",
-        alpha="auto",
-        smoothness=0.0,
-        cv="auto",
         scoring="auto",
         n_restarts=1,
+        early_stopping=False,
+        validation_fraction=0.1,
         solver="auto",
-        line_search="armijo",
-        batch_size="auto",
-        learning_rate_init=0.01,
-        learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
         n_iter_no_change="auto",
-        early_stopping=False,
-        validation_fraction=0.1,
-        class_weight=None,
         warm_start=False,
+        batch_size="auto",
+        learning_rate_init=0.01,
+        learning_rate_decay=0.0,
+        line_search="armijo",
         n_jobs=None,
         device=None,
         verbose=0,
-        random_state=None,
     ):
         self.scheme = scheme
         self.N = N
         self.h = h
         self.learn_step = learn_step
-        self.stage_guard = stage_guard
+        self.random_state = random_state
         self.n_channels = n_channels
+        self.alpha = alpha
+        self.cv = cv
+        self.class_weight = class_weight
+        self.stage_guard = stage_guard
+        self.smoothness = smoothness
         self.lift = lift
         self.activation = activation
         self.loss = loss
         self.features = features
-        self.alpha = alpha
-        self.smoothness = smoothness
-        self.cv = cv
         self.scoring = scoring
         self.n_restarts = n_restarts
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.solver = solver
-        self.line_search = line_search
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate_decay = learning_rate_decay
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
         self.warm_start = warm_start
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate_decay = learning_rate_decay
+        self.line_search = line_search
         self.n_jobs = n_jobs
         self.device = device
         self.verbose = verbose
-        self.random_state = random_state
 
 
 class FeedForwardClassifier(FeedForward, NetworkClassifier):
-    """Feed-forward baseline: the networks of `ODENetClassifier` without the ODE.
+    """Feed-forward classifier: the networks of `ODENetClassifier` without the ODE.
 
-    The layers are y⁺ = h σ(K y + b) instead of y⁺ = y + h σ(K y + b). Everything else is the
-    same but the defaults of N and h and the size of the first K and b, so that with equal
-    parameters a difference between the two is due to the ODE.
+    Scale the features first, for example with ``StandardScaler`` in a pipeline. The defaults are
+    meant for features of zero mean and unit variance.
+
+    A layer is h σ(K y + b) instead of y + h σ(K y + b). Apart from that, only the defaults of N and
+    h and the spread of the starting weights differ. So with equal parameters, a difference between
+    the two is due to the ODE.
+
+    By default the model is a weighted average of networks. The samples are dealt to folds, and each
+    network is trained on all folds but one. Its loss on that fold, the held-out loss, decides when
+    training stops, and how much each candidate counts. A candidate is a penalty `alpha` together
+    with a view of the features, see `features`.
+
+    The parameters are listed in this order:
+
+    - Usually set: `random_state`, `n_channels`, `alpha`, `cv`, `class_weight`.
+    - To study the layers: `N`, `h`, `learn_step`, `smoothness`.
+    - The network: `lift`, `activation`, `loss`, `features`.
+    - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
+      `validation_fraction`.
+    - Training: `solver`, `max_iter`, `tol`, `n_iter_no_change`, `warm_start`.
+    - Only for Adam: `batch_size`, `learning_rate_init`, `learning_rate_decay`.
+    - Only for ``solver="gd"``: `line_search`.
+    - Computing: `n_jobs`, `device`, `verbose`.
 
     Parameters
     ----------
-    N : int, default=1
-        Number of layers behind the lift.
-    h : float, default=1.0
-        Factor of a layer; the start value where it is learned.
-    learn_step : bool or "simplex", default=False
-        Whether each layer's factor h is trained: freely, or on the simplex {hℓ ≥ 0, Σ hℓ = N·h}. A
-        layer whose factor becomes zero passes nothing on.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the starting weights, of the folds of ``cv="auto"``, of early stopping and of the
+        batches of Adam. Give an int for results that can be repeated.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 48, from 8 outputs on 64, and 96 from 16 outputs on or
-        above 10 000 samples; with ``lift="pad"`` at least the number of inputs.
+        Width of the layers. "auto" means 48; 64 from 8 outputs on; 96 from 16 outputs on, or above
+        10 000 samples. With ``lift="pad"`` it is at least the number of inputs.
+    alpha : float, sequence of float or "auto", default="auto"
+        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Each value of a sequence is a
+        candidate: all are trained, and at most two of them are averaged, with weights that make the
+        held-out loss low. "auto": see the table below. Where nothing is held out, it means 1 / n,
+        but at most 0.01, and 1e-4 in `partial_fit`.
+    cv : "auto", int, splitter, iterable or None, default="auto"
+        Which samples are held out.
+
+        - "auto": eight folds, stratified by class and shuffled. Up to 1250 samples each of them is
+          held out in turn. With more samples there is enough to judge by after fewer splits; see
+          the table below.
+        - An int: this number of folds, stratified by class and not shuffled, as everywhere in
+          scikit-learn.
+        - A splitter or an iterable of (train, test) indices: these splits.
+        - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
+
+        "auto" and an int keep on one side of a split what `groups` name (see `fit`) and copies of a
+        row. A class with fewer samples than folds has at most one of them in each fold. A class
+        with a single sample is always trained on.
+
+        Some splits do not hold out all samples equally often, as those of ``TimeSeriesSplit``, or
+        leave a class out of training. They only choose the candidates and the number of iterations.
+        The networks are then trained once more, on all samples.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes. They multiply the sample weights, in the training loss and in the
+        held-out loss. "balanced" gives each class the same total weight. Not available where y
+        holds several labels per sample.
+    N : int, default=1
+        Number of layers after the lift.
+    h : float, default=1.0
+        Factor of a layer. Where factors are learned, this is their starting value.
+    learn_step : bool or "simplex", default=False
+        Whether the factors h are trained. False: every factor is h. True: each layer has its own.
+        "simplex": factors stay in {hℓ ≥ 0, Σ hℓ = N·h}. A layer whose factor becomes zero passes
+        nothing on.
+    smoothness : float, default=0.0
+        Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖² / h on controls U = (K, b) that change from
+        layer to layer.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
-        How features become the state. "nonlinear": by y⁰ = σ(V x + ν), a hidden layer that is
-        learned too. "linear": by y⁰ = V x + ν. "pad": they are padded with zeros, for which
-        n_channels has to be at least their number. Here x are the features, or what `features`
-        makes of them.
+        How the inputs x become the first state y⁰. "nonlinear": y⁰ = σ(V x + ν), a learned hidden
+        layer. "linear": y⁰ = V x + ν. "pad": x is padded with zeros, so that `n_channels` must be
+        at least the number of inputs.
     activation : {"tanh", "relu", "softplus", "identity", "mixed"}, default="relu"
         The function σ of the layers. "mixed" is tanh on the first half of the channels and relu on
         the others.
     loss : {"log_loss", "squared_error"}, default="log_loss"
-        Cross-entropy, or half the squared error of the logistic outputs. Where y holds several
-        labels, "log_loss" is the mean of their binary log-losses, and the other is not available.
+        "log_loss": cross-entropy; where y holds several labels per sample, the mean of their binary
+        cross-entropies. "squared_error": half the squared error of the logistic outputs; not
+        available for several labels.
     features : {"auto", "given", "piecewise", "both"}, default="auto"
-        What the networks see of the features. "given": the features themselves. "piecewise": each
-        feature cut into up to eight pieces between its quantiles, so that a network may bend in
-        each of them and no entry is far out; features of at most ten values stay as they are.
-        "both": some of the candidates see the features as given and some in pieces, which needs
-        samples that are held out. "auto" means "both" where that is possible, there are at most
-        20 000 samples and some feature has more than ten values; and "given" otherwise, as well as
-        for sparse X, with ``lift="pad"`` and in a first `partial_fit`, whose samples decide the
-        pieces for good. The pieces of sparse features are dense: they are computed for some rows at
-        a time, each time anew. See `feature_map_`.
-    alpha : float, sequence of float or "auto", default="auto"
-        Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Several are candidates: all are
-        trained, and the model is their average, with weights that make its loss on held-out samples
-        low; at most two count. Up to 700 samples "auto" means (0.5, 2) / n for the features as
-        given and (2, 8) / n for their pieces, and above 1 / n and 2 / n. Where all networks see the
-        same, it means (0.1, 0.5, 2, 8) / n up to 700 samples, (0.5, 4, 32) / n up to 10 000, and
-        1 / n above. Where nothing is held out it means 1 / n, but no more than 0.01, and in
-        `partial_fit` 1e-4. Here n is the number of samples, or the sum of the sample weights where
-        these are whole numbers, like counts.
-    smoothness : float, default=0.0
-        Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h on controls U = (K, b) that change from layer
-        to layer.
-    cv : "auto", int, splitter, iterable or None, default="auto"
-        Which samples are held out. Each network is trained on one side of a split. Its loss on the
-        other side, which is held out, decides when it stops, which iterate is kept, and how much
-        its candidate counts; the networks of all splits are averaged. An int is a
-        number of folds, stratified by class and not shuffled. "auto" means eight shuffled ones, of
-        which splits only as many are made as have 10 000 samples together, but at least three;
-        above 40 000 samples two, above 60 000 one. Either keeps together what `groups` name, see
-        `fit`, and copies of a row. A class of fewer samples than there are folds has one of them in
-        each of as many folds, and a single sample is always trained on. Where splits of your own
-        do not hold all samples out equally often, such as those of TimeSeriesSplit, or leave a
-        class out of training, they only choose candidates and numbers of iterations, and then
-        networks are trained on all samples. None: nothing is held out, unless by `early_stopping`.
+        What the networks see of the features.
+
+        - "given": the features themselves.
+        - "piecewise": each feature is cut at its quantiles into up to eight pieces, and every piece
+          is an input of its own. So a network can respond differently in each piece, and outliers
+          are clipped. Features with at most ten values stay as they are.
+        - "both": some candidates see the features as given, some see them in pieces. This needs
+          held-out samples.
+        - "auto": "both" for up to 20 000 samples if samples are held out and some feature has more
+          than ten values. Otherwise "given", as well as for sparse X, with ``lift="pad"`` and in
+          `partial_fit`.
+
+        The pieces of sparse features are dense. They are computed anew for some rows at a time, so
+        that memory stays bounded.
     scoring : str, callable or "auto", default="auto"
-        What chooses among iterates and candidates, by the samples that are held out: "auto" is the
-        loss; else the name of a scorer of scikit-learn, such as "roc_auc" for two classes, or a
-        callable (estimator, X, y) -> float that does not look at X and is not given the weights.
-        Training lowers the loss all the same. Where what a split holds out has no score, such as
-        "roc_auc" without positives, its iterates are chosen by the loss.
+        What chooses iterates and candidates on the held-out samples. "auto" is the loss. Otherwise
+        the name of a scorer of scikit-learn, such as "roc_auc", or a callable (estimator, X, y) ->
+        float that does not use X. Training lowers the loss in any case. Where a split has no score,
+        such as "roc_auc" without positive samples, the loss chooses.
     n_restarts : int, default=1
-        Number of networks trained from different random starts, in every fold. All are averaged.
-    solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
-        "lbfgs": L-BFGS with backtracking. "gd": gradient descent with backtracking, as published.
-        "adam": Adam on mini-batches. "adam+lbfgs": Adam for the first 60 percent of the iterations,
-        then L-BFGS from the best point; with ``batch_size=n_samples`` for problems where L-BFGS
-        alone gets stuck. "auto": "lbfgs" up to 700 samples, above them "adam".
-    line_search : {"armijo", "lipschitz"}, default="armijo"
-        How steps of "gd" are found: "armijo" tries twice the last step and halves it until the
-        objective falls enough; "lipschitz" adapts an estimate of the gradient's Lipschitz constant.
-        Both are of the published experiments.
-    batch_size : int or "auto", default="auto"
-        Largest number of samples in a mini-batch of Adam; those of an epoch are of equal size, up
-        to one sample. "auto" means fifty batches per epoch, or fewer or more, so that each has at
-        least 32 and at most 500 samples if there are as many. With n_samples, Adam goes by the full
-        gradient.
-    learning_rate_init : float, default=0.01
-        Learning rate of Adam in its first epoch.
-    learning_rate_decay : float, default=0.0
-        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e); in
-        `partial_fit` it stays learning_rate_init.
-    max_iter : int, default=200
-        Largest number of iterations; of epochs, with Adam.
-    tol : float, default=1e-4
-        A network's training ends once the objective has fallen by less than `tol` over the last
-        `n_iter_no_change` iterations, or once its held-out loss has not fallen by `tol` for as
-        many; see `stop_reason_`.
-    n_iter_no_change : int or "auto", default="auto"
-        See `tol`. "auto" means 20 iterations, or 5 epochs where the solver is "adam".
+        Number of networks that are trained from different random starts in each split. All are
+        averaged.
     early_stopping : bool, default=False
-        With ``cv=None``, whether a fraction of the samples is held out for early stopping. They are
-        never trained on.
+        Only with ``cv=None``: whether to hold out a fraction of the samples to decide when to stop.
+        They are never trained on.
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, which multiply those of the samples, in the training and in the
-        held-out losses. "balanced" gives every class the same total weight. It has to be None where
-        y holds several labels.
+    solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
+        - "lbfgs": L-BFGS with a line search. "auto" takes it up to 700 samples.
+        - "adam": Adam on mini-batches. "auto" takes it above 700 samples.
+        - "adam+lbfgs": Adam for the first 60 percent of the iterations, then L-BFGS from the best
+          point. With ``batch_size=n_samples`` it helps where L-BFGS alone gets stuck.
+        - "gd": gradient descent with a line search, as in the published experiments.
+    max_iter : int, default=200
+        Largest number of iterations; with Adam, of epochs.
+    tol : float, default=1e-4
+        Training of a network ends when its objective has fallen by less than `tol` over the last
+        `n_iter_no_change` iterations, or when its held-out loss has not fallen by `tol` for as many
+        iterations.
+    n_iter_no_change : int or "auto", default="auto"
+        Number of iterations that `tol` refers to. "auto" means 20, or 5 epochs with
+        ``solver="adam"``.
     warm_start : bool, default=False
-        Whether `fit` starts from what the last one has come to, instead of at random. The random
-        splits and `feature_map_` are then the same again. They are meant for the same samples in
-        the same order: on others a network may have been trained on what is now held out. Then
-        there is a warning. Where there are far more inputs than samples, what `V_` has learned of
-        inputs that none of the new samples shows is forgotten.
+        Whether `fit` continues from the last fit instead of starting at random. Folds and
+        `feature_map_` then stay as they were. Give the same samples in the same order: otherwise a
+        network may be judged by samples that it was trained on, and `fit` warns. If there are far
+        more inputs than samples, whatever `V_` had learned in directions that the new samples do
+        not span is lost.
+    batch_size : int or "auto", default="auto"
+        Largest number of samples in a mini-batch. The batches of an epoch are equally large, up to
+        one sample. "auto" makes fifty batches per epoch, but of at least 32 and at most 500
+        samples. With n_samples, Adam uses the full gradient.
+    learning_rate_init : float, default=0.01
+        Learning rate in the first epoch.
+    learning_rate_decay : float, default=0.0
+        In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e). In
+        `partial_fit` it stays learning_rate_init.
+    line_search : {"armijo", "lipschitz"}, default="armijo"
+        "armijo" tries twice the last step and halves it until the objective falls enough.
+        "lipschitz" adapts an estimate of the Lipschitz constant of the gradient. Both are from the
+        published experiments.
     n_jobs : int, default=None
-        Threads that compute at the same time, in `fit` as in prediction; -1 means one per core.
-        None means as many as BLAS would use here, so that there is one in each worker of a
-        GridSearchCV that has several.  Where there is too little to compute, one thread does it.
-        The results do not depend on it, to the last bit. Arrays of other libraries than NumPy are
-        computed with by the threads of those.
+        Number of threads in `fit` and in prediction. None uses all cores, but one thread inside the
+        workers of a parallel search. -1 uses all cores. Small problems use one thread in any case.
+        The results have the same bits for any number of threads. It has no effect on arrays of CuPy
+        or PyTorch.
     device : {"cpu", "cuda"} or None, default=None
-        Where to compute. None means where X is: with scikit-learn's array API dispatch, or on a
-        GPU, arrays of CuPy and PyTorch stay what and where they are, and so do the results and the
-        fitted arrays. "cuda" takes host arrays, computes on the GPU by CuPy, and gives host
-        arrays back. "cpu": always compute on the host with NumPy, even if X is on a GPU.
+        Where to compute. None: where X is; if X is on a GPU, or with array API dispatch, arrays of
+        CuPy and PyTorch stay in their library and on their device. "cuda": X is on the host, is
+        computed with on the GPU by CuPy, and results come back to the host. "cpu": always compute
+        on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
-        1 logs every tenth of `max_iter` and how training ended, 2 every iteration, to the logger
-        "skode" at level INFO, with the held-out loss where there is one. The lines go to the
-        application's handlers, whatever their logger's level is, or else to stderr.
-    random_state : int, RandomState instance or None, default=None
-        Determines the random start, the splits of ``cv="auto"`` and of early stopping, and Adam's
-        batches.
+        1 reports every tenth of `max_iter` iterations and how training ended; 2 reports every
+        iteration. Messages go to the logger "skode" at level INFO: to the handlers of the
+        application, or to stderr if there are none.
 
     Attributes
     ----------
     K_ : ndarray of shape (n_networks, N, n_channels, n_channels)
-        Weights of the layers. The networks are those of all candidates that count, folds and
-        restarts, in this order.
+        Weights of the layers. The networks are ordered by candidate, then by split, then by
+        restart; candidates with the weight zero are left out.
     b_ : ndarray of shape (n_networks, N, n_channels)
         Biases of the layers.
     h_ : ndarray of shape (n_networks, N)
@@ -473,64 +560,96 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     mu_ : ndarray of shape (n_networks, n_outputs)
         Biases of the readout.
     V_, nu_ : ndarrays of shapes (n_networks, n_channels, n_inputs) and (n_networks, n_channels)
-        The lift of the inputs, which `feature_map_` makes of the features, where it is learned. The
-        columns of inputs that a network does not see are zero.
-    feature_map_ : FeatureMap
-        What the networks see: ``feature_map_.transform(X)`` are the inputs, of shape (n_samples,
-        n_inputs), and ``feature_map_.views`` says which belong to "given" and to "piecewise".
+        Weights and biases of the lift; not there with ``lift="pad"``. The columns of inputs that a
+        network does not see are zero.
+    network_weights_ : ndarray of shape (n_networks,)
+        Weight of each network in the average. They add up to one.
     network_features_ : list of str of length n_networks
         What each network sees: "given" or "piecewise".
-    network_weights_ : ndarray of shape (n_networks,)
-        How much each network counts in the average; they add up to one.
+    feature_map_ : FeatureMap
+        ``feature_map_.transform(X)`` returns the inputs of the networks, of shape (n_samples,
+        n_inputs). ``feature_map_.views`` says which columns belong to "given" and to "piecewise".
+    solver_ : str
+        The solver that was used.
+    n_channels_, n_networks_, n_splits_ : int
+        Number of channels, of networks in the average, and of splits that hold samples out (0 if
+        there are none).
+    features_ : str
+        What the networks see: "given", "piecewise" or "both".
+    n_iter_no_change_, batch_size_ : int
+        The values used in training; `batch_size_` only with Adam.
     alpha_ : float
-        The penalty of the candidate that counts most.
+        The penalty of the candidate with the largest weight.
     candidates_ : dict of ndarrays of shape (n_candidates,)
-        "features", what each candidate sees, "given" or "piecewise"; "alpha", its penalty;
-        "validation_loss", its mean held-out loss; and "weight", how much it counts. This and the
-        next ones are there where samples are held out.
+        What was tried: "features" ("given" or "piecewise"), "alpha", "validation_loss" (the mean
+        held-out loss) and "weight". This and the following four are only there if samples are held
+        out.
     validation_loss_ : ndarray of shape (n_candidates, n_splits, n_restarts)
-        The lowest held-out loss of every network, or with `scoring` the lowest negative score; that
-        of a candidate that was clearly behind, as far as it came.
+        Lowest held-out loss of each network; with `scoring`, the lowest negative score. Candidates
+        that were clearly worse were stopped early.
     validation_curve_ : ndarray of shape (n_candidates, n_splits, n_restarts, n_iterations + 1)
         Held-out loss at the start and after each iteration; NaN after a network has ended.
     oof_decision_function_ : ndarray of shape (n_samples,), (n_samples, n_classes or n_labels)
-        What `decision_function` would say of each sample by the networks that were not trained on
-        it; NaN for samples that are never held out.
+        `decision_function` of each sample, from the networks that were not trained on it. NaN for
+        samples that are never held out.
     oof_score_ : float
-        Accuracy of the same, weighted with `sample_weight`; of several labels, the share of samples
-        of which all labels are right, as in `score`. It is optimistic for few samples, as the
-        held-out folds have also chosen the iterates. Where a class is never held out and judged, it
-        is NaN, with a warning.
+        Accuracy on held-out samples, weighted with `sample_weight`; with several labels, the share
+        of samples with all labels right, as in `score`. It is optimistic for small n, because the
+        held-out samples also chose the iterates. NaN, with a warning, if a class is never held out.
     loss_ : ndarray of shape (n_networks,)
-        Objective of the networks, penalty included.
+        Final objective of each network, penalty included.
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
-        Objective at the start and after each iteration, a column for each network, as
-        ``plt.plot(model.loss_curve_)`` draws them; NaN after a network has ended. See
-        `skode.plotting.LossCurveDisplay`.
+        Objective at the start and after each iteration, one column per network; NaN after a network
+        has ended.
     n_iter_ : ndarray of shape (n_networks,)
-        Iterations of this fit.
+        Number of iterations.
     best_iter_ : ndarray of shape (n_networks,)
-        The iteration that was kept: that of the lowest held-out loss, or where nothing is held out
-        of the lowest objective.
+        The iteration that was kept: the one with the lowest held-out loss, or with the lowest
+        objective if nothing is held out.
     n_evaluations_ : ndarray of shape (n_networks,)
-        Evaluations of the objective on all samples.
+        Number of evaluations of the objective on all samples.
     stop_reason_ : list of str of length n_networks
-        "converged", "early stopping" (the held-out loss does not fall any more), "max_iter",
-        "behind" (another candidate was clearly better; its networks may count all the same), "slow
-        progress" (the gradient is steep and yet only tiny steps lower the objective: scale X), "no
-        acceptable step" or "interrupted"; "refit" where the splits only chose, see `cv`.
+        Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
+        longer falls); "max_iter"; "behind" (another candidate is clearly better); "slow progress"
+        or "no acceptable step" (the gradient is steep, but only tiny steps lower the objective, or
+        none: scale X); "interrupted"; "refit" (trained on all samples after the splits had chosen,
+        see `cv`).
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
-        Class labels; of several labels, the numbers of the columns of y.
+        Class labels. With several labels per sample, the column numbers of y.
     n_outputs_ : int
-        One for two classes, else their number or that of the labels.
+        Number of outputs: 1 for two classes, otherwise the number of classes or labels.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has names that are all strings.
 
     See Also
     --------
     ODENetClassifier : The neural ODE.
+
+    Notes
+    -----
+    What "auto" means depends on the number of samples n. For `alpha` it is the sum of the sample
+    weights, if these are whole numbers:
+
+    ====================  =====================  =====================  =======================
+    Parameter             n ≤ 700                700 < n ≤ 10 000       n > 10 000
+    ====================  =====================  =====================  =======================
+    `solver`              "lbfgs"                "adam"                 "adam"
+    `n_iter_no_change`    20                     5                      5
+    `n_channels`          48                     48                     96
+    `features`            "both"                 "both"                 "both", above 20 000
+                                                                        samples "given"
+    `alpha` if `features` 0.5/n, 2/n given;      1/n given;             1/n given;
+    is "both"             2/n, 8/n in pieces     2/n in pieces          2/n in pieces
+    `alpha` if not        0.1/n, 0.5/n,          0.5/n, 4/n,            1/n
+                          2/n, 8/n               32/n
+    splits of `cv`        8 of 8                 10 000/n, between      3, above 40 000 samples
+                                                 8 and 3                2, above 60 000 one
+    ====================  =====================  =====================  =======================
+
+    The fitted attributes say what was chosen: `solver_`, `n_channels_`, `features_`, `n_splits_`,
+    `n_networks_`, `n_iter_no_change_`, `batch_size_` and `alpha_`.
 
     Examples
     --------
@@ -550,59 +669,59 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         h=1.0,
         learn_step=False,
         *,
+        random_state=None,
         n_channels="auto",
+        alpha="auto",
+        cv="auto",
+        class_weight=None,
+        smoothness=0.0,
         lift="nonlinear",
         activation="relu",
         loss="log_loss",
         features="auto",
-        alpha="auto",
-        smoothness=0.0,
-        cv="auto",
         scoring="auto",
         n_restarts=1,
+        early_stopping=False,
+        validation_fraction=0.1,
         solver="auto",
-        line_search="armijo",
-        batch_size="auto",
-        learning_rate_init=0.01,
-        learning_rate_decay=0.0,
         max_iter=200,
         tol=1e-4,
         n_iter_no_change="auto",
-        early_stopping=False,
-        validation_fraction=0.1,
-        class_weight=None,
         warm_start=False,
+        batch_size="auto",
+        learning_rate_init=0.01,
+        learning_rate_decay=0.0,
+        line_search="armijo",
         n_jobs=None,
         device=None,
         verbose=0,
-        random_state=None,
     ):
         self.N = N
         self.h = h
         self.learn_step = learn_step
+        self.random_state = random_state
         self.n_channels = n_channels
+        self.alpha = alpha
+        self.cv = cv
+        self.class_weight = class_weight
+        self.smoothness = smoothness
         self.lift = lift
         self.activation = activation
         self.loss = loss
         self.features = features
-        self.alpha = alpha
-        self.smoothness = smoothness
-        self.cv = cv
         self.scoring = scoring
         self.n_restarts = n_restarts
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.solver = solver
-        self.line_search = line_search
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate_decay = learning_rate_decay
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
         self.warm_start = warm_start
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate_decay = learning_rate_decay
+        self.line_search = line_search
         self.n_jobs = n_jobs
         self.device = device
         self.verbose = verbose
-        self.random_state = random_state

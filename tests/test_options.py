@@ -531,3 +531,39 @@ def test_whole_weights_are_counts_where_the_penalty_goes_by_the_number_of_sample
     model = short(ODENetClassifier, alpha="auto", cv=3, max_iter=2).fit(X, y, weights)
     # How many candidates there are is a matter of the sixty samples.
     np.testing.assert_allclose(model.candidates_["alpha"], np.array([0.1, 0.5, 2.0, 8.0]) / count)
+
+
+# --- what "auto" chose
+
+
+@pytest.mark.parametrize(
+    ("m", "solver", "n_channels", "n_splits", "features"),
+    [
+        (100, "lbfgs", 48, 8, "both"),
+        (2000, "adam", 48, 5, "both"),
+        (21_000, "adam", 96, 3, "given"),
+    ],
+)
+def test_what_auto_chose_can_be_read(m, solver, n_channels, n_splits, features):
+    X = np.random.default_rng(0).normal(size=(m, 2))
+    model = ODENetClassifier(max_iter=5, tol=1e3, random_state=0).fit(X, X[:, 0] > 0)
+    assert (model.solver_, model.n_channels_, model.n_splits_) == (solver, n_channels, n_splits)
+    assert model.features_ == features
+    assert model.n_networks_ == len(model.network_weights_) >= n_splits
+    assert model.n_iter_no_change_ == (20 if solver == "lbfgs" else 5)
+    assert getattr(model, "batch_size_", None) == {100: None, 2000: 40, 21_000: 420}[m]
+
+
+def test_what_was_set_can_be_read_too():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    options = {"cv": None, "features": "piecewise", "lift": "linear", "solver": "adam"}
+    model = short(ODENetClassifier, n_channels=3, batch_size=30, **options).fit(X, X[:, 0] > 0)
+    assert (model.solver_, model.n_channels_, model.n_splits_, model.n_networks_) == (
+        "adam",
+        3,
+        0,
+        1,
+    )
+    assert (model.features_, model.batch_size_) == ("piecewise", 30)
+    model.set_params(solver="lbfgs", batch_size="auto").fit(X, X[:, 0] > 0)
+    assert not hasattr(model, "batch_size_")
