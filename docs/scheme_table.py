@@ -1,13 +1,13 @@
-"""The table of named schemes in docs/schemes.md, from the facts that the tableaux derive.
+"""The table of named schemes in docs/user_guide/schemes.md, from the facts that the tableaux derive.
 
-python docs/scheme_table.py            # writes it into docs/schemes.md
+python docs/scheme_table.py            # writes it into docs/user_guide/schemes.md
 """
 
 from pathlib import Path
 
 from skode.engine.schemes import TABLEAUX
 
-PAGE = Path(__file__).parent / "schemes.md"
+PAGE = Path(__file__).parent / "user_guide" / "schemes.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 
 

@@ -186,4 +186,4 @@ def test_the_engine_without_its_kernels_stays_small():
 
 def test_the_table_of_schemes_in_the_documentation_is_that_of_the_code():
     page = runpy.run_path(str(ROOT / "docs" / "scheme_table.py"))["page"]
-    assert (ROOT / "docs" / "schemes.md").read_text() == page()
+    assert (ROOT / "docs" / "user_guide" / "schemes.md").read_text() == page()
