@@ -21,19 +21,19 @@ _SQUARE = 0.7  # half the side of the square
 def make_donut1d(n_samples=500, *, noise=0.1, random_state=None):
     """An interval of class 1 between two intervals of class 0, on a line in the plane.
 
-    A third of the positions is drawn from a 100-point grid on [-1, 1] with density proportional
-    to exp(-x²/(2·0.1²)) (class 1), the others with exp(-(abs(x) - 0.5)²/(2·0.1²)) (class 0).
-    The second coordinate is zero before the noise.
+    Positions lie on a grid of 100 points on [-1, 1]. A third of them, class 1, has the density
+    exp(-x²/(2·0.1²)), up to a factor. The others, class 0, have exp(-(abs(x) - 0.5)²/(2·0.1²)). The
+    second coordinate is zero before noise is added.
 
     Parameters
     ----------
     n_samples : int, default=500
         Number of points.
     noise : float, default=0.1
-        Standard deviation of the normal noise on both coordinates.  With the default the best
-        possible accuracy is 0.949.
+        Standard deviation of the normal noise on both coordinates. With the default, the
+        best possible accuracy is 0.949.
     random_state : int, RandomState instance or None, default=None
-        Determines positions, noise and order.
+        Seed of positions, noise and order.
 
     Returns
     -------
@@ -46,6 +46,13 @@ def make_donut1d(n_samples=500, *, noise=0.1, random_state=None):
     ------
     TypeError, ValueError
         If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
+
+    Examples
+    --------
+    >>> from skode.datasets import make_donut1d
+    >>> X, y = make_donut1d(random_state=0)
+    >>> X.shape, y.shape
+    ((500, 2), (500,))
     """
     x = np.linspace(-1, 1, 100)
     grid = np.column_stack([x, np.zeros_like(x)])
@@ -55,18 +62,19 @@ def make_donut1d(n_samples=500, *, noise=0.1, random_state=None):
 def make_donut2d(n_samples=1000, *, noise=0.1, random_state=None):
     """A disc of class 1 inside a ring of class 0.
 
-    Half the positions is drawn from a 100 x 100 grid on [-1, 1]² with density in the plane
-    proportional to exp(-r²/(2·0.1²)) (class 1), the others with exp(-(r - 0.5)²/(2·0.1²)).
+    Positions lie on a grid of 100 x 100 points on [-1, 1]². Half of them, class 1, have the density
+    exp(-r²/(2·0.1²)), up to a factor, where r is the distance from the origin. The others, class 0,
+    have exp(-(r - 0.5)²/(2·0.1²)).
 
     Parameters
     ----------
     n_samples : int, default=1000
         Number of points.
     noise : float, default=0.1
-        Standard deviation of the normal noise on both coordinates.  With the default the best
-        possible accuracy is 0.931.
+        Standard deviation of the normal noise on both coordinates. With the default, the
+        best possible accuracy is 0.931.
     random_state : int, RandomState instance or None, default=None
-        Determines positions, noise and order.
+        Seed of positions, noise and order.
 
     Returns
     -------
@@ -79,6 +87,13 @@ def make_donut2d(n_samples=1000, *, noise=0.1, random_state=None):
     ------
     TypeError, ValueError
         If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
+
+    Examples
+    --------
+    >>> from skode.datasets import make_donut2d
+    >>> X, y = make_donut2d(random_state=0)
+    >>> X.shape, y.shape
+    ((1000, 2), (1000,))
     """
     x = np.linspace(-1, 1, 100)
     grid = np.stack(np.meshgrid(x, x), axis=-1).reshape(-1, 2)
@@ -86,19 +101,19 @@ def make_donut2d(n_samples=1000, *, noise=0.1, random_state=None):
 
 
 def make_squares(n_samples=1000, *, noise=0.1, random_state=None):
-    """A chequerboard of four squares, opposite ones in the same class.
+    """A chequerboard of four squares; opposite squares have the same class.
 
-    Positions are uniform on [-0.7, 0.7]², the label is 1 where their product x₁x₂ is positive.
+    Positions are uniform on [-0.7, 0.7]². The label is 1 if the product x₁x₂ is positive.
 
     Parameters
     ----------
     n_samples : int, default=1000
         Number of points.
     noise : float, default=0.1
-        Standard deviation of the normal noise on both coordinates.  With the default the best
-        possible accuracy is 0.892.
+        Standard deviation of the normal noise on both coordinates. With the default, the
+        best possible accuracy is 0.892.
     random_state : int, RandomState instance or None, default=None
-        Determines positions and noise.
+        Seed of positions and noise.
 
     Returns
     -------
@@ -111,6 +126,13 @@ def make_squares(n_samples=1000, *, noise=0.1, random_state=None):
     ------
     TypeError, ValueError
         If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
+
+    Examples
+    --------
+    >>> from skode.datasets import make_squares
+    >>> X, y = make_squares(random_state=0)
+    >>> X.shape, y.shape
+    ((1000, 2), (1000,))
     """
     _check(n_samples, noise)
     rng = check_random_state(random_state)
@@ -125,12 +147,12 @@ def make_spirals(n_samples=1000, *, noise=0.05, random_state=None):
     Parameters
     ----------
     n_samples : int, default=1000
-        Number of points; of an odd number label 1 has one more.
+        Number of points. If it is odd, label 1 has one more.
     noise : float, default=0.05
-        Standard deviation of the normal noise on both coordinates.  With the default the best
-        possible accuracy is 0.9995.
+        Standard deviation of the normal noise on both coordinates. With the default, the
+        best possible accuracy is 0.9995.
     random_state : int, RandomState instance or None, default=None
-        Determines noise and order.
+        Seed of noise and order.
 
     Returns
     -------
@@ -143,6 +165,13 @@ def make_spirals(n_samples=1000, *, noise=0.05, random_state=None):
     ------
     TypeError, ValueError
         If `n_samples` is not an integer >= 2 or `noise` not a finite number >= 0.
+
+    Examples
+    --------
+    >>> from skode.datasets import make_spirals
+    >>> X, y = make_spirals(random_state=0)
+    >>> X.shape, y.shape
+    ((1000, 2), (1000,))
     """
     _check(n_samples, noise)
     rng = check_random_state(random_state)
@@ -158,7 +187,7 @@ def make_spirals(n_samples=1000, *, noise=0.05, random_state=None):
 
 
 def _donut(grid, n_samples, share, noise, random_state):
-    """One in `share` points around the origin, class 1; the others around the ring, class 0."""
+    """One in `share` points around the origin, class 1; the others on the ring, class 0."""
     _check(n_samples, noise)
     rng = check_random_state(random_state)
     n_one = -(-n_samples // share)
