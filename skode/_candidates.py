@@ -135,6 +135,7 @@ class Candidates(FittedNetworks):
             shape = (len(candidates), len(splits), self.n_restarts)
             self.validation_loss_ = training.held_out.reshape(shape)
             self.validation_curve_ = training.held_out_curve.reshape(*shape, -1)
+            self._fitted_scoring = self.scoring if isinstance(self.scoring, str) else "score"
             mean = self.validation_loss_.mean(axis=(1, 2))
             able = np.isfinite(mean)
             able[np.argmin(mean)] = True
