@@ -137,21 +137,30 @@ def report(problem, name, network, training, objective):
 def draw(on_features, on_flow, X, y, network, training):
     """The first network: its classes in the plane of the features, and the flow of the points."""
     U = LAYOUT.views(training.flat[:1])
-    low, high = X.min(axis=0) - 0.2, X.max(axis=0) + 0.2
-    grid = np.meshgrid(*np.linspace(low, high, 200).T)
-    z = outputs(network, U, np.stack([g.ravel() for g in grid], axis=1))[0, 0]
-    colours = ["tab:blue", "tab:orange"]
-    on_features.contourf(
-        *grid, z.reshape(200, 200) > 0, levels=[-0.5, 0.5, 1.5], colors=colours, alpha=0.2
-    )
-    on_features.scatter(*X.T, s=6, c=np.array(colours)[y])
-    on_features.set(xlabel="feature 1", ylabel="feature 2")
-
     states = np.swapaxes(trajectories(network, U, X), 2, 3)
     display = TrajectoryDisplay(
         states=states[0], labels=y, classes=np.unique(y), W=U.W[0], mu=U.mu[0]
     )
-    display.plot(ax=on_flow)
+    display.plot(
+        ax=on_flow,
+        legend=False,
+        arrows=5,
+        scatter_kw={"s": 9, "linewidth": 0.2},
+        wrong_kw={"s": 9, "linewidth": 0.7, "label": "wrong"},
+        arrow_kw={"mutation_scale": 8},
+    )
+
+    middle, reach = (X.max(axis=0) + X.min(axis=0)) / 2, 0.55 * np.ptp(X, axis=0).max()
+    grid = np.meshgrid(*np.linspace(middle - reach, middle + reach, 400).T)
+    z = outputs(network, U, np.stack([g.ravel() for g in grid], axis=1))[0, 0].reshape(400, 400)
+    tints = display.surface_.get_facecolor()
+    on_features.contourf(*grid, z, levels=[-np.inf, 0, np.inf], colors=tints)
+    on_features.contour(*grid, z, levels=[0], colors="#333333", linewidths=0.8)
+    for k, points in enumerate(display.points_):
+        marker, colour = "os"[k], points.get_facecolor()
+        on_features.scatter(*X[y == k].T, s=9, marker=marker, c=colour, ec="white", lw=0.2)
+    on_features.set(xlabel="feature 1", ylabel="feature 2", aspect="equal")
+    return display
 
 
 def main():
@@ -159,7 +168,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a hundredth of the iterations")
     quick = parser.parse_args().quick
     begin = time.perf_counter()
-    figure, axes = plt.subplots(4, 4, figsize=(16, 16), layout="constrained")
+    plt.rcParams.update({"font.size": 8, "axes.titlesize": 8.5})
+    figure, axes = plt.subplots(4, 4, figsize=(10, 10.6), layout="constrained")
     for column, (problem, make) in zip(axes.T, PROBLEMS.items(), strict=True):
         X, y = make(POINTS, random_state=0)
         rows = iter(column)
@@ -169,11 +179,13 @@ def main():
             report(problem, name, network, training, objective)
             if name in DRAWN:
                 features, flow = next(rows), next(rows)
-                draw(features, flow, X[::4], y[::4], network, training)
-                features.set_title(f"{problem}: {DRAWN[name]}, J = {training.J[0]:.2f}")
-                flow.set_title(f"{problem}: flow, {DRAWN[name]}")
+                display = draw(features, flow, X[::4], y[::4], network, training)
+                features.set_title(f"{problem}\n{DRAWN[name]}, J = {training.J[0]:.2f}")
+                flow.set_title(f"{DRAWN[name]}: flow")
+    handles = [*display.points_, *filter(None, [display.wrong_])]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), title="class")
     path = Path("skode-implicit-midpoint.png").resolve()
-    figure.savefig(path, dpi=60)
+    figure.savefig(path, dpi=150)
     print(f"Figure: {path}\n{time.perf_counter() - begin:.0f} s")
 
 

@@ -66,20 +66,21 @@ def main():
     X_new, y_new = make_samples(2000, seed=1)
     order = np.argsort(X_new[:, 0])
     X_new, y_new = X_new[order], y_new[order]
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.5), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(10, 4), sharey=True, layout="constrained")
     for ax, (name, low, high) in zip(axes, intervals(X, y, X_new), strict=True):
         inside, narrow = (low <= y_new) & (y_new <= high), np.abs(X_new[:, 0]) < 0.5
         print(
             f"{name:32} coverage {inside.mean():.1%}, where |x| < 0.5 {inside[narrow].mean():.1%}, "
             f"mean width {np.mean(high - low):.2f}"
         )
-        ax.scatter(X_new[::4, 0], y_new[::4], s=8, color="tab:gray", label="new samples")
-        ax.fill_between(X_new[:, 0], low, high, alpha=0.35, label="90 % interval")
+        ax.scatter(X_new[::4, 0], y_new[::4], s=6, color="0.35", label="new samples")
+        ax.fill_between(X_new[:, 0], low, high, color="#56B4E9", alpha=0.5, label="90 % interval")
         ax.set(title=f"{name}\n{inside.mean():.1%} of new samples inside", xlabel="x")
     axes[0].set_ylabel("y")
-    axes[0].legend(loc="lower center")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     path = Path("skode-prediction-intervals.png").resolve()
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=150)
     print(f"Figure: {path}")
 
 

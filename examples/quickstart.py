@@ -66,7 +66,7 @@ def search(X, y):
 def draw(path):
     """The flow of the spirals through an ODE network, saved to `path`."""
     import matplotlib.pyplot as plt
-    from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+    from matplotlib.colors import LinearSegmentedColormap
     from sklearn.inspection import DecisionBoundaryDisplay
 
     from skode.plotting import TrajectoryDisplay
@@ -87,17 +87,27 @@ def draw(path):
         random_state=0,
     ).fit(X, y)
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained")
-    colours = ["tab:blue", "tab:orange"]
-    shades = LinearSegmentedColormap.from_list("classes", [colours[0], "white", colours[1]])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
+    name = "Their flow to where a line separates them"
+    display = TrajectoryDisplay.from_estimator(model, X, y, ax=right, name=name)
+
+    blue, orange = (points.get_facecolor()[0] for points in display.points_)
+    shades = LinearSegmentedColormap.from_list("classes", [blue, "white", orange])
     DecisionBoundaryDisplay.from_estimator(
-        model, X, response_method="predict_proba", eps=0.3, ax=left, cmap=shades, alpha=0.4
+        model,
+        X,
+        response_method="predict_proba",
+        grid_resolution=200,
+        eps=0.3,
+        ax=left,
+        cmap=shades,
+        alpha=0.4,
     )
-    left.scatter(*X.T, c=y, cmap=ListedColormap(colours), s=14, edgecolors="white", linewidths=0.4)
-    left.set(title="features and class probability", xlabel="feature 1", ylabel="feature 2")
-    TrajectoryDisplay.from_estimator(model, X, y, ax=right)
-    right.set_title("their flow to where a line separates them")
-    figure.savefig(path, dpi=120)
+    for k, (colour, marker) in enumerate([(blue, "o"), (orange, "s")]):
+        left.scatter(*X[y == k].T, color=colour, marker=marker, s=16, ec="white", lw=0.4)
+    left.set(xlabel="feature 1", ylabel="feature 2", aspect="equal")
+    left.set_title("Features and class probability", loc="left", fontsize="medium")
+    figure.savefig(path, dpi=150)
     print(f"\nFigure: {path} (training accuracy {model.score(X, y):.3f})")
 
 

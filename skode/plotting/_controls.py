@@ -13,6 +13,7 @@ from ._style import (
     keywords,
     legend_beside,
     open_axes,
+    set_integer_ticks,
     set_title,
 )
 
@@ -216,12 +217,10 @@ class ControlsDisplay:
 
     def _edges(self):
         """The ends of the layers on the horizontal axis, which gets its label."""
-        from matplotlib.ticker import MaxNLocator
-
         N = self.K.shape[1]
         if self.h is None:
             self.ax_.set_xlabel("layer")
-            self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+            set_integer_ticks(self.ax_.xaxis)
             return np.arange(N + 1) + 0.5
         self.ax_.set_xlabel(f"time t (a layer takes {self.h:g})")
         return self.h * np.arange(N + 1)

@@ -16,6 +16,7 @@ from ._style import (
     legend_beside,
     marker_of,
     open_axes,
+    set_integer_ticks,
     set_log_scale,
     set_title,
 )
@@ -298,8 +299,6 @@ class LossCurveDisplay:
         self.kept_.append(self.ax_.scatter(kept, curves[np.arange(len(kept)), kept], **options))
 
     def _set_scale(self, training, held_out):
-        from matplotlib.ticker import MaxNLocator
-
         label = "training objective" if training else f"held-out {self.score_name}"
         if training and held_out:
             label = "loss"
@@ -309,7 +308,7 @@ class LossCurveDisplay:
         self.ax_.set(xlabel="iteration", ylabel=label)
         if logarithmic:
             set_log_scale(self.ax_, "y")
-        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+        set_integer_ticks(self.ax_.xaxis)
 
     def _explain(self, shown):
         """The legend: colours of candidates, styles of lines, and what bands and markers are."""

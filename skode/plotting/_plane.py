@@ -56,7 +56,7 @@ def plane_of(states, W, projection, channels):
     -------
     Plane
     """
-    n_layers, n_samples, n = len(states) - 1, *states.shape[1:]
+    n_layers, n_samples, n = len(states) - 1, states.shape[1], states.shape[2]
     if n == 1:  # over the layers
         layer = np.broadcast_to(np.arange(n_layers + 1.0)[:, None], (n_layers + 1, n_samples))
         paths = np.stack([layer, states[:, :, 0]], axis=2)

@@ -14,6 +14,7 @@ from ._style import (
     keywords,
     legend_beside,
     open_axes,
+    set_integer_ticks,
     set_title,
 )
 
@@ -60,8 +61,8 @@ class StepSizeDisplay:
     >>> from skode.datasets import make_spirals
     >>> from skode.plotting import StepSizeDisplay
     >>> X, y = make_spirals(200, random_state=0)
-    >>> model = ODENetClassifier(N=6, learn_step=True, max_iter=50, tol=0, random_state=0)
-    >>> StepSizeDisplay.from_estimator(model.fit(X, y))
+    >>> model = ODENetClassifier(N=6, learn_step=True, random_state=0).fit(X, y)
+    >>> StepSizeDisplay.from_estimator(model)
     <...>
     >>> plt.show()
     """
@@ -148,8 +149,6 @@ class StepSizeDisplay:
         ValueError
             If `networks` is unknown.
         """
-        from matplotlib.ticker import MaxNLocator
-
         if networks not in ("band", "lines"):
             raise ValueError(f"networks must be 'band' or 'lines'; got {networks!r}.")
         ax = open_axes(self, ax)
@@ -164,7 +163,7 @@ class StepSizeDisplay:
             self._draw_band(line_kw, fill_between_kw)
         self._mark_zeros(scatter_kw)
         ax.set(xlabel="layer", ylabel="step h", xlim=(0.4, self.h.shape[1] + 0.6))
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        set_integer_ticks(ax.xaxis)
         set_title(ax, name)
         if legend:
             lines = self.lines_ if networks == "band" else self.lines_[:1]

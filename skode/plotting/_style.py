@@ -10,7 +10,8 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 # The colours of Okabe and Ito, "Color universal design" (2008), without yellow, which is hard to
 # see on white.  Neighbours in this order differ in lightness too, so that they differ in grey.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
-MARKERS = "os^Dv*<>PX"
+MARKERS = "os^Dv*<>Pd"  # "x" is for what is wrong
+THIN = "*Pd"  # need a larger area
 DARK = "#333333"
 BAND = 0.18  # opacity of a band
 WIDER = 1.25  # a new figure is so many times wider than usual, as the legend is beside the axes
@@ -65,6 +66,11 @@ def marker_of(k):
     return MARKERS[k % len(MARKERS)]
 
 
+def area_of(marker, area):
+    """The area of a marker that looks about as large as a circle of this area."""
+    return (1.7 if marker in THIN else 1.0) * area
+
+
 def keywords(artist, given, **defaults):
     """The keywords of an artist: the given ones, under any alias, before the defaults."""
     from matplotlib.cbook import normalize_kwargs
@@ -92,6 +98,13 @@ def legend_beside(ax, handles, title=None):
 def wrapped(text):
     """Text in lines short enough for a legend."""
     return "\n".join(fill(line, LONGEST_LINE) for line in str(text).splitlines())
+
+
+def set_integer_ticks(axis):
+    """Ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def set_log_scale(ax, axis):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import _num_samples
 
 from .._devices import host_values
 from ..inspection import network_and_features, trajectories
@@ -14,6 +15,7 @@ from ._plane import class_polygons, decision, plane_of, strips
 from ._readout import channel_names_of, labels_of, outputs_of, predicted, target_name_of
 from ._style import (
     DARK,
+    area_of,
     colours_of,
     keywords,
     legend_beside,
@@ -26,6 +28,7 @@ from ._style import (
 FAR = 50.0  # regions reach so many times the extent beyond it, to be there after zooming out
 LEVELS = 20  # of the predictions of a regressor
 MOST_IN_LEGEND = 24  # classes; more have a colour bar
+FINAL = 22  # area of a final state
 FAINTEST = 0.2  # opacity of a path where it starts, relative to where it ends
 
 
@@ -209,11 +212,9 @@ class TrajectoryDisplay:
         model, features = network_and_features(estimator, X)
         network = chosen_network(model, network)
         outputs = outputs_of(model, network, target)
-        labels = None
-        if y is not None:
-            check_consistent_length(X, y)
-            labels = labels_of(model, host_values(y), target)
-        n_samples = features.shape[0] if hasattr(features, "shape") else len(features)
+        labels = None if y is None else labels_of(model, host_values(y), target)
+        check_consistent_length(features, labels)
+        n_samples = _num_samples(features)
         if subsample is not None and n_samples > subsample:
             rng = check_random_state(random_state)
             rows = np.sort(rng.choice(n_samples, subsample, replace=False))
@@ -242,6 +243,7 @@ class TrajectoryDisplay:
         legend=True,
         name=None,
         scatter_kw=None,
+        wrong_kw=None,
         line_kw=None,
         surface_kw=None,
         arrow_kw=None,
@@ -272,6 +274,9 @@ class TrajectoryDisplay:
             Title of the axes. None means the display's `name`; "" draws no title.
         scatter_kw : dict, default=None
             Keywords of the final states, for matplotlib's ``scatter``.
+        wrong_kw : dict, default=None
+            Keywords of the crosses on samples that are classified wrongly, for matplotlib's
+            ``scatter``.
         line_kw : dict, default=None
             Keywords of the paths, for matplotlib's ``LineCollection``.
         surface_kw : dict, default=None
@@ -305,13 +310,14 @@ class TrajectoryDisplay:
             self._draw_targets(plane, view, cmap, styles, surface_kw)
         else:
             self._draw_classes(plane, view, cmap, styles, surface_kw)
+            self._cross_out(plane.paths[-1], wrong_kw)
         self._draw_arrows(plane.paths, arrows, arrow_kw)
         if legend:
             self._explain()
         return self
 
     def _draw_classes(self, plane, view, cmap, styles, surface_kw):
-        """Regions and paths in the colours of the classes, and crosses on wrong final states."""
+        """Regions and paths in the colours of the classes."""
         self._colours = colours_of(len(self.classes), cmap)
         if plane.W is not None:
             polygons = class_polygons(plane.W, self.mu, len(self.classes), view)
@@ -324,14 +330,22 @@ class TrajectoryDisplay:
             )
         for k, name in enumerate(self.classes):
             colour = self._colours[[k]]
-            options = {"c": colour, "marker": marker_of(k), "label": str(name)}
+            marker = marker_of(k)
+            options = {"c": colour, "marker": marker, "label": str(name)}
+            options["s"] = area_of(marker, FINAL)
             self._draw_paths(plane.paths[:, self.labels == k], colour, options, styles)
+
+    def _cross_out(self, final, wrong_kw):
+        """Crosses on final states that the readout takes for another class."""
+        from matplotlib.collections import PathCollection
+
         said = decision(self.states[-1] @ self.W.T + self.mu, len(self.classes))
-        if (wrong := said != self.labels).any():
-            self.wrong_ = self.ax_.scatter(
-                *plane.paths[-1, wrong].T, s=26, c="black", marker="x", linewidths=1.1, zorder=4
-            )
-            self.wrong_.set_label(f"wrong ({wrong.sum()} of {len(wrong)})")
+        wrong = said != self.labels
+        if wrong.any():
+            label = f"wrong ({wrong.sum()} of {len(wrong)})"
+            style = {"s": 26, "c": "black", "marker": "x", "linewidth": 1.1, "label": label}
+            options = keywords(PathCollection, wrong_kw, zorder=4, **style)
+            self.wrong_ = self.ax_.scatter(*final[wrong].T, **options)
 
     def _draw_targets(self, plane, view, cmap, styles, surface_kw):
         """Paths in the colours of the targets, and the predictions behind them."""
@@ -354,7 +368,7 @@ class TrajectoryDisplay:
                 antialiased=False,
             )
         colours = scale.to_rgba(self.labels)
-        options = {"c": self.labels, "cmap": scale.cmap, "norm": scale.norm}
+        options = {"c": self.labels, "cmap": scale.cmap, "norm": scale.norm, "s": FINAL}
         self._draw_paths(plane.paths, colours, options, styles)
 
     def _draw_surface(self, polygons, surface_kw, **defaults):
@@ -370,7 +384,7 @@ class TrajectoryDisplay:
         n_layers, n_samples = len(paths) - 1, paths.shape[1]
         segments = np.stack([paths[:-1], paths[1:]], axis=2)  # layer, sample, end
         shades = np.tile(np.broadcast_to(colours, (n_samples, 4)), (n_layers, 1, 1))
-        shades[:, :, 3] = 0.6 * np.linspace(FAINTEST, 1, n_layers)[:, None]
+        shades[:, :, 3] = 0.6 * np.linspace(FAINTEST, 1, n_layers + 1)[1:, None]
         scatter_kw, line_kw = styles
         line = keywords(LineCollection, line_kw, linewidth=0.7, colors=shades.reshape(-1, 4))
         self.paths_.append(
@@ -381,7 +395,7 @@ class TrajectoryDisplay:
         start = {"c": colours, "marker": "o", "s": 3, "linewidths": 0}
         self.starts_.append(self.ax_.scatter(*paths[0].T, **start))
         final = keywords(
-            PathCollection, scatter_kw, s=22, edgecolor="white", linewidth=0.3, zorder=3, **points
+            PathCollection, scatter_kw, edgecolor="white", linewidth=0.3, zorder=3, **points
         )
         self.points_.append(self.ax_.scatter(*paths[-1].T, **final))
 
@@ -400,31 +414,31 @@ class TrajectoryDisplay:
         return [self._colours[[k]] for k in range(len(groups))]
 
     def _explain(self):
-        """The legend, and for regressors or very many classes the colour bar."""
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import BoundaryNorm, ListedColormap
+        """The colour bar of a regressor, the legend of a classifier."""
         from matplotlib.lines import Line2D
 
         name = self.target_name or ("target" if self.classes is None else "class")
-        handles = []
         if self.classes is None:
             self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=name)
-            return
-        if len(self.classes) <= MOST_IN_LEGEND:
-            handles = [*self.points_]
+        elif len(self.classes) > MOST_IN_LEGEND:
+            self._explain_many_classes(name)
         else:
-            number = len(self.classes)
-            norm = BoundaryNorm(np.arange(number + 1) - 0.5, number)
-            scale = ScalarMappable(norm, ListedColormap(self._colours))
-            ticks = np.unique(np.linspace(0, number - 1, 12).astype(int))
-            self.colorbar_ = self.figure_.colorbar(scale, ax=self.ax_, label=name, ticks=ticks)
-            self.colorbar_.set_ticklabels([str(self.classes[k]) for k in ticks])
-            return
-        dot = {"color": DARK, "linestyle": "", "marker": "o"}
-        handles.append(Line2D([], [], markersize=2, label="start, layer 0", **dot))
-        if self.wrong_ is not None:
-            handles.append(self.wrong_)
-        self.legend_ = legend_beside(self.ax_, handles, title=name)
+            dot = {"color": DARK, "linestyle": "", "marker": "o", "markersize": 2}
+            start = Line2D([], [], label="start, layer 0", **dot)
+            handles = [*self.points_, start, *filter(None, [self.wrong_])]
+            self.legend_ = legend_beside(self.ax_, handles, title=name)
+
+    def _explain_many_classes(self, name):
+        """A colour bar with the names of some classes, where a legend would be too tall."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import BoundaryNorm, ListedColormap
+
+        number = len(self.classes)
+        norm = BoundaryNorm(np.arange(number + 1) - 0.5, number)
+        scale = ScalarMappable(norm, ListedColormap(self._colours))
+        ticks = np.unique(np.linspace(0, number - 1, 12).astype(int))
+        self.colorbar_ = self.figure_.colorbar(scale, ax=self.ax_, label=name, ticks=ticks)
+        self.colorbar_.set_ticklabels([str(self.classes[k]) for k in ticks])
 
 
 def _show(ax, plane):
