@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb, to_rgba
+from numpydoc.docscrape import ClassDoc, FunctionDoc
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
@@ -788,6 +790,23 @@ def test_nothing_is_clipped_and_no_legend_covers_data(ensemble):
                 assert inside.y0 <= box.y0 <= box.y1 <= inside.y1, artist
         # The drawing itself has most of the figure.
         assert ax.get_window_extent().width > 0.45 * figure.bbox.width
+
+
+# --- documentation
+
+
+def test_parameters_and_attributes_are_described(ensemble):
+    for display in displays(ensemble):
+        cls = type(display)
+        assert [part.name for part in ClassDoc(cls)["Parameters"]] == list(
+            inspect.signature(cls).parameters
+        )
+        for method in (cls.from_estimator, display.plot):
+            described = [part.name.lstrip("*") for part in FunctionDoc(method)["Parameters"]]
+            assert described == list(inspect.signature(method).parameters)
+        described = {part.name for part in ClassDoc(cls)["Attributes"]}
+        public = {name for name in vars(display) if name.endswith("_")}
+        assert described == public
 
 
 # --- without matplotlib
