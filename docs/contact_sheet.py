@@ -37,7 +37,7 @@ from skode.plotting import (
 
 IMAGES = Path(__file__).parent / "images"
 SHEET = IMAGES / "contact_sheet.png"
-DPI, COLUMNS, EDGE, LARGEST = 72, 2, 12, 600_000
+DPI, COLUMNS, EDGE, LARGEST = 66, 2, 12, 600_000
 PLANE = {"n_channels": 2, "activation": "tanh", "random_state": 0}
 
 
