@@ -91,11 +91,12 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"skode {release}"
 html_baseurl = urls["Documentation"]
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["skode.css"]
 html_math_renderer = "katex"
 html_theme_options = {
     "github_url": urls["Repository"],
-    "logo": {"text": "skode"},
+    "logo": {"text": "skode", "image_light": "_static/favicon.svg", "image_dark": "_static/favicon.svg"},
     "navbar_align": "left",
     "navigation_with_keys": False,
     "show_toc_level": 2,
