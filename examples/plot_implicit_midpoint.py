@@ -1,4 +1,6 @@
-"""The implicit midpoint rule beside the residual network on four toy problems.
+"""
+The implicit midpoint rule and the residual network
+===================================================
 
 Figure 2 of Benning, Celledoni, Ehrhardt, Owren, Schönlieb, "Deep learning as optimal control
 problems" (2021): N = 5 layers with step h = 0.1, 5000 iterations of gradient descent with
@@ -9,7 +11,7 @@ of its own, and the first one is drawn.
 Training pushes (h/2) ‖K‖₂ beyond 1, where fixed-point iteration no longer solves the stage equation
 and where the equation may have no nearby solution at all.  Both guards against that are shown:
 such a trial step is rejected ("reject"), or K is kept by projection where every stage equation has
-exactly one solution ("bound").
+exactly one solution ("bound").  Run it with::
 
     python examples/plot_implicit_midpoint.py            # some four minutes on one core
     python examples/plot_implicit_midpoint.py --quick    # a hundredth of the iterations
@@ -164,7 +166,7 @@ def draw(on_features, on_flow, X, y, network, training):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="a hundredth of the iterations")
     quick = parser.parse_args().quick
     begin = time.perf_counter()

@@ -1,4 +1,6 @@
-"""Prediction intervals: quantile networks, and conformal prediction by MAPIE.
+"""
+Prediction intervals by quantiles and by conformal prediction
+=============================================================
 
 The noise of these samples grows with the distance from zero.  Three kinds of intervals are meant to
 hold 90 % of new samples:
@@ -13,6 +15,8 @@ hold 90 % of new samples:
 References: R. F. Barber, E. J. Candès, A. Ramdas, R. J. Tibshirani, "Predictive inference with the
 jackknife+", Annals of Statistics 49 (2021); Y. Romano, E. Patterson, E. J. Candès, "Conformalized
 quantile regression", NeurIPS (2019).
+
+Run it with::
 
     pip install mapie
     python examples/plot_prediction_intervals.py

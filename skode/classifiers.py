@@ -94,7 +94,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         no effect on explicit schemes.
 
         - "bound": K is kept in a set where the equations of every layer have exactly one solution
-          for any sample. Learned steps are limited to |hℓ| ≤ 2h. Since the bound on K must hold for
+          for any sample. Learned steps lie between -2h and 2h. Since the bound on K must hold for
           the longest step, it restricts K more than with fixed steps.
         - "reject": K is free. A trial step of the solver is rejected where the equations cannot be
           solved. Training may then end at the border of what can be solved, and `predict` raises an
@@ -284,9 +284,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     `n_channels`          48                     48                     96
     `features`            "both"                 "both"                 "both", above 20 000
                                                                         samples "given"
-    `alpha` if `features` 0.5/n, 2/n given;      1/n given;             1/n given;
-    is "both"             2/n, 8/n in pieces     2/n in pieces          2/n in pieces
-    `alpha` if not        0.1/n, 0.5/n,          0.5/n, 4/n,            1/n
+    `alpha` for "both"    0.5/n, 2/n given;      1/n given;             1/n given;
+                          2/n, 8/n in pieces     2/n in pieces          2/n in pieces
+    `alpha` otherwise     0.1/n, 0.5/n,          0.5/n, 4/n,            1/n
                           2/n, 8/n               32/n
     splits of `cv`        8 of 8                 10 000/n, between      3, above 40 000 samples
                                                  8 and 3                2, above 60 000 one
@@ -640,9 +640,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     `n_channels`          48                     48                     96
     `features`            "both"                 "both"                 "both", above 20 000
                                                                         samples "given"
-    `alpha` if `features` 0.5/n, 2/n given;      1/n given;             1/n given;
-    is "both"             2/n, 8/n in pieces     2/n in pieces          2/n in pieces
-    `alpha` if not        0.1/n, 0.5/n,          0.5/n, 4/n,            1/n
+    `alpha` for "both"    0.5/n, 2/n given;      1/n given;             1/n given;
+                          2/n, 8/n in pieces     2/n in pieces          2/n in pieces
+    `alpha` otherwise     0.1/n, 0.5/n,          0.5/n, 4/n,            1/n
                           2/n, 8/n               32/n
     splits of `cv`        8 of 8                 10 000/n, between      3, above 40 000 samples
                                                  8 and 3                2, above 60 000 one

@@ -2,7 +2,7 @@
 
 The residuals R of the stage equations change J by Σ ⟨V, R⟩ to first order, where V are the costates
 of the stages.  With residuals up to a tolerance τ, J is therefore off by no more than c τ, and the
-kernel adds up c along with the gradient.  A trial point ũ is solved for with
+kernel adds up c along with the gradient.  A trial point ũ is solved for with::
 
     τ = min(LOOSEST, FRACTION · |⟨g, ũ - u⟩| / c),
 
