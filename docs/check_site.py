@@ -1,6 +1,6 @@
 """Check the built site: every link within it leads somewhere, and it loads nothing from elsewhere.
 
-    python docs/check_site.py docs/_build
+python docs/check_site.py docs/_build
 """
 
 import sys

@@ -96,9 +96,27 @@ html_css_files = ["skode.css"]
 html_math_renderer = "katex"
 html_theme_options = {
     "github_url": urls["Repository"],
-    "logo": {"text": "skode", "image_light": "_static/favicon.svg", "image_dark": "_static/favicon.svg"},
+    "logo": {
+        "text": "skode",
+        "image_light": "_static/favicon.svg",
+        "image_dark": "_static/favicon.svg",
+    },
     "navbar_align": "left",
     "navigation_with_keys": False,
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "install": [], "changelog": []}
+# Pages without pages below them need no list of those.
+html_sidebars = {
+    page: []
+    for page in (
+        "changelog",
+        "coming_from_mlp",
+        "faq",
+        "getting_started",
+        "index",
+        "install",
+        "mathematics",
+        "paper_networks",
+        "performance",
+    )
+}

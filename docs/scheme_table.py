@@ -1,4 +1,4 @@
-"""The table of named schemes in docs/user_guide/schemes.md, from the facts that the tableaux derive.
+"""The table of named schemes in the guide, from the facts that the tableaux derive.
 
 python docs/scheme_table.py            # writes it into docs/user_guide/schemes.md
 """

@@ -57,9 +57,7 @@ def serve(site):
 def open_window(browser, setting, address, problems):
     """Return a window of that size, which notes in the list `problems` what fails in it."""
     width, height, scheme = setting
-    window = browser.new_page(
-        viewport={"width": width, "height": height}, color_scheme=scheme
-    )
+    window = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
 
     def console(message):
         if message.type == "error" and HARMLESS not in message.text:
@@ -95,9 +93,7 @@ def main():
     names = [n for n in sorted(names) if given.only in n and not n.startswith("_static/")]
     address, n_problems = serve(given.site), 0
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=given.chromium, args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
         for view, setting in VIEWS.items():
             problems = []
             window = open_window(browser, setting, address, problems)

@@ -1,8 +1,11 @@
 """The docstrings of the four estimators agree with each other and with the signatures."""
 
 import ast
+import doctest
+import importlib
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 from numpydoc.docscrape import ClassDoc
@@ -15,6 +18,7 @@ from skode import (
 )
 
 ESTIMATORS = [ODENetClassifier, FeedForwardClassifier, ODENetRegressor, FeedForwardRegressor]
+PUBLIC_MODULES = ["skode", "skode.datasets", "skode.inspection", "skode.plotting"]
 # What differs: layers or steps, classes or targets.
 ODE_OR_NOT = {"N", "h", "learn_step", "n_channels", "activation", "h_"}
 CLASSES_OR_TARGETS = {"n_channels", "cv", "loss", "scoring", "oof_score_", "n_outputs_"}
@@ -77,3 +81,24 @@ def test_every_fitted_attribute_is_described(cls):
     public = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
     assert public <= {*described}
     assert all(hasattr(model, name) for name in described if name != "feature_names_in_")
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_everything_public_has_an_example_which_pytest_runs(name):
+    module = importlib.import_module(name)
+    for public in map(vars(module).get, module.__all__):
+        assert inspect.isclass(public) or inspect.isfunction(public)
+        examples = doctest.DocTestFinder(recurse=False).find(public)
+        assert any(test.examples for test in examples), f"{name}.{public.__name__}"
+
+
+def test_the_reference_has_a_page_for_everything_public():
+    page = (Path(__file__).parent.parent / "docs" / "api" / "index.md").read_text()
+    listed, module = set(), None
+    for line in page.splitlines():
+        if line.startswith(".. currentmodule::"):
+            module = line.split()[-1]
+        elif re.fullmatch(r"   \w+", line):
+            listed.add(f"{module}.{line.strip()}")
+    public = {f"{m}.{name}" for m in PUBLIC_MODULES for name in importlib.import_module(m).__all__}
+    assert {name for name in listed if not name.startswith("skode._")} == public

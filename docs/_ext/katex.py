@@ -14,7 +14,7 @@ def add_files(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    """Register KaTeX; Sphinx's own visitors write the \\( \\) and \\[ \\] that it looks for."""
+    """Register KaTeX; the visitors of Sphinx for MathJax write the delimiters that it looks for."""
     app.add_html_math_renderer("katex", (html_visit_math, None), (html_visit_displaymath, None))
     app.connect("html-page-context", add_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

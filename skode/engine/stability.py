@@ -4,8 +4,8 @@ On y′ = λ y a step multiplies y by R(z), z = hλ, with::
 
     R(z) = P(z)/Q(z),    P(z) = det(I - zA + z 1bᵀ),    Q(z) = det(I - zA).
 
-The scheme is A-stable if `|R| ≤ 1` on the left half-plane: by the maximum principle, if R has no pole
-there and `E(y) = |Q(iy)|² - |P(iy)|² ≥ 0` for all real y.
+The scheme is A-stable if `|R| ≤ 1` on the left half-plane: by the maximum principle, if R has no
+pole there and `E(y) = |Q(iy)|² - |P(iy)|² ≥ 0` for all real y.
 
 Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.3.
 """
