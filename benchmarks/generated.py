@@ -1,4 +1,4 @@
-"""Some thousand samples: default fits beside MLPClassifier on generated problems.
+"""Some thousand samples: default fits next to MLPClassifier on generated problems.
 
     python benchmarks/generated.py [--samples 6000]
 

@@ -1,4 +1,4 @@
-"""One objective and its gradient, beside PyTorch, torch.compile, JAX and torchdiffeq.
+"""One objective and its gradient, next to PyTorch, torch.compile, JAX and torchdiffeq.
 
     pip install -e '.[bench]'
     python benchmarks/gradient.py [--json FILE] [--seconds 3]

@@ -1,4 +1,4 @@
-"""Many samples: default fits beside scikit-learn's on make_classification, 100 000 × 20, five
+"""Many samples: default fits next to scikit-learn's on make_classification, 100 000 × 20, five
 classes.
 
     python benchmarks/large.py [--samples 100000] [--repeats 3]

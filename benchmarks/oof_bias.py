@@ -1,4 +1,4 @@
-"""Is `oof_score_` honest?  It beside the score on fresh samples, on data of which the best score is
+"""Is `oof_score_` honest?  It is compared with the score on fresh samples, on data whose best score is
 known: accuracy for classes, R² for numbers.
 
     python benchmarks/oof_bias.py

@@ -1,4 +1,4 @@
-"""The regressors beside scikit-learn's: R², error and time.
+"""The regressors next to scikit-learn's: R², error and time.
 
     python benchmarks/regression.py [--data FOLDER] [--sets diabetes friedman1] [--json FILE]
 

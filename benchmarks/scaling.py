@@ -4,7 +4,7 @@
 
 Samples m, channels n, layers N, members and threads are varied one by one.  Whether the states of
 long networks had better be computed again is seen from the time of J alone, which that would add,
-beside the time that keeping them costs where they leave the cache.  With --memory, networks are
+next to the time of keeping them where they leave the cache.  With --memory, networks are
 trained on so many samples of eight features in single precision, kept in a read-only memory map,
 and the most memory beyond it and before it is reported (Linux only).
 """
@@ -47,7 +47,7 @@ def vary(report, name, cells, unit, seconds, threads=None):
 
 
 def keep_or_recompute(report, seconds):
-    """Long networks: what states that leave the cache cost, beside another pass forward."""
+    """Long networks: what states that leave the cache cost, compared with another forward pass."""
     cells = [BASE._replace(N=N, m=10_000) for N in (10, 50, 100, 200, 400)]
     calls = {}
     for cell in cells:

@@ -9,7 +9,7 @@ latter the published network (two channels, N = 15 layers with h = 0.1, K, b and
 μ ~ U(0, 1)).  Reported are J after all
 iterations, the evaluations up to the J of gradient descent from the same start, and test accuracy.
 
-Then L-BFGS beside that of scipy.optimize, in the same settings and on tables with a penalty, eight
+Then L-BFGS next to that of scipy.optimize, in the same settings and on tables with a penalty, eight
 starts each: the ratio of the lowest J among the first 25, 50, … evaluations of either, above 1
 where skode's is lower.
 """

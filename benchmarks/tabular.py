@@ -1,4 +1,4 @@
-"""The classifiers beside scikit-learn's on tabular data: accuracy, log-loss, Brier score and time.
+"""The classifiers next to scikit-learn's on tabular data: accuracy, log-loss, Brier score and time.
 
     python benchmarks/tabular.py [--data FOLDER] [--sets iris wine] [--json FILE]
 

@@ -57,7 +57,7 @@ def fitted_arrays(model):
 
 
 def assert_same(model, expected, tolerance=1e-10):
-    """Equal fitted arrays, but for rounding."""
+    """Equal fitted arrays, up to rounding."""
     found = fitted_arrays(model)
     assert found.keys() == fitted_arrays(expected).keys()
     for name, value in fitted_arrays(expected).items():

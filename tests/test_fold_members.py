@@ -352,7 +352,7 @@ def test_predictions_of_samples_that_are_held_out_repeatedly_are_averaged():
     np.testing.assert_allclose(model.oof_prediction_, expected, rtol=1e-9, atol=1e-12)
 
 
-# --- early stopping and samples of one's own
+# --- early stopping, and validation samples given by the user
 
 
 @pytest.mark.parametrize("cls", [*BOTH, *REGRESSORS])

@@ -1,4 +1,4 @@
-"""What matters on a device beside right results: nothing is read from it without need."""
+"""What matters on a device besides right results: nothing is read from it without need."""
 
 import sys
 

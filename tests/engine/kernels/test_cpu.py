@@ -42,7 +42,7 @@ def case(network=HEUN, loss="softmax", dtype=np.float64, folds=False, **sizes):
 
 
 def assert_as_the_reference(of, samples, flat):
-    """Sums and predictions are equal but for rounding, relative to the largest entry."""
+    """Sums and predictions are equal up to rounding, relative to the largest entry."""
     tolerance = TOLERANCES[flat.dtype.type]
     with quiet():
         expected = [

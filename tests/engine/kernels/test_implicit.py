@@ -46,7 +46,7 @@ def case(network, loss="softmax", size=0.4, h=None, folds=True, seed=0, **sizes)
 
 
 def assert_as_the_reference(of, samples, flat, factor=1.0, dtypes=tuple(TOLERANCES)):
-    """Sums and predictions are equal but for rounding, relative to the largest entry."""
+    """Sums and predictions are equal up to rounding, relative to the largest entry."""
     double = precise(np.float64, samples, flat)
     with quiet():
         expected = [

@@ -109,7 +109,7 @@ def precise(dtype, samples, flat):
 
 
 def assert_close(found, expected, dtype, *what):
-    """Equal but for rounding, relative to the largest entry."""
+    """Equal up to rounding, relative to the largest entry."""
     if expected is None:
         assert found is None
         return
