@@ -1,5 +1,5 @@
-"""Is `oof_score_` honest?  It is compared with the score on fresh samples, on data whose best score is
-known: accuracy for classes, R² for numbers.
+"""Is `oof_score_` honest? It is compared with the score on fresh samples, on data whose best
+score is known: accuracy for classes, R² for numbers.
 
     python benchmarks/oof_bias.py
 
