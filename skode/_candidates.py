@@ -13,6 +13,7 @@ from ._fitted import FittedNetworks
 from ._scoring import negative_score
 from .engine.arrays import namespace, placed, quiet, to_host
 from .engine.sparse_rows import SparseRows
+from .engine.training import NOT_BEGUN
 
 # What "auto" means depends on the number of samples.
 FEW = 700  # up to here, L-BFGS and four candidates; above, Adam and fewer
@@ -128,18 +129,19 @@ class Candidates(FittedNetworks):
 
     def _judge(self, training, layout, candidates, splits, data):
         """The weights of the candidates, and what their average says of held-out samples."""
-        self._forget(*HELD_OUT_RESULTS)
         weights = np.ones(len(candidates)) / len(candidates)
         views, alphas = map(np.array, zip(*candidates, strict=True))
         if splits is not None:
             shape = (len(candidates), len(splits), self.n_restarts)
+            begun = (training.reason != NOT_BEGUN).reshape(shape)[0]  # and so of every candidate
             self.validation_loss_ = training.held_out.reshape(shape)
             self.validation_curve_ = training.held_out_curve.reshape(*shape, -1)
             self._fitted_scoring = self.scoring if isinstance(self.scoring, str) else "score"
-            mean = self.validation_loss_.mean(axis=(1, 2))
+            mean = self.validation_loss_.mean(axis=(1, 2), where=begun)
             able = np.isfinite(mean)
             able[np.argmin(mean)] = True
-            parts = list(self._out_of_fold(training, layout, np.flatnonzero(able), splits, data))
+            flat = training.flat
+            parts = list(self._out_of_fold(flat, layout, np.flatnonzero(able), begun, splits, data))
             weights = np.zeros(len(candidates))
             weights[able] = self._weights(parts, data)
             self._keep_out_of_fold(self._averaged(parts, data), data)
@@ -152,19 +154,22 @@ class Candidates(FittedNetworks):
         self.alpha_ = float(alphas[np.argmax(weights)])
         return weights
 
-    def _out_of_fold(self, training, layout, candidates, splits, data):
+    def _out_of_fold(self, flat, layout, candidates, begun, splits, data):
         """Split by split, the held-out samples and what each candidate says of them.
 
         (candidates, classes or outputs, samples).  Samples without weight are left out, as their
-        features may be anything.
+        features may be anything; and so are networks whose training has not begun, which are the
+        last ones of `begun`, (splits, restarts).
         """
-        for s in range(len(splits)):
+        for s, number in enumerate(begun.sum(axis=1)):
+            if not number:
+                return
             rows = splits.rows(s)
             rows = rows[data.given_weights[rows] > 0]
             X, said = data.features(rows), []
             for candidate in candidates:
                 first = (candidate * len(splits) + s) * self.n_restarts
-                members = training.flat[first : first + self.n_restarts, :]
+                members = flat[first : first + number, :]
                 said.append(to_host(self._mean_outputs(layout.views(members), X)))
             yield rows, np.stack(said)
 
@@ -208,13 +213,15 @@ class Candidates(FittedNetworks):
     def _keep(self, layout, training, candidates, weights, span):
         """What the members of the candidates with a weight have come to."""
         each = len(training.n_iter) // len(weights)
-        kept = np.flatnonzero(np.repeat(weights > 0, each))
+        begun = training.reason != NOT_BEGUN
+        kept = np.flatnonzero(np.repeat(weights > 0, each) & begun)
         flat = training.flat
         flat = namespace(flat).take(flat, placed(kept, flat), axis=0)
         self._keep_controls(layout, flat, span)
         self._n_kept = np.count_nonzero(weights)
         self.network_features_ = [candidates[k // each][0] for k in kept]
-        self.network_weights_ = np.repeat(weights[weights > 0] / each, each)
+        n_begun = np.count_nonzero(begun[:each])
+        self.network_weights_ = np.repeat(weights[weights > 0] / n_begun, n_begun)
         self.n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
         self.loss_ = training.J[kept]
         self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1].T

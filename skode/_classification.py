@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, is_multilabel, unique_labels
 from sklearn.utils.validation import column_or_1d
 
+from ._course import Course
 from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
 from ._inputs import Data, checked_weights, class_factors, counted
@@ -83,18 +84,23 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             objective is not finite at the start; the estimator is then left as it was.
         TypeError
             If X is sparse and ``device="cuda"``.
+        KeyboardInterrupt
+            After Ctrl-C. If it was pressed during training, the estimator is fitted nevertheless:
+            it keeps the best iterate of every network. Otherwise it is left as it was. In a search
+            the exception ends the search.
 
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter`, or where the objective is steep and yet
-            only tiny steps lower it, or none, or kept their start as nothing later was better for
-            what is held out.
+            If half of the networks ended at `max_iter` or `max_time`, or where the objective is
+            steep and yet only tiny steps lower it, or none, or kept their start as nothing later
+            was better for what is held out. And if `max_time` was up before all networks had begun,
+            or before they were trained on all samples.
         UserWarning
-            If training was interrupted with Ctrl-C; the best iterates are kept.  And where
-            ``warm_start=True`` goes on with other samples or other splits.
+            Where ``warm_start=True`` goes on with other samples or other splits.
         """
-        with fitting(self):
+        course = Course(self, X, y, sample_weight)
+        with fitting(self), course:
             known = self._kind if hasattr(self, "classes_") else None
             X, y = self._checked_labels(X, y, first=True)
             if self._multilabel:
@@ -110,8 +116,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 )
             data = self._data(X, codes, checked_weights(sample_weight, X))
             validation = self._validation(X, X_val, y_val, sample_weight_val)
-            self._fit(data, counted(sample_weight, X), validation, groups)
-            return self
+            self._fit(data, counted(sample_weight, X), validation, groups, course)
+        course.pass_on_interruption()
+        return self
 
     @available_if(trained_by_adam)
     @_fit_context(prefer_skip_nested_validation=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,7 +14,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ._candidates import FEW, MANY, Candidates
+from ._callbacks import CallbackSupport
+from ._candidates import FEW, HELD_OUT_RESULTS, MANY, Candidates
+from ._course import Course
 from ._devices import at_work, float_type, float_types, host_values
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
@@ -30,9 +34,8 @@ from ._scoring import Judge
 from ._span import Span
 from ._sparse import rows_of
 from ._stream import Stream
-from ._verbose import iteration_reporter, report_end
 from ._warnings import (
-    warn_of_an_interrupted_refit,
+    warn_of_an_unfinished_refit,
     warn_of_idle_parameters,
     warn_of_other_splits,
     warn_unless_converged,
@@ -48,13 +51,15 @@ from .engine.losses import loss_named
 from .engine.objective import Objective
 from .engine.penalties import Penalties
 from .engine.training import (
-    INTERRUPTED,
+    CUT_SHORT,
     LINE_SEARCHES,
+    NOT_BEGUN,
     REFIT,
     SOLVERS,
     Race,
     Schedule,
     Stopping,
+    Turn,
     finished,
     in_turns,
     joined,
@@ -86,9 +91,28 @@ class Run:
     schedule: Schedule | None
     stopping: Stopping
     blocks: Blocks
+    course: Course
 
 
-class NetworkEstimator(Stream, Candidates):
+@dataclass(frozen=True)
+class Batch:
+    """Networks that are trained side by side, in turns if they are many.
+
+    `embed` makes flat controls of the layout of all views of theirs.
+    """
+
+    turns: list[Turn]
+    n_candidates: int
+    project: Callable
+    embed: Callable
+
+    def outcome(self, done):
+        """What has come out once the first turns are done."""
+        training = finished(self.turns, done, self.project)
+        return replace(training, flat=self.embed(training.flat))
+
+
+class NetworkEstimator(CallbackSupport, Stream, Candidates):
     """An estimator whose model is a batch of networks, the members.
 
     A subclass says with `_recipe` and `_network` which network it is, and with `_loss_recipe` by
@@ -116,6 +140,7 @@ class NetworkEstimator(Stream, Candidates):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
@@ -148,7 +173,7 @@ class NetworkEstimator(Stream, Candidates):
         weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
         return self._data(X_val, self._checked_validation_targets(y_val), weights)
 
-    def _fit(self, data, count, validation, groups):
+    def _fit(self, data, count, validation, groups, course):
         """Train the candidates, weigh them, and keep networks of those that count.
 
         `count` says for how many samples the data stand.
@@ -166,19 +191,21 @@ class NetworkEstimator(Stream, Candidates):
         shape = (len(splits) if judged else 1, self.n_restarts)
         self._keep_choices(solver, len(splits) if judged else 0, n_samples)
         with self._blocks() as blocks:
-            run = self._run(data, n_samples, solver, schedule, blocks)
+            run = self._run(data, n_samples, solver, schedule, blocks, course)
             starts = self._starts(run, candidates, shape)
-            training = self._trained(run, candidates, starts, splits, shape)
-            n_trained = len(training.n_iter) // math.prod(shape)
-            candidates = candidates[:n_trained]  # all, unless training was interrupted
-            report_end(self, training)
-            # Prediction follows what was fitted, not parameters that were set since.
-            self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
-            weights = self._judge(training, run.layout, candidates, splits, run.data)
-            self._keep(run.layout, training, candidates, weights, run.span)
-            warn_unless_converged(self, solver, training)
-            if judged and splits.refit and INTERRUPTED not in training.reason:
-                self._refit(run, candidates, starts, weights, shape)
+            # Nothing of an earlier fit is in the model from here on.
+            self._forget(*HELD_OUT_RESULTS, "V_", "nu_")
+            views = {view for view, _ in candidates}
+            course.begin(len(views) + (judged and splits.refit))
+            training = self._trained(run, candidates, starts, splits, shape, home)
+            number = len(candidates) * shape[0] * shape[1]
+            candidates, weights = self._settle(run, candidates, splits, training)
+            course.report_end(training, len(candidates))
+            if not course.cut_short:
+                n_left_out = number - np.count_nonzero(training.reason != NOT_BEGUN)
+                warn_unless_converged(self, solver, n_left_out)
+            if judged and splits.refit:
+                self._refit(run, candidates, starts, weights, shape, home)
         if judged:
             self._watch(went_on, splits.fingerprint(data.X))
             if validation is None:
@@ -186,10 +213,35 @@ class NetworkEstimator(Stream, Candidates):
             else:  # the samples of X were all trained on
                 for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
                     vars(self)[name] = vars(self)[name][: -len(validation)]
-        warn_unless_learned(self, data, went_on, validation is not None)
+        if not course.cut_short:
+            warn_unless_learned(self, data, went_on, validation is not None)
         if not judged or splits.refit:  # then nothing is held out from what goes on
             self._forget("_fingerprint")
         self._move_fitted(home)
+        course.end()
+
+    def _settle(self, run, candidates, splits, training):
+        """Be the model that a training comes to.
+
+        Return its candidates and their weights.  They are fewer than before if training ended
+        before it was the turn of all views.
+        """
+        n_splits = 1 if splits is None else len(splits)
+        n_trained = len(training.n_iter) // (n_splits * self.n_restarts)
+        candidates = candidates[:n_trained]
+        # Prediction follows what was fitted, not parameters that were set since.
+        self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
+        weights = self._judge(training, run.layout, candidates, splits, run.data)
+        self._keep(run.layout, training, candidates, weights, run.span)
+        return candidates, weights
+
+    def _model(self, home, settle=None):
+        """The attributes of the model so far, a copy that `settle` makes of the estimator."""
+        model = copy(self)
+        if settle is not None:
+            settle(model)
+        model._move_fitted(home)
+        return vars(model)
 
     def _prepared(self, data, n_samples, validation, groups):
         """The inputs of the networks, those to judge by last, and the splits or None."""
@@ -212,13 +264,14 @@ class NetworkEstimator(Stream, Candidates):
             splits.check(data.weights)
         return data, splits
 
-    def _run(self, data, n_samples, solver, schedule, blocks):
+    def _run(self, data, n_samples, solver, schedule, blocks, course):
         """What all candidates are trained with."""
         span = Span(self.feature_map_)
         if self.lift != "pad":
             span, data = Span.of_samples(self.feature_map_, data)
         layout = self._layout(data, n_samples, self._goes_on)
-        return Run(data, span, n_samples, layout, solver, schedule, self._stopping(solver), blocks)
+        stopping = self._stopping(solver)
+        return Run(data, span, n_samples, layout, solver, schedule, stopping, blocks, course)
 
     def _keep_choices(self, solver, n_splits, n_samples):
         """Say what "auto" means here."""
@@ -239,65 +292,118 @@ class NetworkEstimator(Stream, Candidates):
             self._forget("_fingerprint")
             warn_of_other_splits()
 
-    def _refit(self, run, candidates, starts, weights, shape):
+    def _refit(self, run, candidates, starts, weights, shape, home):
         """Train what is kept once more, on all samples, for as many iterations as before.
 
-        These are the median over the networks of a candidate.
+        These are the median over the networks of a candidate.  If training ends before that, the
+        networks of the splits stay.
         """
-        kept, trainings = np.flatnonzero(weights > 0), []
+        course, kept, trainings = run.course, np.flatnonzero(weights > 0), []
         best = np.reshape(to_host(self.best_iter_), (len(kept), -1))
-        for k, n_iter in zip(kept, np.median(best, axis=1), strict=True):
-            again = replace(run, stopping=Stopping(max(1, round(n_iter)), tol=0.0))
-            if run.schedule is not None:
-                again = replace(again, schedule=self._schedule(len(run.data), run.n_samples))
-            training = self._trained(again, [candidates[k]], [starts[k]], None, shape)
-            if INTERRUPTED in training.reason:
-                warn_of_an_interrupted_refit()
-                return
-            trainings.append(training)
-        training = joined(trainings)
-        training = replace(training, reason=np.full(len(training.reason), REFIT))
-        self._keep(run.layout, training, [candidates[k] for k in kept], weights[kept], run.span)
+        try:
+            batches, n_iter = [], 0
+            for k, median in zip(kept, np.median(best, axis=1), strict=True):
+                again = replace(run, stopping=Stopping(max(1, round(median)), tol=0.0))
+                if run.schedule is not None:
+                    again = replace(again, schedule=self._schedule(len(run.data), run.n_samples))
+                batch = self._batch_of(again, [candidates[k]], [starts[k]], None, shape)
+                n_iter += len(batch.turns) * again.stopping.max_iter
+                batches.append((again, batch))
+            if not course.over:
+                n_turns = sum(len(batch.turns) for _, batch in batches)
+                course.begin_training("all samples", n_iter, n_turns)
+            for again, batch in batches:
+                if not course.over:
+                    trainings.append(self._in_turns(again, batch, lambda _: self._model(home)))
+        except KeyboardInterrupt:
+            course.interrupted = True
+        cut_short = [np.isin(training.reason, CUT_SHORT).any() for training in trainings]
+        if len(trainings) < len(kept) or any(cut_short):
+            if not course.cut_short:
+                warn_of_an_unfinished_refit(self.max_time)
+        else:
+            training = joined(trainings)
+            training = replace(training, reason=np.full(len(training.reason), REFIT))
+            self._keep(run.layout, training, [candidates[k] for k in kept], weights[kept], run.span)
+            course.report_end(training, len(kept), "all samples")
+        if trainings:
+            course.end_training(lambda: self._model(home))
 
-    def _trained(self, run, candidates, starts, splits, shape):
-        """What training comes to; candidates with the same view of the features share a batch.
+    def _trained(self, run, candidates, starts, splits, shape, home):
+        """What training comes to, view by view of the features.
 
-        `shape` is the number of splits and that of restarts.
+        `shape` is the number of splits and that of restarts.  If training ends before all networks
+        of the first view have had their turn, the others are missing; if before all of another
+        view, that view is.
         """
-        trainings = []
-        for view, columns in run.span.views.items():
-            mine = [k for k, (name, _) in enumerate(candidates) if name == view]
-            if not mine:  # no network of this view was kept
-                continue
-            seen, alphas = run.data.of_columns(columns), [candidates[k][1] for k in mine]
-            layout, every = self._layout(seen, run.n_samples, self._goes_on), (len(mine), *shape)
-            objective = self._objective(layout, seen, alphas, every, splits, run.blocks)
-            start = cast(np.concatenate([starts[k] for k in mine]), seen.precision)
-            start = seen.placed(start)
-            turns, done = in_turns(objective, start, run.solver, _race(every), run.schedule), []
-            project = self._constraint(layout, objective.problem.network)
-            for turn in turns:
-                training = train(
-                    turn.objective,
-                    turn.start,
-                    run.solver,
-                    line_search=self.line_search,
-                    schedule=turn.schedule,
-                    project=project,
-                    stopping=run.stopping,
-                    race=turn.race,
-                    on_iteration=iteration_reporter(self, view),
-                    exact_stages=self._exact_stages,
-                )
-                done.append(training)
-                if INTERRUPTED in training.reason:
-                    break
-            training = finished(turns, done, project)
-            trained = run.span.embedded(view, layout.views(training.flat))
-            trainings.append(replace(training, flat=run.layout.flatten(trained)))
-            if INTERRUPTED in training.reason:
+        course, found = run.course, []
+        views = [view for view in run.span.views if any(name == view for name, _ in candidates)]
+
+        def so_far(training):
+            return [*found, training] if not found or NOT_BEGUN not in training.reason else found
+
+        def model(trainings):
+            training = joined(trainings)
+            return self._model(home, lambda copy: copy._settle(run, candidates, splits, training))
+
+        for view in views:
+            if found and course.over:
                 break
-        return joined(trainings)
+            mine = [k for k, (name, _) in enumerate(candidates) if name == view]
+            some, begin = ([part[k] for k in mine] for part in (candidates, starts))
+            try:
+                batch = self._batch_of(run, some, begin, splits, shape)
+                n_turns, what = len(batch.turns), f"features {view}" if len(views) > 1 else ""
+                course.begin_training(what, n_turns * run.stopping.max_iter, n_turns)
+                training = self._in_turns(run, batch, lambda now: model(so_far(now)))
+            except KeyboardInterrupt:
+                if not found:
+                    raise
+                course.interrupted = True
+                break
+            found = so_far(training)
+            course.end_training(partial(model, found))
+        return joined(found)
+
+    def _batch_of(self, run, candidates, starts, splits, shape):
+        """The networks of some candidates with the same view of the features."""
+        view, n_candidates = candidates[0][0], len(candidates)
+        seen, alphas = run.data.of_columns(run.span.views[view]), [alpha for _, alpha in candidates]
+        layout, every = self._layout(seen, run.n_samples, self._goes_on), (n_candidates, *shape)
+        objective = self._objective(layout, seen, alphas, every, splits, run.blocks)
+        start = seen.placed(cast(np.concatenate(starts), seen.precision))
+        turns = in_turns(objective, start, run.solver, _race(every), run.schedule)
+        project = self._constraint(layout, objective.problem.network)
+
+        def embed(flat):
+            return run.layout.flatten(run.span.embedded(view, layout.views(flat)))
+
+        return Batch(turns, n_candidates, project, embed)
+
+    def _in_turns(self, run, batch, model):
+        """Train a batch; `model` computes the model so far, see `Course.follower`."""
+        course, stopping, done = run.course, run.stopping, []
+        follower = course.follower(
+            batch.n_candidates, stopping.max_iter, lambda now: model(batch.outcome([*done, now]))
+        )
+        for turn in batch.turns:
+            if done and course.over:
+                break
+            training = train(
+                turn.objective,
+                turn.start,
+                run.solver,
+                line_search=self.line_search,
+                schedule=turn.schedule,
+                project=batch.project,
+                stopping=replace(stopping, deadline=course.begin_turn()),
+                race=turn.race,
+                on_iteration=follower,
+                exact_stages=self._exact_stages,
+            )
+            done.append(training)
+            course.end_turn(training)
+        return batch.outcome(done)
 
     @property
     def _exact_stages(self):
@@ -390,7 +496,7 @@ class NetworkEstimator(Stream, Candidates):
 
     def _starts(self, run, candidates, shape):
         """The flat controls that each candidate starts from: the same for every alpha."""
-        starts, each = [None] * len(candidates), math.prod(shape)
+        starts, each = [None] * len(candidates), shape[0] * shape[1]
         for view, columns in run.span.views.items():
             mine = [k for k, (name, _) in enumerate(candidates) if name == view]
             if not mine:

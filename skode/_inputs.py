@@ -19,6 +19,9 @@ from ._sparse import like_features, stacked
 from .engine.arrays import array_library, contiguous, converted, namespace, placed, quiet
 from .engine.sparse_rows import SparseRows
 
+# What an estimator has of scikit-learn's callbacks during `fit` alone.
+OF_CALLBACKS = {"_callback_fit_ctx", "_skl_callbacks_to_teardown"}
+
 
 @dataclass(frozen=True)
 class Data:
@@ -254,11 +257,16 @@ def naming_the_remedy(estimator):
 
 @contextmanager
 def unchanged_on_error(estimator):
-    """Give the estimator back as it was when the block raises."""
+    """Give the estimator back as it was when the block raises.
+
+    What scikit-learn needs to take leave of the callbacks stays.
+    """
     before = vars(estimator).copy()
     try:
         yield
     except BaseException:
+        names = vars(estimator).keys() & OF_CALLBACKS
+        of_callbacks = {name: vars(estimator)[name] for name in names}
         vars(estimator).clear()
-        vars(estimator).update(before)
+        vars(estimator).update(before | of_callbacks)
         raise

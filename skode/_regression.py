@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array
 
+from ._course import Course
 from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
 from ._inputs import Data, cast, checked_weights, counted, precision
@@ -107,18 +108,23 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             left as it was.
         TypeError
             If X is sparse and ``device="cuda"``.
+        KeyboardInterrupt
+            After Ctrl-C. If it was pressed during training, the estimator is fitted nevertheless:
+            it keeps the best iterate of every network. Otherwise it is left as it was. In a search
+            the exception ends the search.
 
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter`, or where the objective is steep and yet
-            only tiny steps lower it, or none, or kept their start as nothing later was better for
-            what is held out.
+            If half of the networks ended at `max_iter` or `max_time`, or where the objective is
+            steep and yet only tiny steps lower it, or none, or kept their start as nothing later
+            was better for what is held out. And if `max_time` was up before all networks had begun,
+            or before they were trained on all samples.
         UserWarning
-            If training was interrupted with Ctrl-C; the best iterates are kept.  And where
-            ``warm_start=True`` goes on with other samples or other splits.
+            Where ``warm_start=True`` goes on with other samples or other splits.
         """
-        with fitting(self):
+        course = Course(self, X, y, sample_weight)
+        with fitting(self), course:
             if self._goes_on:
                 self._require_same_loss()
             X, y = self._checked_targets_of(X, y, first=True)
@@ -126,8 +132,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             self._centre, self._scale = LOSSES[self.loss].units(y, weights)
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             data, count = self._data(X, y, weights), counted(sample_weight, X)
-            self._fit(data, count, validation, groups)
-            return self
+            self._fit(data, count, validation, groups, course)
+        course.pass_on_interruption()
+        return self
 
     @available_if(trained_by_adam)
     @_fit_context(prefer_skip_nested_validation=True)

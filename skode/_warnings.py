@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._collapse import cause_of_collapse
 from .engine.arrays import to_host
-from .engine.training import INTERRUPTED, MAX_ITER, SLOW, STALLED
+from .engine.training import MAX_ITER, MAX_TIME, SLOW, STALLED
 
 # The frame of the call of fit, after a function of this file, _fit, fit and its decorators.
 USER = 6
@@ -26,12 +26,12 @@ def warn_of_other_splits():
     )
 
 
-def warn_of_an_interrupted_refit():
+def warn_of_an_unfinished_refit(max_time):
     """The networks of the splits stay."""
     warnings.warn(
-        "Training on all samples interrupted: the networks that the splits were judged by are "
-        "kept.",
-        UserWarning,
+        f"max_time={max_time} was up before the networks were trained on all samples. Those that "
+        "were trained on the splits of cv are kept. Increase max_time.",
+        ConvergenceWarning,
         stacklevel=USER + 1,  # _refit
     )
 
@@ -63,20 +63,29 @@ def warn_of_classes_not_judged(classes):
     )
 
 
-def warn_unless_converged(estimator, solver, training):
-    """An interruption, and reasons to worry that half of the networks kept or more share."""
+def warn_unless_converged(estimator, solver, n_left_out=0):
+    """Networks that were left out, and reasons to worry that half of those kept or more share."""
 
     def warn(message, category=ConvergenceWarning):
         warnings.warn(message, category, stacklevel=USER + 1)  # this function
 
     reasons = np.array(estimator.stop_reason_)
-    if np.any(training.reason == INTERRUPTED):  # be it of candidates that are not kept
-        warn("Training interrupted: the best iterate so far is kept.", UserWarning)
-        return
     if _common(reasons == MAX_ITER):
         warn(
             f"Training ended at max_iter={estimator.max_iter} before the objective settled "
             f"(tol={estimator.tol}). Increase max_iter or tol, or scale the data."
+        )
+    if n_left_out:
+        warn(
+            f"max_time={estimator.max_time} was up before {n_left_out} networks had begun, which "
+            "are left out. Increase max_time, or train fewer networks with a smaller cv or "
+            "n_restarts."
+        )
+    elif _common(reasons == MAX_TIME):
+        warn(
+            f"Training ended at max_time={estimator.max_time} before the objective settled "
+            f"(tol={estimator.tol}); the best iterate of every network is kept. Increase max_time "
+            "or tol, or scale the data."
         )
     for reason in (SLOW, STALLED):
         if _common(reasons == reason):
@@ -90,12 +99,11 @@ def warn_unless_converged(estimator, solver, training):
 
 def warn_unless_learned(estimator, data, went_on, validation_was_given):
     """Nothing was learned: the cause where one is measured."""
-    if INTERRUPTED in estimator.stop_reason_:
-        return
     loss, best = to_host(estimator.loss_).mean(), np.ones(1)
     if hasattr(estimator, "candidates_"):
         kept = estimator.candidates_["weight"] > 0
         curve = to_host(estimator.validation_curve_)[kept]
+        curve = curve[~np.isnan(curve).all(axis=-1)]  # some may not have begun
         best = np.where(np.isnan(curve), np.inf, curve).argmin(axis=-1)
         if not estimator._by_score:
             losses, weights = (

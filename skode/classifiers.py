@@ -32,7 +32,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     - The network: `lift`, `activation`, `loss`, `features`.
     - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
       `validation_fraction`.
-    - Training: `solver`, `max_iter`, `tol`, `n_iter_no_change`, `warm_start`.
+    - Training: `solver`, `max_iter`, `tol`, `n_iter_no_change`, `max_time`,
+      `warm_start`.
     - Only for Adam: `batch_size`, `learning_rate_init`, `learning_rate_decay`.
     - Only for ``solver="gd"``: `line_search`.
     - Computing: `n_jobs`, `device`, `verbose`.
@@ -156,6 +157,13 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     n_iter_no_change : int or "auto", default="auto"
         Number of iterations that `tol` refers to. "auto" means 20, or 5 epochs with
         ``solver="adam"``.
+    max_time : float or None, default=None
+        Time in seconds after which `fit` ends training. The best iterate of every network is kept.
+        Training ends with the iteration that exceeds the time; with Adam, that is an epoch. If
+        networks are trained one after the other, each gets an equal share of the time. Networks
+        that have not begun when the time is up are left out, with a warning. The time includes the
+        few seconds that the first fit of a process needs to load the kernels. None means no limit.
+        It has no effect in `partial_fit`.
     warm_start : bool, default=False
         Whether `fit` continues from the last fit instead of starting at random. Folds and
         `feature_map_` then stay as they were. Give the same samples in the same order: otherwise a
@@ -186,9 +194,11 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         computed with on the GPU by CuPy, and results come back to the host. "cpu": always compute
         on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
-        1 reports every tenth of `max_iter` iterations and how training ended; 2 reports every
-        iteration. Messages go to the logger "skode" at level INFO: to the handlers of the
-        application, or to stderr if there are none.
+        1 shows one line on a terminal, which is updated: the iteration, the losses of the best
+        candidate still being trained, how many networks are left, and the time. In files, pipes and
+        notebooks it reports every tenth of `max_iter` iterations. 2 reports every iteration. A last
+        message says how training ended. Messages go to the logger "skode" at level INFO: to the
+        handlers of the application, which then replace the line, or to stderr if there are none.
 
     Attributes
     ----------
@@ -254,10 +264,10 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Number of evaluations of the objective on all samples.
     stop_reason_ : list of str of length n_networks
         Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
-        longer falls); "max_iter"; "behind" (another candidate is clearly better); "slow progress"
-        or "no acceptable step" (the gradient is steep, but only tiny steps lower the objective, or
-        none: scale X); "interrupted"; "refit" (trained on all samples after the splits had chosen,
-        see `cv`).
+        longer falls); "max_iter"; "max_time"; "behind" (another candidate is clearly better); "slow
+        progress" or "no acceptable step" (the gradient is steep, but only tiny steps lower the
+        objective, or none: scale X); "callback" (one has ended `fit`); "interrupted" (Ctrl-C);
+        "refit" (trained on all samples after the splits had chosen, see `cv`).
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
         Class labels. With several labels per sample, the column numbers of y.
     n_outputs_ : int
@@ -343,6 +353,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         max_iter=200,
         tol=1e-4,
         n_iter_no_change="auto",
+        max_time=None,
         warm_start=False,
         batch_size="auto",
         learning_rate_init=0.01,
@@ -375,6 +386,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.max_time = max_time
         self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -407,7 +419,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     - The network: `lift`, `activation`, `loss`, `features`.
     - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
       `validation_fraction`.
-    - Training: `solver`, `max_iter`, `tol`, `n_iter_no_change`, `warm_start`.
+    - Training: `solver`, `max_iter`, `tol`, `n_iter_no_change`, `max_time`,
+      `warm_start`.
     - Only for Adam: `batch_size`, `learning_rate_init`, `learning_rate_decay`.
     - Only for ``solver="gd"``: `line_search`.
     - Computing: `n_jobs`, `device`, `verbose`.
@@ -512,6 +525,13 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     n_iter_no_change : int or "auto", default="auto"
         Number of iterations that `tol` refers to. "auto" means 20, or 5 epochs with
         ``solver="adam"``.
+    max_time : float or None, default=None
+        Time in seconds after which `fit` ends training. The best iterate of every network is kept.
+        Training ends with the iteration that exceeds the time; with Adam, that is an epoch. If
+        networks are trained one after the other, each gets an equal share of the time. Networks
+        that have not begun when the time is up are left out, with a warning. The time includes the
+        few seconds that the first fit of a process needs to load the kernels. None means no limit.
+        It has no effect in `partial_fit`.
     warm_start : bool, default=False
         Whether `fit` continues from the last fit instead of starting at random. Folds and
         `feature_map_` then stay as they were. Give the same samples in the same order: otherwise a
@@ -542,9 +562,11 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         computed with on the GPU by CuPy, and results come back to the host. "cpu": always compute
         on the host with NumPy, even if X is on a GPU.
     verbose : int, default=0
-        1 reports every tenth of `max_iter` iterations and how training ended; 2 reports every
-        iteration. Messages go to the logger "skode" at level INFO: to the handlers of the
-        application, or to stderr if there are none.
+        1 shows one line on a terminal, which is updated: the iteration, the losses of the best
+        candidate still being trained, how many networks are left, and the time. In files, pipes and
+        notebooks it reports every tenth of `max_iter` iterations. 2 reports every iteration. A last
+        message says how training ended. Messages go to the logger "skode" at level INFO: to the
+        handlers of the application, which then replace the line, or to stderr if there are none.
 
     Attributes
     ----------
@@ -610,10 +632,10 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Number of evaluations of the objective on all samples.
     stop_reason_ : list of str of length n_networks
         Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
-        longer falls); "max_iter"; "behind" (another candidate is clearly better); "slow progress"
-        or "no acceptable step" (the gradient is steep, but only tiny steps lower the objective, or
-        none: scale X); "interrupted"; "refit" (trained on all samples after the splits had chosen,
-        see `cv`).
+        longer falls); "max_iter"; "max_time"; "behind" (another candidate is clearly better); "slow
+        progress" or "no acceptable step" (the gradient is steep, but only tiny steps lower the
+        objective, or none: scale X); "callback" (one has ended `fit`); "interrupted" (Ctrl-C);
+        "refit" (trained on all samples after the splits had chosen, see `cv`).
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
         Class labels. With several labels per sample, the column numbers of y.
     n_outputs_ : int
@@ -687,6 +709,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         max_iter=200,
         tol=1e-4,
         n_iter_no_change="auto",
+        max_time=None,
         warm_start=False,
         batch_size="auto",
         learning_rate_init=0.01,
@@ -717,6 +740,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.max_time = max_time
         self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init

@@ -445,8 +445,9 @@ def test_ctrl_c_keeps_the_best_iterate(solver, monkeypatch):
 
     monkeypatch.setattr(Objective, "evaluate", interrupted)
     options = {"max_iter": 200, "solver": solver, "learning_rate_init": 0.1}
-    with pytest.warns(UserWarning, match="interrupted: the best iterate"):
-        model = short(ODENetClassifier, **options).fit(X, y)
+    model = short(ODENetClassifier, **options)
+    with pytest.raises(KeyboardInterrupt, match="The estimator is fitted"):
+        model.fit(X, y)
     assert list(model.stop_reason_) == ["interrupted"]
     assert 0 < model.n_iter_[0] < 20
     assert model.loss_[0] == np.nanmin(model.loss_curve_.T)

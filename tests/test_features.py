@@ -89,8 +89,9 @@ def test_one_ctrl_c_ends_the_training_of_every_view(monkeypatch):
         return evaluate(self, *args, **options)
 
     monkeypatch.setattr(Objective, "evaluate", interrupted)
-    with pytest.warns(UserWarning, match="interrupted: the best iterate"):
-        model = short(ODENetClassifier, features="both", lift="linear", cv=3).fit(X, y)
+    model = short(ODENetClassifier, features="both", lift="linear", cv=3)
+    with pytest.raises(KeyboardInterrupt, match="The estimator is fitted"):
+        model.fit(X, y)
     assert len(calls) == 10
     assert model.network_features_ == ["given"] * 3
     assert len(model.candidates_["alpha"]) == 1

@@ -2,40 +2,111 @@
 
 import io
 import logging
+import os
 import re
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
+from uuid import uuid4
 
+import numpy as np
 import pytest
+from sklearn.model_selection import TimeSeriesSplit
 
-from skode import ODENetClassifier, _verbose
-from tests.estimators import blobs, short
+from skode import ODENetClassifier, ODENetRegressor, _verbose
+from skode._course import Course
+from skode._terminal import Line
+from tests.estimators import blobs, curve, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 11), (2, 41)])
+ITERATION = (
+    r"ODENetClassifier iteration \d+/40: objective [\d.e-]+, [01]/1 networks running, "
+    r"\d\.\d s, at most [\d.]+ s left"
+)
+NETWORK = r"ODENetClassifier network 0 ended \(max_iter\) after 40 iterations: objective [\d.e-]+"
+END = (
+    r"ODENetClassifier ended after \d\.\d s and 40 iterations \(networks: 1 max_iter\): "
+    r"objective [\d.e-]+"
+)
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 10 + 1), (2, 40 + 2)])
 def test_verbose_reports_through_logging(verbose, lines, caplog):
     X, y = blobs(2)
     short(ODENetClassifier, verbose=verbose, max_iter=40, tol=0).fit(X, y)
-    assert len(caplog.records) == lines
-    for record in caplog.records[:-1]:
-        assert re.fullmatch(r"ODENetClassifier iteration \d+: objective [\d.e-]+", record.message)
-    if verbose:
-        expected = r"ODENetClassifier ended \(max_iter\) after 40 iterations: objective [\d.e-]+"
-        assert re.fullmatch(expected, caplog.records[-1].message)
+    messages = [record.message for record in caplog.records]
+    assert len(messages) == lines
+    for message in messages[:-verbose]:
+        assert re.fullmatch(ITERATION, message)
+    for message, pattern in zip(messages[-verbose:], (NETWORK, END)[-verbose:], strict=False):
+        assert re.fullmatch(pattern, message)
 
 
-def test_the_held_out_loss_is_shown_where_there_is_one(caplog):
+def test_the_losses_are_those_of_the_best_candidate_that_is_still_trained(caplog):
     X, y = blobs(2)
-    model = short(ODENetClassifier, cv=2, verbose=2, max_iter=3, tol=0).fit(X, y)
-    shown = [float(record.message.rsplit(" ", 1)[1]) for record in caplog.records]
-    assert len(shown) == 3 + 2
-    assert all("held-out loss" in record.message for record in caplog.records)
-    lowest = model.validation_curve_[0, :, 0, 1:].min(axis=0)
-    assert shown[:3] == pytest.approx(lowest, rel=1e-5)
-    assert shown[3:] == pytest.approx(model.validation_loss_.ravel(), rel=1e-5)
+    # With Adam all networks go on at the same pace.
+    options = {"cv": 2, "alpha": (1e-3, 1e-2, 1e3), "max_iter": 6, "tol": 0.0, "solver": "adam"}
+    model = short(ODENetClassifier, verbose=2, **options).fit(X, y)
+    lines = [record.message for record in caplog.records]
+    assert len(lines) == 6 + 6 + 1
+    held_out = model.validation_curve_[:, :, 0, 1:].mean(axis=1)  # no network ends before the last
+    best = np.minimum.accumulate(model.validation_curve_[:, :, 0], axis=2).mean(axis=1).argmin(0)
+    shown = [float(re.search("held-out loss ([^,]+),", line)[1]) for line in lines[:6]]
+    assert shown == pytest.approx(held_out[best[1:], range(6)], rel=1e-3)
+    assert all("6/6 networks running" in line for line in lines[:5])
+    shown = [float(line.rsplit(" ", 1)[1]) for line in lines[6:-1]]
+    assert shown == pytest.approx(model.validation_loss_.ravel(), rel=1e-3)
+    lowest = model.validation_loss_.mean(axis=(1, 2)).min()
+    assert float(lines[-1].rsplit(" ", 1)[1]) == pytest.approx(lowest, rel=1e-3)
+
+
+def test_networks_that_have_ended_count_no_more():
+    state = SimpleNamespace(
+        J=np.array([1.0, 3.0, 5.0, 7.0]),
+        held_out=np.array([0.1, 0.3, 0.5, 0.9]),
+        best_held_out=np.array([0.1, 0.3, 0.4, 0.8]),
+        judged=True,
+        running=np.array([3]),
+    )
+    assert _verbose._best_running(state, 2) == pytest.approx((6.0, 0.7))
+    state.running = np.array([], dtype=int)  # at the end, it is the best of all
+    assert _verbose._best_running(state, 2) == pytest.approx((2.0, 0.2))
+
+
+def test_views_and_the_training_on_all_samples_have_their_names(caplog):
+    X, y = curve()
+    options = {"features": "both", "lift": "linear", "cv": TimeSeriesSplit(2), "max_iter": 10}
+    short(ODENetRegressor, verbose=1, tol=0.0, **options).fit(X, y)
+    names = [record.message.split(" iteration")[0] for record in caplog.records]
+    name = "ODENetRegressor"
+    assert names[:20] == 10 * [f"{name}, features given:"] + 10 * [f"{name}, features piecewise:"]
+    assert names[20].startswith(f"{name} ended after")
+    assert set(names[21:-1]) == {f"{name}, all samples:"}
+    assert names[-1].startswith(f"{name}, all samples: ended after")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (99.6, "2 min"), (6000, "1.7 h")],
+)
+def test_durations(seconds, text):
+    assert _verbose.duration(seconds) == text
+
+
+def test_the_time_left_is_that_of_all_iterations_and_never_more_than_max_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("skode._course.monotonic", lambda: now[0])
+    for max_time, expected in [(None, 2.0 * (6 + 10 + 20)), (50.0, 50.0 - 8.0)]:
+        model, now[0] = short(ODENetClassifier, max_time=max_time), 0.0
+        course = Course(model, None, None, None)
+        course.begin(2)
+        course.begin_training("", 20, n_turns=2)
+        course.begin_turn()
+        now[0] = 8.0  # four of ten iterations
+        assert course._seconds_left(4, 10) == pytest.approx(expected)
 
 
 def silent_logger(monkeypatch, name):
@@ -71,7 +142,7 @@ def test_fits_in_threads_lose_no_line(monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(stream.getvalue().splitlines()) == 5 + 40 + 80 + 120 + 4
+    assert len(stream.getvalue().splitlines()) == 5 + 40 + 80 + 120 + 2 * 4
     assert not silent.handlers
     assert silent.level == logging.NOTSET
 
@@ -93,3 +164,161 @@ def test_verbose_is_visible_beneath_the_level_of_an_application():
     lines = found.stderr.splitlines()
     assert len(lines) == 11
     assert all(line.startswith("mine: ODENetClassifier") for line in lines)
+
+
+# --- on a terminal
+
+
+class Screen(io.StringIO):
+    """A terminal of so many columns, as far as `Line` can tell."""
+
+    def isatty(self):
+        return True
+
+    def lines(self):
+        """What is to be seen."""
+        rows = []
+        for row in self.getvalue().split("\n"):
+            seen = ""
+            for written in row.split("\r"):
+                seen = written + seen[len(written) :]
+            rows.append(seen.rstrip())
+        return rows
+
+
+def terminal(monkeypatch):
+    """A terminal in place of stderr, where nobody has configured logging."""
+    silent_logger(monkeypatch, str(uuid4()))  # which pytest does not know from an earlier test
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr(_verbose, "PAUSE", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    return screen
+
+
+def test_a_terminal_shows_one_line_and_at_last_how_training_ended(monkeypatch):
+    screen = terminal(monkeypatch)
+    X, y = blobs(2)
+    short(ODENetClassifier, verbose=1, max_iter=40, tol=0).fit(X, y)
+    assert screen.getvalue().count("\r") >= 40
+    *_, last, after = screen.lines()
+    assert re.fullmatch(END, last)
+    assert after == ""
+    assert len(screen.lines()) == 2
+    for written in screen.getvalue().split("\n")[0].split("\r"):
+        assert len(written) < 80 or written.startswith("ODENetClassifier ended")
+
+
+def test_a_terminal_shows_every_iteration_as_a_line_with_verbose_2(monkeypatch):
+    screen = terminal(monkeypatch)
+    X, y = blobs(2)
+    short(ODENetClassifier, verbose=2, max_iter=40, tol=0).fit(X, y)
+    assert "\r" not in screen.getvalue()
+    assert len(screen.lines()) == 40 + 2 + 1
+
+
+def test_an_error_leaves_an_empty_line(monkeypatch):
+    screen = terminal(monkeypatch)
+    X, y = blobs(2)
+
+    def unable(estimator, X, y):
+        if len(screen.getvalue()) > 300:
+            raise ArithmeticError
+        return 0.0
+
+    with pytest.raises(ArithmeticError):
+        short(ODENetClassifier, verbose=1, cv=2, scoring=unable).fit(X, y)
+    assert "2/2 running" in screen.getvalue()
+    assert screen.lines() == [""]
+    screen.seek(0)
+    short(ODENetClassifier, verbose=1).fit(X, y)  # another fit has the line now
+    assert "\r" in screen.getvalue()
+
+
+def test_messages_stand_above_the_line(monkeypatch):
+    screen = terminal(monkeypatch)
+    line = Line()
+    line.show("iteration 1 of many")
+    line.handle(logging.makeLogRecord({"msg": "hello"}))
+    line.show("iteration 2")
+    assert screen.lines() == ["hello", "iteration 2"]
+    line.erase()
+    assert screen.lines() == ["hello", ""]
+
+
+def test_the_line_is_shorter_than_the_terminal(monkeypatch):
+    screen = terminal(monkeypatch)
+    line = Line()
+    line.show("x" * 80, "y" * 79)
+    assert screen.lines() == ["y" * 79]
+    line.show("x" * 90, "z" * 80)
+    assert screen.lines() == ["z" * 79]
+
+
+def test_of_fits_in_threads_one_has_the_line_and_the_others_send_messages(monkeypatch):
+    screen = terminal(monkeypatch)
+    X, y = blobs(2)
+    both = threading.Barrier(2)
+
+    def score(estimator, X, y):
+        if both.n_waiting or not met:
+            met.append(both.wait(60))
+        return 0.0
+
+    met = []
+
+    def fit():
+        options = {"cv": 2, "scoring": score, "max_iter": 10, "tol": 0.0}
+        short(ODENetClassifier, verbose=1, n_iter_no_change=20, n_jobs=1, **options).fit(X, y)
+
+    threads = [threading.Thread(target=fit) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = screen.lines()
+    assert len([line for line in lines if " iteration " in line]) == 10
+    assert len([line for line in lines if " ended after " in line]) == 2
+    assert len(lines) == 10 + 2 + 1
+
+
+ON_TERMINAL = """
+import logging, sys
+from sklearn.datasets import make_moons
+from skode import ODENetClassifier
+if "configured" in sys.argv:
+    logging.basicConfig(format="mine: %(message)s")
+X, y = make_moons(50, random_state=0)
+ODENetClassifier(verbose=1, max_iter=20, cv=None, tol=0).fit(X, y)
+"""
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_real_terminal(configured):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-W", "ignore", "-c", ON_TERMINAL]
+    command += ["configured"] if configured else []
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        found = b""
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # on Linux, the end
+                break
+            if not part:
+                break
+            found += part
+    os.close(ours)
+    assert process.returncode == 0
+    lines = found.decode().split("\r\n")
+    assert lines.pop() == ""
+    if configured:
+        assert len(lines) == 11
+        assert all(line.startswith("mine: ODENetClassifier") for line in lines)
+    else:
+        assert len(lines) == 1
+        assert "\riteration 1/20: objective" in lines[0]
+        assert re.search(r"\r *\rODENetClassifier ended after .* 20 iterations", lines[0])

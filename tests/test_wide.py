@@ -347,22 +347,33 @@ def test_candidates_race_within_a_turn(monkeypatch):
     assert model.alpha_ == 1e-3
 
 
-def test_after_an_interruption_later_turns_stay_at_their_start(monkeypatch):
+@pytest.mark.parametrize(("n_done", "n_begun"), [(5, 1), (40, 2), (70, 3)])
+def test_networks_that_an_interruption_keeps_from_their_turn_are_left_out(
+    n_done, n_begun, monkeypatch
+):
     X, y = wide(60, 6)
     monkeypatch.setattr("skode.engine.training.turns.MOST_BYTES", 1)
     calls, evaluate = [], Objective.evaluate
 
     def interrupted(self, *arguments, **options):
         calls.append(1)
-        if len(calls) == 5:
+        if len(calls) == n_done:
             raise KeyboardInterrupt
         return evaluate(self, *arguments, **options)
 
     monkeypatch.setattr(Objective, "evaluate", interrupted)
-    options = {"lift": "linear", "cv": 3, "solver": "lbfgs"}
-    with pytest.warns(UserWarning, match="interrupted"):
-        model = short(ODENetClassifier, **options).fit(X, y)
-    assert model.stop_reason_ == ["interrupted"] * 3
-    assert model.n_iter_[0] > 0
-    assert list(model.n_iter_[1:]) == [0, 0]
+    options = {"lift": "linear", "cv": 3, "solver": "lbfgs", "n_restarts": 2}
+    model = short(ODENetClassifier, **options)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert model.stop_reason_[-1] == "interrupted"
+    assert len(model.K_) == n_begun
+    np.testing.assert_allclose(model.network_weights_, 1 / n_begun)
+    assert (model.n_iter_ > 0).all()
+    known = np.isfinite(model.validation_loss_)
+    np.testing.assert_array_equal(known.ravel(), np.arange(6) < n_begun)
+    mean = model.validation_loss_[known].mean()
+    assert model.candidates_["validation_loss"] == pytest.approx(mean)
+    n_folds = 1 + (n_begun > 2)
+    assert np.isfinite(model.oof_decision_function_).sum() == 20 * n_folds
     assert np.isfinite(model.predict_proba(X)).all()

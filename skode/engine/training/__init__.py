@@ -13,24 +13,32 @@ from .starts import random_start
 from .state import State, Training
 from .stopping import (
     BEHIND,
+    CALLBACK,
     CONVERGED,
+    CUT_SHORT,
     EARLY,
     INTERRUPTED,
     MAX_ITER,
+    MAX_TIME,
+    NOT_BEGUN,
     REFIT,
     SLOW,
     STALLED,
     Stopping,
 )
-from .turns import finished, in_turns, joined
+from .turns import Turn, finished, in_turns, joined
 
 __all__ = [
     "BEHIND",
+    "CALLBACK",
     "CONVERGED",
+    "CUT_SHORT",
     "EARLY",
     "INTERRUPTED",
     "LINE_SEARCHES",
     "MAX_ITER",
+    "MAX_TIME",
+    "NOT_BEGUN",
     "REFIT",
     "SLOW",
     "SOLVERS",
@@ -42,6 +50,7 @@ __all__ = [
     "State",
     "Stopping",
     "Training",
+    "Turn",
     "finished",
     "in_turns",
     "joined",

@@ -15,7 +15,7 @@ from .lbfgs import LBFGS
 from .line_search import INTERPOLATION, LINE_SEARCHES
 from .racing import Race
 from .state import State, Training
-from .stopping import INTERRUPTED, Stopping, ending
+from .stopping import CALLBACK, INTERRUPTED, Stopping, ending
 
 DEFAULT = Stopping()
 ADAM_FRACTION = 0.6  # of the iterations, before L-BFGS takes over
@@ -55,10 +55,10 @@ def train(
     project: Callable[[Array], Array] = unconstrained,
     stopping: Stopping = DEFAULT,
     race: Race | None = None,
-    on_iteration: Callable[[int, float, float], None] | None = None,
+    on_iteration: Callable[[State], bool] | None = None,
     exact_stages: bool = False,
 ) -> Training:
-    """Minimise the objective of every member from `start`, (members, controls).
+    """Minimise the objective of every member from `start`, (members, controls), or until Ctrl-C.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def train(
         Projection of flat controls onto the constraints, applied to every trial.
     race : Race, optional
         Ends members that have no chance to be chosen any more.
-    on_iteration : callable (n_iter, J, held_out), optional
-        Called when the foremost member has gone on, with the lowest losses of all, or NaN for none.
+    on_iteration : callable (state) -> bool, optional
+        Called when a member has gone further than all before.  Training ends if it returns True.
     exact_stages : bool, default=False
         See `State`.
 
@@ -99,14 +99,18 @@ def train(
                     leaving = leaving | race.behind(state)
                 if host.any(leaving):
                     phase.select(state.take_out(leaving))
-                if on_iteration is not None and host.max(state.n_iter) > foremost:
-                    foremost = int(host.max(state.n_iter))
-                    on_iteration(foremost, float(host.min(state.J)), _lowest(state.held_out))
+                if on_iteration is not None:
+                    foremost = _follow(state, foremost, on_iteration)
     except KeyboardInterrupt:
+        if not state.running.size:  # no reason would say so
+            raise
         state.end_all(INTERRUPTED)
     return state.result()
 
 
-def _lowest(losses: Array) -> float:
-    """The lowest loss of all members; NaN where nothing is held out."""
-    return math.nan if host.isnan(losses).all() else float(host.nanmin(losses))
+def _follow(state: State, foremost: int, on_iteration: Callable[[State], bool]) -> int:
+    """Call `on_iteration` if a member is further than `foremost`; return how far one is."""
+    now = int(host.max(state.n_iter))
+    if now > foremost and on_iteration(state) and state.running.size:
+        state.end_all(CALLBACK)
+    return now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -197,6 +198,14 @@ class State:
         """End all members as they are."""
         self.reason[self.running] = reason
         self.take_out(host.ones(self.running.shape, dtype=bool))
+
+    def so_far(self, reason: str) -> Training:
+        """Return what would come out if training ended now, for this reason."""
+        now = copy.copy(self)
+        now.reason = self.reason.copy()
+        if now.running.size:
+            now.end_all(reason)
+        return now.result()
 
     def take_out(self, leaving: Array) -> Array:
         """End the running members in the host's mask; return the rows of those that stay."""

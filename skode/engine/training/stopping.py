@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..arrays import Array, host, quiet
@@ -14,10 +16,14 @@ CONVERGED = "converged"  # the objective has stopped falling, as `tol` has it
 EARLY = "early stopping"  # the held-out loss has stopped falling
 BEHIND = "behind"  # other candidates are clearly better
 MAX_ITER = "max_iter"
+MAX_TIME = "max_time"
 STALLED = "no acceptable step"  # not even one so short that it hardly changes the controls
 SLOW = "slow progress"  # the objective hardly falls, although its gradient is steep
+CALLBACK = "callback"  # one asked for the end
 INTERRUPTED = "interrupted"
+NOT_BEGUN = "not begun"  # training ended before it was the member's turn
 REFIT = "refit"  # after as many iterations as were asked for
+CUT_SHORT = MAX_TIME, CALLBACK, INTERRUPTED, NOT_BEGUN
 
 # A gradient is steep if the step t = 1 would lower the objective by this many times `tol`, or by
 # this many roundings of J, as far as the linear prediction goes.  Where only much shorter steps are
@@ -41,11 +47,14 @@ class Stopping:
     n_iter_no_change : int, default=10
         If there is a held-out loss, the member ends once that has not fallen by more than `tol` for
         so many iterations.
+    deadline : float, default=inf
+        It ends after the first iteration that is not over before this time of `time.monotonic`.
     """
 
     max_iter: int = 200
     tol: float = 0.0
     n_iter_no_change: int = 10
+    deadline: float = math.inf
 
 
 def ending(state: State, stuck: Array, stopping: Stopping) -> Array:
@@ -57,6 +66,10 @@ def ending(state: State, stuck: Array, stopping: Stopping) -> Array:
     settled = _settled(state, stopping)
     state.reason[running[now >= stopping.max_iter]] = MAX_ITER
     leaving = (now >= stopping.max_iter) | settled | stuck
+    if monotonic() >= stopping.deadline:
+        late = now > 0  # nobody ends untrained
+        state.reason[running[late & ~leaving]] = MAX_TIME
+        leaving |= late
     if state.judged:
         early = _early(state, stopping)
         state.reason[running[early]] = EARLY

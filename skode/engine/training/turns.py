@@ -12,8 +12,8 @@ from ..objective import Objective
 from .adam import Schedule
 from .lbfgs import MEMORY
 from .racing import Race
-from .state import Project, State, Training
-from .stopping import INTERRUPTED
+from .state import Project, Training
+from .stopping import NOT_BEGUN
 
 # Of what the members of a turn hold; but there is one member of each candidate at least.
 MOST_BYTES = 2**28
@@ -71,13 +71,9 @@ def _parts(start: Array, solver: str, n_candidates: int) -> list[Array]:
 def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) -> Training:
     """Return what came out of all turns, of which the first are done.
 
-    The members of the others, which an interruption has kept from their turn, stay at their start.
+    The members of the others have NaN for what is not known of them, and `NOT_BEGUN` for a reason.
     """
-    trainings = list(done)
-    for turn in every[len(done) :]:
-        state = State(turn.objective, turn.start, project)
-        state.end_all(INTERRUPTED)
-        trainings.append(state.result())
+    trainings = [*done, *(_not_begun(turn.start, project) for turn in every[len(done) :])]
     if len(trainings) == 1:
         return trainings[0]
     training = joined(trainings)
@@ -87,6 +83,22 @@ def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) 
         return namespace(part).take(part, placed(order, part), axis=0)
 
     return Training(*(in_order(getattr(training, field.name)) for field in fields(Training)))
+
+
+def _not_begun(start: Array, project: Project) -> Training:
+    """Return what is known of members whose turn has not come."""
+    unknown, none = host.full(start.shape[0], host.nan), host.zeros(start.shape[0], dtype=int)
+    return Training(
+        flat=project(start),
+        J=unknown,
+        curve=unknown[:, None],
+        held_out=unknown,
+        held_out_curve=unknown[:, None],
+        n_iter=none,
+        n_evaluations=none,
+        best_iter=none,
+        reason=host.full(start.shape[0], NOT_BEGUN),
+    )
 
 
 def joined(trainings: Sequence[Training]) -> Training:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from skode.engine.arrays import to_host
 from skode.engine.constraints import project_onto_simplex, simplex_steps, unconstrained
 from skode.engine.controls import Controls
 from skode.engine.networks import ode_net
@@ -9,7 +12,15 @@ from skode.engine.training import SOLVERS
 from skode.engine.training.adam import Schedule
 from skode.engine.training.line_search import LINE_SEARCHES
 from skode.engine.training.racing import Race
-from skode.engine.training.stopping import CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Stopping
+from skode.engine.training.stopping import (
+    CALLBACK,
+    CONVERGED,
+    INTERRUPTED,
+    MAX_ITER,
+    MAX_TIME,
+    STALLED,
+    Stopping,
+)
 from tests.engine.everywhere import everywhere, not_strict, numpy_only, on
 from tests.engine.problems import (
     FREE,
@@ -187,8 +198,8 @@ def test_a_start_that_is_not_finite_is_refused(bad, xp):
 def test_interruption_keeps_the_best_iterate(xp):
     objective, start = quadratic()
 
-    def interrupt(n_iter, J, held_out):
-        if n_iter == 7:
+    def interrupt(state):
+        if state.n_iter.max() == 7:
             raise KeyboardInterrupt
 
     training = trained(
@@ -207,7 +218,18 @@ def test_interruption_keeps_the_best_iterate(xp):
     assert (np.diff(training.curve[:, :7]) <= 0).all()
 
 
-def test_on_iteration_reports_each_iteration_of_the_foremost_member(xp):
+def test_ctrl_c_after_the_end_of_all_members_is_passed_on(xp):
+    objective, start = quadratic(members=1)
+
+    def interrupt(state):
+        if not state.running.size:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(xp, objective, start, "gd", stopping=Stopping(3), on_iteration=interrupt)
+
+
+def test_on_iteration_sees_each_iteration_of_the_foremost_member(xp):
     objective, start = quadratic()
     seen = []
     training = trained(
@@ -216,13 +238,69 @@ def test_on_iteration_reports_each_iteration_of_the_foremost_member(xp):
         start,
         "gd",
         stopping=Stopping(20),
-        on_iteration=lambda *reported: seen.append(reported),
+        on_iteration=lambda state: seen.append((state.n_iter.max(), state.J.min())),
     )
-    assert all(np.isnan(held_out) for _, _, held_out in seen)
-    assert [n for n, _, _ in seen] == list(range(1, training.n_iter.max() + 1))
-    lowest = [J for _, J, _ in seen]
+    numbers, lowest = zip(*seen, strict=True)
+    assert list(numbers) == list(range(1, training.n_iter.max() + 1))
     assert (np.diff(lowest) <= 0).all()
     assert training.curve[:, 0].min() > lowest[0] >= lowest[-1] >= training.J.min()
+
+
+def test_on_iteration_may_end_training(xp):
+    objective, start = quadratic()
+    training = trained(
+        xp,
+        objective,
+        start,
+        "gd",
+        stopping=Stopping(100),
+        on_iteration=lambda state: state.n_iter.max() == 5,
+    )
+    assert (training.reason == CALLBACK).all()
+    assert training.n_iter.max() == 5
+    J, _ = objective.value_and_gradient(training.flat)
+    np.testing.assert_array_equal(training.J, J)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_has_come_out_so_far_is_what_comes_out_at_the_end(solver, xp):
+    objective, start = quadratic()
+    so_far, schedule = [], None
+    if "adam" in solver:
+        schedule = Schedule(objective.trained_rows.shape[0], 0.1, 0.0, np.random.RandomState(0))
+    options = {"schedule": schedule, "stopping": Stopping(12, 1e-6)}
+    alone = trained(xp, objective, start, solver, **options)
+
+    def look(state):
+        so_far.append(state.so_far(CALLBACK))
+        return False
+
+    training = trained(xp, objective, start, solver, on_iteration=look, **options)
+    alone, training = (replace(one, flat=to_host(one.flat)) for one in (alone, training))
+    for name, part in vars(alone).items():
+        np.testing.assert_array_equal(getattr(training, name), part)  # a look changes nothing
+    for k, found in enumerate(so_far[:-1]):
+        ended = found.reason != CALLBACK
+        np.testing.assert_array_equal(found.n_iter[ended], training.n_iter[ended])
+        assert found.n_iter.max() == k + 1
+        shown = training.curve[:, : k + 2]
+        passed = ~np.isnan(found.curve)
+        np.testing.assert_array_equal(found.curve[passed], shown[passed])
+        J, _ = objective.value_and_gradient(to_host(found.flat))
+        np.testing.assert_allclose(J, found.J)
+
+
+def test_a_deadline_ends_members_that_have_moved(xp, monkeypatch):
+    objective, start = quadratic()
+    times = iter(range(1000))
+    monkeypatch.setattr("skode.engine.training.stopping.monotonic", lambda: next(times))
+    late = trained(xp, objective, start, "gd", stopping=Stopping(100, deadline=6))
+    assert (late.reason == MAX_TIME).all()
+    assert 1 <= late.n_iter.max() <= 7
+    at_once = trained(xp, objective, start, "gd", stopping=Stopping(100, deadline=0))
+    assert (at_once.reason == MAX_TIME).all()
+    assert (at_once.n_iter == 1).all()
+    assert (at_once.curve[:, 0] > at_once.J).all()
 
 
 def test_parts_held_fixed_stay_as_they_are(xp):
