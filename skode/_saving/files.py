@@ -26,7 +26,7 @@ HEAD = 256  # bytes, in which the header of every array ends
 HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)"
     rb"\{'descr': '(?P<dtype>[<>|][biufMmU]\d{1,9}(?:\[\w+\])?)', 'fortran_order': (?:True|False), "
-    rb"'shape': \((?P<shape>(?:\d+(?:, \d+)*,?)?)\), \} *\n",
+    rb"'shape': \((?P<shape>(?:\d{1,18},|\d{1,18}(?:, \d{1,18})+)?)\), \} *\n",
     re.DOTALL,
 )
 # What `zipfile` raises where an archive is damaged; the first is for features that it lacks.
