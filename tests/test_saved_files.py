@@ -251,11 +251,13 @@ def test_parameters_that_are_missing_are_at_their_defaults(saved, name):
         ({"parameters": {"N": -1}}, "'N' parameter of ODENetClassifier"),
         ({"parameters": {"dtype": 1}}, "no parameters dtype"),
         ({"parameters": {"cv": {"splitter": ["system", {"dict": []}]}}}, "unknown splitter"),
-        ({"parameters": {"cv": {"splitter": ["KFold", {"dict": [["x", 1]]}]}}}, "no splitter"),
+        ({"parameters": {"cv": {"splitter": ["KFold", {"dict": [["x", 1]]}]}}}, "kind 'splitter'"),
         ({"parameters": {"cv": {"object": "os.system"}}}, "unknown kind of value: 'object'"),
         ({"parameters": {"scheme": {"tableau": [[[1]], [1], [2], "x"]}}}, "sum of row"),
-        ({"parameters": {"alpha": {"array": ["O", [1], [1]]}}}, "no array"),
+        ({"parameters": {"alpha": {"array": ["O", [1], [1]]}}}, "unknown type 'O'"),
         ({"parameters": {"alpha": {"array": ["f8", [2], [1]]}}}, "reshape"),
+        ({"parameters": {"alpha": {"array": ["str", [1], [1]]}}}, "not all of its entries are te"),
+        ({"parameters": {"h": {"float": "1_0"}}}, "neither NaN nor infinite"),
     ],
 )
 def test_what_this_version_does_not_know_is_named(saved, change, message):
@@ -263,10 +265,24 @@ def test_what_this_version_does_not_know_is_named(saved, change, message):
     refused(with_metadata(data, lambda metadata: metadata.update(change)), message)
 
 
+@pytest.mark.parametrize(
+    "views",
+    [[["given", 3]], [["given", 0]], [["other", 3]], [[]], [1], [[[], 1]], [["given", True]]],
+)
+def test_views_that_are_not_those_of_the_feature_map_are_refused(saved, views):
+    data, *_ = saved["classifier"]
+
+    def change(metadata):
+        metadata["values"]["feature_map_.views"] = views
+
+    refused(with_metadata(data, change), "feature")
+
+
 def test_a_newer_format_may_have_any_entries(saved):
     data, *_ = saved["classifier"]
     newer = with_metadata(data, lambda metadata: metadata.update(format_version=FORMAT + 1))
-    refused(archived({**entries(newer), "K_.npy": b"something new"}), "Install a newer skode")
+    contents = {**entries(newer), "K_.npy": b"something new", "new": b"another"}
+    refused(archived(contents), "Install a newer skode")
 
 
 # --- hostile files
@@ -395,7 +411,7 @@ def test_a_file_with_huge_metadata_is_refused(saved, monkeypatch):
 def test_entries_with_other_names_are_refused(saved, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, *_ = saved["classifier"]
-    refused(archived({**entries(data), name: array(np.zeros(1))}), "no|unknown entry")
+    refused(archived({**entries(data), name: array(np.zeros(1))}), "no|unknown entries")
     assert not list(tmp_path.iterdir())
 
 

@@ -79,13 +79,8 @@ def read(file, check):
             if METADATA not in entries:
                 raise ValueError(f"it has no entry {METADATA}, so skode.save has not written it")
             metadata = _metadata(archive, entries.pop(METADATA), size)
-            check(metadata)
-            if sum(entry.file_size for entry in entries.values()) > size:
-                raise ValueError("its entries overlap")
-            arrays = {
-                name.removesuffix(SUFFIX): _array(archive, entry, size)
-                for name, entry in entries.items()
-            }
+            check(metadata)  # first, as other formats may have other entries
+            arrays = _arrays(archive, entries, size)
     except DAMAGED as error:
         raise ValueError(f"it is damaged or no file of skode.save ({error})") from error
     return metadata, arrays
@@ -109,8 +104,6 @@ def _entries(archive):
         name = entry.filename
         if name in entries:
             raise ValueError(f"it has two entries {name!r}")
-        if name != METADATA and not name.endswith(SUFFIX):
-            raise ValueError(f"it has an unknown entry, {name!r}")
         entries[name] = entry
     return entries
 
@@ -142,6 +135,17 @@ def _unique(pairs):
 
 def _no_constant(name):
     raise ValueError(f"its {METADATA} holds {name}, which is not JSON")
+
+
+def _arrays(archive, entries, size):
+    """The arrays of the entries by their names."""
+    if sum(entry.file_size for entry in entries.values()) > size:
+        raise ValueError("its entries overlap")
+    if unknown := [name for name in entries if not name.endswith(SUFFIX)]:
+        raise ValueError(f"it has unknown entries: {', '.join(map(repr, unknown))}")
+    return {
+        name.removesuffix(SUFFIX): _array(archive, entry, size) for name, entry in entries.items()
+    }
 
 
 def _array(archive, entry, size):

@@ -71,7 +71,7 @@ def encoded(value):
     value = host_values(value)
     if type(value) is np.ndarray:
         return {"array": _encoded_array(value)}
-    raise UnstorableError(f"{type(value).__name__} is no plain data")
+    raise UnstorableError(f"{type(value).__name__} is not plain data")
 
 
 def decoded(value):
@@ -92,7 +92,7 @@ def decoded(value):
     try:
         return DECODERS[kind](content)
     except (TypeError, OverflowError, AttributeError) as error:
-        raise ValueError(f"this is no {kind} ({error})") from error
+        raise ValueError(f"this is not a value of kind {kind!r} ({error})") from error
 
 
 def _parameters(splitter):
@@ -108,7 +108,7 @@ def _encoded_array(array):
     native = array.dtype.newbyteorder("=")
     dtype = native.str.lstrip("<>|")
     if not TYPES.fullmatch(dtype):
-        raise UnstorableError(f"an array of type {array.dtype} is no plain data")
+        raise UnstorableError(f"an array of type {array.dtype} is not plain data")
     flat = flat.astype(native)
     numbers = flat.view(np.int64) if native.kind in "Mm" else flat
     return [dtype, shape, encoded(numbers.tolist())]
