@@ -1,7 +1,7 @@
 """Neural ODEs for scikit-learn, trained with the exact discrete adjoint."""
 
-from importlib.metadata import version
-
+from ._saving import load, save
+from ._version import __version__ as __version__
 from .classifiers import FeedForwardClassifier, ODENetClassifier
 from .engine.tableaux import ButcherTableau
 from .regressors import FeedForwardRegressor, ODENetRegressor
@@ -12,6 +12,6 @@ __all__ = [
     "FeedForwardRegressor",
     "ODENetClassifier",
     "ODENetRegressor",
+    "load",
+    "save",
 ]
-
-__version__ = version("skode")

@@ -22,6 +22,8 @@ SPREAD = 0.5  # standard deviation of an input that is a piece
 # samples on one side of a piece that hardly varies would be far out.
 LEAST_DEVIATION = 0.05
 MOST_INPUTS = 600  # that are pieces: many features get fewer pieces each, but at least one
+# The attributes of a map that are arrays, and that say how each input is made.
+MAP_PARTS = ("column", "low", "high", "origin", "mean", "width")
 
 
 class FeatureMap:
@@ -60,17 +62,32 @@ class FeatureMap:
     """
 
     def __init__(self, names, X, weights):
-        self.n_features_in = X.shape[1]
-        self.views, parts, start = {}, [], 0
+        parts = []
         for name in names:
             every = np.arange(X.shape[1])
-            part = _as_given(every) if name == GIVEN else _in_pieces(X, weights)
-            parts.append(part)
-            self.views[name] = slice(start, start + len(part[0]))
-            start += len(part[0])
-        self.column, self.low, self.high, self.origin, self.mean, self.width = map(
-            np.concatenate, zip(*parts, strict=True)
-        )
+            parts.append(_as_given(every) if name == GIVEN else _in_pieces(X, weights))
+        sizes = [(name, len(part[0])) for name, part in zip(names, parts, strict=True)]
+        self._set(X.shape[1], sizes, map(np.concatenate, zip(*parts, strict=True)))
+
+    @classmethod
+    def of_parts(cls, n_features_in, sizes, parts):
+        """The map with given numbers of inputs of the views, as pairs, and given arrays."""
+        feature_map = cls.__new__(cls)
+        feature_map._set(n_features_in, sizes, parts)
+        return feature_map
+
+    def _set(self, n_features_in, sizes, parts):
+        self.n_features_in = n_features_in
+        self.views, start = {}, 0
+        for name, number in sizes:
+            self.views[name] = slice(start, start + number)
+            start += number
+        self.column, self.low, self.high, self.origin, self.mean, self.width = parts
+
+    @property
+    def sizes(self):
+        """The views and their numbers of inputs, as pairs."""
+        return [(name, inputs.stop - inputs.start) for name, inputs in self.views.items()]
 
     def __repr__(self):
         return f"FeatureMap({', '.join(self.views)}: {self.n_features_in} -> {self.n_inputs})"

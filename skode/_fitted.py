@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import numpy as np
 from joblib import cpu_count
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._devices import at_work, check_same_namespace, float_type
 from ._inputs import naming_the_remedy, precision
+from ._pickling import Pickled
 from ._sparse import rows_of
 from .engine.arrays import array_library, contiguous, converted, namespace, to_host
 from .engine.blocks import Blocks
@@ -24,7 +24,7 @@ from .engine.threads import Threads, blas_threads
 EVERYWHERE = ("bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64")
 
 
-class FittedNetworks(BaseEstimator):
+class FittedNetworks(Pickled):
     """A batch of networks, the members, that a fit has left in attributes.
 
     A subclass says with `_network` which network they are.

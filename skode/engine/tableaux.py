@@ -13,7 +13,7 @@ and more", SIAM Review 58 (2016).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -78,6 +78,10 @@ class ButcherTableau:
         ):
             object.__setattr__(self, field, value)
         self._refuse_inconsistency()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields alone: what is derived from them need not be pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _refuse_inconsistency(self) -> None:
         s = len(self.b)
