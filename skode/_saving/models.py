@@ -117,9 +117,9 @@ def save(model, path):
 def load(path):
     """Load an estimator that `save` has written.
 
-    Nothing in the file is executed, and everything in it is checked.  So a file that is damaged, or
-    that somebody has made up, gives an error, or a model whose arrays fit together.  Loading takes
-    about as much memory as the file is large.
+    Nothing in the file is executed, and everything in it is checked. A damaged or forged file gives
+    an error, or a model whose arrays fit together. Loading takes about as much memory as the file
+    is large.
 
     Parameters
     ----------
@@ -141,7 +141,21 @@ def load(path):
 
     See Also
     --------
-    save : Write such a file, with an example.
+    save : Write such a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skode
+    >>> from skode.datasets import make_spirals
+    >>> X, y = make_spirals(100, random_state=0)
+    >>> model = skode.ODENetRegressor(cv=None, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     skode.save(model, Path(folder) / "model.npz")
+    ...     loaded = skode.load(Path(folder) / "model.npz")
+    >>> bool((loaded.predict(X) == model.predict(X)).all())
+    True
     """
     with opened(path) as (file, name):
         try:
