@@ -1,4 +1,5 @@
 import inspect
+import io
 import subprocess
 import sys
 
@@ -14,8 +15,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+import skode
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
-from skode.datasets import make_donut2d
+from skode.datasets import make_donut2d, make_spirals
 from skode.inspection import trajectories
 from skode.plotting import (
     CandidatesDisplay,
@@ -833,3 +835,15 @@ except ImportError as error:
     assert "StepSizeDisplay.plot requires matplotlib" in str(error), error
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_displays_of_a_saved_model_are_those_of_the_model():
+    file = io.BytesIO()
+    model = ODENetClassifier(cv=3, scoring="accuracy", max_iter=20, tol=1e-2, random_state=0)
+    model.fit(*make_spirals(90, random_state=0))
+    skode.save(model, file)
+    file.seek(0)
+    for cls in (LossCurveDisplay, CandidatesDisplay):
+        label = cls.from_estimator(skode.load(file)).ax_.get_ylabel()
+        assert label == cls.from_estimator(model).ax_.get_ylabel()
+        file.seek(0)
