@@ -23,6 +23,7 @@ OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
     "output_class_labels": [False, True],
+    "raw_scores": [False, True],
 }
 
 
@@ -69,12 +70,15 @@ def classifier_types(operator):
     number = len(model._labels)
     if model._multilabel:
         label = Int64TensorType([n, number])
-    elif exported_classes(model).dtype == object and not _numbered(operator.scope_inst, model):
+    elif exported_classes(model).dtype == object and not _option(
+        operator.scope_inst, model, "nocl"
+    ):
         label = StringTensorType([n])
     else:
         label = Int64TensorType([n])
     operator.outputs[0].set_type(label)
-    operator.outputs[1].set_type(_type_of_results(operator)([n, number]))
+    scores = FloatTensorType if _in_dictionaries(operator) else _type_of_results(operator)
+    operator.outputs[1].set_type(scores([n, number]))
 
 
 def regressor_types(operator):
@@ -90,32 +94,67 @@ def _type_of_results(operator):
     return DoubleTensorType if double else FloatTensorType
 
 
-def _numbered(scope, model):
-    """Whether classes are to be numbered, by the option nocl."""
-    return scope.get_options(model, {"nocl": False})["nocl"]
+def _in_dictionaries(operator):
+    """Whether the probabilities become dictionaries, which ONNX has for float32 only."""
+    return any(
+        other.type == "SklearnZipMap" and operator.outputs[1] in list(other.inputs)
+        for other in operator.scope_inst.operators.values()
+    )
+
+
+def _option(scope, model, name):
+    return scope.get_options(model, {name: False})[name]
 
 
 def convert_classifier(scope, operator, container):
     """Write the graph of a classifier."""
     g, model, X = _started(scope, operator, container)
-    label, proba = operator.output_full_names
-    kind, doubt = model._kind, g.sum(g("Mul", X, 0.0), 1, keepdims=True)
-    if kind.n_rows == 1:  # of one class the probability is one
-        said = g("Add", doubt, 1.0)
-    else:
-        z, weights = network_outputs(g, model, X)
-        said = g.sum(g("Mul", _member_probabilities(g, model, z), weights), 0)
-        said = g("Add", g("Min", said, 1.0), g("Add", doubt, _doubt(g, z)))
+    label, scores = operator.output_full_names
+    raw = _option(scope, operator.raw_operator, "raw_scores")
+    said, kind = _said(g, model, X, raw), model._kind
     if model._multilabel:
         absent, present = _halves(g, said, kind.number)
         g.cast(g("Greater", present, absent), np.int64, output=label)
-        g("Identity", present, output=proba)
-        return
-    g("Identity", said, output=proba)
-    numbered = _numbered(scope, operator.raw_operator)
-    classes = np.arange(kind.n_rows) if numbered else exported_classes(model)
-    most_likely = g("ArgMax", said, axis=1, keepdims=0)
-    g("Gather", classes, most_likely, output=label, axis=0)
+        said = g("Sub", present, absent) if raw else present
+    else:
+        numbered = _option(scope, operator.raw_operator, "nocl")
+        classes = np.arange(kind.n_rows) if numbered else exported_classes(model)
+        g("Gather", classes, g("ArgMax", said, axis=1, keepdims=0), output=label, axis=0)
+        if raw and kind.n_rows == 2:  # as skl2onnx has it: minus the log-odds, and these
+            first, second = _halves(g, said, 1)
+            odds = g("Sub", second, first)
+            said = g("Concat", g("Neg", odds), odds, axis=1)
+    dtype = np.float32 if _in_dictionaries(operator) else g.dtype
+    g.cast(said, dtype, output=scores)
+
+
+def _said(g, model, X, logarithms):
+    """What the networks say together, the probabilities or their logarithms, (samples, rows).
+
+    The rows are those of `Loss.mean`.
+    """
+    doubt = g.sum(g("Mul", X, 0.0), 1, keepdims=True)
+    if model._kind.n_rows == 1:  # of one class the probability is one
+        return g("Add", doubt, 0.0 if logarithms else 1.0)
+    z, weights = network_outputs(g, model, X)
+    doubt = g("Add", doubt, _doubt(g, z))
+    name, more = model._fitted_loss["name"], "Log" if logarithms else ""
+    if name == "logistic" or (name == "logistic_squared" and model.n_outputs_ == 1):
+        z = g("Concat", g("Neg", z), z, axis=2)
+        each = log_logistic(g, z) if logarithms else g("Sigmoid", z)
+    else:
+        z = log_logistic(g, z) if name == "logistic_squared" else z
+        each = g(f"{more}Softmax", z, axis=2)
+    return g("Add", _average(g, each, weights, logarithms), doubt)
+
+
+def _average(g, each, weights, logarithms):
+    """The weighted mean over the networks of probabilities; or its logarithm, from logarithms."""
+    if not logarithms:
+        return g("Min", g.sum(g("Mul", each, weights), 0), 1.0)
+    top = g.max(each, 0)
+    mean = g.sum(g("Mul", g("Exp", g("Sub", each, top)), weights), 0)
+    return g("Min", g("Add", g("Log", mean), top), 0.0)
 
 
 def convert_regressor(scope, operator, container):
@@ -145,14 +184,6 @@ def _started(scope, operator, container):
         )
     parts = [g.cast(variable.full_name, g.dtype) for variable in operator.inputs]
     return g, model, parts[0] if len(parts) == 1 else g("Concat", *parts, axis=1)
-
-
-def _member_probabilities(g, model, z):
-    """What every network says, (networks, samples, rows); the rows are those of `Loss.mean`."""
-    squared = model._fitted_loss["name"] == "logistic_squared"
-    if model._fitted_loss["name"] == "logistic" or (squared and model.n_outputs_ == 1):
-        return g("Sigmoid", g("Concat", g("Neg", z), z, axis=2))
-    return g("Softmax", log_logistic(g, z) if squared else z, axis=2)
 
 
 def _doubt(g, z):

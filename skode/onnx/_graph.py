@@ -28,11 +28,11 @@ class Graph:
     """
 
     def __init__(self, scope, container, dtype):
-        opset = container.target_opset_any_domain("")
-        if opset < OLDEST_OPSET:
+        self._opset = container.target_opset_any_domain("")
+        if self._opset < OLDEST_OPSET:
             raise ValueError(
                 f"skode needs opset {OLDEST_OPSET} of ONNX or a later one, but target_opset is "
-                f"{opset}."
+                f"{self._opset}."
             )
         self.dtype = np.dtype(dtype)
         self._scope, self._container = scope, container
@@ -66,6 +66,12 @@ class Graph:
     def sum(self, x, *axes, keepdims=False):
         """The sum over some axes."""
         return self("ReduceSum", x, np.array(axes), keepdims=int(keepdims))
+
+    def max(self, x, axis):
+        """The maximum over an axis."""
+        if self._opset < 18:
+            return self("ReduceMax", x, axes=[axis], keepdims=0)
+        return self("ReduceMax", x, np.array([axis]), keepdims=0)
 
     def cast(self, x, dtype, output=None):
         """The same numbers in another type."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import issparse
 from skl2onnx.algebra.type_helper import guess_initial_types
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.base import is_classifier
@@ -33,7 +34,7 @@ def input_types(model, X, dtype):
         dtype = dtype or _precision(model, X)
         return [("X", _floats(dtype, [None, model.n_features_in_]))]
     if not hasattr(X, "columns"):
-        X = np.asarray(X)
+        X = X[:1].toarray() if issparse(X) else np.asarray(X)
     types = guess_initial_types(X, None)
     if dtype is None:
         return types
