@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 from onnxruntime import InferenceSession
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented
+from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from scipy.sparse import issparse
 from sklearn.base import is_regressor
 
@@ -50,7 +50,7 @@ def compare(model, graph, X):
 def _session(graph):
     try:
         return InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    except (Fail, InvalidGraph, NotImplemented) as error:
+    except (errors.Fail, errors.InvalidGraph, errors.NotImplemented) as error:
         raise ValueError(
             f"onnxruntime does not run the graph: {error} If that is an operation on float64, "
             "which some steps of scikit-learn need, set dtype=np.float32."

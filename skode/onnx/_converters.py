@@ -1,4 +1,4 @@
-"""What skl2onnx calls to convert classifiers and regressors: types of the outputs, and the graph."""
+"""What skl2onnx calls for an estimator: the types of its outputs, and its graph."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def register():
             cls, f"Skode{cls.__name__}", classifier_types, convert_classifier, options=OPTIONS
         )
     for cls in (ODENetRegressor, FeedForwardRegressor):
-        update_registered_converter(
-            cls, f"Skode{cls.__name__}", regressor_types, convert_regressor
-        )
+        update_registered_converter(cls, f"Skode{cls.__name__}", regressor_types, convert_regressor)
 
 
 def exported_classes(model):

@@ -156,9 +156,7 @@ def _rate(P, b):
     """
     weights = [np.ones(len(b))] + ([np.asarray(b)] if min(b) > 0 else [])
     roots = [np.repeat(np.sqrt(D), P.shape[1] // len(b)) for D in weights]
-    return min(
-        np.linalg.norm(root[:, None] * P / root, 2, axis=(1, 2)).max() for root in roots
-    )
+    return min(np.linalg.norm(root[:, None] * P / root, 2, axis=(1, 2)).max() for root in roots)
 
 
 def _iterations(rate, dtype):
