@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["register_converters", "to_onnx"]
+__all__ = ["register_converters"]  # to_onnx is a name of the package above
 
 # Every onnxruntime since 1.14 runs these.
 TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
@@ -82,9 +82,9 @@ def to_onnx(
         skode, it means one input of shape (n_samples, 1) for every column.
     dtype : {np.float32, np.float64}, default=None
         Type of the inputs that are floating-point numbers, and so the precision of the graph.  None
-        means the type of X in `X`, if it is given; else the precision in which the model was
-        fitted, float64 for most models.  With float32 the graph is half as large and about twice
-        as fast, and probabilities differ by about 1e-7.
+        means the type of the numbers in X if X is given, and else the precision in which the model
+        was fitted, which is float64 unless X was float32.  With float32 the graph is half as large
+        and about twice as fast, and probabilities change by about 1e-7.
     zipmap : bool or "columns", default=False
         How probabilities are returned: False is an array of shape (n_samples, n_classes), True a
         list of dictionaries {class: probability}, and "columns" one output for every class.
@@ -112,9 +112,10 @@ def to_onnx(
         If `model` is not an estimator of scikit-learn.
     ValueError
         If a parameter is not as described; if the classes are neither integers nor strings
-        (booleans and floats that are whole numbers become integers); or if the stage equations of
-        an implicit scheme cannot be solved by a convergent iteration.  That can happen with
-        ``stage_guard="reject"`` only, or if K turns very fast.
+        (booleans and floats that are whole numbers become integers); if onnxruntime does not run
+        the graph; or if the iteration for the stage equations of an implicit scheme may not
+        converge, which is impossible with ``stage_guard="bound"``, or would take more than 3000
+        steps.
 
     Warns
     -----
@@ -128,13 +129,13 @@ def to_onnx(
     entries that are not finite, or because the network overflows, the graph gives NaN for the
     probabilities or the prediction; the label is then meaningless.
 
-    ONNX cannot solve linear equations, as Newton's method has to.  In K Y + b = Z, stage equations
-    read Z = c + W σ(Z), and since σ has slopes between 0 and 1, Z = q + P R(Z) with R(Z) = 2σ(Z) -
-    Z, P = (I - W/2)⁻¹ W/2 and q = (I - W/2)⁻¹ c.  The matrices are computed at conversion.  R does
-    not increase distances, so Z ← q + P R(Z) shrinks the error by ρ = ‖P‖ at least.  The
-    conversion refuses ρ ≥ 1, and otherwise derives from ρ how many iterations are enough for the
-    rounding error of the precision.  The loop ends earlier where no stage changes by more than four
-    roundings; two more iterations follow even then.
+    ONNX cannot solve linear equations, so there is no Newton's method.  With Z = K Y + b, the stage
+    equations are Z = c + W σ(Z).  Every activation σ has slopes between 0 and 1.  So they can also
+    be written Z = q + P R(Z), where R(Z) = 2σ(Z) - Z never increases a distance, and P = (I -
+    W/2)⁻¹ W/2 and q = (I - W/2)⁻¹ c.  These inverses are computed at conversion.  Each step Z ← q +
+    P R(Z) of the graph shrinks the error at least by the factor ρ = ‖P‖, which has to be below 1.
+    The number of steps that bring the error below the rounding error follows from ρ.  The graph
+    stops earlier if no stage changes by more than four roundings; two more steps follow even then.
 
     References
     ----------

@@ -99,7 +99,8 @@ def _step(g, network, activation, layer, y):
     KT, F = np.swapaxes(layer.K, 1, 2), []
     for block in scheme.blocks:
         known = [_plus(g, y, layer.h, scheme.A[i][: len(F)], F) for i in block.stages]
-        Z = [g("Add", g("MatMul", B, KT), layer.b) for B in known]
+        affine = {B: g("Add", g("MatMul", B, KT), layer.b) for B in dict.fromkeys(known)}
+        Z = [affine[B] for B in known]  # the first stages have the same B
         if block.explicit:
             F.append(activated(g, activation, Z[0], n_channels))
         else:
