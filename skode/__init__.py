@@ -4,6 +4,7 @@ from ._saving import load, save
 from ._version import __version__ as __version__
 from .classifiers import FeedForwardClassifier, ODENetClassifier
 from .engine.tableaux import ButcherTableau
+from .onnx import to_onnx
 from .regressors import FeedForwardRegressor, ODENetRegressor
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "ODENetRegressor",
     "load",
     "save",
+    "to_onnx",
 ]

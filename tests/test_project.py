@@ -67,6 +67,7 @@ def test_the_public_names():
         "ODENetRegressor",
         "load",
         "save",
+        "to_onnx",
     }
     assert all(getattr(skode, name).__name__ == name for name in skode.__all__)
     assert (ROOT / "skode" / "py.typed").exists()

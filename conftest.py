@@ -1,0 +1,7 @@
+"""Where pytest does not look: doctests and modules that need the extra "onnx", without it."""
+
+from importlib.util import find_spec
+
+collect_ignore = []
+if not all(map(find_spec, ("onnx", "onnxruntime", "skl2onnx"))):
+    collect_ignore.append("skode/onnx")

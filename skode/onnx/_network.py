@@ -1,0 +1,123 @@
+"""The networks of a fitted estimator as an ONNX graph: lift, layers and readout.
+
+States are (networks, samples, channels), so that a product with a matrix is a MatMul whose second
+factor is constant.  Everything else is as in `skode.engine.networks` and `skode.engine.steps`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..engine.controls import Controls, without_idle_layers
+from ._stages import Layer, activated, solved_stages
+
+
+def network_outputs(g, model, X):
+    """The outputs z of every network, and the weights of the networks.
+
+    Parameters
+    ----------
+    g : Graph
+    model : estimator of skode
+        Fitted, with its arrays on the host.
+    X : str
+        The features, (samples, features).
+
+    Returns
+    -------
+    z : str
+        (networks, samples, outputs).
+    weights : ndarray of shape (networks, 1, 1)
+    """
+    network = model._fitted_network()
+    members = _by_view(model)
+    order = np.concatenate(list(members.values()))
+    U = model._controls(order)
+    U = without_idle_layers(U) if network.skip else U
+    U = Controls(*(part if part is None else np.asarray(part, np.float64) for part in U))
+    y = _lifted(g, model, U, X, {view: len(numbers) for view, numbers in members.items()})
+    activation = model._fitted_recipe["activation"]
+    for n in range(U.K.shape[1]):
+        layer = Layer(U.K[:, n], U.b[:, n, None, :], U.h[:, n, None, None])
+        try:
+            y = _step(g, network, activation, layer, y)
+        except ValueError as error:
+            raise ValueError(f"{type(model).__name__} cannot become ONNX: {error}") from error
+    z = g("Add", g("MatMul", y, np.swapaxes(U.W, 1, 2)), U.mu[:, None, :])
+    return z, model.network_weights_[order, None, None]
+
+
+def _by_view(model):
+    """The numbers of the networks that see each view of the features."""
+    views = np.array(model.network_features_)
+    found = {view: np.flatnonzero(views == view) for view in model.feature_map_.views}
+    return {view: numbers for view, numbers in found.items() if len(numbers)}
+
+
+def _lifted(g, model, U, X, counts):
+    """The state y⁰ of every network; without V it is the same for all, (1, samples, channels)."""
+    n_channels = U.b.shape[2]
+    if U.V is None:
+        (view,) = counts
+        x = _inputs(g, model.feature_map_, view, X)
+        missing = n_channels - model.feature_map_.n_inputs
+        return g("Unsqueeze", g("Pad", x, np.array([0, 0, 0, missing])), np.array([0]))
+    parts, first = [], 0
+    for view, number in counts.items():
+        mine, columns = slice(first, first + number), model.feature_map_.views[view]
+        V = np.swapaxes(U.V[mine, :, columns], 1, 2)
+        parts.append(g("MatMul", _inputs(g, model.feature_map_, view, X), V))
+        first += number
+    y = parts[0] if len(parts) == 1 else g("Concat", *parts, axis=0)
+    y = g("Add", y, U.nu[:, None, :])
+    return activated(g, model._fitted_recipe["lift"], y, n_channels)
+
+
+def _inputs(g, feature_map, view, X):
+    """What networks with a view see of the features."""
+    if feature_map.is_identity or view == "given":
+        return X
+    mine = feature_map.views[view]
+    low, high, origin, mean, width = (
+        part[None, mine]
+        for part in (
+            feature_map.low,
+            feature_map.high,
+            feature_map.origin,
+            feature_map.mean,
+            feature_map.width,
+        )
+    )
+    x = g("Gather", X, feature_map.column[mine], axis=1)
+    x = g("Min", g("Max", x, low), high)
+    return g("Div", g("Sub", g("Sub", x, origin), mean), width)
+
+
+def _step(g, network, activation, layer, y):
+    """y⁺ = skip·y + h Σi bi Fi with Fi = σ(Zi) and Zi = K (y + h Σj aij Fj) + b."""
+    scheme, n_channels = network.tableau, layer.b.shape[2]
+    KT, F = np.swapaxes(layer.K, 1, 2), []
+    for block in scheme.blocks:
+        known = [_plus(g, y, layer.h, scheme.A[i][: len(F)], F) for i in block.stages]
+        affine = {B: g("Add", g("MatMul", B, KT), layer.b) for B in dict.fromkeys(known)}
+        Z = [affine[B] for B in known]  # the first stages have the same B
+        if block.explicit:
+            F.append(activated(g, activation, Z[0], n_channels))
+        else:
+            b = [scheme.b[i] for i in block.stages]
+            F += solved_stages(g, activation, layer, block.A, b, Z)
+    return _plus(g, y if network.skip else None, layer.h, scheme.b, F)
+
+
+def _plus(g, y, h, weights, F):
+    """y + h Σi wi Fi, with h (networks, 1, 1)."""
+    h = h.ravel()[0] if (h == h.ravel()[0]).all() else h
+    terms = [y] if y is not None else []
+    for weight, f in zip(weights, F, strict=True):
+        if weight:
+            factor = weight * h
+            terms.append(f if np.all(factor == 1.0) else g("Mul", f, factor))
+    total = terms[0]
+    for term in terms[1:]:
+        total = g("Add", total, term)
+    return total
