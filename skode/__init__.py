@@ -1,11 +1,20 @@
 """Neural ODEs for scikit-learn, trained with the exact discrete adjoint."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from ._saving import load, save
+from ._schemes import get_scheme, list_schemes
 from ._version import __version__ as __version__
 from .classifiers import FeedForwardClassifier, ODENetClassifier
 from .engine.tableaux import ButcherTableau
 from .onnx import to_onnx
 from .regressors import FeedForwardRegressor, ODENetRegressor
+
+if TYPE_CHECKING:
+    from . import datasets as datasets
+    from . import inspection as inspection
+    from . import plotting as plotting
 
 __all__ = [
     "ButcherTableau",
@@ -13,7 +22,22 @@ __all__ = [
     "FeedForwardRegressor",
     "ODENetClassifier",
     "ODENetRegressor",
+    "get_scheme",
+    "list_schemes",
     "load",
     "save",
     "to_onnx",
 ]
+
+# Imported when they are first asked for, as `skode.plotting`.
+_SUBMODULES = ("datasets", "inspection", "plotting")
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBMODULES})

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, is_multilabel, unique_labels
 from sklearn.utils.validation import column_or_1d
 
@@ -17,7 +16,7 @@ from ._inputs import Data, checked_weights, class_factors, counted
 from ._labels import Classes, Labels
 from ._parameters import fitting
 from ._scoring import ClassesSaid
-from ._stream import trained_by_adam
+from ._stream import only_with_adam
 from ._warnings import warn_of_classes_not_judged
 from .engine.arrays import array_library, device, namespace, quiet, to_host
 
@@ -120,7 +119,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         course.pass_on_interruption()
         return self
 
-    @available_if(trained_by_adam)
+    @only_with_adam
     @_fit_context(prefer_skip_nested_validation=True)
     @follows_data
     def partial_fit(self, X, y, classes=None, sample_weight=None):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import inspect
 import os
 import sys
 from contextlib import nullcontext
@@ -27,6 +28,7 @@ __all__ = [
     "float_types",
     "follows_data",
     "host_values",
+    "naming_the_class",
 ]
 
 
@@ -39,18 +41,50 @@ def follows_data(method):
     Arrays on a GPU are followed even where scikit-learn's array API dispatch is off, since NumPy
     could not read them.
     """
+    arguments = inspect.signature(method)
 
     @wraps(method)
-    def call(self, X, *args, **kwargs):
-        X = _entering(self, X)
-        # Beside features of NumPy everything is.
+    def call(self, *args, **kwargs):
+        given = bound(arguments, method.__name__, self, args, kwargs)
+        X = _entering(self, given.arguments["X"])
+        # Labels and weights of a NumPy X are the host's, whatever library they are of.
         beside = host_values if array_library(X) is None else partial(_entering, self)
-        args = map(beside, args)
-        kwargs = {name: beside(value) for name, value in kwargs.items()}
+        for name, value in given.arguments.items():
+            if name not in ("self", "X"):
+                given.arguments[name] = beside(value)
+        given.arguments["X"] = X
         with _dispatch(X), current_device(X):
-            return method(self, X, *args, **kwargs)
+            return method(*given.args, **given.kwargs)
 
     return call
+
+
+def naming_the_class(method):
+    """Let a method say the public class where its arguments do not fit."""
+    arguments = inspect.signature(method)
+
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        bound(arguments, method.__name__, self, args, kwargs)
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def bound(arguments, method, estimator, args, kwargs):
+    """The arguments of a call of a method, by their names.
+
+    The method may be that of a base class, but the error names the class that the user knows.
+
+    Raises
+    ------
+    TypeError
+        If they do not fit the signature `arguments`.
+    """
+    try:
+        return arguments.bind(estimator, *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{type(estimator).__name__}.{method}(): {error}.") from None
 
 
 def _entering(estimator, value):

@@ -33,6 +33,7 @@ from ._parameters import idle_parameters
 from ._scoring import Judge
 from ._span import Span
 from ._sparse import rows_of
+from ._states import StateTransformer
 from ._stream import Stream
 from ._warnings import (
     warn_of_an_unfinished_refit,
@@ -112,7 +113,7 @@ class Batch:
         return replace(training, flat=self.embed(training.flat))
 
 
-class NetworkEstimator(CallbackSupport, Stream, Candidates):
+class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
     """An estimator whose model is a batch of networks, the members.
 
     A subclass says with `_recipe` and `_network` which network it is, and with `_loss_recipe` by

@@ -154,7 +154,7 @@ class FeatureMap:
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features)
+        X : ndarray or sparse matrix of shape (n_samples, n_features)
             Where.
         G : ndarray of shape (..., n_samples, n_inputs)
             The derivatives with respect to the inputs.
@@ -164,7 +164,9 @@ class FeatureMap:
         ndarray of shape (..., n_samples, n_features)
             Where two pieces meet, the mean of the derivatives on both sides.
         """
-        x = X[:, self.column]
+        if self.is_identity:
+            return G
+        x = (X.toarray() if issparse(X) else X)[:, self.column]
         slope = ((self.low <= x) & (x < self.high)) / 2 + ((self.low < x) & (x <= self.high)) / 2
         found = np.zeros((*G.shape[:-1], self.n_features_in), G.dtype)
         np.add.at(found, (..., self.column), G * (slope / self.width))

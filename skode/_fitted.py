@@ -8,7 +8,8 @@ import numpy as np
 from joblib import cpu_count
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._devices import at_work, check_same_namespace, float_type
+from ._devices import at_work, check_same_namespace, float_type, naming_the_class
+from ._documentation import PAGE_OF_ESTIMATOR
 from ._inputs import naming_the_remedy, precision
 from ._pickling import Pickled
 from ._sparse import rows_of
@@ -30,12 +31,17 @@ class FittedNetworks(Pickled):
     A subclass says with `_network` which network they are.
     """
 
+    # What links the estimators and their parameters to the documentation in a notebook.
+    _doc_link_module = "skode"
+    _doc_link_template = PAGE_OF_ESTIMATOR
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
         tags.input_tags.sparse = True
         return tags
 
+    @naming_the_class
     def to_host(self):
         """Move what was fitted to host memory, as NumPy arrays.
 
@@ -137,19 +143,20 @@ class FittedNetworks(Pickled):
 
     def _mean_outputs(self, U, inputs, weights=None):
         """What members with the controls U say on the average."""
-        like = getattr(inputs, "like", inputs)
-        U = Controls(*(part if part is None else converted(part, like) for part in U))
+        U = self._controls_like(inputs, U)
         xp, loss = namespace(U.K), self._loss_of_fit
         if weights is not None:
-            weights = xp.astype(converted(weights, like), U.K.dtype)
+            weights = xp.astype(converted(weights, U.K), U.K.dtype)
         with self._blocks() as blocks:
             found = mean_outputs(self._fitted_network(), loss, U, inputs, blocks, weights)
-        if n_unfit := int(xp.sum(xp.astype(xp.isnan(found[0, :]), xp.int64))):
-            raise ValueError(
-                f"The network's output is not finite for {n_unfit} of {len(inputs)} samples: X is "
-                "too far from the data that the model was fitted to. Scale it as then."
-            )
+        require_finite("The network's output", xp.isfinite(found[0, :]))
         return found
+
+    def _controls_like(self, inputs, U=None):
+        """Controls, by default the fitted ones, where the inputs are."""
+        like = getattr(inputs, "like", inputs)
+        U = self._controls() if U is None else U
+        return Controls(*(part if part is None else converted(part, like) for part in U))
 
     @contextmanager
     def _blocks(self):
@@ -159,3 +166,13 @@ class FittedNetworks(Pickled):
             number = max(1, cpu_count() + 1 + number)
         with Threads(number) as threads:
             yield Blocks(threads)
+
+
+def require_finite(what, finite):
+    """Raise unless what is computed is finite for all samples, (n_samples,)."""
+    xp, n_samples = namespace(finite), finite.shape[0]
+    if n_unfit := n_samples - int(xp.sum(xp.astype(finite, xp.int64))):
+        raise ValueError(
+            f"{what} is not finite for {n_unfit} of {n_samples} samples: X is too far from the "
+            "data that the model was fitted to. Scale it as then."
+        )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from .engine.constraints import both, bounded_steps
 from .engine.networks import feed_forward, ode_net
-from .engine.schemes import TABLEAUX, as_tableau
+from .engine.schemes import as_tableau
 from .engine.solvability import solvable_stages
 from .engine.tableaux import ButcherTableau
 
@@ -19,9 +19,18 @@ class ODENet:
     """Residual networks as Runge-Kutta discretisations of an ODE."""
 
     _parameter_constraints: dict = {
-        "scheme": [StrOptions(set(TABLEAUX)), ButcherTableau, tuple, list],
+        "scheme": [str, ButcherTableau, tuple, list],
         "stage_guard": [StrOptions({"bound", "reject"})],
     }
+
+    def _validate_params(self):
+        super()._validate_params()
+        try:
+            as_tableau(self.scheme)
+        except ValueError as error:
+            name = type(self).__name__
+            message = f"The 'scheme' parameter of {name} is not valid. {error}"
+            raise InvalidParameterError(message) from None
 
     def _recipe(self):
         scheme = self.scheme

@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array
 
 from ._course import Course
@@ -20,7 +19,7 @@ from ._estimator import NetworkEstimator
 from ._inputs import Data, cast, checked_weights, counted, precision
 from ._parameters import fitting
 from ._scoring import NumbersSaid
-from ._stream import trained_by_adam
+from ._stream import only_with_adam
 from ._targets import (
     least_poisson_loss,
     mean_and_deviation,
@@ -136,7 +135,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         course.pass_on_interruption()
         return self
 
-    @available_if(trained_by_adam)
+    @only_with_adam
     @_fit_context(prefer_skip_nested_validation=True)
     @follows_data
     def partial_fit(self, X, y, sample_weight=None):

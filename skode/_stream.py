@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import update_wrapper
 from numbers import Real
+from types import MethodType
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -19,13 +21,27 @@ from .engine.training import MAX_ITER, Adam, Moments, Schedule, State
 LENGTH = 10_000  # samples that the default penalty of a stream is meant for: nobody knows how many
 
 
-def trained_by_adam(estimator):
-    """Whether `partial_fit` is there."""
-    if estimator.solver == "adam":
-        return True
-    raise AttributeError(
-        f"partial_fit is available with solver='adam' alone, not with {estimator.solver!r}."
-    )
+class only_with_adam:  # noqa: N801  a decorator
+    """Let a method be there only with ``solver="adam"``, and say so where it is asked for.
+
+    In place of `sklearn.utils.metaestimators.available_if`, which hides the reason in the cause of
+    its error.
+    """
+
+    def __init__(self, method):
+        self._method = method
+        update_wrapper(self, method)
+
+    def __get__(self, estimator, cls=None):
+        if estimator is None:
+            return self._method
+        if estimator.solver != "adam":
+            name, method = type(estimator).__name__, self._method.__name__
+            raise AttributeError(
+                f"{name}.{method} is only available with solver='adam', but the solver is "
+                f"{estimator.solver!r}. Set solver='adam' before training, or call fit."
+            )
+        return MethodType(self._method, estimator)
 
 
 class Stream:

@@ -74,7 +74,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Weights of the classes. They multiply the sample weights, in the training loss and in the
         held-out loss. "balanced" gives each class the same total weight. Not available where y
         holds several labels per sample.
-    scheme : str, ButcherTableau or tuple (A, b, c), default="euler"
+    scheme : str, ButcherTableau or tuple (A, b) or (A, b, c), default="euler"
         The Runge-Kutta scheme. Explicit: "euler" (the residual network), "heun", "midpoint",
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from ._chain_rule import through_steps
 from ._devices import host_values
 from ._estimator import NetworkEstimator
+from ._sensitivity import has_columns, of_loss, of_output
+from ._sparse import matrix
 from .engine import prediction
 from .engine.arrays import quiet
 from .engine.controls import Layout
 from .engine.kernels import Samples
 from .engine.objective import Objective
 from .engine.penalties import Penalties
+from .engine.sparse_rows import SparseRows
 
-__all__ = ["costates", "step_doubling_gap", "trajectories"]
+__all__ = ["StepDoublingGap", "costates", "input_gradients", "step_doubling_gap", "trajectories"]
+
+BATCH = 4096  # samples whose derivatives with respect to the inputs are in memory at a time
 
 
 def trajectories(estimator, X):
@@ -138,6 +145,164 @@ def costates(estimator, X, y):
     return np.ascontiguousarray(np.swapaxes(p, 2, 3))
 
 
+def input_gradients(estimator, X, y=None):
+    """Compute how each sample's loss, or the output, depends on the sample's features.
+
+    The derivatives are exact up to rounding. They are those of the whole model, the average of its
+    networks, and not an average of the networks' own derivatives. If the estimator is a pipeline,
+    they are the derivatives with respect to the features that the pipeline is given, in their own
+    units.
+
+    Parameters
+    ----------
+    estimator : estimator of skode or Pipeline
+        A fitted classifier or regressor, or a fitted pipeline that ends in one. The steps before it
+        may be ``StandardScaler``, ``MinMaxScaler``, ``MaxAbsScaler``, ``RobustScaler``, ``PCA``,
+        ``IncrementalPCA``, ``TruncatedSVD``, "passthrough", and a ``Pipeline`` or a
+        ``ColumnTransformer`` of these.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Samples.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+        Their classes, labels or targets. With `y`, the loss of each sample is differentiated; the
+        notes say which loss. Without, the output: ``decision_function`` of a classifier, or
+        ``predict`` of a regressor.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+        Derivatives with respect to the features. The array has three axes without `y`, where the
+        output has several columns.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator has not been fitted.
+    TypeError
+        If the estimator is none of skode, or if the pipeline has a step without a chain rule.
+    ValueError
+        If X cannot be predicted, if `y` has labels that are not classes of the estimator, another
+        number of targets than in `fit` or another length than X, or if a derivative overflows.
+
+    See Also
+    --------
+    costates : Derivatives with respect to the states of each network.
+
+    Notes
+    -----
+    The loss is the one that the model was fitted with:
+
+    - "log_loss": ``-log(p)`` of the true class, where p is from ``predict_proba``; for several
+      labels, its mean over the labels.
+    - "squared_error" of a classifier: ``½ Σ (p - t)²`` over the classes, where t is 1 for the true
+      class and 0 for the others.
+    - Regressors: the loss of the parameter `loss`, in the units of y; for several targets, its mean
+      over the targets. For example "squared_error" is ``½ (predict(X) - y)²``.
+
+    Let the model's probability be p = Σₖ wₖ qₖ with network k's weight wₖ and probability qₖ. Then
+    ∂ log p / ∂x = Σₖ (wₖ qₖ / p) ∂ log qₖ / ∂x. So a network counts by its part of the probability.
+    The derivative of each network is its costate p⁰, brought back through the lift and
+    ``feature_map_``. At a kink, such as the end of a piece of a feature, the two one-sided
+    derivatives are averaged; with ``activation="relu"``, the derivative of σ at 0 is 0.
+
+    For the log-probability of any class, give this class as `y` for all samples, and change the
+    sign of the result.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skode import ODENetRegressor
+    >>> from skode.inspection import input_gradients
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+    >>> model = make_pipeline(StandardScaler(), ODENetRegressor(random_state=0)).fit(X, y)
+    >>> gradients = input_gradients(model, X)  # units of y per unit of the feature
+    >>> gradients.shape
+    (442, 10)
+    >>> bool(gradients[:, X.columns.get_loc("bmi")].mean() > 0)
+    True
+    """
+    network, steps = network_of(estimator), []
+    if isinstance(estimator, Pipeline):
+        steps = estimator.steps[:-1]
+    X, pull_back = through_steps(steps, X)
+    X = host_values(X)
+    if y is not None:
+        check_consistent_length(X, host_values(y))
+    of_mean = of_output(network) if y is None else of_loss(network, y)
+    network._outputs(X, "input_gradients")  # raises where the network cannot be evaluated
+    with quiet():
+        G = pull_back(_of_features(network, network._validated(X, "input_gradients"), of_mean))
+    if not np.isfinite(G).all():
+        raise ValueError("The derivatives are not finite: X is too far from the data of the fit.")
+    return np.moveaxis(G, 0, 1) if y is None and has_columns(network) else G[0]
+
+
+def _of_features(network, X, of_mean):
+    """The derivatives with respect to validated features, (functions, n_samples, n_features)."""
+    parts = []
+    weights = np.asarray(network.network_weights_, dtype=network.K_.dtype)
+    with network._blocks() as blocks:
+        for rows in gen_batches(X.shape[0], BATCH):
+            part = X[rows, :]
+            G = prediction.input_gradients(
+                network._fitted_network(),
+                network._loss_of_fit,
+                network._controls(),
+                network.feature_map_.of(part),
+                lambda mean, some, start=rows.start: of_mean(
+                    mean, slice(start + some.start, start + some.stop)
+                ),
+                weights,
+                blocks,
+            )
+            at = matrix(part) if isinstance(part, SparseRows) else part
+            G = np.swapaxes(G, 1, 2)
+            parts.append(network.feature_map_.pull_back(at, G).astype(np.float64))
+    return np.concatenate(parts, axis=1)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class StepDoublingGap:
+    """How much predictions change when each step is taken as several shorter ones.
+
+    Parameters
+    ----------
+    gap : ndarray of shape (n_samples,)
+        The largest change of a class probability of each sample; for a regressor, of a target in
+        the standardised units that the parameter `loss` explains.
+    changed : float or None
+        For a classifier, the share of samples for which the predicted class, or one of the labels,
+        changes.
+    refinement : int
+        The number of steps in place of one.
+    """
+
+    gap: np.ndarray
+    changed: float | None
+    refinement: int
+
+    @property
+    def mean_gap(self):
+        """The mean of `gap`."""
+        return float(self.gap.mean())
+
+    @property
+    def max_gap(self):
+        """The maximum of `gap`."""
+        return float(self.gap.max())
+
+    def __repr__(self):
+        of_what = "standardised predictions" if self.changed is None else "class probabilities"
+        lines = [
+            f"Step doubling gap of {len(self.gap)} samples, {self.refinement} steps in place of 1",
+            f"change of the {of_what}: mean {self.mean_gap:.3g}, max {self.max_gap:.3g}",
+        ]
+        if self.changed is not None:
+            lines.append(f"samples whose prediction changes: {100 * self.changed:.3g} %")
+        return "\n  ".join(lines)
+
+
 def step_doubling_gap(estimator, X, *, refinement=2):
     """How much the predictions depend on the discretisation of the ODE.
 
@@ -156,12 +321,12 @@ def step_doubling_gap(estimator, X, *, refinement=2):
 
     Returns
     -------
-    Bunch
-        ``gap`` : ndarray of shape (n_samples,), the largest change of a class probability, or of a
-        predicted target in the units that the regressor's `loss` says;
-        ``mean_gap``, ``max_gap`` : float, its mean and maximum;
-        ``changed`` : float, for classifiers, the share of samples whose predicted class, or one of
-        whose labels, changes.
+    StepDoublingGap
+        Printed, it is a summary of three lines. Its attributes are ``gap``, an ndarray of shape
+        (n_samples,) with the largest change of a class probability, or of a predicted target in the
+        standardised units that the regressor's parameter `loss` explains; ``mean_gap`` and
+        ``max_gap``, the mean and the maximum of it; and for classifiers ``changed``, the share of
+        samples for which the predicted class, or one of the labels, changes.
 
     Raises
     ------
@@ -184,6 +349,10 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     ... )
     >>> bool(fine.max_gap < coarse.max_gap)
     True
+    >>> print(coarse)  # doctest: +ELLIPSIS
+    Step doubling gap of 100 samples, 2 steps in place of 1
+      change of the class probabilities: mean 0..., max 0...
+      samples whose prediction changes: ... %
     """
     network, X = network_and_features(estimator, X)
     if network._fitted_network().skip == 0.0:
@@ -195,12 +364,10 @@ def step_doubling_gap(estimator, X, *, refinement=2):
         if is_classifier(network):
             before, after = (network._kind.most_likely(said) for said in (coarse, fine))
             coarse, fine = np.exp(coarse), np.exp(fine)
-    gap = np.abs(fine - coarse).max(axis=0)
-    found = Bunch(gap=gap, mean_gap=float(gap.mean()), max_gap=float(gap.max()))
+    changed = None
     if is_classifier(network):
-        changed = (before != after).reshape(len(before), -1).any(axis=1)
-        found.changed = float(changed.mean())
-    return found
+        changed = float((before != after).reshape(len(before), -1).any(axis=1).mean())
+    return StepDoublingGap(np.abs(fine - coarse).max(axis=0), changed, int(refinement))
 
 
 def network_and_features(estimator, X):

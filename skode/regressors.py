@@ -91,7 +91,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         This moves the predicted quantile by O(w²) only [4]_.
     quantile : float, default=0.5
         The quantile that ``loss="quantile"`` predicts, strictly between 0 and 1.
-    scheme : str, ButcherTableau or tuple (A, b, c), default="euler"
+    scheme : str, ButcherTableau or tuple (A, b) or (A, b, c), default="euler"
         The Runge-Kutta scheme. Explicit: "euler" (the residual network), "heun", "midpoint",
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",

@@ -216,6 +216,23 @@ def proposition_1(scheme, activation, controls, X, p):
     return p, dK, db
 
 
+def together(loss, z, weights):
+    """What members say on the average, (classes or outputs, samples), of real or complex z."""
+    weights = np.asarray(weights)[:, None, None]
+    if loss in ("squared", "huber", "quantile"):
+        return (weights * z).sum(0)
+    if loss == "poisson":
+        return (weights * np.exp(z)).sum(0)
+    if loss == "softmax":
+        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    elif loss == "logistic_squared" and z.shape[1] > 1:
+        C = 1 / (1 + np.exp(-z))
+        p = C / C.sum(1, keepdims=True)
+    else:
+        p = np.concatenate([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))], axis=1)
+    return np.log((weights * p).sum(0))
+
+
 def triple(tableau):
     return tableau.A, tableau.b, tableau.c
 

@@ -93,11 +93,12 @@ BAD_PARAMETERS = [
     ({"n_channels": 0}, r"'n_channels' parameter .* Got 0"),
 ]
 BAD_SCHEMES = [
-    ("eulr", r"'scheme' parameter .*'euler'.* Got 'eulr'"),
+    ("eulr", r"'scheme' parameter of ODENetClassifier .*'eulr'. Did you mean 'euler'\?"),
     (3, r"'scheme' parameter .* Got 3"),
-    (([[0]], [1]), r"triple \(A, b, c\)"),
+    (([[0]],), r"'scheme' parameter of ODENetClassifier .* tuple \(A, b\) or \(A, b, c\); got"),
     (([[0, 0], [1, 0]], [0.5, 0.5], [0, 0.5]), r"row 1 sums to 1.0, but c\[1\] is 0.5"),
     (([[0]], [2.0], [0]), r"b must sum to 1"),
+    (([[0]], [2.0]), r"'scheme' parameter of ODENetClassifier .* b must sum to 1"),
     (([[0.5, 0.5]], [1.0], [1.0]), r"A must be square.*rows of \[2\] in A"),
     (([[0.5], [0.5]], [1.0], [0.5]), r"A must be square.*rows of \[1, 1\] in A"),
     (([[0.5]], [0.5, 0.5], [0.5]), r"A must be square.* 2 entries in b and 1 in c"),

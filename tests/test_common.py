@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its estimator contract; none is expected to fail."""
+"""scikit-learn's own tests of its estimator contract; none of those here is expected to fail."""
 
 import numpy as np
 import pytest
@@ -72,8 +72,8 @@ ESTIMATORS = [
 ]  # fmt: skip
 
 
-# The array libraries are gone through with these, and NumPy with all.  What else the estimators do
-# there is in test_array_api.py.
+# The array libraries and the checks of transformers are gone through with these, and the others on
+# NumPy with all.  What else the estimators do on array libraries is in test_array_api.py.
 EVERYWHERE = [
     *ESTIMATORS[:4],
     *(estimator for estimator in ESTIMATORS if estimator.solver == "adam"),
@@ -88,6 +88,12 @@ def wanted(estimator, check):
     if name == "check_regressor_multioutput":
         # Its targets are negative too, whatever the tags say.
         return not get_tags(estimator).target_tags.positive_only
+    if name == "check_transformer_n_iter":
+        # It asks whether `n_iter_`, as one number, is positive; here it is one for each network.
+        # `check_non_transformer_estimators_n_iter` asks the same of arrays, and is there too.
+        return False
+    if name.startswith("check_transformer"):
+        return estimator in EVERYWHERE
     if not name.startswith(ARRAY_API):
         return True
     return check.keywords.get("array_namespace") == "numpy" or estimator in EVERYWHERE
@@ -112,6 +118,17 @@ def test_scikit_learn_contract(estimator, check):
             # precision, rounding decides when a fit ends; so both end after a few iterations.
             estimator.set_params(max_iter=min(9, estimator.max_iter))
     check(estimator)
+
+
+def test_there_are_checks_of_transformers():
+    names = {check.func.__name__ for _, check in CHECKS}
+    assert {
+        "check_transformer_data_not_an_array",
+        "check_transformer_general",
+        "check_transformer_preserve_dtypes",
+        "check_transformers_unfitted",
+        "check_non_transformer_estimators_n_iter",
+    } <= names
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def test_the_public_names():
         "load",
         "save",
         "to_onnx",
+        "get_scheme",
+        "list_schemes",
     }
     assert all(getattr(skode, name).__name__ == name for name in skode.__all__)
     assert (ROOT / "skode" / "py.typed").exists()
@@ -184,7 +186,7 @@ def test_files_of_the_engine_are_short(path):
 
 
 def test_the_engine_without_its_kernels_stays_small():
-    assert sum(n_lines(path) for path in ENGINE_SOURCES if path.parent.name != "kernels") <= 4287
+    assert sum(n_lines(path) for path in ENGINE_SOURCES if path.parent.name != "kernels") <= 4493
 
 
 def test_the_table_of_schemes_in_the_documentation_is_that_of_the_code():

@@ -42,6 +42,8 @@ class Loss:
         The loss as the compiled kernels call it.
     log_proba : callable (xp, z) -> array of shape (members, classes, samples), optional
         Logarithms of the class probabilities, where the targets are classes.
+    log_proba_adjoint : callable (xp, z, g) -> array of the shape of z, optional
+        What g, a derivative with respect to these logarithms, is with respect to z.
     log_link : bool, default=False
         Whether the outputs are logarithms of what is predicted.
     width : float, default=0.0
@@ -53,6 +55,7 @@ class Loss:
     formula: Callable[[Namespace, Array, Array, Loss], tuple[Array, Array]]
     code: int
     log_proba: Callable[[Namespace, Array], Array] | None = None
+    log_proba_adjoint: Callable[[Namespace, Array, Array], Array] | None = None
     log_link: bool = False
     width: float = 0.0
     quantile: float = 0.5
@@ -94,6 +97,21 @@ class Loss:
         # Rounding may make a probability a little larger than one.
         return xp.minimum(together, xp.zeros_like(together))
 
+    def mean_adjoint(self, xp: Namespace, z: Array, weights: Array, g: Array) -> Array:
+        """What g, a derivative with respect to `mean`, is with respect to z, of the shape of z.
+
+        A probability p = Σ wk qk of the model has d log p = Σ (wk qk / p) d log qk: each member
+        counts by its part of the probability.
+        """
+        weights = weights[:, None, None]
+        if self.log_link:
+            return weights * xp.exp(z) * g
+        if self.log_proba is None or self.log_proba_adjoint is None:
+            return weights * g
+        said = self.log_proba(xp, z)
+        parts = xp.exp(said + xp.log(weights) - self.average(xp, said, weights[:, 0, 0]))
+        return self.log_proba_adjoint(xp, z, parts * g)
+
 
 def _logistic(xp: Namespace, z: Array) -> Array:
     """1/(1 + exp(-z)), written so that it never overflows."""
@@ -118,8 +136,17 @@ def _binary_log_proba(xp: Namespace, z: Array) -> Array:
     return xp.concat([_log_logistic(xp, -z), _log_logistic(xp, z)], axis=1)
 
 
+def _binary_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
+    absent, present = g[:, : z.shape[1], :], g[:, z.shape[1] :, :]
+    return _logistic(xp, -z) * present - _logistic(xp, z) * absent
+
+
 def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
     return z - _log_sum_exp(xp, z)
+
+
+def _normalised_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
+    return g - xp.exp(_normalised_log_proba(xp, z)) * xp.sum(g, axis=1, keepdims=True)
 
 
 def _logistic_squared(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
@@ -133,6 +160,12 @@ def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
     if z.shape[1] == 1:
         return _binary_log_proba(xp, z)
     return _normalised_log_proba(xp, _log_logistic(xp, z))  # logistic outputs, made to sum to one
+
+
+def _logistic_squared_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
+    if z.shape[1] == 1:
+        return _binary_adjoint(xp, z, g)
+    return _logistic(xp, -z) * _normalised_adjoint(xp, _log_logistic(xp, z), g)
 
 
 def _binary_log_loss(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
@@ -189,9 +222,14 @@ def _poisson(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
 
 
 LOSSES: dict[str, Loss] = {
-    "logistic_squared": Loss(_logistic_squared, LOGISTIC_SQUARED, _logistic_squared_log_proba),
-    "logistic": Loss(_binary_log_loss, LOGISTIC, _binary_log_proba),
-    "softmax": Loss(_softmax_log_loss, SOFTMAX, _normalised_log_proba),
+    "logistic_squared": Loss(
+        _logistic_squared,
+        LOGISTIC_SQUARED,
+        _logistic_squared_log_proba,
+        _logistic_squared_adjoint,
+    ),
+    "logistic": Loss(_binary_log_loss, LOGISTIC, _binary_log_proba, _binary_adjoint),
+    "softmax": Loss(_softmax_log_loss, SOFTMAX, _normalised_log_proba, _normalised_adjoint),
     "squared": Loss(_squared, SQUARED),
     "huber": Loss(_huber, HUBER, width=THRESHOLD),
     "quantile": Loss(_quantile, QUANTILE, width=SMOOTHING),

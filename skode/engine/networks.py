@@ -95,6 +95,14 @@ class Network:
             p.append(before)
         return p[::-1]
 
+    def features_adjoint(self, U: Controls, y: Array, p: Array, n_features: int) -> Array:
+        """∂J/∂x summed over the members, (n_features, samples), from y⁰ and p⁰ = ∂J/∂y⁰."""
+        xp = namespace(p)
+        if U.V is None:
+            return xp.sum(p[:, :n_features, :], axis=0)
+        G = self.lift.derivative(xp, y) * p
+        return xp.sum(xp.matmul(xp.matrix_transpose(U.V), G), axis=0)
+
     def lifted(self, U: Controls, x: Array) -> Array:
         """The state y⁰ of every member."""
         xp, (members, _, n) = namespace(U.K), U.b.shape

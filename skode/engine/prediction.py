@@ -54,6 +54,52 @@ def trajectories(network: Network, U: Controls, X: Array, blocks: Blocks | None 
     return _of_reference(network, U, X, blocks, lambda done: xp.stack(done.y, axis=1), record=True)
 
 
+def final_states(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
+    """The states yᴺ, (members, n_channels, samples); otherwise as `mean_outputs`."""
+    return _of_reference(network, U, X, blocks, lambda done: done.y[-1], record=False)
+
+
+def input_gradients(
+    network: Network,
+    loss: Loss,
+    U: Controls,
+    X: Array,
+    of_mean: Callable[[Array, slice], Array],
+    weights: Array,
+    blocks: Blocks | None = None,
+) -> Array:
+    """The derivatives of functions of `mean_outputs` with respect to X.
+
+    Parameters
+    ----------
+    of_mean : callable (mean, rows) -> array (functions, classes or outputs, samples)
+        The derivatives of the functions with respect to the `mean_outputs` of some rows of X.
+    others
+        As those of `mean_outputs`.
+
+    Returns
+    -------
+    array of shape (functions, n_features, samples)
+    """
+    problem, flat = _problem(network, loss, U)
+    xp = namespace(flat)
+
+    def of_rows(rows: slice) -> Array:
+        x = features(X[rows, :], flat)
+        with quiet():
+            done, found = network.forward(U, x, record=True), []
+            UnsolvedStagesError.raise_for(done.statuses)
+            mean = loss.mean(xp, done.z, weights)
+            G = of_mean(mean, rows)
+            for k in range(G.shape[0]):
+                dz = loss.mean_adjoint(xp, done.z, weights, G[k, ...])
+                p = network.costates(U, done, dz)[0]
+                found.append(network.features_adjoint(U, done.y[0], p, x.shape[0]))
+        return xp.stack(found)
+
+    return _by_blocks(of_rows, problem, flat, X, blocks)
+
+
 def _of_reference(
     network: Network,
     U: Controls,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from .tableaux import ButcherTableau
@@ -11,9 +12,8 @@ from .tableaux import ButcherTableau
 
 def _named(name: str, A: Sequence[Sequence[float]], b: Sequence[float]) -> ButcherTableau:
     """A named scheme; rows of A may leave out the zeros at their end."""
-    s = len(b)
-    full = tuple((*row, *[0.0] * (s - len(row))) for row in A)
-    return ButcherTableau(full, tuple(b), tuple(map(math.fsum, full)), name=name)
+    full = tuple((*row, *[0.0] * (len(b) - len(row))) for row in A)
+    return ButcherTableau(full, tuple(b), name=name)
 
 
 ROOT3, ROOT6, ROOT15 = math.sqrt(3), math.sqrt(6), math.sqrt(15)
@@ -82,26 +82,27 @@ TABLEAUX: dict[str, ButcherTableau] = {
 
 
 def as_tableau(scheme: Any) -> ButcherTableau:
-    """The tableau meant by a name, a `ButcherTableau`, or a triple (A, b, c).
+    """Return the tableau meant by a name, a `ButcherTableau`, or a tuple (A, b) or (A, b, c).
 
     Raises
     ------
     ValueError
-        If the name is unknown or the triple is not a consistent tableau.
+        If the name is unknown or the tuple is not a consistent tableau.
     """
     if isinstance(scheme, ButcherTableau):
         return scheme
     if isinstance(scheme, str):
         if scheme not in TABLEAUX:
+            near = get_close_matches(scheme.lower(), TABLEAUX, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"scheme must be one of {', '.join(map(repr, TABLEAUX))}, a ButcherTableau or a "
-                f"triple (A, b, c); got {scheme!r}."
+                f"There is no scheme {scheme!r}.{hint} The names are "
+                f"{', '.join(map(repr, sorted(TABLEAUX)))}; a ButcherTableau or a tuple (A, b) or "
+                "(A, b, c) is a scheme too."
             )
         return TABLEAUX[scheme]
-    try:
-        A, b, c = scheme
-    except (TypeError, ValueError):
+    if not isinstance(scheme, tuple | list) or len(scheme) not in (2, 3):
         raise ValueError(
-            f"scheme must be a name, a ButcherTableau or a triple (A, b, c); got {scheme!r}."
-        ) from None
-    return ButcherTableau(A, b, c)
+            f"A scheme is a name, a ButcherTableau, or a tuple (A, b) or (A, b, c); got {scheme!r}."
+        )
+    return ButcherTableau(*scheme)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from .drawing import as_html, as_latex, as_text
 from .rooted_trees import Matrix, Vector, density, rooted_trees, stage_weights
 from .stability import a_stable
 
@@ -39,43 +40,56 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class ButcherTableau:
-    """A Runge-Kutta scheme, refused unless it is consistent.
+    """A Runge-Kutta scheme, given by its coefficients.
+
+    The coefficients are checked when the tableau is made. ``print`` draws the tableau, and a
+    notebook shows it as a table.
 
     Parameters
     ----------
     A : array-like of shape (n_stages, n_stages)
-        Stage coefficients aij.
+        Coefficients aij of the stages.
     b : array-like of shape (n_stages,)
-        Weights of the stages; they sum to one, single weights may be zero.
-    c : array-like of shape (n_stages,)
-        Nodes; equal to the row sums of `A`.
+        Weights of the stages. They sum to one. Single weights may be zero.
+    c : array-like of shape (n_stages,), default=None
+        Nodes. None means the row sums of `A`; other values are refused.
     name : str, default="custom"
-        Used in messages and in the repr.
+        Name of the scheme in messages and in the repr.
 
     Raises
     ------
     ValueError
-        If sizes differ, an entry is not finite, ``c`` is not the row sums of ``A``, or ``b`` does
-        not sum to one.
+        If the sizes differ, if an entry is not finite, if `c` is not the row sums of `A`, or if `b`
+        does not sum to one.
+
+    See Also
+    --------
+    skode.get_scheme : The tableau of a scheme by its name.
 
     Examples
     --------
     >>> from skode import ButcherTableau
-    >>> ButcherTableau([[0, 0], [1, 0]], [1 / 2, 1 / 2], [0, 1], name="heun")
-    ButcherTableau('heun', 2 stages, order 2, explicit)
+    >>> ralston = ButcherTableau([[0, 0], [2 / 3, 0]], [1 / 4, 3 / 4], name="ralston")
+    >>> ralston
+    ButcherTableau('ralston', 2 stages, order 2, explicit)
+    >>> print(ralston)
+    ralston: 2 stages, order 2, explicit
+      0 |
+    2/3 | 2/3
+    ----+---------
+        | 1/4  3/4
     """
 
     A: Matrix
     b: Vector
-    c: Vector
+    c: Vector = None  # type: ignore[assignment]  # until __post_init__ has made it the row sums
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        for field, value in (
-            ("A", tuple(_floats(row, f"a row of A, {row!r},") for row in _rows(self.A))),
-            ("b", _floats(self.b, f"b={self.b!r}")),
-            ("c", _floats(self.c, f"c={self.c!r}")),
-        ):
+        A = tuple(_floats(row, f"a row of A, {row!r},") for row in _rows(self.A))
+        b = _floats(self.b, f"b={self.b!r}")
+        c = tuple(map(math.fsum, A)) if self.c is None else _floats(self.c, f"c={self.c!r}")
+        for field, value in (("A", A), ("b", b), ("c", c)):
             object.__setattr__(self, field, value)
         self._refuse_inconsistency()
 
@@ -87,21 +101,21 @@ class ButcherTableau:
         s = len(self.b)
         if s == 0 or len(self.c) != s or len(self.A) != s or any(len(row) != s for row in self.A):
             raise ValueError(
-                f"scheme {self.name!r}: A must be square, with as many rows as b and c have "
+                f"Scheme {self.name!r}: A must be square, with as many rows as b and c have "
                 f"entries, and at least one; got rows of {[len(row) for row in self.A]} in A, "
                 f"{len(self.b)} entries in b and {len(self.c)} in c."
             )
         if not all(math.isfinite(x) for x in (*self.b, *self.c, *(a for r in self.A for a in r))):
-            raise ValueError(f"scheme {self.name!r}: A, b and c must be finite numbers.")
+            raise ValueError(f"Scheme {self.name!r}: A, b and c must be finite numbers.")
         for i, (row, node) in enumerate(zip(self.A, self.c, strict=True)):
             if not math.isclose(math.fsum(row), node, rel_tol=ROUNDING, abs_tol=ROUNDING):
                 raise ValueError(
-                    f"scheme {self.name!r}: every c[i] must be the sum of row i of A; row {i} sums "
+                    f"Scheme {self.name!r}: every c[i] must be the sum of row i of A; row {i} sums "
                     f"to {math.fsum(row)!r}, but c[{i}] is {node!r}."
                 )
         if not math.isclose(math.fsum(self.b), 1.0, rel_tol=ROUNDING, abs_tol=ROUNDING):
             raise ValueError(
-                f"scheme {self.name!r}: b must sum to 1 (otherwise the scheme does not converge); "
+                f"Scheme {self.name!r}: b must sum to 1 (otherwise the scheme does not converge); "
                 f"it sums to {math.fsum(self.b)!r}."
             )
 
@@ -195,20 +209,33 @@ class ButcherTableau:
             adjoint step, which skode uses, goes on.
         """
         if not all(self.b):
-            raise ValueError(f"scheme {self.name!r} has a weight of zero, hence no partner.")
+            raise ValueError(f"Scheme {self.name!r} has a weight of zero, hence no partner.")
         stages = range(self.n_stages)
         A = tuple(
             tuple(self.b[j] - self.b[j] * self.A[j][i] / self.b[i] for j in stages) for i in stages
         )
-        return ButcherTableau(A, self.b, tuple(map(math.fsum, A)), name=f"partner of {self.name}")
+        return ButcherTableau(A, self.b, name=f"partner of {self.name}")
 
-    def __repr__(self) -> str:
+    @property
+    def _facts(self) -> str:
         stages = f"{self.n_stages} stage{'s' if self.n_stages > 1 else ''}"
         more = " or more" * (self.order == HIGHEST_ORDER_CHECKED)
         facts = [stages, f"order {self.order}{more}", self.kind]
         facts += ["A-stable"] * self.a_stable + ["symplectic"] * self.symplectic
         facts += ["stiffly accurate"] * (self.stiffly_accurate and not self.explicit)
-        return f"ButcherTableau({self.name!r}, {', '.join(facts)})"
+        return ", ".join(facts)
+
+    def __repr__(self) -> str:
+        return f"ButcherTableau({self.name!r}, {self._facts})"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self._facts}\n{as_text(self.A, self.b, self.c)}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.A, self.b, self.c, f"{self.name}: {self._facts}")
+
+    def _repr_latex_(self) -> str:
+        return as_latex(self.A, self.b, self.c)
 
 
 def _rows(A: Any) -> list[Any]:

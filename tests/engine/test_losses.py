@@ -91,6 +91,31 @@ def test_members_together_say_the_mean_of_what_they_predict_in_regression(loss, 
     np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-15)
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_adjoint_of_what_members_say_together(loss, outputs, xp):
+    rng = np.random.default_rng(0)
+    z, weights = 2 * rng.normal(size=(2, outputs, 6)), np.array([0.3, 0.7])
+    rows = on(xp, LOSSES[loss].mean)(xp, z, weights)
+    np.testing.assert_allclose(rows, reference.together(loss, z, weights), rtol=1e-13, atol=1e-15)
+    g = rng.normal(size=rows.shape)
+    found = on(xp, LOSSES[loss].mean_adjoint)(xp, z, weights, g)
+    for k in range(2):
+        for q in range(outputs):
+            varied = z.astype(complex)
+            varied[k, q] += 1e-40j
+            expected = (g * reference.together(loss, varied, weights)).sum(0).imag / 1e-40
+            np.testing.assert_allclose(found[k, q], expected, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize(("loss", "q"), [("logistic_squared", 3), ("logistic", 2), ("softmax", 3)])
+def test_the_adjoint_does_not_overflow_far_out(loss, q, xp):
+    z = np.array([1e4, -1e4, 3e3])[:q, None] * np.array([1.0, -1.0])[:, None, None]
+    g = np.ones((2 * q if loss == "logistic" else q, 1))
+    found = on(xp, LOSSES[loss].mean_adjoint)(xp, z, np.array([0.5, 0.5]), g)
+    assert np.isfinite(found).all()
+
+
 def test_where_an_exponential_overflows_all_together_are_not_a_number(xp):
     z = np.zeros((3, 1, 2))
     z[1, 0, 1] = 1000.0

@@ -8,10 +8,17 @@ from skode.engine.blocks import Blocks
 from skode.engine.kernels import KERNELS
 from skode.engine.losses import LOSSES
 from skode.engine.networks import feed_forward, ode_net
-from skode.engine.prediction import UnsolvedStagesError, mean_outputs, outputs, trajectories
+from skode.engine.prediction import (
+    UnsolvedStagesError,
+    final_states,
+    input_gradients,
+    mean_outputs,
+    outputs,
+    trajectories,
+)
 from skode.engine.schemes import TABLEAUX
 from tests import reference
-from tests.engine.everywhere import everywhere, not_strict, on
+from tests.engine.everywhere import everywhere, not_strict, on, there
 from tests.engine.problems import problem
 
 HEUN = ode_net(TABLEAUX["heun"])
@@ -30,6 +37,38 @@ def test_outputs_and_states_of_the_plain_reference(scheme, lift, xp):
         np.testing.assert_allclose(y[k], states, rtol=1e-12, atol=1e-14)
         expected = controls.W @ states[-1] + controls.mu[:, None]
         np.testing.assert_allclose(z[k], expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(on(xp, final_states)(network, U, X), y[:, -1])
+
+
+@everywhere(
+    loss=LOSSES, scheme=["heun", "gauss4", "lobatto_iiia4"], lift=[None, "identity", "mixed"]
+)
+def test_input_gradients_against_complex_steps(loss, scheme, lift, xp):
+    tableau, weights = TABLEAUX[scheme], np.array([0.2, 0.5, 0.3])
+    layout, flat, X, *_ = problem(loss, "learned", members=3, spread=0.2, lifted=bool(lift))
+    network, U = ode_net(tableau, "softplus", lift or "identity"), layout.views(flat)
+    n_rows = len(on(xp, mean_outputs)(network, LOSSES[loss], U, X, None, weights))
+    G = np.random.default_rng(0).normal(size=(2, n_rows, len(X)))  # of two functions
+    placed = there(xp, G)
+
+    def gradients(network, U, X, weights):
+        def of_mean(mean, rows):
+            return placed[..., rows]
+
+        return input_gradients(network, LOSSES[loss], U, X, of_mean, weights, Blocks(size=3))
+
+    found = on(xp, gradients)(network, U, X, weights)
+    assert found.shape == (2, X.shape[1], len(X))
+    net = (reference.triple(tableau), "softplus", 1.0)
+    members = [reference.member(layout, row + 0j) for row in flat]
+    for i in range(X.shape[1]):
+        varied = X.astype(complex)
+        varied[:, i] += 1e-40j
+        ends = [reference.forward(*net, U, varied, lift or "identity")[-1] for U in members]
+        z = np.stack([U.W @ y + U.mu[:, None] for U, y in zip(members, ends, strict=True)])
+        mean = reference.together(loss, z, weights)
+        expected = (G * mean).sum(1).imag / 1e-40
+        np.testing.assert_allclose(found[:, i], expected, rtol=1e-10, atol=1e-13)
 
 
 @everywhere(loss=LOSSES, scheme=["rk4", "implicit_midpoint"])

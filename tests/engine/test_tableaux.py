@@ -235,10 +235,33 @@ def test_as_tableau():
     assert as_tableau(heun) is heun
     custom = as_tableau((np.array(heun.A), np.array(heun.b), np.array(heun.c)))
     assert (custom.A, custom.b, custom.c, custom.name) == (heun.A, heun.b, heun.c, "custom")
-    with pytest.raises(ValueError, match=r"one of 'euler', .*; got 'eulr'"):
-        as_tableau("eulr")
-    with pytest.raises(ValueError, match=r"triple \(A, b, c\); got 3"):
-        as_tableau(3)
+    without_nodes = as_tableau((heun.A, heun.b))
+    assert (without_nodes.A, without_nodes.b, without_nodes.c) == (heun.A, heun.b, heun.c)
+    for wrong in (3, None, (), (heun.A,), (*custom.A, 0, 1, 2), b"ab"):
+        with pytest.raises(ValueError, match=r"tuple \(A, b\) or \(A, b, c\); got "):
+            as_tableau(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("eulr", "euler"), ("RK4", "rk4"), ("implicit-midpoint", "implicit_midpoint")],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_one(wrong, near):
+    with pytest.raises(ValueError, match=f"no scheme '{wrong}'. Did you mean '{near}'") as caught:
+        as_tableau(wrong)
+    names = re.findall(r"'(\w+)'", str(caught.value).split("The names are")[1])
+    assert names == sorted(TABLEAUX)
+
+
+def test_an_unknown_name_that_is_near_to_none():
+    with pytest.raises(ValueError, match=r"There is no scheme 'xyz'\. The names are 'euler'"):
+        as_tableau("xyz")
+
+
+@pytest.mark.parametrize("name", TABLEAUX)
+def test_nodes_are_row_sums_by_default(name):
+    tableau = TABLEAUX[name]
+    assert ButcherTableau(tableau.A, tableau.b, name=name) == tableau
 
 
 def test_a_tableau_is_a_value():

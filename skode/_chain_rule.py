@@ -1,0 +1,120 @@
+"""The chain rule through what a pipeline does to the features before the network."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.utils import _safe_indexing
+from sklearn.utils._indexing import _get_column_indices
+
+
+def through_steps(steps, X):
+    """Transform X by fitted steps, one after the other.
+
+    Parameters
+    ----------
+    steps : list of (str, transformer)
+        As `Pipeline.steps`.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+
+    Returns
+    -------
+    X : array-like or sparse matrix of shape (n_samples, n_inputs)
+        What they make of X.
+    pull_back : callable
+        From derivatives with respect to the transformed X, (..., n_samples, n_inputs), to those
+        with respect to X, (..., n_samples, n_features).
+
+    Raises
+    ------
+    TypeError
+        If there is no rule for a step.
+    """
+    rules = []
+    for _, step in steps:
+        if step is not None and step != "passthrough":
+            rules.append(_rule(step, X))
+            X = step.transform(X)
+    return X, lambda G: reduce(lambda found, rule: rule(found), reversed(rules), G)
+
+
+def _rule(step, X):
+    """From derivatives with respect to what a fitted transformer makes of X, to those for X."""
+    # A subclass may transform in another way.
+    if type(step) in (StandardScaler, RobustScaler):
+        return lambda G: G if step.scale_ is None else G / step.scale_
+    if type(step) is MaxAbsScaler:
+        inside = _within(step, X, 1 / step.scale_, 0.0, (-1, 1))
+        return lambda G: G * inside / step.scale_
+    if type(step) is MinMaxScaler:
+        inside = _within(step, X, step.scale_, step.min_, step.feature_range)
+        return lambda G: G * inside * step.scale_
+    if type(step) in (PCA, IncrementalPCA):
+        return lambda G: (G / _deviations(step)) @ step.components_
+    if type(step) is TruncatedSVD:
+        return lambda G: G @ step.components_
+    if type(step) is FunctionTransformer and step.func is None:
+        return lambda G: G
+    if type(step) is Pipeline:
+        return through_steps(step.steps, X)[1]
+    if type(step) is ColumnTransformer:
+        return _rule_of_columns(step, X)
+    raise TypeError(
+        f"input_gradients has no chain rule for {step!r}. It has one for StandardScaler, "
+        "MinMaxScaler, MaxAbsScaler, RobustScaler, PCA, IncrementalPCA, TruncatedSVD, "
+        "'passthrough', and for a Pipeline or ColumnTransformer of these. Give input_gradients the "
+        "part of the pipeline that follows this step, such as pipeline[1:], and X as it is there, "
+        "pipeline[:1].transform(X)."
+    )
+
+
+def _rule_of_columns(step, X):
+    parts = []
+    for name, transformer, columns in step.transformers_:
+        if isinstance(transformer, str) and transformer == "drop":
+            continue
+        places = _get_column_indices(X, columns)
+        if len(places):
+            rule = through_steps([(name, transformer)], _safe_indexing(X, columns, axis=1))[1]
+            parts.append((places, rule, step.output_indices_[name]))
+
+    def pull_back(G):
+        found = np.zeros((*G.shape[:-1], step.n_features_in_))
+        for places, rule, outputs in parts:
+            part = rule(G[..., outputs])
+            for k, place in enumerate(places):  # a column may be there repeatedly
+                found[..., place] += part[..., k]
+        return found
+
+    return pull_back
+
+
+def _within(scaler, X, scale, shift, ends):
+    """Where a scaler does not clip: 1 between the ends, 0 beyond them, and ½ on them."""
+    if not getattr(scaler, "clip", False):
+        return 1.0
+    scaled = np.asarray(X.toarray() if issparse(X) else X, dtype=np.float64) * scale + shift
+    low, high = ends
+    right = (low <= scaled) & (scaled < high)
+    left = (low < scaled) & (scaled <= high)
+    return (left / 2) + (right / 2)
+
+
+def _deviations(pca):
+    """What whitening divides the components by."""
+    if not pca.whiten:
+        return 1.0
+    deviations = np.sqrt(pca.explained_variance_)
+    return np.maximum(deviations, np.finfo(deviations.dtype).eps)

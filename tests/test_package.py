@@ -1,0 +1,45 @@
+"""What `import skode` offers, and what it leaves for later."""
+
+import subprocess
+import sys
+
+import pytest
+
+import skode
+from skode import ButcherTableau, get_scheme, list_schemes
+from skode.engine.schemes import TABLEAUX
+
+LAZY = """
+import sys
+import skode
+loaded = [name for name in sys.modules if name.startswith("skode.")]
+assert not {"skode.datasets", "skode.inspection", "skode.plotting"} & {*loaded}
+assert {"datasets", "inspection", "plotting", "ODENetClassifier"} <= {*dir(skode)}
+assert "matplotlib" not in sys.modules
+assert skode.plotting.TrajectoryDisplay.__name__ == "TrajectoryDisplay"
+assert skode.datasets.make_spirals(10)[0].shape == (10, 2)
+assert skode.inspection.trajectories
+assert "matplotlib" not in sys.modules
+"""
+
+
+def test_submodules_are_there_and_imported_when_they_are_asked_for():
+    subprocess.run([sys.executable, "-W", "error", "-c", LAZY], check=True)
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="module 'skode' has no attribute 'plots'"):
+        _ = skode.plots
+
+
+def test_schemes_by_name():
+    names = list_schemes()
+    assert names == sorted(TABLEAUX)
+    assert all(get_scheme(name) is TABLEAUX[name] for name in names)
+    names.clear()
+    assert list_schemes()  # a new list each time
+    own = ButcherTableau([[0.5]], [1])
+    assert get_scheme(own) is own
+    assert get_scheme(([[0.5]], [1])) == own
+    with pytest.raises(ValueError, match=r"no scheme 'gaus4'\. Did you mean 'gauss4'"):
+        get_scheme("gaus4")
