@@ -276,6 +276,15 @@ class StepDoublingGap:
         changes.
     refinement : int
         The number of steps in place of one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skode.inspection import StepDoublingGap
+    >>> StepDoublingGap(gap=np.array([0.0, 0.02]), changed=0.5, refinement=2)
+    Step doubling gap of 2 samples, 2 steps in place of 1
+      change of the class probabilities: mean 0.01, max 0.02
+      samples whose prediction changes: 50 %
     """
 
     gap: np.ndarray
