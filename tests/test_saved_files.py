@@ -215,8 +215,19 @@ def test_every_array_that_is_always_there_is_needed(saved, name):
             refused(archived(rest))
     metadata = json.loads(contents[METADATA])
     optional = {"batch_size_", "n_iter_no_change_", "n_splits_", "oof_score_", "solver_"}
-    for value in metadata["values"].keys() - optional - {"_fingerprint", "feature_names_in_"}:
+    for value in metadata["values"].keys() - optional - {"_fingerprint", "_fitted_scoring"}:
         refused(with_metadata(data, lambda metadata, value=value: metadata["values"].pop(value)))
+
+
+def test_what_held_out_samples_said_is_there_as_a_whole_or_not_at_all():
+    X, y = curve()
+    file = io.BytesIO()
+    skode.save(short(skode.ODENetRegressor, max_iter=2, cv=2).fit(X, y), file)
+    data = file.getvalue()
+    refused(with_metadata(data, lambda metadata: metadata["values"].pop("_fitted_scoring")))
+    for name in ("candidates_.weight.npy", "validation_curve_.npy"):
+        rest = {entry: content for entry, content in entries(data).items() if entry != name}
+        refused(archived(rest), "a part of candidates_ is missing")
 
 
 @BOTH

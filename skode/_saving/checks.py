@@ -171,7 +171,9 @@ def _check_targets(arrays, values, sizes):
 def _check_optional(arrays, values, sizes):
     """What is there only together, or not at all; and what Adam goes on from."""
     of_candidates = {name for name in ARRAYS if name.startswith((CANDIDATES, "validation_"))}
-    _require(_all_or_none(of_candidates, arrays), "a part of candidates_ is missing")
+    complete = _all_or_none(of_candidates, arrays)
+    complete = complete and ("_fitted_scoring" in values or not of_candidates & arrays.keys())
+    _require(complete, "a part of candidates_ is missing")
     sizes_of_views = dict(values[VIEW_SIZES])
     for view in (GIVEN, PIECEWISE):
         names = {f"{ADAM}{view}.{name}" for name in MOMENTS}

@@ -90,6 +90,7 @@ VALUES = {
     "_fitted_recipe": (dict, True),
     "_fitted_loss": (dict, True),
     "_fitted_features": (str, True),
+    "_fitted_scoring": (str, False),
     "_fingerprint": (str, False),
     "_n_kept": (int, True),
     "_seed": (int, True),
