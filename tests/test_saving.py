@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn import model_selection
+from sklearn import config_context, model_selection
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import make_scorer, median_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 import skode
 from skode import ButcherTableau
@@ -362,9 +364,32 @@ def test_unknown_attributes_are_left_out_with_a_warning():
     X, y = blobs(3)
     model = few(skode.ODENetClassifier).fit(X, y)
     model.note, model.trained_by = "mine", "me"
-    with pytest.warns(UserWarning, match="left out note, trained_by"):
+    with pytest.warns(UserWarning, match="left out the attribute note, the attribute trained_by"):
         loaded = again(model)
     assert not hasattr(loaded, "note")
+
+
+def test_metadata_requests_are_left_out_with_a_warning():
+    X, y = blobs(3)
+    with config_context(enable_metadata_routing=True):
+        model = few(skode.ODENetClassifier).set_fit_request(sample_weight=True).fit(X, y)
+    with pytest.warns(UserWarning, match="left out the requests of set_fit_request"):
+        loaded = again(model)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.9"), reason="there are no callbacks"
+)
+def test_callbacks_are_left_out_with_a_warning():
+    from sklearn.callback import ScoringMonitor
+
+    X, y = blobs(3)
+    monitor = ScoringMonitor(scoring="accuracy")
+    model = few(skode.ODENetClassifier).set_callbacks(monitor).fit(X, y)
+    with pytest.warns(UserWarning, match="left out the callbacks of set_callbacks"):
+        loaded = again(model)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 # --- what cannot be saved

@@ -25,6 +25,11 @@ ESTIMATORS = {
     for cls in (ODENetClassifier, ODENetRegressor, FeedForwardClassifier, FeedForwardRegressor)
 }
 NAME, FORMAT = "skode", 1  # to be raised when files change so that older versions misread them
+# What scikit-learn keeps in estimators for their training, by the names that users know.
+OF_SCIKIT_LEARN = {
+    "_skl_callbacks": "the callbacks of set_callbacks",
+    "_metadata_request": "the requests of set_fit_request",
+}
 KEYS = {"format", "format_version", "skode_version", "class", "parameters", "values"}
 
 
@@ -62,8 +67,8 @@ def save(model, path):
     UserWarning
         If a parameter can only be stored by pickle, such as a function given as `scoring`, or a
         splitter of your own.  The file then holds the parameter's default.  Predictions do not
-        depend on it, but set it again before you train a loaded model further.  There is also a
-        warning for attributes that skode does not know; they are left out.
+        depend on it, but set it again before you train a loaded model further.  Callbacks, metadata
+        requests and attributes that you have added are left out, also with a warning.
 
     See Also
     --------
@@ -148,9 +153,9 @@ def load(path):
     >>> import tempfile
     >>> from pathlib import Path
     >>> import skode
-    >>> from skode.datasets import make_spirals
-    >>> X, y = make_spirals(100, random_state=0)
-    >>> model = skode.ODENetRegressor(cv=None, random_state=0).fit(X, y)
+    >>> from skode.datasets import make_donut1d
+    >>> X, y = make_donut1d(100, random_state=0)
+    >>> model = skode.ODENetClassifier(random_state=0).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     skode.save(model, Path(folder) / "model.npz")
     ...     loaded = skode.load(Path(folder) / "model.npz")
@@ -191,7 +196,7 @@ def _parameters(model):
 
 
 def _parts(model):
-    """The fitted attributes: arrays, other values, and the names of those that are unknown."""
+    """The fitted attributes: arrays, other values, and the names of those that are left out."""
     given = dict(vars(model))
     for name in model.get_params(deep=False):
         del given[name]
@@ -229,8 +234,9 @@ def _warn(cls, replaced, left_out):
             stacklevel=3,
         )
     if left_out:
+        names = (OF_SCIKIT_LEARN.get(name, f"the attribute {name}") for name in left_out)
         warnings.warn(
-            f"skode.save left out {', '.join(left_out)}: skode does not know these attributes.",
+            f"skode.save left out {', '.join(names)}. Predictions do not depend on them.",
             UserWarning,
             stacklevel=3,
         )
