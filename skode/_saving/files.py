@@ -1,6 +1,6 @@
 """The file of a saved model: a ZIP archive of metadata in JSON and of arrays as NumPy saves them.
 
-Nothing in such a file can be executed.  No entry is compressed, so reading takes no more memory
+Nothing in such a file can be executed.  No entry is compressed, so the arrays take no more memory
 than the file is large.
 """
 
