@@ -91,10 +91,9 @@ def train(
             if not state.running.size:
                 break
             phase = begin(state, line_search, schedule)
-            rule = stopping if fraction == 1.0 else patient
             while state.running.size and host.min(state.n_iter[state.running]) < last:
                 stuck = phase.round()
-                leaving = ending(state, stuck, rule)
+                leaving = ending(state, stuck, stopping if fraction == 1.0 else patient)
                 if race is not None:
                     leaving = leaving | race.behind(state)
                 if host.any(leaving):
