@@ -81,11 +81,13 @@ PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto", the second for Adam
 class Run:
     """What all candidates of a fit are trained with.
 
-    The data are in the columns of the span, and the layout is that of all views together.
+    The data are in the columns of the span, and the layout is that of all views together.  The
+    first `n_rows` samples are those of X, of which `n_samples` have a weight.
     """
 
     data: Data
     span: Span
+    n_rows: int
     n_samples: int
     layout: Layout
     solver: str
@@ -192,7 +194,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
         shape = (len(splits) if judged else 1, self.n_restarts)
         self._keep_choices(solver, len(splits) if judged else 0, n_samples)
         with self._blocks() as blocks:
-            run = self._run(data, n_samples, solver, schedule, blocks, course)
+            run = self._run(data, n_rows, n_samples, solver, schedule, blocks, course)
             starts = self._starts(run, candidates, shape)
             # Nothing of an earlier fit is in the model from here on.
             self._forget(*HELD_OUT_RESULTS, "V_", "nu_")
@@ -211,9 +213,6 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
             self._watch(went_on, splits.fingerprint(data.X))
             if validation is None:
                 self._note_what_is_not_judged(data)
-            else:  # the samples of X were all trained on
-                for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
-                    vars(self)[name] = vars(self)[name][: -len(validation)]
         if not course.cut_short:
             warn_unless_learned(self, data, went_on, validation is not None)
         if not judged or splits.refit:  # then nothing is held out from what goes on
@@ -233,6 +232,8 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
         # Prediction follows what was fitted, not parameters that were set since.
         self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
         weights = self._judge(training, run.layout, candidates, splits, run.data)
+        for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
+            vars(self)[name] = vars(self)[name][: run.n_rows]  # without those that judge alone
         self._keep(run.layout, training, candidates, weights, run.span)
         return candidates, weights
 
@@ -265,14 +266,16 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
             splits.check(data.weights)
         return data, splits
 
-    def _run(self, data, n_samples, solver, schedule, blocks, course):
+    def _run(self, data, n_rows, n_samples, solver, schedule, blocks, course):
         """What all candidates are trained with."""
         span = Span(self.feature_map_)
         if self.lift != "pad":
             span, data = Span.of_samples(self.feature_map_, data)
         layout = self._layout(data, n_samples, self._goes_on)
         stopping = self._stopping(solver)
-        return Run(data, span, n_samples, layout, solver, schedule, stopping, blocks, course)
+        return Run(
+            data, span, n_rows, n_samples, layout, solver, schedule, stopping, blocks, course
+        )
 
     def _keep_choices(self, solver, n_splits, n_samples):
         """Say what "auto" means here."""

@@ -172,6 +172,17 @@ def test_models_so_far_hold_nothing_of_an_earlier_fit():
 
 
 @new_only
+@ignore_max_iter
+def test_models_so_far_have_no_results_for_the_samples_of_x_val():
+    X, y = curve()
+    observer = Observer()
+    model = short(ODENetRegressor, max_iter=3).set_callbacks(observer)
+    model.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    for found in observer.models:
+        assert found.oof_prediction_.shape == model.oof_prediction_.shape == (40,)
+
+
+@new_only
 @pytest.mark.parametrize("cls", BOTH + REGRESSORS)
 def test_a_callback_ends_the_fit(cls):
     X, y = blobs(2) if cls in BOTH else curve()
