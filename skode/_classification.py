@@ -50,25 +50,23 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, best scaled to unit variance.  float32 is kept, everything else becomes
-            float64.  Sparse features may be matrices or arrays of SciPy in any format; those
-            that are not CSR are converted.  They are never made dense as a whole.
+            Training data; scale it to unit variance first. float32 stays float32, everything else
+            becomes float64. Sparse matrices and arrays of SciPy may have any format. They are never
+            made dense as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels: numbers, booleans or strings.  Or zeros and ones in several columns, one
-            column per label, where a sample may have several labels or none.
+            Class labels: numbers, booleans, strings or dates. If a sample may have several labels,
+            or none: one column of zeros and ones for each label.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; training and held-out losses are weighted means.  None means equal
-            weights.
+            Non-negative weights of the samples. None means equal weights.
         groups : array-like of shape (n_samples,), default=None
-            Groups of samples that have to be on the same side of a split.  "auto" and a number of
-            folds keep them together, and a splitter is given them.
+            Samples of the same group stay on the same side of every split. ``cv="auto"`` and a
+            number of folds keep them together; a splitter gets them as its argument.
         X_val, y_val : shapes (n_val, n_features) and like y, default=None
-            Samples to judge by, in place of those that `cv` holds out; array-like, and `X_val` may
-            be a sparse matrix, whether X is one or not.  They have to be scaled as X
-            is, which a pipeline does not do.  The out-of-fold results are then NaN, and
-            `oof_score_` is that of these samples.
+            Held-out samples, in place of those of `cv`. X_val must be scaled like X, which a
+            pipeline does not do by itself. Out-of-fold results are then NaN, and `oof_score_` is
+            the score on these samples.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+            Weights of the held-out samples.
 
         Returns
         -------
@@ -78,25 +76,25 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the data is not as described, if `loss` or `class_weight` are not for
-            several labels, if no split of `cv` trains on a class that it holds out, or if the
-            objective is not finite at the start; the estimator is then left as it was.
+            If a parameter or the data is not as described, if `loss` or `class_weight` is not
+            available for several labels, if no split of `cv` trains on a class that it holds out,
+            or if the objective is not finite at the start. The estimator is then left as it was.
         TypeError
             If X is sparse and ``device="cuda"``.
         KeyboardInterrupt
-            After Ctrl-C. If it was pressed during training, the estimator is fitted nevertheless:
-            it keeps the best iterate of every network. Otherwise it is left as it was. In a search
-            the exception ends the search.
+            After Ctrl-C. If training had begun, the estimator is fitted nevertheless: it keeps the
+            best iterate of every network. Otherwise it is left as it was. In a search, the
+            exception ends the search.
 
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter` or `max_time`, or where the objective is
-            steep and yet only tiny steps lower it, or none, or kept their start as nothing later
-            was better for what is held out. And if `max_time` was up before all networks had begun,
-            or before they were trained on all samples.
+            If half of the networks ended at `max_iter` or `max_time`; if the objective is steep but
+            only tiny steps lower it, or none; if half of the networks never lowered the held-out
+            loss; or if `max_time` was up before all networks had begun, or before they were trained
+            on all samples.
         UserWarning
-            Where ``warm_start=True`` goes on with other samples or other splits.
+            If ``warm_start=True`` continues with other samples or other splits.
         """
         course = Course(self, X, y, sample_weight)
         with fitting(self), course:
@@ -123,11 +121,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     @follows_data
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """One more epoch, on these samples.
+        """Train for one more epoch, on these samples only.
 
-        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
-        goes with it have no part in it, and `n_restarts` networks are trained; after `fit`, those
-        that it has kept, with the penalty `alpha_`.  The learning rate stays `learning_rate_init`.
+        Only available with ``solver="adam"``. Nothing is held out, so `cv` and related parameters
+        have no effect. `n_restarts` networks are trained; after `fit`, the networks that it has
+        kept, with the penalty `alpha_`. The learning rate is always `learning_rate_init`.
 
         Parameters
         ----------
@@ -136,11 +134,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Their classes or labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will ever be seen; needed in the first call, and may be left out later.
-            Of several labels, these are the numbers of the columns of y, and may always be left
-            out.
+            All classes that can occur. Needed in the first call, optional in later ones. With
+            several labels per sample, they are the column numbers of y and may be left out.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+            Non-negative weights of the samples.
 
         Returns
         -------
@@ -149,9 +146,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Raises
         ------
+        AttributeError
+            If the solver is not "adam".
         ValueError
-            If `classes` is missing in the first call, or other than then; if `y` has labels that
-            are not among them; or if ``class_weight="balanced"``, which takes all data.
+            If `classes` is missing in the first call or changes later, if `y` has labels that are
+            not among them, or if ``class_weight="balanced"``, which needs all data at once.
         """
         with fitting(self):
             first = not hasattr(self, "classes_")
@@ -251,10 +250,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @follows_data
     def decision_function(self, X):
-        """Log-odds of the second class or of every label, or log-probabilities of all classes.
+        """Return log-odds, or logarithms of class probabilities.
 
-        They are those of the averaged probabilities of the members, so for two classes and one
-        member the network's output itself.
+        p is the averaged probability of the networks, as in `predict_proba`.
 
         Parameters
         ----------
@@ -264,24 +262,24 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         array of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
-            For two classes, log(p / (1 - p)) of ``classes_[1]``; for more, log p of every class.
-            For several labels, log(p / (1 - p)) of each of them.
+            For two classes, log(p / (1 - p)) of ``classes_[1]``. For more classes, log p of every
+            class. With several labels, log(p / (1 - p)) of every label.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If X has other features than in `fit`, or entries that are not finite, or lies so far
-            outside the training data that the network overflows; or if the stage equations of an
-            implicit scheme could not be solved for a sample, with sample, layer and residual.
+            If X has other features than in `fit`, or numbers that are not finite, or is so far from
+            the training data that the network overflows. With an implicit scheme, if a stage
+            equation could not be solved; the message names sample, layer and residual.
         """
         said = self._outputs(X, "decision_function")
         return self._kind.decision(said)
 
     @follows_data
     def predict_proba(self, X):
-        """Probabilities of the classes or labels, averaged over the members.
+        """Predict probabilities of classes or labels.
 
         Parameters
         ----------
@@ -291,7 +289,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         array of shape (n_samples, n_classes) or (n_samples, n_labels)
-            Probabilities, in the order of `classes_`; those of labels do not add up to one.
+            Weighted average of the networks' probabilities, in the order of `classes_`. Those of
+            several labels do not add up to one.
 
         Raises
         ------
@@ -305,7 +304,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @follows_data
     def predict_log_proba(self, X):
-        """Logarithms of the probabilities, exact also where those underflow.
+        """Predict logarithms of probabilities, exactly even if those underflow.
 
         Parameters
         ----------
@@ -327,7 +326,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @follows_data
     def predict(self, X):
-        """The class of the highest probability, or the labels that are more likely than not.
+        """Predict the most probable class, or all labels more probable than not.
 
         Parameters
         ----------
@@ -337,8 +336,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_labels)
-            Labels out of `classes_`; strings are always in a NumPy array.  Of several labels,
-            integers: one where there is the label, else zero.
+            Class labels from `classes_`; strings are always in a NumPy array. With several labels,
+            zeros and ones.
 
         Raises
         ------

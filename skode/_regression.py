@@ -75,24 +75,22 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, best scaled to unit variance.  float32 is kept, everything else becomes
-            float64.  Sparse features may be matrices or arrays of SciPy in any format; those
-            that are not CSR are converted.  They are never made dense as a whole.
+            Training data; scale it to unit variance first. float32 stays float32, everything else
+            becomes float64. Sparse matrices and arrays of SciPy may have any format. They are never
+            made dense as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets, in any units; with ``loss="poisson"`` none that are negative.
+            Targets, in any units. With ``loss="poisson"`` they must not be negative.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; training and held-out losses are weighted means.  None means equal
-            weights.
+            Non-negative weights of the samples. None means equal weights.
         groups : array-like of shape (n_samples,), default=None
-            Groups of samples that have to be on the same side of a split.  "auto" and a number of
-            folds keep them together, and a splitter is given them.
+            Samples of the same group stay on the same side of every split. ``cv="auto"`` and a
+            number of folds keep them together; a splitter gets them as its argument.
         X_val, y_val : shapes (n_val, n_features) and like y, default=None
-            Samples to judge by, in place of those that `cv` holds out; array-like, and `X_val` may
-            be a sparse matrix, whether X is one or not.  They have to be scaled as X
-            is, which a pipeline does not do.  The out-of-fold results are then NaN, and
-            `oof_score_` is that of these samples.
+            Held-out samples, in place of those of `cv`. X_val must be scaled like X, which a
+            pipeline does not do by itself. Out-of-fold results are then NaN, and `oof_score_` is
+            the score on these samples.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+            Weights of the held-out samples.
 
         Returns
         -------
@@ -103,24 +101,24 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         ------
         ValueError
             If a parameter or the data is not as described, if the objective is not finite at the
-            start, or if ``warm_start=True`` would go on with another loss; the estimator is then
+            start, or if ``warm_start=True`` would continue with another loss. The estimator is then
             left as it was.
         TypeError
             If X is sparse and ``device="cuda"``.
         KeyboardInterrupt
-            After Ctrl-C. If it was pressed during training, the estimator is fitted nevertheless:
-            it keeps the best iterate of every network. Otherwise it is left as it was. In a search
-            the exception ends the search.
+            After Ctrl-C. If training had begun, the estimator is fitted nevertheless: it keeps the
+            best iterate of every network. Otherwise it is left as it was. In a search, the
+            exception ends the search.
 
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter` or `max_time`, or where the objective is
-            steep and yet only tiny steps lower it, or none, or kept their start as nothing later
-            was better for what is held out. And if `max_time` was up before all networks had begun,
-            or before they were trained on all samples.
+            If half of the networks ended at `max_iter` or `max_time`; if the objective is steep but
+            only tiny steps lower it, or none; if half of the networks never lowered the held-out
+            loss; or if `max_time` was up before all networks had begun, or before they were trained
+            on all samples.
         UserWarning
-            Where ``warm_start=True`` goes on with other samples or other splits.
+            If ``warm_start=True`` continues with other samples or other splits.
         """
         course = Course(self, X, y, sample_weight)
         with fitting(self), course:
@@ -139,13 +137,13 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     @follows_data
     def partial_fit(self, X, y, sample_weight=None):
-        """One more epoch, on these samples.
+        """Train for one more epoch, on these samples only.
 
-        It is there with ``solver="adam"`` alone.  Nothing is held out, so that `cv` and all that
-        goes with it have no part in it, and `n_restarts` networks are trained; after `fit`, those
-        that it has kept, with the penalty `alpha_`.  The learning rate stays `learning_rate_init`.
-        The targets are standardised, see `loss`, by the samples of the first call, which has to be
-        large enough for that.
+        Only available with ``solver="adam"``. Nothing is held out, so `cv` and related parameters
+        have no effect. `n_restarts` networks are trained; after `fit`, the networks that it has
+        kept, with the penalty `alpha_`. The learning rate is always `learning_rate_init`.
+
+        The targets are standardised by the samples of the first call, so give it enough of them.
 
         Parameters
         ----------
@@ -154,7 +152,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+            Non-negative weights of the samples.
 
         Returns
         -------
@@ -163,9 +161,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         Raises
         ------
+        AttributeError
+            If the solver is not "adam".
         ValueError
             If the data is not as described, if y has another number of targets than before, or if
-            `loss` is another one than before; the quantile may change.
+            `loss` has changed. The quantile may change.
         """
         with fitting(self):
             first = not hasattr(self, "K_")
@@ -245,7 +245,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     @follows_data
     def predict(self, X):
-        """The targets, or with ``loss="quantile"`` a quantile of them, averaged over the networks.
+        """Predict targets; with ``loss="quantile"`` a quantile of them.
 
         Parameters
         ----------
@@ -255,16 +255,16 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_targets)
-            Predictions, in the units of y.
+            Weighted average of the networks' predictions, in the units of y.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If X has other features than in `fit`, or entries that are not finite, or lies so far
-            outside the training data that the network overflows; or if the stage equations of an
-            implicit scheme could not be solved for a sample, with sample, layer and residual.
+            If X has other features than in `fit`, or numbers that are not finite, or is so far from
+            the training data that the network overflows. With an implicit scheme, if a stage
+            equation could not be solved; the message names sample, layer and residual.
         """
         return self._in_units(self._outputs(X, "predict"))
 
