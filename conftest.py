@@ -2,6 +2,6 @@
 
 from importlib.util import find_spec
 
-collect_ignore = []
+collect_ignore_glob = []
 if not all(map(find_spec, ("onnx", "onnxruntime", "skl2onnx"))):
-    collect_ignore.append("skode/onnx")
+    collect_ignore_glob.append("skode/onnx/*")

@@ -483,14 +483,21 @@ def test_versions_of_the_operators(opset, raw):
     X, y = blobs()
     model = several(ODENetClassifier, scheme="trapezoid").fit(X, y)
     graph = to_onnx(model, target_opset=opset, options={id(model): {"raw_scores": raw}})
-    (found,) = (part.version for part in graph.opset_import if part.domain == "")
-    assert found == opset
+    assert versions(graph)[""] == opset
     expected = model.decision_function(X) if raw else model.predict_proba(X)[:, 1]
     np.testing.assert_allclose(run(graph, X)[1][:, 1], expected, rtol=0, atol=1e-11)
-    assert {part.domain: part.version for part in to_onnx(model).opset_import} == {
-        "": 18,
-        "ai.onnx.ml": 3,
-    }
+
+
+def versions(graph):
+    return {part.domain: part.version for part in graph.opset_import}
+
+
+def test_the_version_by_default_is_one_that_runs_everywhere():
+    X, y = blobs()
+    model = make_pipeline(StandardScaler(), short(ODENetClassifier, max_iter=2)).fit(X, y)
+    found = versions(to_onnx(model, zipmap=True))
+    assert found[""] == 18
+    assert found["ai.onnx.ml"] <= 3
 
 
 def test_an_old_version_is_refused():
