@@ -31,6 +31,7 @@ PLANES = {
     "spirals": lambda seed: make_spirals(500, random_state=seed),
 }
 TABLES = {"breast cancer": load_breast_cancer, "digits": load_digits}
+SETTINGS = ("h=0.5", "h=1/N", "h=1/N, tanh", "published")
 PUBLISHED = {
     "lift": "pad",
     "n_channels": 2,
@@ -46,15 +47,14 @@ PUBLISHED = {
 }
 
 
-def settings(N, plane):
-    """The parameters by the name of the setting; the last one is for points in the plane."""
-    found = {
-        "h=0.5": {},
-        "h=1/N": {"h": 1 / N},
-        "h=1/N, tanh": {"h": 1 / N, "activation": "tanh"},
-        "published": {"h": 1 / N, **PUBLISHED},
-    }
-    return found if plane else {name: found[name] for name in list(found)[:-1]}
+def parameters_of(setting, N):
+    """The parameters of a setting with N layers."""
+    parameters = {} if setting == "h=0.5" else {"h": 1 / N}
+    if setting == "h=1/N, tanh":
+        parameters["activation"] = "tanh"
+    if setting == "published":
+        parameters |= PUBLISHED
+    return {"N": N, "learn_step": "simplex", **parameters}
 
 
 def fit(X, y, **parameters):
@@ -70,6 +70,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=[*PLANES, *TABLES])
     parser.add_argument("--layers", nargs="+", type=int, default=[3, 6, 10, 20])
+    parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
     arguments = parser.parse_args()
     heads = ("N", "zero", "layers", "accuracy", "s")
     print(f"{'':14} {'':12} " + " ".join(f"{head:>8}" for head in heads))
@@ -79,8 +80,10 @@ def main():
         scaler = StandardScaler().fit(X)
         X = scaler.transform(X)
         for N in arguments.layers:
-            for setting, parameters in settings(N, plane).items():
-                model, seconds = fit(X, y, N=N, learn_step="simplex", **parameters)
+            for setting in arguments.settings:
+                if setting == "published" and not plane:
+                    continue
+                model, seconds = fit(X, y, **parameters_of(setting, N))
                 if setting == "published":
                     X_new, y_new = PLANES[name](1)
                     accuracy = model.score(scaler.transform(X_new), y_new)
