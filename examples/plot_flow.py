@@ -46,12 +46,22 @@ def fit(X, y):
 # The donut in one dimension is a disc between two clouds. The flow pushes the disc aside, between
 # the clouds. The spirals are unrolled.
 
-figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(11, 5.6), layout="constrained")
 for ax, name, make in ((axes[0], "Donut", make_donut1d), (axes[1], "Spirals", make_spirals)):
     X, y = make(300, random_state=0)
     model = fit(X, y)
-    title = f"{name}: training accuracy {model.score(X, y):.2f}"
-    TrajectoryDisplay.from_estimator(model, X, y, ax=ax, name=title, legend=ax is axes[1])
+    display = TrajectoryDisplay.from_estimator(
+        model,
+        X,
+        y,
+        ax=ax,
+        name=f"{name}: training accuracy {model.score(X, y):.2f}",
+        legend=False,
+        wrong_kw={"label": "on the wrong side"},
+    )
+    if ax is axes[0]:
+        handles = [*display.points_, *filter(None, [display.wrong_])]
+figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), title="class")
 plt.show()
 
 # %%
