@@ -103,11 +103,12 @@ COLOURS = {
     "MLPClassifier": "#D55E00",
 }
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-for row, (name, loss) in enumerate(reversed(losses.items())):
+losses = dict(sorted(losses.items(), key=lambda item: -item[1].mean()))
+for row, (name, loss) in enumerate(losses.items()):
     style = {"color": COLOURS.get(name, "0.35"), "ms": 8, "capsize": 4}
     error = loss.std() / np.sqrt(len(loss))
     left.errorbar(loss.mean(), row, xerr=error, fmt="*" if "true" in name else "o", **style)
-left.set_yticks(range(len(losses)), reversed(losses))
+left.set_yticks(range(len(losses)), losses)
 left.axvline(losses["the true probabilities"].mean(), color="0.6", ls=":", zorder=0)
 left.set(xlabel="log-loss (lower is better), mean and standard error", title="Log-loss in five folds")
 for marker, (name, colour) in zip("osD^", COLOURS.items(), strict=True):
