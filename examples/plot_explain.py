@@ -47,7 +47,7 @@ importances = {"gradient · deviation": np.abs(gradients).mean(axis=0) * X_test.
 # **Permutation importance** shuffles a feature and measures how much R² falls. It works with any
 # model.
 
-shuffled = permutation_importance(model, X_test, y_test, n_repeats=10, random_state=0)
+shuffled = permutation_importance(model, X_test, y_test, n_repeats=5, random_state=0)
 importances["permutation importance"] = shuffled.importances_mean
 
 # %%
@@ -55,9 +55,9 @@ importances["permutation importance"] = shuffled.importances_mean
 # the features. The package `shap <https://shap.readthedocs.io>`_ computes them for any ``predict``.
 
 if shap is not None:
-    background = shap.maskers.Independent(X, max_samples=50)
+    background = shap.maskers.Independent(X, max_samples=20)
     explainer = shap.explainers.Permutation(model.predict, background, seed=0)
-    values = explainer(X_test[:100], silent=True).values
+    values = explainer(X_test[:50], max_evals=100, silent=True).values
     importances["mean |Shapley value|"] = np.abs(values).mean(axis=0)
 
 # %%
@@ -93,10 +93,10 @@ plt.show()
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
 PartialDependenceDisplay.from_estimator(
     model,
-    X,
+    X[:200],
     [2, 3, 4, (0, 1)],
     feature_names=names,
-    grid_resolution=20,
+    grid_resolution=12,
     ax=axes,
     line_kw={"color": "#0072B2"},
     contour_kw={"cmap": "cividis"},

@@ -27,12 +27,12 @@ FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 
 def network(scheme):
     """Return a network of moderate width, so that the implicit schemes are quick enough here."""
-    model = ODENetClassifier(scheme, n_channels=16, features="given", random_state=0)
+    model = ODENetClassifier(scheme, n_channels=16, features="given", cv=4, random_state=0)
     return make_pipeline(StandardScaler(), model)
 
 
-network("gauss4").fit(X[:100], y[:100])  # the first fit compiles, which is not to be timed
-network("euler").fit(X[:100], y[:100])
+for scheme in ("euler", "gauss4"):  # the first fits compile, which is not to be timed
+    network(scheme).fit(X[:100], y[:100])
 
 # %%
 # Accuracy and time
@@ -68,16 +68,17 @@ measures = {
     "fit time in seconds": {s: found["fit_time"] for s, found in scores.items()},
     "step-doubling gap": {s: gap(found) for s, found in scores.items()},
 }
-print(f"{'':18}" + "".join(f"{name:>22}" for name in measures))
+FORMATS = ("13.3f", "13.3f", "23.1f", "21.1e")
+print(" " * 18 + "".join(f"{name:>{f[:2]}}" for name, f in zip(measures, FORMATS, strict=True)))
 for scheme in SCHEMES:
-    line = [f"{values[scheme].mean():22.2g}" for values in measures.values()]
-    line[:2] = [f"{values[scheme].mean():22.3f}" for values in list(measures.values())[:2]]
+    means = [values[scheme].mean() for values in measures.values()]
+    line = [f"{mean:{f}}" for mean, f in zip(means, FORMATS, strict=True)]
     print(f"{scheme:18}" + "".join(line))
 
 # %%
 # Accuracy and log-loss agree within their standard errors, the bars. The time grows with the number
-# of stages, and more with implicit schemes, which solve equations in each layer. The gap falls by
-# orders of magnitude with the order of the scheme.
+# of stages, and more with implicit schemes, which solve equations in each layer. The gap falls with
+# the order of the scheme: "gauss4" and "rk4" have order four, "euler" has order one.
 
 figure, axes = plt.subplots(1, 4, figsize=(11, 3.4), sharey=True, layout="constrained")
 for ax, (name, values) in zip(axes, measures.items(), strict=True):
@@ -86,7 +87,7 @@ for ax, (name, values) in zip(axes, measures.items(), strict=True):
         implicit = scheme in ("implicit_midpoint", "gauss4")
         style = {"color": "#D55E00" if implicit else "#0072B2", "fmt": "s" if implicit else "o"}
         ax.errorbar(mean, row, xerr=error, ms=7, capsize=4, **style)
-    ax.set(xlabel=name, xscale="log" if name in list(measures)[2:] else "linear")
+    ax.set(xlabel=name, xscale="log" if "gap" in name else "linear")
     ax.grid(axis="x", color="0.9")
 axes[0].set_yticks(range(len(SCHEMES)), reversed(SCHEMES))
 axes[0].set_ylim(-0.5, len(SCHEMES) - 0.5)
