@@ -49,7 +49,9 @@ ax.axline(point, point + [-w2, w1], color="0.5", ls="--", lw=1.2)
 groups = []
 for k, (marker, colour) in enumerate((("o", "#0072B2"), ("s", "#E69F00"))):
     trails = ax.plot([], [], color=colour, lw=0.5, alpha=0.3)[0]
-    (points,) = ax.plot([], [], marker, color=colour, ms=5, mec="white", mew=0.4, label=f"class {k}")
+    (points,) = ax.plot(
+        [], [], marker, color=colour, ms=5, mec="white", mew=0.4, label=f"class {k}"
+    )
     groups.append((y == k, trails, points))
 ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 ax.set(xlabel="channel 1", ylabel="channel 2")

@@ -110,7 +110,9 @@ for row, (name, loss) in enumerate(losses.items()):
     left.errorbar(loss.mean(), row, xerr=error, fmt="*" if "true" in name else "o", **style)
 left.set_yticks(range(len(losses)), losses)
 left.axvline(losses["the true probabilities"].mean(), color="0.6", ls=":", zorder=0)
-left.set(xlabel="log-loss (lower is better), mean and standard error", title="Log-loss in five folds")
+left.set(
+    xlabel="log-loss (lower is better), mean and standard error", title="Log-loss in five folds"
+)
 for marker, (name, colour) in zip("osD^", COLOURS.items(), strict=True):
     CalibrationDisplay.from_predictions(
         y,
