@@ -66,4 +66,5 @@ plt.show()
 
 # %%
 # The same function works for your own data: pass it two scaled features. With more features or
-# channels the display projects the states onto a plane; see :class:`skode.plotting.TrajectoryDisplay`.
+# channels the display projects the states onto a plane; see
+# :class:`skode.plotting.TrajectoryDisplay`.

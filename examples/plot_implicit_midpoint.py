@@ -14,8 +14,8 @@ That takes some minutes::
     python plot_implicit_midpoint.py
     python plot_implicit_midpoint.py --quick    # as on this page
 
-.. [1] M. Benning, E. Celledoni, M. J. Ehrhardt, B. Owren, C.-B. Schönlieb, "Deep learning as optimal
-   control problems", IFAC-PapersOnLine 54 (2021).
+.. [1] M. Benning, E. Celledoni, M. J. Ehrhardt, B. Owren, C.-B. Schönlieb, "Deep learning as
+   optimal control problems", IFAC-PapersOnLine 54 (2021).
 """
 
 import argparse

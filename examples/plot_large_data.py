@@ -85,6 +85,6 @@ del X  # close the file before its folder is removed
 folder.cleanup()
 
 # %%
-# If the file can be read several times, ``fit`` accepts the memory map as a whole. It works on blocks
-# of rows, makes several epochs, and holds samples out by itself; see
+# If the file can be read several times, ``fit`` accepts the memory map as a whole. It works on
+# blocks of rows, makes several epochs, and holds samples out by itself; see
 # :doc:`/user_guide/large_data_and_gpus`.

@@ -73,9 +73,9 @@ print(f"\nmissing values by column:\n{X.isna().sum().to_string()}")
 # -----------------
 #
 # Each kind of column has its own preparation. Gaps in numbers are filled with the median, and an
-# indicator column says where they were. Categories become columns of zeros and ones; a missing value
-# is a category of its own, so the network can learn what silence about the rating means. A date
-# becomes the number of days since the start.
+# indicator column says where they were. Categories become columns of zeros and ones; a missing
+# value is a category of its own, so the network can learn what silence about the rating means. A
+# date becomes the number of days since the start.
 
 
 def days(dates):
@@ -120,7 +120,7 @@ if skrub is not None:
 
 def with_day_numbers(table):
     """Return the table with numbers in place of dates, and with categories marked as such."""
-    names = {name: "category" for name in ("energy rating", "district", "balcony")}
+    names = dict.fromkeys(("energy rating", "district", "balcony"), "category")
     return table.assign(listed=days(table["listed"])).astype(names)
 
 

@@ -134,6 +134,6 @@ right.legend(loc="upper left", fontsize="small", frameon=False)
 plt.show()
 
 # %%
-# One generated table proves little. On 31 real tables the picture is much the same; see
-# :doc:`the page on performance </performance>`. Where there is little noise, or where trees suit the
-# data better, the order can be another one: see :doc:`/user_guide/when_not`.
+# One generated table proves little. On 31 real tables the picture is much the same; see :doc:`the
+# page on performance </performance>`. Where there is little noise, or where trees suit the data
+# better, the order can be another one: see :doc:`/user_guide/when_not`.
