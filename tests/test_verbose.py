@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from itertools import count
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -258,18 +259,20 @@ def test_the_line_is_shorter_than_the_terminal(monkeypatch):
 def test_of_fits_in_threads_one_has_the_line_and_the_others_send_messages(monkeypatch):
     screen = terminal(monkeypatch)
     X, y = blobs(2)
-    both = threading.Barrier(2)
+    both, better, n_iters = threading.Barrier(2), count(0, 10), []
+    waited = threading.local()
 
     def score(estimator, X, y):
-        if both.n_waiting or not met:
-            met.append(both.wait(60))
-        return 0.0
-
-    met = []
+        if not hasattr(waited, "done"):  # until both fits go on
+            waited.done = both.wait(60)
+        return float(next(better))
 
     def fit():
-        options = {"cv": 2, "scoring": score, "max_iter": 10, "tol": 0.0}
-        short(ODENetClassifier, verbose=1, n_iter_no_change=20, n_jobs=1, **options).fit(X, y)
+        # It converges, so that nothing is warned of: filters of warnings are not for threads.
+        options = {"cv": 2, "scoring": score, "max_iter": 19, "tol": 1.0, "n_iter_no_change": 5}
+        model = short(ODENetClassifier, verbose=1, n_jobs=1, **options).fit(X, y)
+        assert set(model.stop_reason_) == {"converged"}
+        n_iters.append(model.n_iter_.max())
 
     threads = [threading.Thread(target=fit) for _ in range(2)]
     for thread in threads:
@@ -277,9 +280,9 @@ def test_of_fits_in_threads_one_has_the_line_and_the_others_send_messages(monkey
     for thread in threads:
         thread.join()
     lines = screen.lines()
-    assert len([line for line in lines if " iteration " in line]) == 10
+    assert len([line for line in lines if " iteration " in line]) in n_iters
     assert len([line for line in lines if " ended after " in line]) == 2
-    assert len(lines) == 10 + 2 + 1
+    assert lines[-1] == ""
 
 
 ON_TERMINAL = """
