@@ -45,7 +45,7 @@ figure, ax = plt.subplots(figsize=(5, 5.2), layout="constrained")
 reach = 1.08 * np.abs(states).max()
 (w1, w2), mu = model.W_[0, 0], model.mu_[0, 0]
 point = -mu * np.array([w1, w2]) / (w1**2 + w2**2)
-ax.axline(point, point + np.array([-w2, w1]), color="0.5", ls="--", lw=1.2)
+ax.axline(point, slope=-w1 / w2, color="0.5", ls="--", lw=1.2)
 groups = []
 for k, (marker, colour) in enumerate((("o", "#0072B2"), ("s", "#E69F00"))):
     trails = ax.plot([], [], color=colour, lw=0.5, alpha=0.3)[0]

@@ -3,9 +3,9 @@ Why a third channel helps
 =========================
 
 A flow moves points along curves that never cross. So it can stretch and bend the plane, but it
-cannot tear it or fold it. That has a consequence: if one class surrounds the other, no flow in
-the plane can bring them to different sides of a line. With one more channel there is a way out,
-into space.
+cannot tear it or fold it. That has a consequence: if one class surrounds the other, no flow in the
+plane can bring them to different sides of a line. With one more channel there is a way out, into
+space.
 
 This example shows it for a disc inside a ring. The flow is that of a network with two channels, and
 with three.
@@ -65,8 +65,8 @@ for name, model in (("two channels", plane), ("three channels", space)):
 #
 # On the left are the decisions of the flow in the plane. The region of the disc must be connected
 # to the outside, so the flow cuts the ring open, where it costs the fewest samples. In the middle
-# is the flow that does this: it pulls the disc out through the cut. On the right, the flow in
-# space lifts the disc out of the ring, and the grey plane passes between them.
+# is the flow that does this: it pulls the disc out through the cut. On the right, the flow in space
+# lifts the disc out of the ring, and the grey plane passes between them.
 
 figure = plt.figure(figsize=(12, 4.4), layout="constrained")
 left, middle = (figure.add_subplot(1, 3, k) for k in (1, 2))

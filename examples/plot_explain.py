@@ -37,8 +37,8 @@ print(f"R² on new samples: {model.score(X_test, y_test):.3f}")
 # ---------------
 #
 # **The gradient.** :func:`~skode.inspection.input_gradients` returns the derivative of each
-# prediction with respect to each feature. It is exact, takes a single pass through the network,
-# and is in the units of the table even though the pipeline scales the features. Its mean absolute
+# prediction with respect to each feature. It is exact, takes a single pass through the network, and
+# is in the units of the table even though the pipeline scales the features. Its mean absolute
 # value, times the spread of the feature, says how much a feature moves the prediction.
 
 gradients = input_gradients(model, X_test)

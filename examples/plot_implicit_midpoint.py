@@ -15,7 +15,7 @@ That takes some minutes::
     python plot_implicit_midpoint.py --quick    # as on this page
 
 .. [1] M. Benning, E. Celledoni, M. J. Ehrhardt, B. Owren, C.-B. Schönlieb, "Deep learning as
-optimal control problems", IFAC-PapersOnLine 54 (2021).
+   optimal control problems", IFAC-PapersOnLine 54 (2021).
 """
 
 import argparse

@@ -3,8 +3,8 @@ Prediction intervals
 ====================
 
 The noise of these samples grows with the distance from zero. How far from the prediction may a new
-sample be? This example compares three kinds of intervals that are meant to hold 90 percent of all new
-samples. Two of them come from `MAPIE <https://mapie.readthedocs.io>`_, a package for conformal
+sample be? This example compares three kinds of intervals that are meant to hold 90 percent of all
+new samples. Two of them come from `MAPIE <https://mapie.readthedocs.io>`_, a package for conformal
 prediction, which works with any regressor::
 
     pip install mapie
@@ -36,9 +36,9 @@ intervals = {}
 # Two quantile networks
 # ---------------------
 #
-# A network with ``loss="quantile"`` predicts a quantile, here those of 5 and 95 percent. The interval
-# between them is narrow where there is little noise. But nothing guarantees that it holds the right
-# share of new samples. The third network, for the median, is needed below.
+# A network with ``loss="quantile"`` predicts a quantile, here those of 5 and 95 percent. The
+# interval between them is narrow where there is little noise. But nothing guarantees that it holds
+# the right share of new samples. The third network, for the median, is needed below.
 
 
 def quantile_networks(X, y):
@@ -69,9 +69,9 @@ intervals["cross-conformal (MAPIE)"] = ends[:, 0, 0], ends[:, 1, 0]
 # Conformalised quantiles
 # -----------------------
 #
-# This method [2]_ starts with the quantile networks, trained on one half of the samples. It moves the
-# ends of their interval apart, or together, until the other half of the samples is covered as it
-# should be. The interval is narrow where it may be, and holds the right share.
+# This method [2]_ starts with the quantile networks, trained on one half of the samples. It moves
+# the ends of their interval apart, or together, until the other half of the samples is covered as
+# it should be. The interval is narrow where it may be, and holds the right share.
 
 half = len(X) // 2
 networks = quantile_networks(X[:half], y[:half])
@@ -84,8 +84,8 @@ intervals["conformalised quantiles (MAPIE)"] = ends[:, 0, 0], ends[:, 1, 0]
 # ----------
 #
 # Coverage is the share of new samples in the interval. It should be 90 percent, not only over all
-# samples but also near zero, where there is little noise. There the cross-conformal interval is much
-# too wide, and so too narrow elsewhere.
+# samples but also near zero, where there is little noise. There the cross-conformal interval is
+# much too wide, and so too narrow elsewhere.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 4), sharey=True, layout="constrained")
 for ax, (name, (low, high)) in zip(axes, intervals.items(), strict=True):
