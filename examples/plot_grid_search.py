@@ -88,3 +88,8 @@ for k, (ax, learn_step) in enumerate(zip(axes, grid["learn_step"], strict=True))
 axes[0].set_ylabel("scheme")
 figure.colorbar(image, ax=axes, label="log-loss (lower is better)")
 plt.show()
+
+# %%
+# Two layers are too few to unroll the spirals. Free steps, with ``learn_step=True``, over-fit:
+# their log-loss is high, and differs much between folds. With fixed steps or steps on the simplex,
+# the schemes differ by little more than their standard errors.
