@@ -318,7 +318,10 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
                 course.begin_training("all samples", n_iter, n_turns)
             for again, batch in batches:
                 if not course.over:
-                    trainings.append(self._in_turns(again, batch, lambda _: self._model(home)))
+                    done = []
+                    for turn in self._turns(again, batch, lambda _: self._model(home), done):
+                        done.append(turn())  # noqa: PERF401  it is looked at as it grows
+                    trainings.append(batch.outcome(done))
         except KeyboardInterrupt:
             course.interrupted = True
         cut_short = [np.isin(training.reason, CUT_SHORT).any() for training in trainings]
@@ -359,7 +362,10 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
                 batch = self._batch_of(run, some, begin, splits, shape)
                 n_turns, what = len(batch.turns), f"features {view}" if len(views) > 1 else ""
                 course.begin_training(what, n_turns * run.stopping.max_iter, n_turns)
-                training = self._in_turns(run, batch, lambda now: model(so_far(now)))
+                done = []
+                for turn in self._turns(run, batch, lambda now: model(so_far(now)), done):
+                    done.append(turn())  # noqa: PERF401  it is looked at as it grows
+                training = batch.outcome(done)
             except KeyboardInterrupt:
                 if not found:
                     raise
@@ -384,16 +390,21 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
 
         return Batch(turns, n_candidates, project, embed)
 
-    def _in_turns(self, run, batch, model):
-        """Train a batch; `model` computes the model so far, see `Course.follower`."""
-        course, stopping, done = run.course, run.stopping, []
+    def _turns(self, run, batch, model, done):
+        """Yield the trainings of a batch, to be called one after the other, while there is time.
+
+        What they return belongs in the list `done`.  `model` computes the model so far, see
+        `Course.follower`.
+        """
+        course, stopping = run.course, run.stopping
         follower = course.follower(
             batch.n_candidates, stopping.max_iter, lambda now: model(batch.outcome([*done, now]))
         )
         for turn in batch.turns:
             if done and course.over:
                 break
-            training = train(
+            yield partial(
+                train,
                 turn.objective,
                 turn.start,
                 run.solver,
@@ -405,9 +416,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Candidates):
                 on_iteration=follower,
                 exact_stages=self._exact_stages,
             )
-            done.append(training)
-            course.end_turn(training)
-        return batch.outcome(done)
+            course.end_turn(done[-1])
 
     @property
     def _exact_stages(self):

@@ -440,10 +440,12 @@ def test_ctrl_c_while_the_next_view_begins_keeps_the_first(monkeypatch):
 
 
 SEARCH = """
-import pathlib, sys
+import pathlib, signal, sys
 from sklearn.datasets import make_moons
 from sklearn.model_selection import GridSearchCV
 from skode import ODENetClassifier
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 
 def score(estimator, X, y):  # where a fit that is being trained says so
     pathlib.Path(sys.argv[1]).touch()

@@ -298,8 +298,9 @@ ODENetClassifier(verbose=1, max_iter=20, cv=None, tol=0).fit(X, y)
 
 @pytest.mark.parametrize("configured", [False, True])
 def test_a_real_terminal(configured):
-    pty = pytest.importorskip("pty")
+    pty, termios = map(pytest.importorskip, ("pty", "termios"))
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
     command = [sys.executable, "-W", "ignore", "-c", ON_TERMINAL]
     command += ["configured"] if configured else []
     environment = {**os.environ, "TERM": "xterm"}
@@ -323,5 +324,5 @@ def test_a_real_terminal(configured):
         assert all(line.startswith("mine: ODENetClassifier") for line in lines)
     else:
         assert len(lines) == 1
-        assert "\riteration 1/20: objective" in lines[0]
+        assert "\rODENetClassifier iteration 1/20: objective" in lines[0]
         assert re.search(r"\r *\rODENetClassifier ended after .* 20 iterations", lines[0])
