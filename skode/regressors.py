@@ -193,9 +193,9 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e). In
         `partial_fit` it stays learning_rate_init.
     line_search : {"armijo", "lipschitz"}, default="armijo"
-        "armijo" tries twice the last step and halves it until the objective falls enough.
-        "lipschitz" adapts an estimate of the Lipschitz constant of the gradient. Both are from the
-        published experiments.
+        "armijo" tries twice the last step, but at most 10, and halves it until the objective falls
+        enough. "lipschitz" adapts an estimate of the Lipschitz constant of the gradient. Both are
+        from the published experiments.
     n_jobs : int, default=None
         Number of threads in `fit` and in prediction. None uses all cores, but one thread inside the
         workers of a parallel search. -1 uses all cores. Small problems use one thread in any case.
@@ -577,9 +577,9 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         In epoch e, counted from 0, the learning rate is learning_rate_init / (1 + decay · e). In
         `partial_fit` it stays learning_rate_init.
     line_search : {"armijo", "lipschitz"}, default="armijo"
-        "armijo" tries twice the last step and halves it until the objective falls enough.
-        "lipschitz" adapts an estimate of the Lipschitz constant of the gradient. Both are from the
-        published experiments.
+        "armijo" tries twice the last step, but at most 10, and halves it until the objective falls
+        enough. "lipschitz" adapts an estimate of the Lipschitz constant of the gradient. Both are
+        from the published experiments.
     n_jobs : int, default=None
         Number of threads in `fit` and in prediction. None uses all cores, but one thread inside the
         workers of a parallel search. -1 uses all cores. Small problems use one thread in any case.
