@@ -175,14 +175,16 @@ def report(problem, name, models):
     fresh = [PROBLEMS[problem](1000, random_state=1 + seed) for seed in range(len(models))]
     test = np.array([m.score(*sample) for m, sample in zip(models, fresh, strict=True)])
     size = [0.05 * np.linalg.norm(m.K_, ord=2, axis=(2, 3)).max() for m in models]
-    evaluations = sum(m.n_evaluations_[0] for m in models) / sum(m.n_iter_[0] for m in models)
+    evaluations = sum(m.n_evaluations_[0] for m in models) / sum(
+        m.network_n_iter_[0] for m in models
+    )
     falls = all(np.nanmax(np.diff(m.loss_curve_[:, 0])) <= 0 for m in models)
     print(
         f"{problem:8} {name:16} J {J.mean():6.2f} ({J.min():6.2f} … {J.max():6.2f})  "
         f"test {test.mean():.3f} ({test.min():.3f} … {test.max():.3f})  "
         f"(h/2)‖K‖₂ {min(size):.2f} … {max(size):.2f}  "
         f"evaluations per iteration {evaluations:.2f}  "
-        f"iterations {min(m.n_iter_[0] for m in models)}  "
+        f"iterations {min(m.network_n_iter_[0] for m in models)}  "
         f"J falls {'always' if falls else 'NOT ALWAYS'}  "
         f"ended by {', '.join(sorted({m.stop_reason_[0] for m in models}))}",
         flush=True,

@@ -222,9 +222,9 @@ class Candidates(FittedNetworks):
         self.network_features_ = [candidates[k // each][0] for k in kept]
         n_begun = np.count_nonzero(begun[:each])
         self.network_weights_ = np.repeat(weights[weights > 0] / n_begun, n_begun)
-        self.n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
+        self.network_n_iter_, self.best_iter_ = training.n_iter[kept], training.best_iter[kept]
         self.loss_ = training.J[kept]
-        self.loss_curve_ = training.curve[kept, : self.n_iter_.max() + 1].T
+        self.loss_curve_ = training.curve[kept, : self.network_n_iter_.max() + 1].T
         self.n_evaluations_ = training.n_evaluations[kept]
         self.stop_reason_ = training.reason[kept].tolist()
         self._forget("_adam")

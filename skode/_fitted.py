@@ -99,6 +99,11 @@ class FittedNetworks(Pickled):
         return self.K_.shape[0]
 
     @property
+    def n_iter_(self):
+        """The largest number of iterations of a network; with Adam, of epochs."""
+        return int(to_host(self.network_n_iter_).max())
+
+    @property
     def n_channels_(self):
         """The number of channels of every network."""
         return self.K_.shape[2]

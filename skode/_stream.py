@@ -61,7 +61,7 @@ class Stream:
         data, span = replace(data, X=self._inputs_of(data.X)), Span(self.feature_map_)
         whole = self._layout(data, n_samples, goes_on=not first)
         n_networks = len(self.network_features_)
-        epochs = np.zeros(n_networks, dtype=int) if first else to_host(self.n_iter_)
+        epochs = np.zeros(n_networks, dtype=int) if first else to_host(self.network_n_iter_)
         moments, states, flats = {}, [], []
         with self._blocks() as blocks:
             for view, columns in span.views.items():
@@ -92,13 +92,13 @@ class Stream:
         self._adam = moments
         self._keep_controls(whole, namespace(flats[0]).concat(flats), span)
         self._fitted_loss, self._fitted_recipe = self._loss_recipe(), self._recipe()
-        self.n_iter_ = self.best_iter_ = epochs + 1
+        self.network_n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = np.concatenate([state.J for state in states])
         before = np.concatenate([state.curve[:, :1] for state in states])
         history = before.T if first else to_host(self.loss_curve_)
-        self.loss_curve_ = np.full((self.n_iter_.max() + 1, n_networks), np.nan)
+        self.loss_curve_ = np.full((self.network_n_iter_.max() + 1, n_networks), np.nan)
         self.loss_curve_[: len(history)] = history
-        self.loss_curve_[self.n_iter_, np.arange(n_networks)] = self.loss_
+        self.loss_curve_[self.network_n_iter_, np.arange(n_networks)] = self.loss_
         n_evaluations = np.concatenate([state.n_evaluations for state in states])
         self.n_evaluations_ = n_evaluations + (0 if first else to_host(self.n_evaluations_))
         self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for

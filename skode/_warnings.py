@@ -89,7 +89,7 @@ def warn_unless_converged(estimator, solver, n_left_out=0):
         )
     for reason in (SLOW, STALLED):
         if _common(reasons == reason):
-            least = estimator.n_iter_[reasons == reason].min()
+            least = estimator.network_n_iter_[reasons == reason].min()
             warn(
                 f"Training ended after {least} iterations ({reason}): the objective is steep and "
                 "yet only tiny steps lower it. Scale X, for example with StandardScaler, or take a "

@@ -267,8 +267,10 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
         Objective at the start and after each iteration, one column per network; NaN after a network
         has ended.
-    n_iter_ : ndarray of shape (n_networks,)
-        Number of iterations.
+    n_iter_ : int
+        Largest number of iterations of a network; with Adam, of epochs.
+    network_n_iter_ : ndarray of shape (n_networks,)
+        Number of iterations of each network.
     best_iter_ : ndarray of shape (n_networks,)
         The iteration that was kept: the one with the lowest held-out loss, or with the lowest
         objective if nothing is held out.
@@ -651,8 +653,10 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     loss_curve_ : ndarray of shape (n_iterations + 1, n_networks)
         Objective at the start and after each iteration, one column per network; NaN after a network
         has ended.
-    n_iter_ : ndarray of shape (n_networks,)
-        Number of iterations.
+    n_iter_ : int
+        Largest number of iterations of a network; with Adam, of epochs.
+    network_n_iter_ : ndarray of shape (n_networks,)
+        Number of iterations of each network.
     best_iter_ : ndarray of shape (n_networks,)
         The iteration that was kept: the one with the lowest held-out loss, or with the lowest
         objective if nothing is held out.

@@ -100,7 +100,7 @@ def test_the_tasks_are_the_iterations(cls, solver):
     assert recorder.set_up == recorder.torn_down == 1
     assert sorted(recorder.begun) == sorted(recorder.ended)
     assert recorder.begun[:2] == [(("fit", 0),), (("fit", 0), ("train", 0))]
-    assert iterations(recorder.ended) == list(range(model.n_iter_[0]))
+    assert iterations(recorder.ended) == list(range(model.network_n_iter_[0]))
     for given_X, given_y, metadata in recorder.given:
         assert given_X is X
         assert given_y is y
@@ -167,7 +167,7 @@ def test_models_so_far_hold_nothing_of_an_earlier_fit():
     for found in observer.models:
         assert not hasattr(found, "V_")
         assert not hasattr(found, "oof_score_")
-    assert observer.models[0].n_iter_ == [1]
+    assert observer.models[0].network_n_iter_ == [1]
     np.testing.assert_array_equal(observer.models[-1].predict_proba(X), model.predict_proba(X))
 
 
@@ -189,7 +189,7 @@ def test_a_callback_ends_the_fit(cls):
     recorder = Recorder(until=(("train", 0), ("iteration", 6)))
     model = short(cls, max_iter=100, tol=0.0).set_callbacks(recorder).fit(X, y)
     assert model.stop_reason_ == ["callback"]
-    assert model.n_iter_ == [7]
+    assert model.network_n_iter_ == [7]
     assert recorder.ended[-2:] == [(("fit", 0), ("train", 0)), (("fit", 0),)]
     assert model.loss_[0] == np.nanmin(model.loss_curve_)
     same = short(cls, max_iter=7, tol=0.0)
@@ -210,7 +210,7 @@ def test_networks_that_are_trained_in_turns_share_a_task(monkeypatch):
     observer = Observer(until=(("train", 0), ("iteration", 7)))
     model = short(ODENetClassifier, **options).set_callbacks(observer).fit(X, y)
     assert model.stop_reason_ == ["max_iter", "callback"]
-    assert list(model.n_iter_) == [5, 3]
+    assert list(model.network_n_iter_) == [5, 3]
     sizes = [len(model.K_) for model in observer.models]
     assert sizes == [1] * 5 + [2] * 3 + [2, 2]
 
@@ -229,7 +229,7 @@ def test_the_training_on_all_samples_is_a_task(number):
     seen = iterations(observer.ended, "train, all samples")
     n_kept = np.count_nonzero(model.candidates_["weight"])
     if number is None:
-        assert len(seen) == sum(model.n_iter_.reshape(n_kept, -1)[:, 0])
+        assert len(seen) == sum(model.network_n_iter_.reshape(n_kept, -1)[:, 0])
         assert set(model.stop_reason_) == {"refit"}
     else:
         assert seen == [0, 1, 2]

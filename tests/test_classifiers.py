@@ -121,8 +121,8 @@ def test_rejected_trials_do_not_end_the_descent(data, parameters, wide_start, mo
     options = {"stage_guard": "reject", "alpha": 0.0, "tol": 0.0, "max_iter": 60, **parameters}
     model = short(ODENetClassifier, **options).fit(X, y)
     assert sum(unsolved) > 0
-    assert sum(unsolved) < model.n_evaluations_[0] - model.n_iter_[0]
-    assert model.n_iter_[0] == 60
+    assert sum(unsolved) < model.n_evaluations_[0] - model.network_n_iter_[0]
+    assert model.network_n_iter_[0] == 60
     assert (np.diff(model.loss_curve_.T[0]) < 0).all()
     assert np.isfinite(model.predict_proba(X)).all()
 
@@ -180,7 +180,7 @@ def test_the_contract_of_the_fitted_attributes(cls):
     assert model.h_.shape == (2, 4)
     assert model.W_.shape == (2, 3, 5)
     assert model.mu_.shape == (2, 3)
-    assert model.loss_.shape == model.n_iter_.shape == model.n_evaluations_.shape == (2,)
+    assert model.loss_.shape == model.network_n_iter_.shape == model.n_evaluations_.shape == (2,)
     assert model.loss_curve_.T.shape == (2, 31)
     np.testing.assert_array_equal(model.loss_curve_.T[:, -1], model.loss_)
     assert (model.n_outputs_, model.n_features_in_) == (3, 2)
@@ -449,7 +449,7 @@ def test_ctrl_c_keeps_the_best_iterate(solver, monkeypatch):
     with pytest.raises(KeyboardInterrupt, match="The estimator is fitted"):
         model.fit(X, y)
     assert list(model.stop_reason_) == ["interrupted"]
-    assert 0 < model.n_iter_[0] < 20
+    assert 0 < model.network_n_iter_[0] < 20
     assert model.loss_[0] == np.nanmin(model.loss_curve_.T)
     assert model.score(X, y) > 0.8
 

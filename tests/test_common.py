@@ -89,10 +89,6 @@ def wanted(estimator, check):
     if name == "check_regressor_multioutput":
         # Its targets are negative too, whatever the tags say.
         return not get_tags(estimator).target_tags.positive_only
-    if name == "check_transformer_n_iter":
-        # It asks whether `n_iter_`, as one number, is positive; here it is one for each network.
-        # `check_non_transformer_estimators_n_iter` asks the same of arrays, and is there too.
-        return False
     if name.startswith("check_transformer"):
         return estimator in EVERYWHERE
     if not name.startswith(ARRAY_API):
@@ -132,7 +128,7 @@ def test_there_are_checks_of_transformers():
         "check_transformer_general",
         "check_transformer_preserve_dtypes",
         "check_transformers_unfitted",
-        "check_non_transformer_estimators_n_iter",
+        "check_transformer_n_iter",
     } <= names
 
 
@@ -154,7 +150,7 @@ def test_weights_are_like_duplicates_over_a_whole_fit(cls):
         return cls(cv=PredefinedSplit(fold), random_state=0).fit(X[rows], y[rows], weights)
 
     one, other = fit(rows), fit(order, weights[order])
-    assert one.n_iter_.min() > 20  # so that this is more than scikit-learn's check says
+    assert one.network_n_iter_.min() > 20  # so that this is more than scikit-learn's check says
     predict = "predict_proba" if is_classifier(one) else "predict"
     found, expected = (getattr(model, predict)(X) for model in (one, other))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

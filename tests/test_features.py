@@ -206,7 +206,9 @@ def test_a_stream_goes_on_in_every_view():
         other.partial_fit(X, y)
     np.testing.assert_array_equal(model.V_ == 0, zero)
     assert (np.abs(model.K_ - K).max(axis=(1, 2, 3)) > 0).all()
-    last, one_before = (model.loss_curve_.T[np.arange(len(K)), model.n_iter_ - k] for k in (0, 1))
+    last, one_before = (
+        model.loss_curve_.T[np.arange(len(K)), model.network_n_iter_ - k] for k in (0, 1)
+    )
     np.testing.assert_array_equal(last, model.loss_)
     assert (last < one_before).all()
     np.testing.assert_array_equal(model.V_, other.V_)

@@ -116,7 +116,7 @@ def test_the_held_out_loss_is_that_of_the_networks_kept(solver, n_classes):
         model.validation_loss_, np.nanmin(model.validation_curve_, axis=-1)
     )
     # The best iterate is not just the last one.
-    last = model.n_iter_.reshape(3, 2)
+    last = model.network_n_iter_.reshape(3, 2)
     best = np.nanargmin(model.validation_curve_[0], axis=-1)
     assert (best < last).any()
     for k, at in enumerate(best.ravel()):
@@ -142,12 +142,12 @@ def test_training_ends_when_the_held_out_loss_does_not_fall_any_more():
     assert list(model.stop_reason_) == 4 * ["early stopping"]
     for k, curve_ in enumerate(model.validation_curve_[0, :, 0]):
         gained = 0  # the last iteration that was better by more than tol
-        for at, loss in enumerate(curve_[: model.n_iter_[k] + 1]):
+        for at, loss in enumerate(curve_[: model.network_n_iter_[k] + 1]):
             if loss < curve_[gained] - 1e-4:
                 gained = at
-        assert model.n_iter_[k] == gained + 8
+        assert model.network_n_iter_[k] == gained + 8
     patient = short(ODENetClassifier, cv=4, **{**options, "n_iter_no_change": 20}).fit(X, y)
-    assert (patient.n_iter_ > model.n_iter_).all()
+    assert (patient.network_n_iter_ > model.network_n_iter_).all()
 
 
 # --- the choice of alpha
@@ -180,7 +180,7 @@ def test_candidates_are_what_they_would_have_been_alone(alphas, solver):
     for candidate in np.flatnonzero(both.candidates_["weight"]):
         alone = short(ODENetClassifier, alpha=alphas[candidate], **options).fit(X, y)
         kept = slice(first, first + 6)
-        for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_", "n_iter_"):
+        for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_", "network_n_iter_"):
             found, expected = getattr(both, name)[kept], getattr(alone, name)
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
         found, expected = both.validation_loss_[candidate], alone.validation_loss_[0]
@@ -473,7 +473,7 @@ def test_the_networks_are_those_of_their_best_iterations(solver):
     np.testing.assert_array_equal(model.loss_curve_.T[networks, best], model.loss_)
     curve = model.validation_curve_[0, :, 0]
     np.testing.assert_array_equal(curve[networks, best], model.validation_loss_[0, :, 0])
-    assert (best < model.n_iter_).any()
+    assert (best < model.network_n_iter_).any()
 
 
 def test_mini_batches_never_hold_the_fold_of_a_network():

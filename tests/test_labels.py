@@ -150,7 +150,7 @@ def test_streams_go_on_with_as_many_labels():
     np.testing.assert_array_equal(model.classes_, [0, 1, 2])
     # After a fit too.
     fitted = short(ODENetClassifier, solver="adam", max_iter=3).fit(X, y)
-    assert fitted.partial_fit(X, y).n_iter_ == [4]
+    assert fitted.partial_fit(X, y).network_n_iter_ == [4]
 
 
 def test_single_precision_stays():

@@ -37,7 +37,7 @@ def test_training_ends_when_the_time_is_up_and_keeps_the_best_iterate(cls, solve
         model = short(cls, **options).fit(X, y)
     assert 20 <= clock[0] - began < 23 if solver != "adam+lbfgs" else clock[0] - began < 25
     assert model.stop_reason_ == ["max_time"]
-    assert 0 < model.n_iter_[0] <= 20
+    assert 0 < model.network_n_iter_[0] <= 20
     assert model.loss_[0] == np.nanmin(model.loss_curve_)
     assert model.score(X, y) > (0.8 if cls in BOTH else 0.0)
 
@@ -88,7 +88,7 @@ def test_a_view_whose_turn_has_not_come_is_left_out_with_a_warning(clock):
     assert "max_time=0.5 was up before 3 networks had begun, which are left out" in messages[0]
     assert all(warning.filename == __file__ for warning in caught)
     assert list(model.candidates_["features"]) == ["given"]
-    assert (model.n_iter_ > 0).all()  # nobody is left as it started
+    assert (model.network_n_iter_ > 0).all()  # nobody is left as it started
     assert (model.loss_ < model.loss_curve_[0]).all()
 
 
@@ -100,12 +100,12 @@ def test_turns_share_the_time_and_those_that_have_none_are_left_out(clock, monke
     with pytest.warns(ConvergenceWarning, match="best iterate of every network is kept"):
         model = short(ODENetClassifier, max_time=30.0, **options).fit(X, y)
     assert model.stop_reason_ == ["max_time"] * 3
-    assert model.n_iter_.min() > 5
-    assert np.ptp(model.n_iter_) < 4
+    assert model.network_n_iter_.min() > 5
+    assert np.ptp(model.network_n_iter_) < 4
     with pytest.warns(ConvergenceWarning, match="before 2 networks had begun"):
         model = short(ODENetClassifier, max_time=1.0, **options).fit(X, y)
     assert len(model.K_) == 1
-    assert model.n_iter_[0] > 0
+    assert model.network_n_iter_[0] > 0
     assert np.isfinite(model.predict_proba(X)).all()
 
 
@@ -141,7 +141,7 @@ def test_networks_of_the_splits_stay_if_there_is_no_time_to_train_on_all(
     assert all(warning.filename == __file__ for warning in caught)
     assert "refit" not in model.stop_reason_
     assert clock[0] < 100 + max_time + 50
-    assert (model.n_iter_ > 0).all()
+    assert (model.network_n_iter_ > 0).all()
     assert np.isfinite(model.predict(X)).all()
 
 

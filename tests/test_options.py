@@ -303,7 +303,7 @@ def test_epochs_of_partial_fit_are_those_of_fit(cls, lift, learn_step):
         mean = np.average([getattr(one, name) for one in whole], axis=0, weights=shares)
         np.testing.assert_allclose(getattr(model, name), mean, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(model.loss_curve_.T[:, :2], whole[0].loss_curve_.T, rtol=1e-9)
-    np.testing.assert_array_equal(model.n_iter_, 6)
+    np.testing.assert_array_equal(model.network_n_iter_, 6)
     if learn_step == "simplex":
         np.testing.assert_allclose(model.h_.sum(1), 3.0, rtol=1e-12)
 
@@ -323,7 +323,7 @@ def test_a_stream_improves(cls):
     assert scores[-1] > scores[0] + 0.02
     assert scores[-1] > (0.9 if cls in BOTH else 0.4)
     assert model.loss_curve_.T.shape == (1, 16)
-    np.testing.assert_array_equal(model.n_iter_, 15)
+    np.testing.assert_array_equal(model.network_n_iter_, 15)
 
 
 def test_a_stream_need_not_begin_with_all_classes():
@@ -359,17 +359,17 @@ def test_partial_fit_after_fit(cls):
     options |= {"learning_rate_init": 0.05, "n_iter_no_change": 2}
     model = stream(cls, **options, max_iter=100).fit(X, y).set_params(learning_rate_init=0.01)
     alpha, K = model.alpha_, model.K_
-    n_iter = model.n_iter_
+    n_iter = model.network_n_iter_
     model.partial_fit(X, y)
     assert model.alpha_ == alpha
     assert model.K_.shape == K.shape
     step = np.abs(model.K_ - K)
     assert 0 < step.max() < 0.011  # of the learning rate, at the most
-    np.testing.assert_array_equal(model.n_iter_, n_iter + 1)
+    np.testing.assert_array_equal(model.network_n_iter_, n_iter + 1)
     assert model.loss_curve_.T.shape[1] == n_iter.max() + 2
-    last = model.loss_curve_.T[np.arange(len(n_iter)), model.n_iter_]
+    last = model.loss_curve_.T[np.arange(len(n_iter)), model.network_n_iter_]
     np.testing.assert_array_equal(last, model.loss_)
-    np.testing.assert_array_equal(model.best_iter_, model.n_iter_)
+    np.testing.assert_array_equal(model.best_iter_, model.network_n_iter_)
     assert len(set(n_iter)) > 1  # so that not all of them are in the last column
     # What was said of held-out samples is no longer true.
     names = {"candidates_", "validation_loss_", "validation_curve_", "oof_score_"}

@@ -581,7 +581,7 @@ def test_networks_of_a_stream_have_curves():
         model.partial_fit(X, y)
     display = LossCurveDisplay.from_estimator(model)
     assert not display.held_out_lines_
-    assert display.training_lines_[0].get_xdata()[-1] == model.n_iter_.max()
+    assert display.training_lines_[0].get_xdata()[-1] == model.network_n_iter_.max()
     with pytest.raises(
         ValueError, match=r"CandidatesDisplay needs held-out losses.*ODENetClassifier"
     ):

@@ -65,7 +65,7 @@ def test_what_the_splits_have_chosen_is_trained_on_all_samples(solver):
     for i, k in enumerate(kept):
         n_iter = round(np.median(best[k]))
         mine = slice(6 * i, 6 * i + 6)
-        assert set(model.n_iter_[mine]) == {n_iter}
+        assert set(model.network_n_iter_[mine]) == {n_iter}
         # The same networks, from the same starts, where nothing is held out.
         same = short(
             ODENetRegressor,
@@ -95,7 +95,7 @@ def test_an_interruption_of_the_last_training_keeps_the_networks_of_the_splits(m
     with pytest.raises(KeyboardInterrupt, match="The estimator is fitted"):
         model.fit(X, y)
     assert "refit" not in model.stop_reason_
-    assert set(model.n_iter_) == {6}
+    assert set(model.network_n_iter_) == {6}
     assert np.isfinite(model.predict(X)).all()
 
 

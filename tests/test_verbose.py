@@ -272,7 +272,7 @@ def test_of_fits_in_threads_one_has_the_line_and_the_others_send_messages(monkey
         options = {"cv": 2, "scoring": score, "max_iter": 19, "tol": 1.0, "n_iter_no_change": 5}
         model = short(ODENetClassifier, verbose=1, n_jobs=1, **options).fit(X, y)
         assert set(model.stop_reason_) == {"converged"}
-        n_iters.append(model.n_iter_.max())
+        n_iters.append(model.network_n_iter_.max())
 
     threads = [threading.Thread(target=fit) for _ in range(2)]
     for thread in threads:

@@ -13,7 +13,7 @@ from skode.engine.training import CONVERGED, EARLY, MAX_ITER, MAX_TIME, SLOW, ST
 def warn_of(reasons, n_left_out=0):
     estimator = SimpleNamespace(
         stop_reason_=np.array(reasons),
-        n_iter_=np.arange(10, 10 + len(reasons)),
+        network_n_iter_=np.arange(10, 10 + len(reasons)),
         max_iter=200,
         max_time=5.0,
         tol=1e-4,

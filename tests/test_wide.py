@@ -108,7 +108,7 @@ def test_training_in_the_span_is_training_on_the_inputs(solver, lift, monkeypatc
         monkeypatch.setattr("skode._span.WIDE", limit)
         found.append(model.set_params(max_iter=15).fit(X, y))
     one, other = found
-    assert one.n_iter_.min() > 5
+    assert one.network_n_iter_.min() > 5
     np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-7)
     np.testing.assert_allclose(one.V_, other.V_, atol=1e-6)
     fresh, _ = wide(seed=1)
@@ -327,7 +327,7 @@ def test_a_fit_in_turns_is_the_same_where_there_is_no_race(solver, monkeypatch):
     monkeypatch.setattr(Objective, "evaluate", watched)
     found = short(ODENetClassifier, **options).fit(X, y)
     assert sizes == {1}
-    for name in ("K_", "V_", "loss_curve_", "validation_loss_", "n_iter_", "stop_reason_"):
+    for name in ("K_", "V_", "loss_curve_", "validation_loss_", "network_n_iter_", "stop_reason_"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
@@ -369,7 +369,7 @@ def test_networks_that_an_interruption_keeps_from_their_turn_are_left_out(
     assert model.stop_reason_[-1] == "interrupted"
     assert len(model.K_) == n_begun
     np.testing.assert_allclose(model.network_weights_, 1 / n_begun)
-    assert (model.n_iter_ > 0).all()
+    assert (model.network_n_iter_ > 0).all()
     known = np.isfinite(model.validation_loss_)
     np.testing.assert_array_equal(known.ravel(), np.arange(6) < n_begun)
     mean = model.validation_loss_[known].mean()

@@ -43,7 +43,7 @@ ARRAYS = {
     "network_weights_": Part("f", "networks", finite=True),
     "loss_": Part("f", "networks"),
     "loss_curve_": Part("f", "* networks"),
-    "n_iter_": Part("i", "networks"),
+    "network_n_iter_": Part("i", "networks"),
     "best_iter_": Part("i", "networks"),
     "n_evaluations_": Part("i", "networks"),
     CANDIDATES + "features": Part("U", "candidates", needed=False),
