@@ -48,10 +48,10 @@ def follows_data(method):
         given = bound(arguments, method.__name__, self, args, kwargs)
         X = _entering(self, given.arguments["X"])
         # Labels and weights of a NumPy X are the host's, whatever library they are of.
-        beside = host_values if array_library(X) is None else partial(_entering, self)
+        enter = host_values if array_library(X) is None else partial(_entering, self)
         for name, value in given.arguments.items():
             if name not in ("self", "X"):
-                given.arguments[name] = beside(value)
+                given.arguments[name] = enter(value)
         given.arguments["X"] = X
         with _dispatch(X), current_device(X):
             return method(*given.args, **given.kwargs)
@@ -88,7 +88,7 @@ def bound(arguments, method, estimator, args, kwargs):
 
 
 def _entering(estimator, value):
-    """An argument as it comes in: without its gradients, and at home with ``device="cpu"``.
+    """An argument as it comes in: without its gradients, and on the host with ``device="cpu"``.
 
     So are arrays of libraries that are not followed.
     """

@@ -1,4 +1,4 @@
-"""The model that was fitted: where its arrays are, and what it says of samples."""
+"""The fitted model: where its arrays are, and its predictions."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class FittedNetworks(Pickled):
             if of_numpy or array_library(value) is not None:
                 yield name, value
 
-    def _move_fitted(self, home):
+    def _move_fitted(self, like):
         """Move what was fitted to where the features came from."""
         for name, value in self._fitted_arrays():
-            setattr(self, name, converted(value, getattr(home, "like", home)))
+            setattr(self, name, converted(value, getattr(like, "like", like)))
 
     def _keep_controls(self, layout, flat, span):
         self._forget("V_", "nu_")

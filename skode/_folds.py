@@ -1,4 +1,4 @@
-"""Which samples are held out: from `cv` and its kin to splits."""
+"""Which samples are held out: from `cv` and related parameters to splits."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ from ._span import Span
 from .engine.arrays import namespace, to_host
 from .engine.training import MAX_ITER, Adam, Moments, Schedule, State
 
-LENGTH = 10_000  # samples that the default penalty of a stream is meant for: nobody knows how many
+LENGTH = (
+    10_000  # samples that the default penalty of a stream is meant for; their number is unknown
+)
 
 
 class only_with_adam:  # noqa: N801  a decorator
@@ -50,7 +52,7 @@ class Stream:
     def _continue(self, data):
         """One more epoch of Adam on these samples alone."""
         self._forget(*HELD_OUT_RESULTS, "_fingerprint")
-        first, n_samples, home = not hasattr(self, "K_"), len(data), data.X
+        first, n_samples, like = not hasattr(self, "K_"), len(data), data.X
         data = replace(data, X=at_work(self, data.X))
         if first:
             self._begin_stream(data)
@@ -102,7 +104,7 @@ class Stream:
         n_evaluations = np.concatenate([state.n_evaluations for state in states])
         self.n_evaluations_ = n_evaluations + (0 if first else to_host(self.n_evaluations_))
         self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for
-        self._move_fitted(home)
+        self._move_fitted(like)
 
     def _begin_stream(self, data):
         """What the first call of `partial_fit` decides."""
