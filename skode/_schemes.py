@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .engine.partitioned import PARTITIONED, PartitionedTableau
 from .engine.schemes import TABLEAUX, as_tableau
 from .engine.tableaux import ButcherTableau
 
@@ -29,10 +30,10 @@ def list_schemes() -> list[str]:
     >>> [name for name in skode.list_schemes() if skode.get_scheme(name).a_stable][:3]
     ['gauss4', 'gauss6', 'implicit_euler']
     """
-    return sorted(TABLEAUX)
+    return sorted(TABLEAUX | PARTITIONED)
 
 
-def get_scheme(scheme) -> ButcherTableau:
+def get_scheme(scheme) -> ButcherTableau | PartitionedTableau:
     """Return the Butcher tableau of a Runge-Kutta scheme.
 
     Parameters
@@ -42,9 +43,11 @@ def get_scheme(scheme) -> ButcherTableau:
 
     Returns
     -------
-    ButcherTableau
-        Its coefficients are `A`, `b` and `c`; among its properties are `n_stages`, `order`,
-        `explicit`, `a_stable` and `symplectic`. ``print`` draws it.
+    ButcherTableau or PartitionedTableau
+        The coefficients of a `ButcherTableau` are `A`, `b` and `c`; among its properties are
+        `n_stages`, `order`, `explicit`, `a_stable` and `symplectic`. "symplectic_euler" and
+        "stormer_verlet" are pairs of tableaux, `first` and `second`, one for each half of the
+        channels. ``print`` draws a scheme.
 
     Raises
     ------

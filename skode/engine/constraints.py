@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .arrays import Array, device, namespace, positive_part
 from .controls import Layout
+from .fields import VectorField
 
 
 def unconstrained(flat: Array) -> Array:
@@ -22,6 +23,20 @@ def on_part(part: slice, project: Callable[[Array], Array]) -> Callable[[Array],
         return namespace(flat).concat([before, projected, after], axis=1)
 
     return project_part
+
+
+def structured(layout: Layout, field: VectorField, damping: float) -> Callable[[Array], Array]:
+    """The projection onto controls where K has the structure that a vector field asks for."""
+    structure = field.structure
+    if structure is None:
+        return unconstrained
+
+    def project(flat_K: Array) -> Array:
+        xp = namespace(flat_K)
+        K = xp.reshape(flat_K, (flat_K.shape[0], *layout.shapes.K))
+        return xp.reshape(structure(xp, K, damping), flat_K.shape)
+
+    return on_part(layout.slices.K, project)
 
 
 def simplex_steps(layout: Layout, total: float) -> Callable[[Array], Array]:

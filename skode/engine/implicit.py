@@ -101,15 +101,17 @@ def solve_stages(
     known: list[Array],
     layer: Layer,
     effort: Effort = CAREFUL,
+    offsets: list[Array] | None = None,
 ) -> Solution:
     """Return the stages of a block from its `known` Bi, (members or 1, channels, samples) each.
 
-    The first iteration is the explicit predictor Bi + h Σj aij f(Bj).
+    With `offsets` ci, of the same shape, F is σ(K Yi + b + ci).  The first iteration is the
+    explicit predictor Bi + h Σj aij f(Bj).
     """
-    base = _stacked(known)
+    base, offset = _stacked(known), None if offsets is None else _stacked(offsets)
     xp, matrix = namespace(base), StageMatrix(A, layer.K, layer.h)
     contracting = effort.looks and bool(xp.all(_norm(A) * layer.stiffness <= CONTRACTION))
-    equations = _StageEquations(A, layer, activation, base)
+    equations = _StageEquations(A, layer, activation, base, offset)
     found = _iterate(equations, equations.start(), matrix, contracting, effort)
     if effort.looks:
         found = _mend(equations, found, _by_continuation)
@@ -155,6 +157,7 @@ class _StageEquations:
     layer: Layer
     activation: Activation
     base: Array
+    offset: Array = None
 
     transposed = False  # whether R is linear with the transposed Newton's matrix
 
@@ -167,6 +170,8 @@ class _StageEquations:
         """R(x) and the values."""
         xp, layer = namespace(x), self.layer
         Z = xp.matmul(layer.K, merged(xp, x)) + layer.b
+        if self.offset is not None:
+            Z = Z + merged(xp, self.offset)
         F = split(xp, self.activation.value(xp, Z), len(self.A))
         return x - self.base - layer.h[..., None] * _mix(xp, self.A, F), F
 
@@ -175,7 +180,11 @@ class _StageEquations:
         # At the start, Y = B, R is -h A F.  Errors of f(Y) are of the size of ε ‖K‖₂ |Y|.
         xp = namespace(R)
         contraction = _norm(self.A) * self.layer.stiffness
-        return (1.0 + contraction) * (_size(xp, self.base) + _size(xp, R))
+        size = (1.0 + contraction) * (_size(xp, self.base) + _size(xp, R))
+        if self.offset is None:
+            return size
+        # Errors of Z, of the size of ε |c|, are errors of R of h A times that.
+        return size + _norm(self.A) * xp.abs(self.layer.h[:, 0, :]) * _size(xp, self.offset)
 
     def derivative(self, values: Array) -> Array:
         """σ′, from which Newton's matrix is computed."""
@@ -183,7 +192,9 @@ class _StageEquations:
 
     def on(self, samples: Array) -> _StageEquations:
         """The equations of some of the samples."""
-        return replace(self, base=namespace(self.base).take(self.base, samples, axis=3))
+        take = namespace(self.base).take
+        offset = self.offset if self.offset is None else take(self.offset, samples, axis=3)
+        return replace(self, base=take(self.base, samples, axis=3), offset=offset)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,19 @@ Features x are (n_features, samples), states (members, channels, samples), outpu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
 from .activations import ACTIVATIONS, Activation
 from .arrays import Array, device, namespace
 from .controls import Controls
+from .fields import FIELDS, VectorField
 from .implicit import CAREFUL, Effort, Layer, Status, worse
 from .newton import norm_bound
+from .partitioned import Scheme
 from .schemes import TABLEAUX
-from .steps import Stages, step, step_adjoint
-from .tableaux import ButcherTableau
+from .steps import Dynamics, Stages, step, step_adjoint
 
 
 class Forward(NamedTuple):
@@ -34,11 +35,11 @@ class Forward(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """Layers y⁺ = α y + h Σi bi f(Yi) of a Runge-Kutta scheme, with f(y) = σ(K y + b).
+    """Layers y⁺ = α y + h Σi bi f(Yi) of a Runge-Kutta scheme.
 
     Parameters
     ----------
-    tableau : ButcherTableau
+    tableau : ButcherTableau or PartitionedTableau
         The scheme.
     activation : Activation
         σ.
@@ -47,12 +48,23 @@ class Network:
     lift : Activation
         σ₀ of the map of the features to y⁰, where the controls have V and ν: the identity for an
         affine lift.  Elsewhere the features are padded with zeros.
+    field : VectorField
+        f, up to σ.
+    damping : float
+        γ, where the field has one.
     """
 
-    tableau: ButcherTableau
+    tableau: Scheme
     activation: Activation
     skip: float
-    lift: Activation = field(default=ACTIVATIONS["identity"])
+    lift: Activation = ACTIVATIONS["identity"]
+    field: VectorField = FIELDS["standard"]
+    damping: float = 0.0
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """What the steps depend on except for their controls."""
+        return Dynamics(self.tableau, self.skip, self.activation, self.field)
 
     def forward(
         self, U: Controls, x: Array, record: bool = False, effort: Effort = CAREFUL
@@ -62,7 +74,7 @@ class Network:
         y = self.lifted(U, x)
         states, recorded, statuses = [y], [], []
         for layer in layers:
-            y, stages = step(self.tableau, self.skip, self.activation, layer, y, effort)
+            y, stages = step(self.dynamics, layer, y, effort)
             if stages.solved:
                 statuses.append(reduce(worse, (found.status for found in stages.solved.values())))
             if record:
@@ -77,7 +89,7 @@ class Network:
         dW, dmu = xp.matmul(dz, xp.matrix_transpose(done.y[-1])), xp.sum(dz, axis=2)
         p, layers = xp.matmul(xp.matrix_transpose(U.W), dz), []
         for layer, stages in zip(done.layers[::-1], done.stages[::-1], strict=True):
-            p, of_layer = step_adjoint(self.tableau, self.skip, self.activation, layer, stages, p)
+            p, of_layer = step_adjoint(self.dynamics, layer, stages, p)
             layers.append(of_layer)
         dK, db, dh = (xp.stack(parts[::-1], axis=1) for parts in zip(*layers, strict=True))
         dU = Controls(dK, db[..., 0], dh[..., 0, 0], dW, dmu)
@@ -91,7 +103,7 @@ class Network:
         xp = namespace(dz)
         p = [xp.matmul(xp.matrix_transpose(U.W), dz)]
         for layer, stages in zip(done.layers[::-1], done.stages[::-1], strict=True):
-            before, _ = step_adjoint(self.tableau, self.skip, self.activation, layer, stages, p[-1])
+            before, _ = step_adjoint(self.dynamics, layer, stages, p[-1])
             p.append(before)
         return p[::-1]
 
@@ -118,13 +130,21 @@ class Network:
         layers = [Layer(K[:, k, ...], b[:, k, ...], h[:, k, ...]) for k in range(K.shape[1])]
         if self.tableau.explicit:
             return layers
-        stiffness = namespace(K).abs(U.h) * norm_bound(namespace(K), K)
+        norm = norm_bound(namespace(K), K)
+        stiffness = namespace(K).abs(U.h) * (norm if self.field.plain else norm**2)
         return [layer._replace(stiffness=stiffness[:, k, None]) for k, layer in enumerate(layers)]
 
 
-def ode_net(tableau: ButcherTableau, activation: str = "tanh", lift: str = "identity") -> Network:
-    """The ODE network y′ = σ(K y + b), discretised by a Runge-Kutta scheme."""
-    return Network(tableau, ACTIVATIONS[activation], 1.0, ACTIVATIONS[lift])
+def ode_net(
+    tableau: Scheme,
+    activation: str = "tanh",
+    lift: str = "identity",
+    field: str = "standard",
+    damping: float = 0.0,
+) -> Network:
+    """The ODE network y′ = f(y), discretised by a Runge-Kutta scheme."""
+    sigma, of_lift = ACTIVATIONS[activation], ACTIVATIONS[lift]
+    return Network(tableau, sigma, 1.0, of_lift, FIELDS[field], damping)
 
 
 def feed_forward(activation: str = "tanh", lift: str = "identity") -> Network:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from .arrays import Array, host, namespace, quiet, to_host
 from .blocks import Blocks
+from .constraints import structured
 from .controls import Controls, Layout
 from .kernels import Problem, Samples
 from .kernels.reference import features
@@ -89,6 +90,8 @@ class Objective:
         named = zip(Controls._fields, layout.shapes, strict=True)
         parts = {name for name, shape in named if shape is not None}
         self._some_fixed = bool(parts - {"h"} - set(free))
+        # Only that part of the gradient counts along which K keeps its structure.
+        self._along_structure = structured(layout, network.field, damping=0.0)
         self._squared = xp.astype(layout.mask(("K", "W", "V"), like), like.dtype)
 
     @cached_property
@@ -152,6 +155,7 @@ class Objective:
                 if self._some_fixed:
                     xp = namespace(dJ)
                     dJ = xp.where(self._free, dJ, xp.zeros_like(dJ))
+                dJ = self._along_structure(dJ)
         held_out = sums.held_out
         if self.judge is not None and samples.folds is not None:
             held_out = self.judge(self.problem, flat, samples.folds.split, held_out)

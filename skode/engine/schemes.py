@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from .partitioned import PARTITIONED, PartitionedTableau
 from .tableaux import ButcherTableau
 
 
@@ -81,8 +82,10 @@ TABLEAUX: dict[str, ButcherTableau] = {
 }
 
 
-def as_tableau(scheme: Any) -> ButcherTableau:
+def as_tableau(scheme: Any) -> ButcherTableau | PartitionedTableau:
     """Return the tableau meant by a name, a `ButcherTableau`, or a tuple (A, b) or (A, b, c).
+
+    A name may be that of a partitioned scheme.
 
     Raises
     ------
@@ -92,15 +95,16 @@ def as_tableau(scheme: Any) -> ButcherTableau:
     if isinstance(scheme, ButcherTableau):
         return scheme
     if isinstance(scheme, str):
-        if scheme not in TABLEAUX:
-            near = get_close_matches(scheme.lower(), TABLEAUX, n=1)
+        named = TABLEAUX | PARTITIONED
+        if scheme not in named:
+            near = get_close_matches(scheme.lower(), named, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
                 f"There is no scheme {scheme!r}.{hint} The names are "
-                f"{', '.join(map(repr, sorted(TABLEAUX)))}; a ButcherTableau or a tuple (A, b) or "
+                f"{', '.join(map(repr, sorted(named)))}; a ButcherTableau or a tuple (A, b) or "
                 "(A, b, c) is a scheme too."
             )
-        return TABLEAUX[scheme]
+        return named[scheme]
     if not isinstance(scheme, tuple | list) or len(scheme) not in (2, 3):
         raise ValueError(
             f"A scheme is a name, a ButcherTableau, or a tuple (A, b) or (A, b, c); got {scheme!r}."

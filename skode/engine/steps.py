@@ -12,8 +12,17 @@ The skip α is 1 for a step of an ODE and 0 for a feed-forward layer.  For bi �
 costate Pi of Proposition 1 in Benning, Celledoni, Ehrhardt, Owren, Schönlieb, "Deep learning as
 optimal control problems" (2021).
 
+For a field T KᵀS with S = σ(K Y + b), see `fields`,
+
+    Fi = T KᵀSi,   Gi = σ′i∘Di   with Di = K TᵀΓi,   ∂J/∂K = h Σi (Gi Yiᵀ + Si (TᵀΓi)ᵀ),
+
+and the rest is as above; ⟨Fi, Γi⟩ is ⟨Si, Di⟩.
+
 The stages fall into blocks that need only themselves and the blocks before them.  A block of an
-explicit scheme is one stage, which is evaluated; an implicit block is solved for.
+explicit scheme is one stage, which is evaluated; an implicit block is solved for.  The equations of
+a block of the field T KᵀS are those of the field σ(Q x + c) with Q = K T Kᵀ and ci = K Bi + b: its
+stages are xi = Yi - Bi in other coordinates, and its costates Di obey Di = K Tᵀri + Σj aji Wj with
+Wi = h Qᵀ(σ′i∘Di).
 
 States are (members, channels, samples).
 """
@@ -27,15 +36,16 @@ from typing import NamedTuple
 
 from .activations import Activation
 from .arrays import Array, namespace
+from .fields import VectorField
 from .implicit import CAREFUL, Effort, Layer, Solution, solve_costates, solve_stages
-from .tableaux import ButcherTableau
+from .partitioned import Scheme, Weight, coefficients
 
 
 class Stages(NamedTuple):
-    """What the adjoint needs: Yi, Fi, and the solutions of implicit blocks by their first stage."""
+    """What the adjoint needs: Yi, Si, and the solutions of implicit blocks by their first stage."""
 
     Y: list[Array]
-    F: list[Array]
+    S: list[Array]
     solved: dict[int, Solution]
 
 
@@ -47,61 +57,98 @@ class LayerGradient(NamedTuple):
     h: Array
 
 
-def weighted_sum(weights: Iterable[float], arrays: Iterable[Array]) -> Array:
+class Dynamics(NamedTuple):
+    """What a step depends on except for its controls: the scheme, α, σ, and the field."""
+
+    scheme: Scheme
+    skip: float
+    activation: Activation
+    field: VectorField
+
+
+def weighted_sum(weights: Iterable[Weight], arrays: Iterable[Array]) -> Array:
     """Σ wi xi over the weights that are not zero; 0 if all are."""
-    terms = [x if w == 1.0 else w * x for w, x in zip(weights, arrays, strict=True) if w]
+    terms = [
+        x if _is(w, 1.0) else w * x for w, x in zip(weights, arrays, strict=True) if not _is(w, 0.0)
+    ]
     return reduce(add, terms) if terms else 0.0
 
 
+def _is(weight: Weight, number: float) -> bool:
+    return isinstance(weight, float) and weight == number
+
+
 def step(
-    scheme: ButcherTableau,
-    skip: float,
-    activation: Activation,
-    layer: Layer,
-    y: Array,
-    effort: Effort = CAREFUL,
+    dynamics: Dynamics, layer: Layer, y: Array, effort: Effort = CAREFUL
 ) -> tuple[Array, Stages]:
     """Return y⁺ and the stages."""
-    xp = namespace(y)
-    K, b, h = layer.K, layer.b, layer.h
+    xp, (scheme, skip, activation, field) = namespace(y), dynamics
+    (A, b_), (K, b, h) = coefficients(scheme, y), layer[:3]
     Y: list[Array] = []
+    S: list[Array] = []
     F: list[Array] = []
     solved: dict[int, Solution] = {}
     for block in scheme.blocks:
-        known = [y + h * weighted_sum(scheme.A[i][: len(F)], F) if F else y for i in block.stages]
+        known = [y + h * weighted_sum(A[i][: len(F)], F) if F else y for i in block.stages]
         if block.explicit:
             Y += known
-            F.append(activation.value(xp, xp.matmul(K, known[0]) + b))
-        else:
+            S.append(activation.value(xp, xp.matmul(K, known[0]) + b))
+            F.append(field.value(xp, K, S[-1]))
+        elif field.plain:
             found = solved[block.start] = solve_stages(block.A, activation, known, layer, effort)
             Y += found.Y
+            S += found.F
             F += found.F
-    return skip * y + h * weighted_sum(scheme.b, F), Stages(Y, F, solved)
+        else:
+            offsets = [xp.matmul(K, B) for B in known]
+            nowhere = [xp.zeros_like(c) for c in offsets]
+            around = turned_layer(field, layer)
+            found = solve_stages(block.A, activation, nowhere, around, effort, offsets)
+            solved[block.start] = found
+            S += found.F
+            new = [field.value(xp, K, s) for s in found.F]
+            Y += [B + h * weighted_sum(row, new) for B, row in zip(known, block.A, strict=True)]
+            F += new
+    return skip * y + h * weighted_sum(b_, F), Stages(Y, S, solved)
 
 
 def step_adjoint(
-    scheme: ButcherTableau,
-    skip: float,
-    activation: Activation,
-    layer: Layer,
-    stages: Stages,
-    p: Array,
+    dynamics: Dynamics, layer: Layer, stages: Stages, p: Array
 ) -> tuple[Array, LayerGradient]:
     """Return p from p⁺, and the gradient with respect to the controls of the layer."""
-    xp, A, b, h = namespace(p), scheme.A, scheme.b, layer.h
-    KT = xp.matrix_transpose(layer.K)
+    xp, (scheme, skip, activation, field) = namespace(p), dynamics
+    (A, b), (K, _, h) = coefficients(scheme, p), layer[:3]
+    KT = xp.matrix_transpose(K)
     V: dict[int, Array] = {}
     dK, db, dh = 0.0, 0.0, 0.0
     for block in reversed(scheme.blocks):
         gamma = [b[i] * p + weighted_sum([A[j][i] for j in V], V.values()) for i in block.stages]
-        derivative = [activation.derivative(xp, stages.F[i]) for i in block.stages]
+        derivative = [activation.derivative(xp, stages.S[i]) for i in block.stages]
+        D = [field.adjoint(xp, K, g) for g in gamma]
         if not block.explicit:
-            gamma = solve_costates(block.A, stages.solved[block.start], derivative, gamma, layer)
-        for i, sigma, g in zip(block.stages, derivative, gamma, strict=True):
-            G = sigma * g
+            around = turned_layer(field, layer)
+            D = solve_costates(block.A, stages.solved[block.start], derivative, D, around)
+        for i, sigma, d in zip(block.stages, derivative, D, strict=True):
+            G = sigma * d
             V[i] = h * xp.matmul(KT, G)
             dK = dK + xp.matmul(G, xp.matrix_transpose(stages.Y[i]))
             db = db + xp.sum(G, axis=2, keepdims=True)
-            dh = dh + xp.sum(stages.F[i] * g, axis=(1, 2), keepdims=True)
+            dh = dh + xp.sum(stages.S[i] * d, axis=(1, 2), keepdims=True)
+        if not field.plain:
+            for k, i in enumerate(block.stages):
+                of_block = zip(block.stages, block.A, strict=True)
+                g = gamma[k] + weighted_sum(
+                    [a[k] for _, a in of_block], [V[j] for j in block.stages]
+                )
+                turned = field.turned_back(xp, g)
+                dK = dK + xp.matmul(stages.S[i], xp.matrix_transpose(turned))
     p = skip * p + weighted_sum([1.0] * len(V), V.values())
     return p, LayerGradient(h * dK, h * db, dh)
+
+
+def turned_layer(field: VectorField, layer: Layer) -> Layer:
+    """The layer with Q = K T Kᵀ in place of K; the same if there is no T."""
+    if field.plain:
+        return layer
+    xp = namespace(layer.K)
+    return layer._replace(K=xp.matmul(layer.K, field.turned(xp, xp.matrix_transpose(layer.K))))

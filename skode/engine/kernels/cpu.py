@@ -20,6 +20,8 @@ import numpy as np
 from ..arrays import Array, on_host, quiet
 from ..implicit import ROUNDINGS
 from ..losses import LOGISTIC
+from ..networks import Network
+from ..partitioned import PartitionedTableau, Scheme
 from ..sparse_rows import SparseRows
 from ..tableaux import ButcherTableau
 from ..threads import blas_architectures
@@ -45,8 +47,13 @@ _lock = Lock()
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
-    """Whether the arrays are the host's, and numba works."""
-    return on_host(like) and like.dtype in PRECISIONS and _numba_works()
+    """Whether the arrays are the host's, and numba works.
+
+    There are no loops for implicit schemes with a field T Kᵀ σ(K y + b).
+    """
+    network = problem.network
+    has_loops = network.field.plain or network.tableau.explicit
+    return has_loops and on_host(like) and like.dtype in PRECISIONS and _numba_works()
 
 
 @cache
@@ -66,16 +73,18 @@ def _numba_works() -> bool:
 
 
 def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., None]:
-    """Return `evaluate` or `predict`, compiled for a kind of scheme and a precision."""
+    """Return `evaluate` or `predict`, compiled for a kind of layers and a precision."""
+    network = problem.network
+    kind = "explicit" if network.tableau.explicit else "implicit"
     with _lock:  # not in two threads at once
-        return _compile(name, not problem.network.tableau.explicit, dtype)
+        return _compile(name, kind if network.field.plain else "turned", dtype)
 
 
 @cache
-def _compile(name: str, implicit: bool, dtype: Any) -> Callable[..., None]:
+def _compile(name: str, kind: str, dtype: Any) -> Callable[..., None]:
     from . import cpu_compile
 
-    function: Callable[..., None] = cpu_compile.for_precision(name, implicit, dtype)
+    function: Callable[..., None] = cpu_compile.for_precision(name, kind, dtype)
     return function
 
 
@@ -119,7 +128,7 @@ def evaluate(
     implicit = not problem.network.tableau.explicit
     dU = np.zeros(flat.shape if gradient else (0, 0), dtype)
     total = np.zeros(dU.shape if dtype == np.float32 else (0, 0))
-    scheme = _scheme(problem.network.tableau, dtype)
+    scheme = _scheme(problem.network, dtype)
     _compiled("evaluate", problem, dtype)(
         (_features(X, dtype), _given(targets, dtype), _given(weights, dtype)),
         of_folds,
@@ -141,7 +150,7 @@ def evaluate(
 def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
     """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
     dtype, q = flat.dtype, problem.layout.n_outputs
-    scheme = _scheme(problem.network.tableau, dtype)
+    scheme = _scheme(problem.network, dtype)
     weights_given = weights
     if weights is None:
         weights = np.full(len(flat), 1 / len(flat))
@@ -190,10 +199,24 @@ def _no_folds(dtype: Any) -> tuple[Array, ...]:
 
 
 @cache
-def _scheme(tableau: ButcherTableau, dtype: Any) -> Array:
-    """The coefficients of a scheme.
+def _scheme(network: Network, dtype: Any) -> Array:
+    """The coefficients of a scheme, as the loops for the network take them."""
+    tableau = network.tableau
+    if isinstance(tableau, PartitionedTableau):
+        halves = tableau.first, tableau.second
+    elif network.field.plain:
+        return _plain_scheme(tableau, dtype)
+    else:
+        halves = tableau, tableau
+    # For each half of the channels A, b and the transpose of A.
+    rows = [row for half in halves for row in (*half.A, half.b, *zip(*half.A, strict=True))]
+    return np.array(rows, dtype)
 
-    For an explicit one, A, below it b, and below that the transpose of A, without stages that
+
+def _plain_scheme(tableau: ButcherTableau, dtype: Any) -> Array:
+    """The coefficients for layers with the field σ(K y + b).
+
+    For an explicit scheme, A, below it b, and below that the transpose of A, without stages that
     nothing depends on.  For an implicit one, these rows with the part of A below its blocks; then
     the blocks, their transpose, and two rows that say of every stage which is the first of its
     block, and of how many; none, if it is explicit.
@@ -214,7 +237,7 @@ def _scheme(tableau: ButcherTableau, dtype: Any) -> Array:
 
 
 @cache
-def _most_stages(tableau: ButcherTableau) -> int:
+def _most_stages(tableau: Scheme) -> int:
     """How many stages have to be solved for together, at most; 0 for an explicit scheme."""
     return max((0 if block.explicit else len(block.A)) for block in tableau.blocks)
 
@@ -251,6 +274,7 @@ def _numbers(problem: Problem, X: Array, scheme: Array, gradient: bool) -> Array
             _panel(),
             _most_stages(network.tableau),
             isinstance(X, SparseRows),
+            network.field.turn,
         ],
         np.int64,
     )

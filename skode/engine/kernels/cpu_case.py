@@ -31,6 +31,7 @@ class Case(NamedTuple):
     panel: Any
     most_stages: Any  # of a block that has to be solved for; 0 for an explicit scheme
     sparse: Any  # whether X is sparse
+    turn: Any  # see `VectorField`
 
 
 class _Starts(NamedTuple):
@@ -49,7 +50,7 @@ def described(numbers):
     """The case that an array of numbers stands for."""
     n = numbers
     codes = (n[6], n[7]), (n[8], n[9])
-    rest = n[10], n[11], n[12], n[13], n[14], n[15], n[16], n[17]
+    rest = n[10], n[11], n[12], n[13], n[14], n[15], n[16], n[17], n[18]
     return Case(n[0], n[1], n[2], n[3], n[4], n[5], *codes, *rest)
 
 
@@ -97,7 +98,7 @@ def place_of_stage(case, scheme, layer, i):
         if not case.gradient:
             return 3 + case.n_stages + i
         return place_of_values(case, case.n_layers) + layer * case.n_stages + i
-    if not has_terms(scheme, i):
+    if i == 0 or not (case.turn or has_terms(scheme, i)):
         return place_of_state(case, layer)
     if not case.gradient:
         return 3 + case.n_stages
@@ -119,12 +120,28 @@ def places_of_costates(case):
 
 
 @loops
-def _n_places(case):
-    """The number of places."""
+def _n_plain_places(case):
+    """The number of places without those of a field T KᵀS."""
     s = case.n_stages
     if case.gradient:
         return places_of_costates(case)[3] + s
     return 3 + 2 * s if case.most_stages > 0 else 4 + s
+
+
+@loops
+def places_of_field(case):
+    """Two places after all others for a field T KᵀS: a spare one, and F₁, which the Fi follow.
+
+    On the way back they serve for D and TᵀΓ.
+    """
+    first = _n_plain_places(case)
+    return first, first + 1
+
+
+@loops
+def _n_places(case):
+    """The number of places."""
+    return _n_plain_places(case) + (1 + case.n_stages if case.turn else 0)
 
 
 class Work(NamedTuple):

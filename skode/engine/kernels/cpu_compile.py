@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 from numba import float64, from_dtype, int32, int64, njit, types, void
 
-from . import cpu_implicit, cpu_layers
+from . import cpu_fields, cpu_implicit, cpu_layers
 from .cpu_networks import networks
 
 EVALUATE_EXPLICIT, PREDICT_EXPLICIT = networks(cpu_layers.step, cpu_layers.step_adjoint)
 EVALUATE_IMPLICIT, PREDICT_IMPLICIT = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
+EVALUATE_TURNED, PREDICT_TURNED = networks(cpu_fields.step, cpu_fields.step_adjoint)
 SOURCES = (
     "cpu_anderson",
     "cpu_case",
+    "cpu_fields",
     "cpu_implicit",
     "cpu_layers",
     "cpu_losses",
@@ -38,8 +40,8 @@ def _stamp() -> int:
     return int.from_bytes(digest.digest()[:6], "big")
 
 
-def _entries(stamp: int) -> dict[tuple[str, bool], Callable[..., None]]:
-    """The functions to compile, by name and whether they are for implicit schemes.
+def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
+    """The functions to compile, by name and by the kind of layers.
 
     numba's cache tells them apart by their free variables too.  It would not notice that another
     file than this has changed; the stamp does.
@@ -53,6 +55,10 @@ def _entries(stamp: int) -> dict[tuple[str, bool], Callable[..., None]]:
         if stamp >= 0:
             EVALUATE_IMPLICIT(samples, folds, flat, tolerances, numbers, form, scheme, sums)
 
+    def evaluate_turned(samples, folds, flat, tolerances, numbers, form, scheme, sums):
+        if stamp >= 0:
+            EVALUATE_TURNED(samples, folds, flat, tolerances, numbers, form, scheme, sums)
+
     def predict_explicit(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
         if stamp >= 0:
             PREDICT_EXPLICIT(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
@@ -61,15 +67,21 @@ def _entries(stamp: int) -> dict[tuple[str, bool], Callable[..., None]]:
         if stamp >= 0:
             PREDICT_IMPLICIT(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
 
+    def predict_turned(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+        if stamp >= 0:
+            PREDICT_TURNED(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+
     return {
-        ("evaluate", False): evaluate_explicit,
-        ("evaluate", True): evaluate_implicit,
-        ("predict", False): predict_explicit,
-        ("predict", True): predict_implicit,
+        ("evaluate", "explicit"): evaluate_explicit,
+        ("evaluate", "implicit"): evaluate_implicit,
+        ("evaluate", "turned"): evaluate_turned,
+        ("predict", "explicit"): predict_explicit,
+        ("predict", "implicit"): predict_implicit,
+        ("predict", "turned"): predict_turned,
     }
 
 
-def compilable(name: str, implicit: bool = False, cache: bool = True) -> Any:
+def compilable(name: str, kind: str = "explicit", cache: bool = True) -> Any:
     """`evaluate` or `predict` as numba compiles it, which caches it on disk.
 
     The functions that it calls are in its machine code.  They are not cached one by one: to load
@@ -80,10 +92,10 @@ def compilable(name: str, implicit: bool = False, cache: bool = True) -> Any:
     RuntimeError
         If there is no place for the cache.
     """
-    return njit(cache=cache, nogil=True, error_model="numpy")(_entries(_stamp())[name, implicit])
+    return njit(cache=cache, nogil=True, error_model="numpy")(_entries(_stamp())[name, kind])
 
 
-def for_precision(name: str, implicit: bool, dtype: Any) -> Any:
+def for_precision(name: str, kind: str, dtype: Any) -> Any:
     """`evaluate` or `predict`, compiled for arrays of a dtype, and never for another.
 
     Warns
@@ -91,7 +103,7 @@ def for_precision(name: str, implicit: bool, dtype: Any) -> Any:
     RuntimeWarning
         If the cache cannot be read or written; then it is compiled for this process alone.
     """
-    function = compilable(name, implicit)
+    function = compilable(name, kind)
     if not hasattr(function, "compile"):  # numba is told not to compile
         return function
     signature = _signatures(from_dtype(dtype))[name]
@@ -103,7 +115,7 @@ def for_precision(name: str, implicit: bool, dtype: Any) -> Any:
             "compiles its kernel in each process. Delete the files, or set NUMBA_CACHE_DIR."
         )
         warnings.warn(message, RuntimeWarning, stacklevel=2)
-        function = compilable(name, implicit, cache=False)
+        function = compilable(name, kind, cache=False)
         function.compile(signature)
     function.disable_compile()
     return function

@@ -11,13 +11,14 @@ bit each time, and those of a member do not depend on the others.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..activations import IDENTITY, TANH
 from ..arrays import Array, free_memory, itemsize, namespace, quiet
 from ..fold_weights import FoldWeights
+from ..tableaux import ButcherTableau
 from .cuda_machine import ADDERS, Launch, Machine, Variant, device_of, machine_of
 from .interface import Problem, Samples, Sums
 
@@ -39,6 +40,8 @@ def serves(machine: Machine, problem: Problem, dtype: Any) -> bool:
     network, layout = problem.network, problem.layout
     return (
         Variant.knows(dtype)
+        and network.field.plain
+        and isinstance(network.tableau, ButcherTableau)
         and network.tableau.explicit
         and network.tableau.n_stages <= MOST_STAGES
         and network.lift.codes in (network.activation.codes, (IDENTITY, IDENTITY))
@@ -158,7 +161,7 @@ def _launch(
         real(loss.width),
         real(loss.quantile),
         real(network.skip),
-        machine.tableau(network.tableau, variant.dtype),
+        machine.tableau(cast(ButcherTableau, network.tableau), variant.dtype),
         *_arguments_of_samples(machine, samples, flat.dtype),
         np.int32(flat.shape[0]),
         machine.xp.ascontiguousarray(flat),

@@ -327,7 +327,7 @@ CACHED = """
     import numpy as np
     from skode.engine.kernels import cpu
 
-    function = cpu._compile("predict", False, np.dtype(np.float32))
+    function = cpu._compile("predict", "explicit", np.dtype(np.float32))
     print(sum(function.stats.cache_hits.values()), sum(function.stats.cache_misses.values()))
 """
 
@@ -354,7 +354,7 @@ DIGEST = """
     from skode.engine.kernels import cpu
     from tests.engine.kernels import test_cpu
 
-    function = cpu._compile("evaluate", False, test_cpu.np.dtype(float))
+    function = cpu._compile("evaluate", "explicit", test_cpu.np.dtype(float))
     print(test_cpu.digest(), *function.stats.cache_hits)
 """
 
@@ -383,7 +383,7 @@ def test_nothing_is_compiled_for_other_arrays():
     of, samples, flat = case(dtype=np.float32)
     for X in (samples.X, np.asfortranarray(samples.X), strided(samples.X), samples.X.astype(float)):
         cpu.evaluate(of, samples._replace(X=X), flat, True)
-    function = cpu._compile("evaluate", False, np.dtype(np.float32))
+    function = cpu._compile("evaluate", "explicit", np.dtype(np.float32))
     assert len(getattr(function, "signatures", [1])) == 1
 
 
@@ -392,7 +392,7 @@ PLAIN = """
     from tests.engine.kernels import test_cpu, test_implicit
     from skode.engine.kernels import cpu
 
-    assert not hasattr(cpu._compile("evaluate", False, np.dtype(float)), "signatures")
+    assert not hasattr(cpu._compile("evaluate", "explicit", np.dtype(float)), "signatures")
     test_cpu.assert_some_are_as_the_reference()
     test_implicit.assert_some_are_as_the_reference()
 """
