@@ -103,6 +103,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
     __metadata_request__fit = {"groups": False}
 
     _channels_per_output = 0  # at least, by default
+    _channel_multiple: int = 1
 
     @property
     def _goes_on(self):
@@ -242,6 +243,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
                 n_channels = MANY_CHANNELS
             if self.lift == "pad":
                 n_channels = max(n_channels, n_features)
+            n_channels += n_channels % self._channel_multiple
         if self.lift != "pad":
             return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels < n_features:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+from numbers import Real
 
-from .engine.constraints import both, bounded_steps
+import numpy as np
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+
+from .engine.constraints import both, bounded_steps, spectral_ball, structured
+from .engine.contractivity import contractivity_radius
+from .engine.fields import FIELDS
 from .engine.networks import feed_forward, ode_net
+from .engine.partitioned import PartitionedTableau
 from .engine.schemes import as_tableau
-from .engine.solvability import solvable_stages
+from .engine.solvability import solvable_stages, solvable_stiffness
 from .engine.tableaux import ButcherTableau
 
 __all__ = ["FeedForward", "ODENet"]
 
-LONGEST_STEP = 2.0  # times h, for learned steps of implicit schemes whose controls are bounded
+LONGEST_STEP = 2.0  # times h, for learned steps where a bound of the controls depends on them
 
 
 class ODENet:
@@ -20,27 +26,61 @@ class ODENet:
 
     _parameter_constraints: dict = {
         "scheme": [str, ButcherTableau, tuple, list],
+        "vector_field": [StrOptions(set(FIELDS))],
+        "damping": [Interval(Real, 0, None, closed="left")],
         "stage_guard": [StrOptions({"bound", "reject"})],
     }
 
     def _validate_params(self):
         super()._validate_params()
+        name = type(self).__name__
         try:
-            as_tableau(self.scheme)
+            tableau = as_tableau(self.scheme)
         except ValueError as error:
-            name = type(self).__name__
             message = f"The 'scheme' parameter of {name} is not valid. {error}"
             raise InvalidParameterError(message) from None
+        self._refuse_a_field_without_its_scheme(name, tableau)
+        if self.vector_field == "hamiltonian" and self.n_channels != "auto" and self.n_channels % 2:
+            raise InvalidParameterError(
+                "vector_field='hamiltonian' needs an even number of channels, one half for the "
+                f"positions and one for the momenta; got n_channels={self.n_channels}."
+            )
+
+    def _refuse_a_field_without_its_scheme(self, name, tableau):
+        partitioned = isinstance(tableau, PartitionedTableau)
+        if partitioned and self.vector_field != "hamiltonian":
+            raise InvalidParameterError(
+                f"scheme={self.scheme!r} of {name} treats the halves of the channels differently, "
+                "and is for vector_field='hamiltonian' alone; got "
+                f"vector_field={self.vector_field!r}."
+            )
+        if self.vector_field == "gradient_flow" and contractivity_radius(tableau) == 0:
+            raise InvalidParameterError(
+                f"vector_field='gradient_flow' needs a scheme with positive weights b, which "
+                f"scheme={tableau.name!r} has not: no step of it is non-expansive for certain. "
+                "Take 'euler', 'heun', 'rk4' or an implicit scheme, for example."
+            )
 
     def _recipe(self):
         scheme = self.scheme
         if not isinstance(scheme, str):
             tableau = as_tableau(scheme)
             scheme = (tableau.A, tableau.b, tableau.c)
-        return {"scheme": scheme, **super()._recipe()}
+        field = {"vector_field": self.vector_field, "damping": float(self.damping)}
+        return {"scheme": scheme, **field, **super()._recipe()}
 
     def _network(self, recipe):
-        return ode_net(as_tableau(recipe["scheme"]), recipe["activation"], recipe["lift"])
+        return ode_net(
+            as_tableau(recipe["scheme"]),
+            recipe["activation"],
+            recipe["lift"],
+            recipe["vector_field"],
+            recipe["damping"],
+        )
+
+    @property
+    def _channel_multiple(self):  # type: ignore[override]
+        return 2 if self.vector_field == "hamiltonian" else 1
 
     @property
     def _exact_stages(self):
@@ -59,17 +99,31 @@ class ODENet:
         return f"{advice}, {guard}"
 
     def _constraint(self, layout, network):
-        steps = super()._constraint(layout, network)
-        if self.stage_guard == "reject" or network.tableau.explicit:
-            return steps
-        longest = self.h
-        if self.learn_step == "simplex":
-            longest *= self.N
-        elif self.learn_step:
+        """The structure of K, its bound for the longest step, and a bound of learned steps."""
+        field, learned = network.field, self.learn_step and self.learn_step != "simplex"
+        guarded = self.stage_guard == "bound" and not network.tableau.explicit
+        contracting = field.name == "gradient_flow"
+        project = both(
+            super()._constraint(layout, network), structured(layout, field, self.damping)
+        )
+        if not guarded and not contracting:
+            return project
+        longest = self.h * (self.N if self.learn_step == "simplex" else 1)
+        if learned:
             longest *= LONGEST_STEP
-            steps = bounded_steps(layout, longest)
-        free = self.learn_step and self.learn_step != "simplex"
-        return both(steps, solvable_stages(layout, network.tableau, longest, either_sign=free))
+            # Against the direction of time a gradient flow would drive states apart.
+            project = both(
+                project, bounded_steps(layout, 0.0 if contracting else -longest, longest)
+            )
+        if guarded and field.plain:
+            stages = solvable_stages(layout, network.tableau, longest, either_sign=learned)
+            return both(project, stages)
+        most = 2 * contractivity_radius(network.tableau) if contracting else np.inf
+        if guarded:
+            most = min(most, solvable_stiffness(network.tableau, field))
+        if most == np.inf:
+            return project
+        return both(project, spectral_ball(layout, (most / longest) ** 0.5))
 
 
 class FeedForward:

@@ -80,6 +80,8 @@ def idle_parameters(estimator, validation_is_given, judged, solver):
     if "stage_guard" in estimator.get_params(deep=False):
         explicit = estimator._network(estimator._recipe()).tableau.explicit
         rules.append(("stage_guard", explicit, "the scheme is explicit"))
+        field = estimator.vector_field
+        rules.append(("damping", field != "antisymmetric", f"vector_field={field!r}"))
     defaults = inspect.signature(type(estimator).__init__).parameters
     found = {}
     for name, idle, reason in rules:

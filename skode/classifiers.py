@@ -28,7 +28,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     The parameters are listed in this order:
 
     - Usually set: `random_state`, `n_channels`, `alpha`, `cv`, `class_weight`.
-    - To study the ODE: `scheme`, `N`, `h`, `learn_step`, `stage_guard`, `smoothness`.
+    - To study the ODE: `scheme`, `N`, `h`, `learn_step`, `vector_field`, `damping`, `stage_guard`,
+      `smoothness`.
     - The network: `lift`, `activation`, `loss`, `features`.
     - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
       `validation_fraction`.
@@ -79,7 +80,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
         "lobatto_iiia4", "lobatto_iiic4". Or your own tableau. An explicit scheme takes the time of
-        "euler" times its number of stages, an implicit one 2 to 25 times as long as "euler".
+        "euler" times its number of stages, an implicit one 2 to 25 times as long as "euler". For
+        ``vector_field="hamiltonian"`` there are also "symplectic_euler" and "stormer_verlet".
     N : int, default=2
         Number of layers, that is, of steps of the scheme. The vector field can change from layer to
         layer.
@@ -90,6 +92,21 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Whether the steps are trained. False: every step is h. True: each layer has its own step,
         which may become negative. "simplex": steps stay in {hℓ ≥ 0, Σ hℓ = N·h}, so that some may
         become exactly zero. A layer with the step zero does nothing and can be left out.
+    vector_field : {"standard", "antisymmetric", "gradient_flow", "hamiltonian"}, \
+            default="standard"
+        The vector field f of the ODE y′ = f(y), with weights of its own in every layer.
+
+        - "standard": f(y) = σ(K y + b).
+        - "antisymmetric": the same with K + Kᵀ = -2 `damping` I. The flow neither explodes nor, if
+          `damping` is small, forgets [2]_.
+        - "gradient_flow": f(y) = -Kᵀ σ(K y + b). No two states move apart, in any layer: ‖K‖₂ is
+          kept below the bound that the scheme needs for that, and learned steps lie between 0 and
+          2h. The scheme must have positive weights b, which "midpoint" has not.
+        - "hamiltonian": with the halves y = (q, p) of the channels, q′ = K₂ᵀ σ(K₂ p + b₂) and
+          p′ = -K₁ᵀ σ(K₁ q + b₁). The flow preserves volume, and so do "symplectic_euler",
+          "stormer_verlet", "implicit_midpoint", "gauss4" and "gauss6". `n_channels` must be even.
+    damping : float, default=0.0
+        The damping γ of ``vector_field="antisymmetric"``. It has no effect on other vector fields.
     stage_guard : {"bound", "reject"}, default="bound"
         How training with an implicit scheme avoids layers whose equations have no solution. It has
         no effect on explicit schemes.
@@ -311,6 +328,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     ----------
     .. [1] M. Benning, E. Celledoni, M. J. Ehrhardt, B. Owren, C.-B. Schönlieb, "Deep learning as
        optimal control problems", IFAC-PapersOnLine 54 (2021).
+    .. [2] E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", Inverse Problems
+       34 (2017).
 
     Examples
     --------
@@ -341,6 +360,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         alpha="auto",
         cv="auto",
         class_weight=None,
+        vector_field="standard",
+        damping=0.0,
         stage_guard="bound",
         smoothness=0.0,
         lift="nonlinear",
@@ -374,6 +395,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         self.alpha = alpha
         self.cv = cv
         self.class_weight = class_weight
+        self.vector_field = vector_field
+        self.damping = damping
         self.stage_guard = stage_guard
         self.smoothness = smoothness
         self.lift = lift

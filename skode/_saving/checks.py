@@ -17,6 +17,8 @@ from .._networks import ODENet
 from .._regression import LOSSES as OF_REGRESSORS
 from ..engine.activations import ACTIVATIONS
 from ..engine.controls import Controls, Layout
+from ..engine.fields import FIELDS
+from ..engine.partitioned import PartitionedTableau
 from ..engine.schemes import as_tableau
 from .parts import ADAM, ARRAYS, CANDIDATES, MAP, MOMENTS, VIEW_SIZES, tables
 
@@ -130,7 +132,14 @@ def _check_networks(cls, arrays, values, sizes):
         _require(fits, "the networks have fewer channels than inputs")
     recipe = dict(values["_fitted_recipe"])
     if issubclass(cls, ODENet):
-        as_tableau(recipe.pop("scheme", None))
+        tableau, field = as_tableau(recipe.pop("scheme", None)), recipe.pop("vector_field", None)
+        damping = recipe.pop("damping", None)
+        _require(type(damping) is float and 0 <= damping < math.inf, "the damping is no number")
+        _require(isinstance(field, str) and field in FIELDS, "the vector field is unknown")
+        halves = isinstance(tableau, PartitionedTableau)
+        _require(field == "hamiltonian" or not halves, "the scheme does not fit the vector field")
+        even = sizes["channels"] % 2 == 0
+        _require(field != "hamiltonian" or even, "the number of channels is odd")
     _require(recipe.keys() == {"activation", "lift", "h"}, "_fitted_recipe has other keys")
     for name in (recipe["activation"], recipe["lift"]):
         _require(isinstance(name, str) and name in ACTIVATIONS, "the activation is unknown")

@@ -70,15 +70,17 @@ def both(
     one: Callable[[Array], Array], other: Callable[[Array], Array]
 ) -> Callable[[Array], Array]:
     """The projection onto two constraints on different parts of the controls."""
+    if one is unconstrained or other is unconstrained:
+        return other if one is unconstrained else one
     return lambda flat: other(one(flat))
 
 
-def bounded_steps(layout: Layout, longest: float) -> Callable[[Array], Array]:
-    """The projection onto steps of at most `longest`, of either sign."""
+def bounded_steps(layout: Layout, least: float, most: float) -> Callable[[Array], Array]:
+    """The projection onto steps from `least` to `most`."""
 
     def project(h: Array) -> Array:
         xp = namespace(h)
-        return h - positive_part(xp, h - longest) + positive_part(xp, -longest - h)
+        return h - positive_part(xp, h - most) + positive_part(xp, least - h)
 
     return on_part(layout.slices.h, project)
 

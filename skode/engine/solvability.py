@@ -26,6 +26,7 @@ Hilbert Spaces" (2017), for monotone operators that are inverse strongly monoton
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from typing import NamedTuple
 from .arrays import Array, host, namespace, positive_part
 from .constraints import changed_where, on_part
 from .controls import Layout
+from .fields import MINUS, VectorField
 from .newton import finite_matrices, norm_bound
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
@@ -76,6 +78,17 @@ def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:
     """The bounds that all implicit blocks of the scheme need together."""
     every = [max(_block_bounds(parts, h) for parts in candidates) for candidates in _parts(tableau)]
     return Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
+
+
+def solvable_stiffness(tableau: ButcherTableau, field: VectorField) -> float:
+    """How large h ‖K‖₂² may be, so that stage equations of a field T KᵀS have one solution.
+
+    They are those of the field σ(Q x + c) with Q = K T Kᵀ: symmetric, with eigenvalues from -‖K‖₂²
+    to 0, for T = -I, and skew, with a norm of at most ‖K‖₂², for T = Ω.
+    """
+    of_part = operator.attrgetter("below" if field.turn == MINUS else "skew")
+    every = [min(map(of_part, candidates)) for candidates in _parts(tableau)]
+    return min((MARGIN / part if part else math.inf for part in every), default=math.inf)
 
 
 @cache

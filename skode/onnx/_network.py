@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.controls import Controls, without_idle_layers
+from ..engine.partitioned import coefficients
 from ._stages import Layer, activated, solved_stages
 
 
@@ -94,27 +95,35 @@ def _inputs(g, feature_map, view, X):
 
 
 def _step(g, network, activation, layer, y):
-    """y⁺ = skip·y + h Σi bi Fi with Fi = σ(Zi) and Zi = K (y + h Σj aij Fj) + b."""
-    scheme, n_channels = network.tableau, layer.b.shape[2]
-    KT, F = np.swapaxes(layer.K, 1, 2), []
+    """y⁺ = skip·y + h Σi bi Fi with Fi = M σ(Zi) and Zi = K (y + h Σj aij Fj) + b.
+
+    M is I, or T Kᵀ; see `skode.engine.fields`.
+    """
+    scheme, field, n_channels = network.tableau, network.field, layer.b.shape[2]
+    A, b = coefficients(scheme, np.zeros((1, n_channels, 1)))
+    KT, F, within, MT = np.swapaxes(layer.K, 1, 2), [], layer, None
+    if not field.plain:
+        M = field.turned(np, KT)
+        MT, within = np.swapaxes(M, 1, 2), layer._replace(K=layer.K @ M)
     for block in scheme.blocks:
-        known = [_plus(g, y, layer.h, scheme.A[i][: len(F)], F) for i in block.stages]
+        known = [_plus(g, y, layer.h, A[i][: len(F)], F) for i in block.stages]
         affine = {B: g("Add", g("MatMul", B, KT), layer.b) for B in dict.fromkeys(known)}
         Z = [affine[B] for B in known]  # the first stages have the same B
         if block.explicit:
-            F.append(activated(g, activation, Z[0], n_channels))
+            S = [activated(g, activation, Z[0], n_channels)]
         else:
-            b = [scheme.b[i] for i in block.stages]
-            F += solved_stages(g, activation, layer, block.A, b, Z)
-    return _plus(g, y if network.skip else None, layer.h, scheme.b, F)
+            S = solved_stages(g, activation, within, block.A, [b[i] for i in block.stages], Z)
+        F += S if MT is None else [g("MatMul", s, MT) for s in S]
+    return _plus(g, y if network.skip else None, layer.h, b, F)
 
 
 def _plus(g, y, h, weights, F):
-    """y + h Σi wi Fi, with h (networks, 1, 1)."""
+    """y + h Σi wi Fi, with h (networks, 1, 1) and numbers wi, or one for every channel."""
     h = h.ravel()[0] if (h == h.ravel()[0]).all() else h
+    weights = [np.swapaxes(w, 1, 2) if isinstance(w, np.ndarray) else w for w in weights]
     terms = [y] if y is not None else []
     for weight, f in zip(weights, F, strict=True):
-        if weight:
+        if np.any(weight):
             factor = weight * h
             terms.append(f if np.all(factor == 1.0) else g("Mul", f, factor))
     total = terms[0]
