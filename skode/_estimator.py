@@ -103,7 +103,6 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
     __metadata_request__fit = {"groups": False}
 
     _channels_per_output = 0  # at least, by default
-    _channel_multiple: int = 1
 
     @property
     def _goes_on(self):
@@ -230,6 +229,10 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
             patience = EPOCHS if solver == "adam" else PATIENCE
         return Stopping(self.max_iter, self.tol, patience)
 
+    def _channel_multiple(self):
+        """What the number of channels must be a multiple of."""
+        return 1
+
     def _layout(self, data, n_samples, goes_on):
         """The layout of the networks; those that training goes on with keep their channels."""
         n_features, n_outputs = data.X.shape[1], data.targets.shape[1]
@@ -243,7 +246,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
                 n_channels = MANY_CHANNELS
             if self.lift == "pad":
                 n_channels = max(n_channels, n_features)
-            n_channels += n_channels % self._channel_multiple
+            n_channels += n_channels % self._channel_multiple()
         if self.lift != "pad":
             return Layout(self.N, n_channels, n_outputs, lifted=n_features)
         if n_channels < n_features:

@@ -78,8 +78,7 @@ class ODENet:
             recipe["damping"],
         )
 
-    @property
-    def _channel_multiple(self):  # type: ignore[override]
+    def _channel_multiple(self):
         return 2 if self.vector_field == "hamiltonian" else 1
 
     @property

@@ -157,13 +157,11 @@ def test_kernels_compute_what_the_reference_does(case, dtype):
     for k, (loss, sizes) in enumerate(
         [
             ("softmax", {"lifted": True, "n_features": 3, "spread": 0.2}),
-            ("squared", {"samples": 700, "n_channels": 10, "spread": 0.1}),
+            ("squared", {"samples": 700, "n_channels": 10, "spread": 0.05}),
             ("logistic", {"n_channels": 2, "N": 3, "spread": 0.2}),
         ]
     ):
         network = network_of(scheme, field, ["tanh", "mixed", "softplus"][k])
-        if not network.tableau.explicit and dtype == np.float32:
-            return  # it has no kernel, so that this would compare the reference to itself
         layout, flat, (X, targets, weights, _) = field_problem(field, loss, "learned", **sizes)
         flat, X, targets, weights = (part.astype(dtype) for part in (flat, X, targets, weights))
         of = Problem(network, layout, loss_named(loss), True)
@@ -182,12 +180,10 @@ def test_kernels_compute_what_the_reference_does(case, dtype):
 
 
 @pytest.mark.parametrize("case", TURNED, ids=str)
-def test_explicit_schemes_have_a_compiled_kernel(case):
+def test_every_scheme_has_a_compiled_kernel(case):
     pytest.importorskip("numba")
-    network = network_of(*case)
     layout, flat, _ = field_problem(case[1], "squared", "fixed")
-    of = Problem(network, layout, LOSSES["squared"], False)
-    assert (kernel_for(of, flat) is cpu) == network.tableau.explicit
+    assert kernel_for(Problem(network_of(*case), layout, LOSSES["squared"], False), flat) is cpu
 
 
 # --- invariants

@@ -47,13 +47,8 @@ _lock = Lock()
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
-    """Whether the arrays are the host's, and numba works.
-
-    There are no loops for implicit schemes with a field T Kᵀ σ(K y + b).
-    """
-    network = problem.network
-    has_loops = network.field.plain or network.tableau.explicit
-    return has_loops and on_host(like) and like.dtype in PRECISIONS and _numba_works()
+    """Whether the arrays are the host's, and numba works."""
+    return on_host(like) and like.dtype in PRECISIONS and _numba_works()
 
 
 @cache
@@ -75,9 +70,12 @@ def _numba_works() -> bool:
 def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., None]:
     """Return `evaluate` or `predict`, compiled for a kind of layers and a precision."""
     network = problem.network
-    kind = "explicit" if network.tableau.explicit else "implicit"
+    if network.field.plain:
+        kind = "explicit" if network.tableau.explicit else "implicit"
+    else:
+        kind = "turned" if network.tableau.explicit else "implicit_turned"
     with _lock:  # not in two threads at once
-        return _compile(name, kind if network.field.plain else "turned", dtype)
+        return _compile(name, kind, dtype)
 
 
 @cache
@@ -204,7 +202,7 @@ def _scheme(network: Network, dtype: Any) -> Array:
     tableau = network.tableau
     if isinstance(tableau, PartitionedTableau):
         halves = tableau.first, tableau.second
-    elif network.field.plain:
+    elif network.field.plain or not tableau.explicit:
         return _plain_scheme(tableau, dtype)
     else:
         halves = tableau, tableau

@@ -132,7 +132,7 @@ def _n_plain_places(case):
 def places_of_field(case):
     """Two places after all others for a field T KᵀS: a spare one, and F₁, which the Fi follow.
 
-    On the way back they serve for D and TᵀΓ.
+    On the way back one is for TᵀΓ, and the others for the Di.
     """
     first = _n_plain_places(case)
     return first, first + 1

@@ -10,17 +10,21 @@ from typing import Any, Literal
 
 from numba import float64, from_dtype, int32, int64, njit, types, void
 
-from . import cpu_fields, cpu_implicit, cpu_layers
+from . import cpu_fields, cpu_implicit, cpu_implicit_fields, cpu_layers
 from .cpu_networks import networks
 
 EVALUATE_EXPLICIT, PREDICT_EXPLICIT = networks(cpu_layers.step, cpu_layers.step_adjoint)
 EVALUATE_IMPLICIT, PREDICT_IMPLICIT = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
 EVALUATE_TURNED, PREDICT_TURNED = networks(cpu_fields.step, cpu_fields.step_adjoint)
+EVALUATE_IMPLICIT_TURNED, PREDICT_IMPLICIT_TURNED = networks(
+    cpu_implicit_fields.step, cpu_implicit_fields.step_adjoint
+)
 SOURCES = (
     "cpu_anderson",
     "cpu_case",
     "cpu_fields",
     "cpu_implicit",
+    "cpu_implicit_fields",
     "cpu_layers",
     "cpu_losses",
     "cpu_networks",
@@ -59,6 +63,10 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
         if stamp >= 0:
             EVALUATE_TURNED(samples, folds, flat, tolerances, numbers, form, scheme, sums)
 
+    def evaluate_implicit_turned(samples, folds, flat, tolerances, numbers, form, scheme, sums):
+        if stamp >= 0:
+            EVALUATE_IMPLICIT_TURNED(samples, folds, flat, tolerances, numbers, form, scheme, sums)
+
     def predict_explicit(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
         if stamp >= 0:
             PREDICT_EXPLICIT(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
@@ -71,13 +79,21 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
         if stamp >= 0:
             PREDICT_TURNED(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
 
+    def predict_implicit_turned(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+        if stamp >= 0:
+            PREDICT_IMPLICIT_TURNED(
+                X, flat, weights, tolerances, numbers, scheme, together, unsolved
+            )
+
     return {
         ("evaluate", "explicit"): evaluate_explicit,
         ("evaluate", "implicit"): evaluate_implicit,
         ("evaluate", "turned"): evaluate_turned,
+        ("evaluate", "implicit_turned"): evaluate_implicit_turned,
         ("predict", "explicit"): predict_explicit,
         ("predict", "implicit"): predict_implicit,
         ("predict", "turned"): predict_turned,
+        ("predict", "implicit_turned"): predict_implicit_turned,
     }
 
 

@@ -1,7 +1,8 @@
 """Steps of explicit schemes and their adjoints for fields T Kᵀ σ(K y + b), in compiled loops.
 
 The formulas are those of `steps` and `fields`, for one member and a block of samples.  A scheme may
-have other coefficients for the second half of the channels.
+have other coefficients for the second half of the channels.  See `cpu_implicit_fields` for implicit
+schemes.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ def _combine(scales, h, scheme, row, states, places):
 
 
 @loops
-def _turn(turn, back, states, x, out):
+def turn(code, back, states, x, out):
     """Put T x, or Tᵀ x, in another place."""
     _, channels, samples = states.shape
     half = channels // 2
     for k in range(channels):
         source, minus = k, True
-        if turn != MINUS:
+        if code != MINUS:
             source = k + half if k < half else k - half
             minus = (k >= half) != back
         for j in range(samples):
@@ -89,7 +90,7 @@ def step(case, scheme, U, layer, work, tolerance):
         product(U, states, states, betas, (K, NO, Y, S + i, NOTHING))
         activate(case.activation, U, starts.b + layer * n, states, S + i)
         product(U, states, states, betas, (K, YES, S + i, spare, NOTHING))
-        _turn(case.turn, False, states, spare, F + i)
+        turn(case.turn, False, states, spare, F + i)
     _combine((betas[SKIP], betas[SKIP]), h, scheme, s, states, (y, F, after))
 
 
@@ -103,11 +104,11 @@ def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
     n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), betas[ONE]
     h, S, K = U[starts.h + layer], place_of_values(case, layer), layer * n * n
     gamma, G, p, V = places_of_costates(case)
-    D, turned = places_of_field(case)
+    turned, D = places_of_field(case)
     for i in range(s - 1, -1, -1):
         weights = scheme[s, i], scheme[len(scheme) // 2 + s, i]
         _combine(weights, one, scheme, s + 1 + i, states, (p, V, gamma))
-        _turn(case.turn, True, states, gamma, turned)
+        turn(case.turn, True, states, gamma, turned)
         product(U, states, states, betas, (K, NO, turned, D, NOTHING))
         if case.learn_step:
             dU[starts.h + layer] += dot(states, S + i, D)

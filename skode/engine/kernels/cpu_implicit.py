@@ -43,7 +43,7 @@ TINY_GROUP, GROUP = 128, 8
 
 
 @loops
-def _block(scheme, i):
+def block_of(scheme, i):
     """The first stage of the block of stage i, and how many stages it has; 0 if it is explicit.
 
     They are in the last rows of the scheme.
@@ -53,7 +53,7 @@ def _block(scheme, i):
 
 
 @loops
-def _solve(e, given, states, places, work, scales):
+def solve(e, given, states, places, work, scales):
     """Solve for all samples; return how many are left, whose columns begin the index."""
     _, rows, index = work.solver
     columns, m = index[LAGGING], states.shape[2]
@@ -88,14 +88,16 @@ def step(case, scheme, U, layer, work, tolerance):
     Y, given = place_of_stage(case, scheme, layer, 0), Given(scheme, U, betas)
     for i in range(s):
         combine(betas[ONE], h, scheme, i, states, (y, F, Y + i))
-        first, k = _block(scheme, i)
+        first, k = block_of(scheme, i)
         if k == 0:
             product(U, states, states, betas, (K, NO, Y + i, F + i, NOTHING))
             activate(case.activation, U, b, states, F + i)
         elif i == first + k - 1:
-            e = Equations(STAGES, case.activation, n, first, k, K, b, 2 * s + 1, h, tolerance)
+            e = Equations(
+                STAGES, False, case.activation, n, first, k, K, b, 2 * s + 1, h, tolerance
+            )
             places, scales = (Y + first, F + first, F + first), work.scales[layer * s + first]
-            n_unsolved = _solve(e, given, states, places, work, scales)
+            n_unsolved = solve(e, given, states, places, work, scales)
             for j in range(n_unsolved):
                 work.unsolved[work.solver[2][LAGGING, j]] = True
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
@@ -116,11 +118,13 @@ def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
     given, sensitivity = Given(scheme, U, betas), 0.0
     for i in range(s - 1, -1, -1):
         combine(scheme[s, i], one, scheme, s + 1 + i, states, (p, V, gamma + i))
-        first, k = _block(scheme, i)
+        first, k = block_of(scheme, i)
         if k > 0 and i == first:
-            e = Equations(COSTATES, case.activation, n, first, k, K, b, 3 * s + 1, h, tolerance)
+            e = Equations(
+                COSTATES, False, case.activation, n, first, k, K, b, 3 * s + 1, h, tolerance
+            )
             places, scales = (gamma + first, V + first, F + first), work.scales[layer * s + first]
-            n_unsolved = _solve(e, given, states, places, work, scales)
+            n_unsolved = solve(e, given, states, places, work, scales)
             for j in range(n_unsolved):
                 states[gamma + first, 0, work.solver[2][LAGGING, j]] = np.nan
             for j in range(first, first + k):

@@ -25,7 +25,6 @@ from .cpu_stages import (
     SLOPE,
     STAGES,
     TOLERANCE,
-    Equations,
     F,
     G,
     T,
@@ -36,6 +35,7 @@ from .cpu_stages import (
     measure,
     set_tolerances,
     take_in,
+    with_step,
 )
 from .elementary import constants
 
@@ -76,7 +76,7 @@ def _attempt(e, given, states, places, rows, columns, scales, n_pieces):
     take_in(e, states, places, columns, v)
     for piece in range(1, n_pieces + 1):
         h = e.h * (states.dtype.type(piece) / states.dtype.type(n_pieces))
-        part = Equations(e.kind, e.activation, e.n, e.first, e.k, e.K, e.b, e.A, h, e.tolerance)
+        part = with_step(e, h)
         apply(part, given, v)
         measure(part, v, rows)
         set_tolerances(part, given, v, rows, columns, scales)

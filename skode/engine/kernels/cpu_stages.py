@@ -3,7 +3,10 @@
 Both ask for a fixed point x = G(x); see `implicit` for where they come from:
 
     stages     Fj = σ(K xj + b),         G(x)i = Bi + h Σj aij Fj           x is Y
+               Fj = σ(Q xj + b + cj),    G(x)i = h Σj aij Fj                fields T KᵀS
     costates   Fj = rj + Σi aij xi,      G(x)j = h Kᵀ(σ′j ∘ Fj)             x is V, and F is Γ
+
+For fields T KᵀS, Q = K T Kᵀ stands in the place of K, see `steps`.
 
 `cpu_anderson` and `cpu_newton` find it, for a number of samples side by side.  What they work with
 is an array v of states, (places, channels, samples), and rows of numbers of those samples.
@@ -34,12 +37,14 @@ SETTLED = 2  # iterations, after which sizes are known well enough to set the to
 class Equations(NamedTuple):
     """The equations of a block of a layer: integers, and the step.
 
-    What they are for; the activation; the number of channels; the first stage, and how many there
-    are; where K and b begin in the controls; in which row A, or its transpose, begins in the
-    scheme; h; how small residuals have to be, relative to the sizes of what they are computed from.
+    What they are for; whether they have ci in place of Bi; the activation; the number of channels;
+    the first stage, and how many there are; where K and b begin in the controls; in which row A, or
+    its transpose, begins in the scheme; h; how small residuals have to be, relative to the sizes of
+    what they are computed from.
     """
 
     kind: Any
+    turned: Any
     activation: Any
     n: Any
     first: Any
@@ -52,11 +57,18 @@ class Equations(NamedTuple):
 
 
 class Given(NamedTuple):
-    """The coefficients of the scheme, the controls of the member, and the numbers one and zero."""
+    """The coefficients of the scheme, where K and b lie, and the numbers one and zero."""
 
     scheme: Any
     U: Any
     betas: Any
+
+
+@loops
+def with_step(e, h):
+    """The equations with another step."""
+    first, last = (e.kind, e.turned, e.activation, e.n, e.first), (e.k, e.K, e.b, e.A)
+    return Equations(*first, *last, h, e.tolerance)
 
 
 @loops
@@ -65,12 +77,19 @@ def apply(e, given, v):
     scheme, U, betas = given
     k, f, g, t = e.k, F * e.k, G * e.k, T * e.k
     if e.kind == STAGES:
+        before, of_known = NOTHING, betas[ONE]
+        if e.turned:
+            before, of_known = ONE, betas[NOTHING]
+            for i in range(k):
+                for c in range(v.shape[1]):
+                    for j in range(v.shape[2]):
+                        v[f + i, c, j] = v[KNOWN * k + i, c, j]
         for i in range(k):
-            product(U, v, v, betas, (e.K, NO, i, f + i, NOTHING))
+            product(U, v, v, betas, (e.K, NO, i, f + i, before))
             activate(e.activation, U, e.b, v, f + i)
         for i in range(k):
             places = (KNOWN * k + i, f - e.first, g + i)
-            combine(betas[ONE], e.h, scheme, e.A + e.first + i, v, places)
+            combine(of_known, e.h, scheme, e.A + e.first + i, v, places)
     else:
         for i in range(k):
             places = (KNOWN * k + i, -e.first, f + i)
@@ -100,9 +119,12 @@ def set_tolerances(e, given, v, rows, columns, scales):
 
     They have the rounding errors of what they are computed from, which is of the size of
     (1 + c)(|B| + |G - B|) for stages, and of (1 + c) c |Γ| for costates, where h A ⊗ J multiplies
-    by no more than c.  Those of stages are noted down too, in their columns.
+    by no more than c.  With ci in place of Bi, it is h A ci that counts.  Those of stages are noted
+    down too, in their columns.
     """
     c, k, zero = _contraction(e, given.scheme, given.U), e.k, constants(e.h).zero
+    one = constants(e.h).one
+    of_known = abs(e.h) * np.sqrt(_squared_norm(e, given.scheme)) if e.turned else one
     first = KNOWN * k if e.kind == STAGES else F * k
     smallest = rows.dtype.type(SMALLEST if rows.itemsize == 8 else SMALLEST_SINGLE)
     for j in range(v.shape[2]):
@@ -110,11 +132,12 @@ def set_tolerances(e, given, v, rows, columns, scales):
     for i in range(k):
         for channel in range(v.shape[1]):
             for j in range(v.shape[2]):
-                size, most = abs(v[first + i, channel, j]), rows[TOLERANCE, j]
+                size, most = of_known * abs(v[first + i, channel, j]), rows[TOLERANCE, j]
                 rows[TOLERANCE, j] = size if size > most else most
             if e.kind == STAGES:
                 for j in range(v.shape[2]):
-                    size = abs(v[G * k + i, channel, j] - v[first + i, channel, j])
+                    base = zero if e.turned else v[first + i, channel, j]
+                    size = abs(v[G * k + i, channel, j] - base)
                     most = rows[SPARE, j]
                     rows[SPARE, j] = size if size > most else most
     for j in range(v.shape[2]):
@@ -129,9 +152,14 @@ def set_tolerances(e, given, v, rows, columns, scales):
 @loops
 def _contraction(e, scheme, U):
     """|h| ‖A‖ ‖K‖, with the upper bounds √(‖·‖₁ ‖·‖∞) of both norms."""
+    return abs(e.h) * np.sqrt(_squared_norm(e, scheme) * _bound(U, e.K, e.n, e.n))
+
+
+@loops
+def _squared_norm(e, scheme):
+    """‖A‖₁ ‖A‖∞."""
     s = scheme.shape[1]
-    of_A = _bound(scheme.reshape(-1), (e.A + e.first) * s + e.first, e.k, s)
-    return abs(e.h) * np.sqrt(of_A * _bound(U, e.K, e.n, e.n))
+    return _bound(scheme.reshape(-1), (e.A + e.first) * s + e.first, e.k, s)
 
 
 @loops
@@ -163,7 +191,8 @@ def take_in(e, states, places, columns, v):
                 for j in range(v.shape[2]):
                     v[KNOWN * k + i, c, j] = states[known + i, c, columns[j]]
             for j in range(v.shape[2]):
-                v[i, c, j] = v[KNOWN * k + i, c, j] if e.kind == STAGES else zero
+                begun = e.kind == STAGES and not e.turned
+                v[i, c, j] = v[KNOWN * k + i, c, j] if begun else zero
     if e.kind == COSTATES:
         for i in range(k):
             for c in range(v.shape[1]):
