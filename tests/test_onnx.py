@@ -398,6 +398,18 @@ def test_a_table_of_mixed_types(dtype):
     np.testing.assert_array_equal(label, model.predict(X))
 
 
+def test_columns_that_skl2onnx_gives_other_names():
+    X, y = table()
+    X = X.rename(columns={"size": "mean size", "count": "mean/size"})
+    columns = make_column_transformer((StandardScaler(), ["mean size", "mean/size"]))
+    model = make_pipeline(columns, several(ODENetClassifier)).fit(X, y)
+    graph = to_onnx(model, X)  # runs the graph, and would warn of other results
+    names = [part.name for part in graph.graph.input]
+    assert names == ["mean_size", "mean_size1", "colour"]
+    label, _ = run(graph, X.set_axis(names, axis=1))
+    np.testing.assert_array_equal(label, model.predict(X))
+
+
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_pipelines_and_searches(dtype):
     X, y = blobs(3)

@@ -63,7 +63,13 @@ def _fed(session, X):
     if len(inputs) == 1 and not _is_column(inputs[0], X):
         X = X.toarray() if issparse(X) else X
         return {inputs[0].name: np.asarray(X, dtype=TYPES.get(inputs[0].type))}
-    return {part.name: X[[part.name]].to_numpy(dtype=TYPES.get(part.type)) for part in inputs}
+    # skl2onnx gives columns such as "mean radius" other names, but keeps their order.
+    names = [part.name for part in inputs]
+    columns = names if set(names) <= set(X.columns) else X.columns
+    return {
+        part.name: X[[column]].to_numpy(dtype=TYPES.get(part.type))
+        for part, column in zip(inputs, columns, strict=True)
+    }
 
 
 def _is_column(part, X):
