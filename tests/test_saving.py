@@ -538,10 +538,12 @@ def test_a_file_is_replaced_once_the_new_one_is_complete(model, tmp_path, monkey
 def test_errors_of_the_file_system_pass_through(model, tmp_path):
     with pytest.raises(FileNotFoundError):
         skode.load(tmp_path / "model.npz")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as error:
         skode.save(model, tmp_path / "nowhere" / "model.npz")
-    with pytest.raises(OSError, match=r"directory|denied"):
+    assert error.value.filename == str((tmp_path / "nowhere" / "model.npz").resolve())
+    with pytest.raises(OSError, match=r"directory|denied") as error:
         skode.save(model, tmp_path)
+    assert (error.value.filename, error.value.filename2) == (str(tmp_path.resolve()), None)
     with pytest.raises(OSError, match=r"directory|denied"):
         skode.load(tmp_path)
     assert not list(tmp_path.iterdir())

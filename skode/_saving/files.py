@@ -188,7 +188,9 @@ def _replacing(path):
         if os.path.exists(path):
             shutil.copymode(path, part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.remove(part)
+        if isinstance(error, OSError) and error.filename == part:  # name the file asked for
+            raise type(error)(error.errno, error.strerror, path) from error
         raise
