@@ -304,7 +304,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @follows_data
     def predict_log_proba(self, X):
-        """Predict logarithms of probabilities, exactly even if those underflow.
+        """Predict logarithms of probabilities, accurate even where a probability underflows.
 
         Parameters
         ----------

@@ -46,7 +46,7 @@ class FittedNetworks(Pickled):
         """Move what was fitted to host memory, as NumPy arrays.
 
         Then the model can be pickled, loaded and used on a machine without the array library or
-        the device that it was fitted with.  Where X was host data it is there anyway.
+        the device that it was fitted with.  If X was on the host, nothing has to be moved.
 
         Returns
         -------

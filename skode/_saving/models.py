@@ -123,8 +123,8 @@ def load(path):
     """Load an estimator that `save` has written.
 
     Nothing in the file is executed, and everything in it is checked. A damaged or forged file gives
-    an error, or a model whose arrays fit together. Loading takes about as much memory as the file
-    is large.
+    an error, or a model whose arrays fit together but may hold wrong numbers. Loading takes about
+    as much memory as the file is large.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ def load(path):
     Raises
     ------
     ValueError
-        If the file is no file of `save`, is damaged, or was written by a newer version of skode in
-        a format that this one does not know.
+        If the file was not written by `save`, is damaged, or was written by a newer version of
+        skode in a format that this one does not know.
     OSError
         If the file cannot be read, for example `FileNotFoundError`.
 
