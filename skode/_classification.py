@@ -89,10 +89,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter` or `max_time`; if the objective is steep but
-            only tiny steps lower it, or none; if half of the networks never lowered the held-out
-            loss; or if `max_time` was up before all networks had begun, or before they were trained
-            on all samples.
+            If half of the networks ended at `max_iter` or `max_time`; if the gradient is large but
+            only tiny steps lower the objective, or none; if half of the networks never lowered the
+            held-out loss; or if `max_time` was up before all networks had begun, or before they
+            were trained on all samples.
         UserWarning
             If ``warm_start=True`` continues with other samples or other splits.
         """

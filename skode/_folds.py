@@ -98,7 +98,7 @@ def _own_splits(estimator, data, groups, seed):
         message = (
             f"cv={estimator.cv!r} can hold nothing out of n_samples={len(used)}: there are fewer "
             f"than two {kind}s to hold out, or more than half of the classes, or of the weight, "
-            f"are in one {kind} alone."
+            f"cannot be held out, because a class has only one {kind}."
         )
         if isinstance(estimator.cv, Integral):
             raise ValueError(message)

@@ -55,12 +55,16 @@ def warn_of_classes_not_judged(classes):
     """The out-of-fold results say nothing of some classes."""
     shown = ", ".join(map(repr, classes[:5])) + (", …" if len(classes) > 5 else "")
     warnings.warn(
-        f"oof_score_ is NaN, as no sample of {len(classes)} class(es) is held out and judged: "
-        f"{shown}. They have one sample or are in one group alone, or the splits of cv leave them "
-        "out.",
+        f"oof_score_ is NaN, because no sample of {_counted(classes)} is held out and judged: "
+        f"{shown}. A class cannot be held out if it has one sample or is in one group only, or if "
+        "the splits of cv leave it out.",
         UserWarning,
         stacklevel=USER + 1,  # _note_what_is_not_judged
     )
+
+
+def _counted(classes):
+    return "1 class" if len(classes) == 1 else f"{len(classes)} classes"
 
 
 def warn_unless_converged(estimator, solver, n_left_out=0):
@@ -91,9 +95,10 @@ def warn_unless_converged(estimator, solver, n_left_out=0):
         if _common(reasons == reason):
             least = estimator.network_n_iter_[reasons == reason].min()
             warn(
-                f"Training ended after {least} iterations ({reason}): the objective is steep and "
-                "yet only tiny steps lower it. Scale X, for example with StandardScaler, or take a "
-                f"smaller h, or a smooth activation{estimator._more_advice(solver)}."
+                f"Training ended after {least} iterations ({reason}): the gradient is large, "
+                "but only tiny steps lower the objective, or none. Scale X, for example with "
+                "StandardScaler, or take a smaller h, or a smooth activation"
+                f"{estimator._more_advice(solver)}."
             )
 
 
@@ -117,14 +122,14 @@ def warn_unless_learned(estimator, data, went_on, validation_was_given):
         return
     elif estimator._by_score:
         message = (
-            f"By scoring={estimator.scoring!r} no iterate was better than the start: nothing that "
-            "was learned serves for the samples that are held out, or its predictions have no "
+            f"By scoring={estimator.scoring!r} no iterate was better than the start: what the "
+            "networks learned does not help on the held-out samples, or its predictions have no "
             "score."
         )
     else:
         message = (
-            "The held-out loss was lowest before training: nothing that was learned serves for the "
-            "samples that are held out."
+            "The held-out loss was lowest before training: what the networks learned does not help "
+            "on the held-out samples."
         )
         if validation_was_given:
             message += " Is X_val scaled as X is?"

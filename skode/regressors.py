@@ -280,7 +280,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     stop_reason_ : list of str of length n_networks
         Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
         longer falls); "max_iter"; "max_time"; "behind" (another candidate is clearly better); "slow
-        progress" or "no acceptable step" (the gradient is steep, but only tiny steps lower the
+        progress" or "no acceptable step" (the gradient is large, but only tiny steps lower the
         objective, or none: scale X); "callback" (it has ended `fit`); "interrupted" (Ctrl-C);
         "refit" (trained on all samples after the splits had chosen, see `cv`).
     n_outputs_ : int
@@ -667,7 +667,7 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     stop_reason_ : list of str of length n_networks
         Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
         longer falls); "max_iter"; "max_time"; "behind" (another candidate is clearly better); "slow
-        progress" or "no acceptable step" (the gradient is steep, but only tiny steps lower the
+        progress" or "no acceptable step" (the gradient is large, but only tiny steps lower the
         objective, or none: scale X); "callback" (it has ended `fit`); "interrupted" (Ctrl-C);
         "refit" (trained on all samples after the splits had chosen, see `cv`).
     n_outputs_ : int
