@@ -36,7 +36,7 @@ def greedy_weights(loss, predictions):
     for n in range(1, ROUNDS + 1):
         open_ = (times > 0) | (np.count_nonzero(times) < MOST)
         losses = np.full(len(predictions), np.inf)
-        losses[open_] = [loss((total + said) / n) for said in predictions[open_]]
+        losses[open_] = [loss((total + prediction) / n) for prediction in predictions[open_]]
         best = int(np.argmin(losses))
         times[best] += 1
         total = total + predictions[best]

@@ -166,12 +166,12 @@ class Candidates(FittedNetworks):
                 return
             rows = splits.rows(s)
             rows = rows[data.given_weights[rows] > 0]
-            X, said = data.features(rows), []
+            X, outputs = data.features(rows), []
             for candidate in candidates:
                 first = (candidate * len(splits) + s) * self.n_restarts
                 members = flat[first : first + number, :]
-                said.append(to_host(self._mean_outputs(layout.views(members), X)))
-            yield rows, np.stack(said)
+                outputs.append(to_host(self._mean_outputs(layout.views(members), X)))
+            yield rows, np.stack(outputs)
 
     def _averaged(self, parts, data):
         """Split by split, the samples and what the candidates say of them on the average.
@@ -179,10 +179,10 @@ class Candidates(FittedNetworks):
         Their weights are those that the other splits give, if there are any.
         """
         average = self._loss_of_fit.average
-        for s, (rows, said) in enumerate(parts):
+        for s, (rows, outputs) in enumerate(parts):
             weights = self._weights(parts[:s] + parts[s + 1 :] or parts, data)
             with quiet():
-                yield rows, average(np, said, weights)
+                yield rows, average(np, outputs, weights)
 
     @property
     def _by_score(self):
@@ -190,24 +190,24 @@ class Candidates(FittedNetworks):
         return self.scoring != "auto"
 
     def _score_of(self, rows, data):
-        """The negative score of what is said of some samples."""
+        """The negative score of what is outputs of some samples."""
         y, weights = data.y[rows], data.given_weights[rows]
-        return lambda said: negative_score(self.scoring, self._said(said), y, weights)
+        return lambda outputs: negative_score(self.scoring, self._as_estimator(outputs), y, weights)
 
     def _weights(self, parts, data):
         """The weights of the candidates, from what `_out_of_fold` gives."""
         if len(parts[0][1]) == 1:
             return np.ones(1)
         rows = np.concatenate([rows for rows, _ in parts])
-        said = np.concatenate([said for _, said in parts], axis=2)
+        outputs = np.concatenate([outputs for _, outputs in parts], axis=2)
         if self._by_score:
             with quiet():
-                score, predictions = self._to_score(rows, said, data)
+                score, predictions = self._to_score(rows, outputs, data)
                 if np.isfinite(score(predictions.mean(axis=0))):
                     return greedy_weights(score, predictions)
         with quiet():
             shares = [data.weights[rows] / data.weights[rows].sum() for rows, _ in parts]
-            loss, predictions = self._to_average(rows, said, np.concatenate(shares), data)
+            loss, predictions = self._to_average(rows, outputs, np.concatenate(shares), data)
             return greedy_weights(loss, predictions)
 
     def _keep(self, layout, training, candidates, weights, span):

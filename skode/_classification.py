@@ -15,7 +15,7 @@ from ._estimator import NetworkEstimator
 from ._inputs import Data, checked_weights, class_factors, counted
 from ._labels import Classes, Labels
 from ._parameters import fitting
-from ._scoring import ClassesSaid
+from ._scoring import FixedClassifier
 from ._stream import only_with_adam
 from ._warnings import warn_of_classes_not_judged
 from .engine.arrays import array_library, device, namespace, quiet, to_host
@@ -114,7 +114,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             data = self._data(X, codes, checked_weights(sample_weight, X))
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             self._fit(data, counted(sample_weight, X), validation, groups, course)
-        course.pass_on_interruption()
+        course.reraise_interruption()
         return self
 
     @only_with_adam
@@ -274,8 +274,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             the training data that the network overflows. With an implicit scheme, if a stage
             equation could not be solved; the message names sample, layer and residual.
         """
-        said = self._outputs(X, "decision_function")
-        return self._kind.decision(said)
+        mean = self._outputs(X, "decision_function")
+        return self._kind.decision(mean)
 
     @follows_data
     def predict_proba(self, X):
@@ -298,8 +298,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             As `decision_function`.
         """
         with quiet():
-            said = self._outputs(X, "predict_proba")
-            log_proba = self._kind.log_proba(said)
+            mean = self._outputs(X, "predict_proba")
+            log_proba = self._kind.log_proba(mean)
             return namespace(log_proba).exp(log_proba)
 
     @follows_data
@@ -321,8 +321,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        said = self._outputs(X, "predict_log_proba")
-        return self._kind.log_proba(said)
+        mean = self._outputs(X, "predict_log_proba")
+        return self._kind.log_proba(mean)
 
     @follows_data
     def predict(self, X):
@@ -344,13 +344,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        said = self._outputs(X, "predict")
-        most_likely = self._kind.most_likely(said)
+        mean = self._outputs(X, "predict")
+        most_likely = self._kind.most_likely(mean)
         if self._multilabel:
             return most_likely
-        if array_library(said) is None or array_library(self.classes_) is None:
+        if array_library(mean) is None or array_library(self.classes_) is None:
             return self._labels[to_host(most_likely)]
-        return namespace(said).take(self.classes_, most_likely)
+        return namespace(mean).take(self.classes_, most_likely)
 
     def _mean_outputs(self, U, inputs, weights=None):
         """What members with the controls U say on the average."""
@@ -361,18 +361,20 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @property
     def _by_score(self):
-        return super()._by_score and self._kind.n_rows > 1  # of one class nothing is to be said
+        return super()._by_score and self._kind.n_rows > 1  # of one class nothing is to be mean
 
-    def _said(self, log_proba):
+    def _as_estimator(self, log_proba):
         """What networks say, as a scorer can ask for it."""
-        return ClassesSaid(self._kind, log_proba)
+        return FixedClassifier(self._kind, log_proba)
 
     def _truth(self, data, rows):
         """What a network would say of samples that knows them."""
         right = self._kind.targets(_codes(data)[rows]).T
         if self._multilabel or len(right) == 1:  # absent, or the first class; and then the others
             right = np.concatenate([~right, right])
-        return self._said(np.log(np.where(right, 1 - UNSURE, UNSURE / max(1, len(right) - 1))))
+        return self._as_estimator(
+            np.log(np.where(right, 1 - UNSURE, UNSURE / max(1, len(right) - 1)))
+        )
 
     def _to_score(self, rows, log_proba, data):
         """The negative score of averaged probabilities, and the probabilities to average."""
@@ -409,7 +411,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             sample_weight=data.given_weights[held_out],
         )
 
-    def _note_what_is_not_judged(self, data):
+    def _note_unscored(self, data):
         """The score counts all classes, or is NaN."""
         if self._multilabel:
             return

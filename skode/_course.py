@@ -123,7 +123,7 @@ class Course:
         if self._tasks is not None and not self.interrupted:
             self._tasks.end()
 
-    def pass_on_interruption(self):
+    def reraise_interruption(self):
         """Raise what Ctrl-C has raised, now that the estimator is fitted.
 
         Raises

@@ -22,13 +22,13 @@ from .engine.arrays import array_library, current_device, followed, on_cpu, to_h
 from .engine.sparse_rows import SparseRows
 
 __all__ = [
-    "at_work",
     "check_same_namespace",
     "float_type",
     "float_types",
     "follows_data",
     "host_values",
     "naming_the_class",
+    "where_computed",
 ]
 
 
@@ -46,9 +46,9 @@ def follows_data(method):
     @wraps(method)
     def call(self, *args, **kwargs):
         given = bound(arguments, method.__name__, self, args, kwargs)
-        X = _entering(self, given.arguments["X"])
+        X = _moved_argument(self, given.arguments["X"])
         # Labels and weights of a NumPy X are the host's, whatever library they are of.
-        enter = host_values if array_library(X) is None else partial(_entering, self)
+        enter = host_values if array_library(X) is None else partial(_moved_argument, self)
         for name, value in given.arguments.items():
             if name not in ("self", "X"):
                 given.arguments[name] = enter(value)
@@ -87,7 +87,7 @@ def bound(arguments, method, estimator, args, kwargs):
         raise TypeError(f"{type(estimator).__name__}.{method}(): {error}.") from None
 
 
-def _entering(estimator, value):
+def _moved_argument(estimator, value):
     """An argument as it comes in: without its gradients, and on the host with ``device="cpu"``.
 
     So are arrays of libraries that are not followed.
@@ -123,7 +123,7 @@ def host_values(values):
     return values if array_library(values) is None else to_host(values)
 
 
-def at_work(estimator, X):
+def where_computed(estimator, X):
     """Validated features where the estimator computes with them, whole.
 
     Raises

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from ._callbacks import CallbackSupport
 from ._candidates import FEW, HELD_OUT_RESULTS, MANY
-from ._devices import at_work, float_type, float_types, host_values
+from ._devices import float_type, float_types, host_values, where_computed
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
 from ._inputs import (
@@ -152,9 +152,9 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
             if judged and splits.refit:
                 self._refit(run, candidates, starts, weights, shape, like)
         if judged:
-            self._watch(went_on, splits.fingerprint(data.X))
+            self._warn_of_leakage(went_on, splits.fingerprint(data.X))
             if validation is None:
-                self._note_what_is_not_judged(data)
+                self._note_unscored(data)
         if not course.cut_short:
             warn_unless_learned(self, data, went_on, validation is not None)
         if not judged or splits.refit:  # then nothing is held out from what goes on
@@ -167,7 +167,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         groups = checked_groups(groups, data.X)
         if not self._goes_on:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        data = replace(data, X=at_work(self, data.X))
+        data = replace(data, X=where_computed(self, data.X))
         if validation is not None:
             splits = validation_split(len(data), len(validation))
         else:
@@ -178,7 +178,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
             self._set_features(data, self._views(data, splits, n_samples))
         data = replace(data, X=self._inputs_of(data.X))
         if validation is not None:
-            X_val = self._inputs_of(at_work(self, validation.X))
+            X_val = self._inputs_of(where_computed(self, validation.X))
             data = data + replace(validation, X=X_val)
             splits.check(data.weights)
         return data, splits
@@ -202,10 +202,10 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         if "adam" in solver:
             self.batch_size_ = min(self._batch(n_samples), n_samples)
 
-    def _note_what_is_not_judged(self, data):
+    def _note_unscored(self, data):
         """Say where the out-of-fold results leave a part of the samples out."""
 
-    def _watch(self, went_on, fingerprint):
+    def _warn_of_leakage(self, went_on, fingerprint):
         """Warn where networks may know what is held out, each time until a fit starts afresh."""
         known = not went_on or fingerprint == getattr(self, "_fingerprint", None)
         self._fingerprint = fingerprint

@@ -8,7 +8,7 @@ import numpy as np
 from joblib import cpu_count
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._devices import at_work, check_same_namespace, float_type, naming_the_class
+from ._devices import check_same_namespace, float_type, naming_the_class, where_computed
 from ._documentation import PAGE_OF_ESTIMATOR
 from ._inputs import naming_the_remedy, precision
 from ._pickling import Pickled
@@ -142,7 +142,7 @@ class FittedNetworks(Pickled):
         """
         X = self._validated(X, method)
         U = refined(self._controls(), refinement)
-        inputs = self.feature_map_.of(at_work(self, X))
+        inputs = self.feature_map_.of(where_computed(self, X))
         found = self._mean_outputs(U, inputs, self.network_weights_)
         return converted(found, getattr(X, "like", X))
 

@@ -65,30 +65,30 @@ class Classes(NamedTuple):
             return codes[:, None] == 1
         return codes[:, None] == np.arange(len(self.names))
 
-    def log_proba(self, said):
+    def log_proba(self, mean):
         """The logarithms of the probabilities of the classes, (n_samples, n_classes)."""
-        return contiguous(said.T)
+        return contiguous(mean.T)
 
-    def decision(self, said):
+    def decision(self, mean):
         """The log-odds of the second of two classes, (n_samples,), else `log_proba`."""
-        return said[1, :] - said[0, :] if len(self.names) == 2 else self.log_proba(said)
+        return mean[1, :] - mean[0, :] if len(self.names) == 2 else self.log_proba(mean)
 
     @property
     def classes(self):
         """What `classes_` is."""
         return self.names
 
-    def most_likely(self, said):
+    def most_likely(self, mean):
         """The codes of the classes of the highest probability, (n_samples,)."""
-        return namespace(said).argmax(said, axis=0)
+        return namespace(mean).argmax(mean, axis=0)
 
-    def chosen(self, said):
+    def chosen(self, mean):
         """The classes of the highest probability, (n_samples,), on the host."""
-        return self.names[self.most_likely(said)]
+        return self.names[self.most_likely(mean)]
 
-    def of_true(self, said, codes):
+    def of_true(self, mean, codes):
         """Those of the true classes, (candidates, 1, n_samples), of what candidates say."""
-        return said[:, codes, np.arange(len(codes))][:, None, :]
+        return mean[:, codes, np.arange(len(codes))][:, None, :]
 
 
 class Labels(NamedTuple):
@@ -129,29 +129,29 @@ class Labels(NamedTuple):
         """The same as booleans."""
         return codes == 1
 
-    def log_proba(self, said):
+    def log_proba(self, mean):
         """The logarithms of the probabilities of the labels, (n_samples, n_labels)."""
-        return contiguous(said[self.number :, :].T)
+        return contiguous(mean[self.number :, :].T)
 
-    def decision(self, said):
+    def decision(self, mean):
         """The log-odds of the labels, (n_samples, n_labels)."""
-        return contiguous((said[self.number :, :] - said[: self.number, :]).T)
+        return contiguous((mean[self.number :, :] - mean[: self.number, :]).T)
 
     @property
     def classes(self):
         """What `classes_` is."""
         return np.arange(self.number)
 
-    def chosen(self, said):
+    def chosen(self, mean):
         """Ones for labels that are more likely than not, (n_samples, n_labels), on the host."""
-        return self.most_likely(said)
+        return self.most_likely(mean)
 
-    def most_likely(self, said):
+    def most_likely(self, mean):
         """Ones for labels that are more likely than not, (n_samples, n_labels)."""
-        xp = namespace(said)
-        return xp.astype(self.decision(said) > 0, xp.int64)
+        xp = namespace(mean)
+        return xp.astype(self.decision(mean) > 0, xp.int64)
 
-    def of_true(self, said, codes):
+    def of_true(self, mean, codes):
         """Those of what is true, (candidates, n_labels, n_samples), of what candidates say."""
-        absent, present = said[:, : self.number, :], said[:, self.number :, :]
+        absent, present = mean[:, : self.number, :], mean[:, self.number :, :]
         return np.where(codes.T == 1, present, absent)

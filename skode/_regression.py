@@ -18,7 +18,7 @@ from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
 from ._inputs import Data, cast, checked_weights, counted, precision
 from ._parameters import fitting
-from ._scoring import NumbersSaid
+from ._scoring import FixedRegressor
 from ._stream import only_with_adam
 from ._targets import (
     least_poisson_loss,
@@ -130,7 +130,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             data, count = self._data(X, y, weights), counted(sample_weight, X)
             self._fit(data, count, validation, groups, course)
-        course.pass_on_interruption()
+        course.reraise_interruption()
         return self
 
     @only_with_adam
@@ -275,14 +275,14 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         centre, scale = converted(self._centre, mean), converted(self._scale, mean)
         return centre + scale * xp.astype(standardised, xp.float64, copy=False)
 
-    def _said(self, mean):
+    def _as_estimator(self, mean):
         """What networks say, as a scorer can ask for it."""
-        return NumbersSaid(self._in_units(mean))
+        return FixedRegressor(self._in_units(mean))
 
     def _truth(self, data, rows):
         """What a constant would say of samples that is right on the average."""
         y = data.y[rows]
-        return NumbersSaid(np.zeros_like(y) + y.mean(axis=0))
+        return FixedRegressor(np.zeros_like(y) + y.mean(axis=0))
 
     def _to_score(self, rows, predictions, data):
         """The negative score of averaged predictions, and the predictions to average."""

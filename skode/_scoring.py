@@ -13,7 +13,7 @@ from .engine.arrays import placed, quiet, to_host
 from .engine.prediction import mean_outputs
 
 
-class ClassesSaid(ClassifierMixin, BaseEstimator):
+class FixedClassifier(ClassifierMixin, BaseEstimator):
     """What networks say of samples, as a fitted classifier that a scorer can ask.
 
     Parameters
@@ -43,7 +43,7 @@ class ClassesSaid(ClassifierMixin, BaseEstimator):
         return self.kind.decision(self.log_proba)
 
 
-class NumbersSaid(RegressorMixin, BaseEstimator):
+class FixedRegressor(RegressorMixin, BaseEstimator):
     """What networks say of samples, as a fitted regressor that a scorer can ask.
 
     Parameters
@@ -61,13 +61,13 @@ class NumbersSaid(RegressorMixin, BaseEstimator):
         return self.predictions
 
 
-def negative_score(scoring, said, y, weights):
+def negative_score(scoring, estimator, y, weights):
     """How bad the predictions of samples are, by a scorer: the lower, the better.
 
     Parameters
     ----------
     scoring : str or callable (estimator, X, y) -> float
-    said : ClassesSaid or NumbersSaid
+    estimator : FixedClassifier or FixedRegressor
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Labels, or targets in their units.
     weights : ndarray of shape (n_samples,)
@@ -86,36 +86,36 @@ def negative_score(scoring, said, y, weights):
     with warnings.catch_warnings():  # a network may name one class alone, for a while
         warnings.simplefilter("ignore", UserWarning)
         try:
-            score = _score(scoring, said, y, weights)
+            score = _score(scoring, estimator, y, weights)
         except ValueError:
             return np.inf
     return np.inf if np.isnan(score) else -float(score)
 
 
-def _score(scoring, said, y, weights):
+def _score(scoring, estimator, y, weights):
     options = {}
     if isinstance(scoring, str):
         scoring = get_scorer(scoring)
         if np.ptp(weights):
             options["sample_weight"] = weights
-    score = scoring(said, np.zeros((len(y), 1)), y, **options)
+    score = scoring(estimator, np.zeros((len(y), 1)), y, **options)
     if not isinstance(score, Real) or isinstance(score, bool | np.bool_):
         raise TypeError(f"scoring must give one number; it gave {score!r}.")
     return score
 
 
-def why_there_is_no_score(scoring, said, y, weights):
+def why_there_is_no_score(scoring, estimator, y, weights):
     """What a scorer says against scoring samples with these targets, or None.
 
     Parameters
     ----------
-    said : ClassesSaid or NumbersSaid
+    estimator : FixedClassifier or FixedRegressor
         Predictions that are as good as can be.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
-            score = _score(scoring, said, y, weights)
+            score = _score(scoring, estimator, y, weights)
         except (UserWarning, ValueError) as error:
             return str(error).split("\n", 1)[0]
     return "The score is not finite." if not np.isfinite(score) else None
@@ -130,7 +130,7 @@ class Judge:
     Parameters
     ----------
     scoring : str or callable
-    said, truth : callable (array) -> ClassesSaid or NumbersSaid
+    as_estimator, truth : callable (array) -> FixedClassifier or FixedRegressor
         Of what `mean_outputs` gives for samples; and of targets what is as good as can be.
     data : Data
         Samples, in the columns that the networks see.
@@ -142,8 +142,8 @@ class Judge:
         If no split has a score.
     """
 
-    def __init__(self, scoring, said, truth, data, splits):
-        self._scoring, self._said, self._held_out = scoring, said, {}
+    def __init__(self, scoring, as_estimator, truth, data, splits):
+        self._scoring, self._as_estimator, self._held_out = scoring, as_estimator, {}
         for s in range(len(splits)):
             rows = splits.rows(s)
             rows = rows[data.given_weights[rows] > 0]
@@ -168,8 +168,10 @@ class Judge:
                     continue
                 X, y, weights = self._held_out[s]
                 U = problem.layout.views(flat[k : k + 1, :])
-                said = to_host(mean_outputs(problem.network, problem.loss, U, X))
+                outputs = to_host(mean_outputs(problem.network, problem.loss, U, X))
                 found[k] = np.inf
-                if np.isfinite(said).all():
-                    found[k] = negative_score(self._scoring, self._said(said), y, weights)
+                if np.isfinite(outputs).all():
+                    found[k] = negative_score(
+                        self._scoring, self._as_estimator(outputs), y, weights
+                    )
         return placed(found, flat)

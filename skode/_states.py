@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from ._devices import at_work, follows_data
+from ._devices import follows_data, where_computed
 from ._fitted import require_finite
 from .engine.arrays import converted, namespace
 from .engine.prediction import final_states
@@ -53,7 +53,7 @@ class StateTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             scheme could not be solved for a sample.
         """
         X = self._validated(X, "transform")
-        inputs = self.feature_map_.of(at_work(self, X))
+        inputs = self.feature_map_.of(where_computed(self, X))
         network, U = self._fitted_network(), self._controls_like(inputs)
         with self._blocks() as blocks:
             states = final_states(network, U, inputs, blocks)

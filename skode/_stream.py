@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._candidates import HELD_OUT_RESULTS
-from ._devices import at_work
+from ._devices import where_computed
 from ._features import GIVEN
 from ._inputs import cast
 from ._span import Span
@@ -53,7 +53,7 @@ class Stream:
         """One more epoch of Adam on these samples alone."""
         self._forget(*HELD_OUT_RESULTS, "_fingerprint")
         first, n_samples, like = not hasattr(self, "K_"), len(data), data.X
-        data = replace(data, X=at_work(self, data.X))
+        data = replace(data, X=where_computed(self, data.X))
         if first:
             self._begin_stream(data)
         else:

@@ -173,7 +173,7 @@ class Trainer(Candidates):
         weights = data.placed(weights.astype(data.precision))
         judge = None
         if splits is not None and self._by_score:
-            judge = Judge(self.scoring, self._said, self._truth, data, splits)
+            judge = Judge(self.scoring, self._as_estimator, self._truth, data, splits)
         return Objective(
             self._network(self._recipe()),
             layout,

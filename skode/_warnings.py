@@ -22,7 +22,7 @@ def warn_of_other_splits():
         "that only chose: networks may have been trained on what is now held out, and oof_score_ "
         "then flatters. Set warm_start=False to start afresh.",
         UserWarning,
-        stacklevel=USER + 1,  # _watch
+        stacklevel=USER + 1,  # _warn_of_leakage
     )
 
 
@@ -59,7 +59,7 @@ def warn_of_classes_not_judged(classes):
         f"{shown}. They have one sample or are in one group alone, or the splits of cv leave them "
         "out.",
         UserWarning,
-        stacklevel=USER + 1,  # _note_what_is_not_judged
+        stacklevel=USER + 1,  # _note_unscored
     )
 
 

@@ -371,7 +371,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     with quiet():
         coarse, fine = (network._outputs(X, "step_doubling_gap", k) for k in (1, refinement))
         if is_classifier(network):
-            before, after = (network._kind.most_likely(said) for said in (coarse, fine))
+            before, after = (network._kind.most_likely(outputs) for outputs in (coarse, fine))
             coarse, fine = np.exp(coarse), np.exp(fine)
     changed = None
     if is_classifier(network):

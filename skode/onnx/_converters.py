@@ -109,24 +109,24 @@ def convert_classifier(scope, operator, container):
     g, model, X = _started(scope, operator, container)
     label, scores = operator.output_full_names
     raw = _option(scope, operator.raw_operator, "raw_scores")
-    said, kind = _said(g, model, X, raw), model._kind
+    mean, kind = _mean_outputs(g, model, X, raw), model._kind
     if model._multilabel:
-        absent, present = _halves(g, said, kind.number)
+        absent, present = _halves(g, mean, kind.number)
         g.cast(g("Greater", present, absent), np.int64, output=label)
-        said = g("Sub", present, absent) if raw else present
+        mean = g("Sub", present, absent) if raw else present
     else:
         numbered = _option(scope, operator.raw_operator, "nocl")
         classes = np.arange(kind.n_rows) if numbered else exported_classes(model)
-        g("Gather", classes, g("ArgMax", said, axis=1, keepdims=0), output=label, axis=0)
+        g("Gather", classes, g("ArgMax", mean, axis=1, keepdims=0), output=label, axis=0)
         if raw and kind.n_rows == 2:  # as skl2onnx has it: minus the log-odds, and these
-            first, second = _halves(g, said, 1)
+            first, second = _halves(g, mean, 1)
             odds = g("Sub", second, first)
-            said = g("Concat", g("Neg", odds), odds, axis=1)
+            mean = g("Concat", g("Neg", odds), odds, axis=1)
     dtype = np.float32 if _in_dictionaries(operator) else g.dtype
-    g.cast(said, dtype, output=scores)
+    g.cast(mean, dtype, output=scores)
 
 
-def _said(g, model, X, logarithms):
+def _mean_outputs(g, model, X, logarithms):
     """What the networks say together, the probabilities or their logarithms, (samples, rows).
 
     The rows are those of `Loss.mean`.
@@ -189,7 +189,7 @@ def _doubt(g, z):
     return g("Unsqueeze", g.sum(g("Mul", z, 0.0), 0, 2), np.array([1]))
 
 
-def _halves(g, said, number):
+def _halves(g, mean, number):
     """The first columns and the last."""
     edges = [np.array([k * number]) for k in range(3)]
-    return [g("Slice", said, edges[k], edges[k + 1], np.array([1])) for k in range(2)]
+    return [g("Slice", mean, edges[k], edges[k + 1], np.array([1])) for k in range(2)]

@@ -339,8 +339,8 @@ class TrajectoryDisplay:
         """Crosses on final states that the readout takes for another class."""
         from matplotlib.collections import PathCollection
 
-        said = decision(self.states[-1] @ self.W.T + self.mu, len(self.classes))
-        wrong = said != self.labels
+        predicted = decision(self.states[-1] @ self.W.T + self.mu, len(self.classes))
+        wrong = predicted != self.labels
         if wrong.any():
             label = f"wrong ({wrong.sum()} of {len(wrong)})"
             style = {"s": 26, "c": "black", "marker": "x", "linewidth": 1.1, "label": label}

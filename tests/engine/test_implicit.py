@@ -111,9 +111,9 @@ def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch, 
     computed = []
     compute = implicit.StageMatrix.compute
 
-    def spy(self, derivative, looks):
+    def spy(self, derivative, checks):
         computed.append(derivative.shape)
-        compute(self, derivative, looks)
+        compute(self, derivative, checks)
 
     monkeypatch.setattr(implicit.StageMatrix, "compute", spy)
     A, B = FULL["implicit_midpoint"], np.random.default_rng(0).normal(size=(1, 2, 1, 50))
