@@ -1,4 +1,4 @@
-"""A score in place of the loss, to choose among iterates and candidates by."""
+"""Selection of iterates and candidates by a score instead of the loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .engine.prediction import mean_outputs
 
 
 class FixedClassifier(ClassifierMixin, BaseEstimator):
-    """What networks say of samples, as a fitted classifier that a scorer can ask.
+    """A fitted classifier with fixed predictions, for a scorer.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class FixedClassifier(ClassifierMixin, BaseEstimator):
 
 
 class FixedRegressor(RegressorMixin, BaseEstimator):
-    """What networks say of samples, as a fitted regressor that a scorer can ask.
+    """A fitted regressor with fixed predictions, for a scorer.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class FixedRegressor(RegressorMixin, BaseEstimator):
 
 
 def negative_score(scoring, estimator, y, weights):
-    """How bad the predictions of samples are, by a scorer: the lower, the better.
+    """Return the negative score of predictions: the lower, the better.
 
     Parameters
     ----------
@@ -71,19 +71,19 @@ def negative_score(scoring, estimator, y, weights):
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Labels, or targets in their units.
     weights : ndarray of shape (n_samples,)
-        A scorer is given them if it has a name, and they are not all the same.
+        Passed to a scorer with a name, if they are not all equal.
 
     Returns
     -------
     float
-        Infinite where there is no score: where it is NaN, or the scorer raises a ValueError.
+        Infinite if the score is NaN or the scorer raises a ValueError.
 
     Raises
     ------
     TypeError
-        If the score is no number.
+        If the score is not a number.
     """
-    with warnings.catch_warnings():  # a network may name one class alone, for a while
+    with warnings.catch_warnings():  # early in training, a network may predict only one class
         warnings.simplefilter("ignore", UserWarning)
         try:
             score = _score(scoring, estimator, y, weights)
@@ -105,12 +105,12 @@ def _score(scoring, estimator, y, weights):
 
 
 def why_there_is_no_score(scoring, estimator, y, weights):
-    """What a scorer says against scoring samples with these targets, or None.
+    """Return why these targets cannot be scored, or None if they can.
 
     Parameters
     ----------
     estimator : FixedClassifier or FixedRegressor
-        Predictions that are as good as can be.
+        The best possible predictions.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -122,18 +122,19 @@ def why_there_is_no_score(scoring, estimator, y, weights):
 
 
 class Judge:
-    """What an objective has in place of the held-out loss.
+    """A function that replaces the held-out loss of an objective by a score.
 
-    Where what a split holds out has no score, as ROC AUC has none without positives, the held-out
-    loss stays.
+    The loss is kept for splits whose held-out samples have no score.  ROC AUC, for example, has
+    none without positive samples.
 
     Parameters
     ----------
     scoring : str or callable
     as_estimator, truth : callable (array) -> FixedClassifier or FixedRegressor
-        Of what `mean_outputs` gives for samples; and of targets what is as good as can be.
+        The first converts `mean_outputs` to predictions, the second targets to the best possible
+        predictions.
     data : Data
-        Samples, in the columns that the networks see.
+        Samples, with the columns that the networks use.
     splits : Splits
 
     Raises
@@ -157,7 +158,7 @@ class Judge:
             )
 
     def __call__(self, problem, flat, split, loss):
-        """The negative scores of networks, (members,); infinite where a network has none.
+        """Return the negative scores of networks, (members,); infinite for one without a score.
 
         `split`, (members,), is the split of each of them, and `loss` the held-out loss.
         """

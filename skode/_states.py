@@ -1,4 +1,4 @@
-"""The last state of the networks as a feature map: `transform`."""
+"""The last state of the networks as features for other estimators: `transform`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .engine.prediction import final_states
 
 
 class StateTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """The part of an estimator that gives the states to other estimators."""
+    """The part of an estimator that provides `transform`."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -63,5 +63,5 @@ class StateTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         found = xp.reshape(rows, (n_samples, n_networks * n_channels))
         return converted(found, getattr(X, "like", X))
 
-    # scikit-learn's wrapper for `set_output` says this name where X is missing.
+    # The name that scikit-learn's wrapper for `set_output` shows if X is missing.
     transform.__qualname__ = "transform"

@@ -45,7 +45,7 @@ BAD_PARAMETERS = [
     ({"alpha": [], "cv": 3}, r"alpha=\[\] must be .* at least one number"),
     ({"alpha": [[1e-3, 1e-2]], "cv": 3}, r"alpha=\[\[0.001, 0.01\]\] must be a number, 'auto'"),
     ({"alpha": ["a", "b"], "cv": 3}, r"alpha=\['a', 'b'\] must be a number, 'auto'"),
-    ({"alpha": (1e-3, 1e-2)}, r"alpha=\(0.001, 0.01\) is a choice, but no samples are held out"),
+    ({"alpha": (1e-3, 1e-2)}, r"alpha=\(0.001, 0.01\) means a choice, but no samples are held out"),
     ({"smoothness": -1}, r"'smoothness' parameter .* Got -1"),
     ({"smoothness": np.inf}, r"'smoothness' parameter .* Got inf"),
     ({"cv": 1}, r"'cv' parameter .* int in the range \[2, inf\).* Got 1 instead"),
@@ -61,7 +61,7 @@ BAD_PARAMETERS = [
         r"validation_fraction=0.99 holds out 60 of 60 samples.* smaller fraction",
     ),
     ({"alpha": 1e200}, r"not finite at the start.* smaller h, alpha or smoothness"),
-    ({"cv": []}, "cv gives no splits"),
+    ({"cv": []}, "cv yields no splits"),
     ({"cv": [1, 2]}, r"Split 0 of cv must be a pair of arrays .*; got 1"),
     ({"cv": [(np.arange(60),)]}, r"Split 0 of cv must be a pair of arrays"),
     ({"cv": [(np.arange(60.0), np.arange(60.0))]}, r"Split 0 of cv must be a pair of arrays"),
@@ -502,7 +502,7 @@ def test_the_last_part_of_a_stream_may_be_smaller_than_a_batch(cls):
 
 def test_a_stream_with_several_penalties():
     bad = stream(ODENetClassifier, alpha=(1e-3, 1e-2))
-    refuses_part(bad, r"alpha=\(0.001, 0.01\) is a choice", X_GOOD, Y_GOOD, [0, 1])
+    refuses_part(bad, r"alpha=\(0.001, 0.01\) means a choice", X_GOOD, Y_GOOD, [0, 1])
 
 
 # --- targets

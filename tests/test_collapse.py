@@ -95,7 +95,7 @@ def test_the_scale_of_samples_to_judge_by_is_asked_for_where_there_are_some():
     X, y = blobs(2)
     model = short(ODENetClassifier, solver="lbfgs")
     (message,) = warnings_of(model, X, y, X_val=X, y_val=1 - y)
-    assert message.endswith("Is X_val scaled as X is?")
+    assert message.endswith("Is X_val scaled like X?")
     half = np.arange(60) < 30
     (message,) = warnings_of(model.set_params(cv=[(half, ~half)]), X, np.where(half, y, 1 - y))
     assert "lowest before training" in message

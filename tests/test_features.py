@@ -226,9 +226,13 @@ def test_a_stream_may_see_pieces_from_the_start():
 def test_a_stream_has_nothing_to_choose_views_by():
     X, y = blobs(3)
     model = short(ODENetClassifier, features="both", lift="linear", solver="adam")
-    with pytest.raises(ValueError, match="features='both' is a choice, but no samples are held"):
+    with pytest.raises(
+        ValueError, match="features='both' means a choice between views, but no samples are held"
+    ):
         model.partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="features='both' is a choice, but no samples are held"):
+    with pytest.raises(
+        ValueError, match="features='both' means a choice between views, but no samples are held"
+    ):
         model.set_params(cv=None).fit(X, y)
 
 

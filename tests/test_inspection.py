@@ -181,7 +181,7 @@ def test_step_doubling_gap_falls_with_the_order_of_the_scheme(cls, scheme, order
 
 def test_step_doubling_of_what_cannot_be_refined():
     X, y = make_spirals(20, random_state=0)
-    with pytest.raises(TypeError, match=r"no discretisation of an ODE; got FeedForwardClassifier"):
+    with pytest.raises(TypeError, match=r"not discretise an ODE; got FeedForwardClassifier"):
         step_doubling_gap(short(FeedForwardClassifier, max_iter=2).fit(X, y), X)
     model = short(ODENetClassifier, max_iter=2).fit(X, y)
     for refinement in (1, 0, 2.0, True, None):

@@ -243,7 +243,9 @@ def test_what_bounded_stages_allow_is_always_exported(guard):
     if guard == "bound":
         assert_same(model, X)
     model.K_ = 20 * np.abs(model.K_)
-    with pytest.raises(ValueError, match=r"ODENetRegressor cannot become ONNX: .*by up to \d"):
+    with pytest.raises(
+        ValueError, match=r"ODENetRegressor cannot be converted to ONNX: .*by up to \d"
+    ):
         to_onnx(model)
 
 
@@ -337,7 +339,9 @@ def test_classes_that_onnx_does_not_have(names, zipmap):
     model = short(ODENetClassifier, max_iter=3)
     model.fit(X, y)
     model.classes_ = names
-    with pytest.raises(ValueError, match="ODENetClassifier cannot become ONNX with the classes"):
+    with pytest.raises(
+        ValueError, match="ODENetClassifier cannot be converted to ONNX with the classes"
+    ):
         to_onnx(model, zipmap=zipmap)
 
 

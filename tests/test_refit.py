@@ -111,7 +111,7 @@ def test_warm_starts_go_on_from_what_was_trained_on_all_and_warn():
     X, y = curve()
     model = short(ODENetRegressor, cv=TimeSeriesSplit(3), warm_start=True, max_iter=5).fit(X, y)
     before = model.loss_.copy()
-    with pytest.warns(UserWarning, match="oof_score_ then flatters"):
+    with pytest.warns(UserWarning, match="oof_score_ is then too high"):
         model.fit(X, y)
     assert (model.loss_ < before).all()
 

@@ -312,8 +312,8 @@ def test_nothing_is_unpickled(saved):
     bomb = array(np.array([Bomb()], dtype=object), allow_pickle=True)
     with pytest.raises(pytest.fail.Exception, match="executed"):
         np.load(io.BytesIO(bomb), allow_pickle=True)
-    refused(archived({**contents, "K_.npy": bomb}), "K_.npy' is no array")
-    refused(archived({**contents, "other.npy": bomb}), "other.npy' is no array")
+    refused(archived({**contents, "K_.npy": bomb}), "K_.npy' is not an array")
+    refused(archived({**contents, "other.npy": bomb}), "other.npy' is not an array")
     refused(archived({**contents, METADATA: pickle.dumps(Bomb())}))
     refused(pickle.dumps(Bomb()))
     refused(bomb)

@@ -427,7 +427,7 @@ def test_other_objects_are_refused_with_a_remedy():
         ({"b_": np.zeros((1, 3, 4), np.float32)}, "single and in double"),
         ({"nu_": np.zeros((1, 4))}, "only one of V_ and nu_"),
         ({"n_features_in_": 4}, "features"),
-        ({"network_features_": ["other"]}, "names views"),
+        ({"network_features_": ["other"]}, "names unknown views"),
         ({"network_weights_": np.array([2.0])}, "network_weights_"),
         ({"classes_": np.array([0, 1, 1])}, "equal"),
         ({"classes_": np.array([0.0, 1.0, np.nan])}, "NaN"),

@@ -123,7 +123,7 @@ class Blocks:
         """Continue with blocks of half the size, and warn that memory has run out."""
         release_memory(flat)
         self.size = size // 2
-        message = f"Memory ran out with {size} samples in a block; going on with {self.size}."
+        message = f"Memory ran out with {size} samples in a block; continuing with {self.size}."
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 

@@ -172,7 +172,7 @@ def test_which_kernels_blas_has():
 
 # --- memory
 
-MESSAGE = r"Memory ran out with (\d+) samples in a block; going on with (\d+)\."
+MESSAGE = r"Memory ran out with (\d+) samples in a block; continuing with (\d+)\."
 OF_HOST, OF_CUDA = "MemoryError", "torch.cuda.OutOfMemoryError"
 
 
