@@ -1,4 +1,4 @@
-"""Fits that learn nothing: the warning names what is in the way, as far as it is measured."""
+"""Fits that learn nothing: the warning names the cause if it can be measured."""
 
 import warnings
 
@@ -48,7 +48,7 @@ def test_the_scale_of_the_features(cls, cv, cancer):
 @pytest.mark.parametrize("cls", ALL)
 def test_the_penalty(cls, cv, lift, cancer):
     X, y = cancer
-    # By this penalty a network with a skip connection still passes the features on.
+    # With this penalty, a network with a skip connection still passes the features on.
     alpha = 1e4 if lift == "pad" else 10.0
     (message,) = warnings_of(cls(alpha=alpha, cv=cv, lift=lift, random_state=0), X, y)
     assert f"the penalty outweighs the data: take a smaller alpha than {alpha:.3g}" in message

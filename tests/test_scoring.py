@@ -1,4 +1,4 @@
-"""A score that chooses among iterates and candidates in place of the loss."""
+"""Selection among iterates and candidates by a score instead of the loss."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_the_held_out_loss_is_the_negative_score(scoring, score, of_proba, weigh
         w = None if weights is None else weights[held_out]
         expected = -score(y[held_out], estimator, sample_weight=w)
         assert model.validation_loss_[0, s, 0] == pytest.approx(expected, abs=1e-12)
-        # That is the best of all iterates, and the first where several are best.
+        # This is the best of all iterates, and the first of them if several are best.
         curve_ = model.validation_curve_[0, s, 0]
         assert model.best_iter_[s] == np.nanargmin(curve_)
         assert len(np.unique(curve_)) > 2
@@ -83,7 +83,7 @@ def test_a_score_weighs_the_candidates():
         y_parts.append(y[held_out])
     estimator, held = np.concatenate(parts, axis=2), np.concatenate(y_parts)
     expected = greedy_weights(lambda p: -roc_auc_score(held, np.log(p[1] / p[0])), estimator)
-    # A race may end candidates that are behind, which changes what they are good for.
+    # A race may end candidates that are behind, which changes their score.
     if "behind" not in model.stop_reason_:
         np.testing.assert_allclose(model.candidates_["weight"], expected, atol=1e-12)
     assert model.candidates_["validation_loss"].min() < -0.6
@@ -158,7 +158,7 @@ def test_a_score_that_is_none():
 
 
 def rare(X, number):
-    """Zeros, and ones for the samples with the largest first feature."""
+    """Return zeros, and ones for the samples with the largest first feature."""
     y = np.zeros(len(X), dtype=int)
     y[np.argsort(X[:, 0])[-number:]] = 1
     return y
