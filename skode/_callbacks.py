@@ -62,7 +62,7 @@ class CallbackSupport(CallbackSupportMixin):
 
         At the end of an iteration or training, `fitted_estimator` is the model that `fit` would
         return if training ended there: the best iterate of every network, and an average with the
-        weights that the held-out samples give. It is computed only if a callback asks for it, which
+        weights that the held-out samples give. It is computed only if a callback requests it, which
         takes one prediction for all held-out samples. During "train, all samples" it consists of
         the networks from before.
 

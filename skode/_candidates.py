@@ -63,7 +63,7 @@ class Candidates(FittedNetworks):
         if self.features != self._fitted_features:
             raise ValueError(
                 f"Training goes on from networks with features={self._fitted_features!r}; now it "
-                f"would be {self.features!r}. Set it as it was, or start anew."
+                f"would be {self.features!r}. Set it as before, or start afresh."
             )
 
     def _views(self, data, splits, n_samples):

@@ -286,7 +286,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
                 continue
             layout = self._layout(run.data.of_columns(columns), run.n_samples, self._goes_on)
             if self._goes_on:
-                remedy = "Set warm_start=False to start anew"
+                remedy = "Set warm_start=False to start afresh"
                 n_networks = self._n_kept * each
                 found = self._last_controls(view, n_networks, run.layout, run.span, remedy)
             else:

@@ -18,8 +18,8 @@ PIECES = 8  # per feature
 OUTER = 0.05  # divided by the number of pieces: the share of samples below all pieces, and above
 FEW_VALUES = 10  # a feature with at most this many values is not cut into pieces
 SPREAD = 0.5  # standard deviation of an input that is a piece
-# A piece that is scaled to run from 0 to 1 has at least this standard deviation.  Otherwise the few
-# samples at one end of a piece that hardly varies would become outliers.
+# The least divisor of a piece that runs from 0 to 1, even if its standard deviation is smaller.
+# Otherwise the few samples at one end of a piece that hardly varies would become outliers.
 LEAST_DEVIATION = 0.05
 MOST_INPUTS = 600  # from pieces; with many features each gets fewer pieces, but at least one
 # The attributes of a map that are arrays, which define every input.

@@ -149,7 +149,7 @@ def _held_out(estimator, m, codes, groups, seed, n_made):
         count = np.bincount(codes)
         n_folds = min(n_folds, count.max())
         rare = count[codes] < n_folds
-        if groups is not None:  # samples of rare classes are distributed at random
+        if groups is not None:  # groups determine the split of samples of rare classes
             codes, rare = np.where(rare, count.argmax(), codes), np.zeros(m, dtype=bool)
     shuffle = {}  # the default of scikit-learn for a number of folds
     order = np.flatnonzero(rare)

@@ -44,7 +44,7 @@ class ODENet:
 
     @property
     def _exact_stages(self):
-        """Whether stage equations may have no or several solutions."""
+        """True if stage equations may have no or several solutions."""
         return self.stage_guard == "reject"
 
     def _spread(self):

@@ -201,7 +201,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         if LOSSES[self.loss].name != self._fitted_loss["name"]:
             raise ValueError(
                 f"Training goes on from networks that were fitted with another loss than "
-                f"{self.loss!r}. Set it as it was, or start anew."
+                f"{self.loss!r}. Set it as before, or start afresh."
             )
 
     def _data(self, X, y, weights):

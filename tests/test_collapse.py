@@ -73,7 +73,7 @@ def test_a_fit_that_learns_is_not_warned_of(cls, parameters, cancer):
 def test_constant_features(cls):
     X, y = np.ones((60, 3)), np.arange(60) % 2
     (message,) = warnings_of(cls(cv=None), X, y)
-    assert "as all features are constant" in message
+    assert "since all features are constant" in message
 
 
 @pytest.mark.parametrize("cls", ALL)

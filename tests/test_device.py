@@ -36,7 +36,7 @@ class Nowhere:
 
     def find_spec(self, name, path, target=None):
         if name == "cupy":
-            raise ImportError("nobody has installed it")
+            raise ImportError("it is not installed")
 
 
 class StandIn:

@@ -287,7 +287,7 @@ def test_streams(loss):
             model.partial_fit(X[k : k + 100], y[k : k + 100])
     assert model.loss_curve_.T[0, -1] < 0.9 * model.loss_curve_.T[0, 1]
     model.set_params(loss="huber" if loss != "huber" else "poisson")
-    with pytest.raises(ValueError, match=r"another loss than .* start anew"):
+    with pytest.raises(ValueError, match=r"another loss than .* start afresh"):
         model.partial_fit(X, y)
 
 
@@ -367,7 +367,7 @@ def test_a_warm_start_goes_on_with_the_same_loss():
     before = model.loss_[0]
     model.fit(X, y)
     assert model.loss_curve_.T[0, 0] == pytest.approx(before)
-    with pytest.raises(ValueError, match=r"another loss than 'squared_error'. Set it as it was"):
+    with pytest.raises(ValueError, match=r"another loss than 'squared_error'. Set it as before"):
         model.set_params(loss="squared_error").fit(X, y)
 
 

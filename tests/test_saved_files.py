@@ -248,8 +248,8 @@ def test_parameters_that_are_missing_are_at_their_defaults(saved, name):
     [
         ({"format_version": FORMAT + 1, "skode_version": "9.1"}, "skode 9.1 .*Install a newer"),
         ({"format_version": FORMAT + 1, "new": 1}, "Install a newer"),
-        ({"format_version": 0}, "which version"),
-        ({"format_version": True}, "which version"),
+        ({"format_version": 0}, "record the version"),
+        ({"format_version": True}, "record the version"),
         ({"format": "other"}, "not written by skode.save"),
         ({"class": "Pipeline"}, "no estimator 'Pipeline'"),
         ({"class": "os.system"}, "no estimator"),

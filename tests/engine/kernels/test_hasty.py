@@ -100,7 +100,7 @@ def test_predictions_wait_for_a_device_once(scheme, xp, efforts, waits):
 
 
 @pytest.mark.parametrize("gradient", [False, True])
-def test_stages_not_solved_without_checks_are_solved_with_checks(gradient, xp, efforts, monkeypatch):
+def test_unsolved_stages_are_solved_again_with_checks(gradient, xp, efforts, monkeypatch):
     # The stages are so stiff that Newton's method takes small steps for some samples.
     arguments = case("implicit_midpoint", factor=10.0, samples=40)
     expected = expected_of(monkeypatch, efforts, arguments, gradient)
