@@ -2,7 +2,7 @@
 
 The residuals R of the stage equations change J by Σ ⟨V, R⟩ to first order, where V are the costates
 of the stages.  With residuals up to a tolerance τ, J is therefore off by no more than c τ, and the
-kernel computes c along with the gradient.  The stage equations of a trial point ũ have::
+kernel computes c along with the gradient.  The tolerance for a trial point ũ is::
 
     τ = min(LOOSEST, FRACTION · |⟨g, ũ - u⟩| / c),
 
