@@ -1,4 +1,4 @@
-"""Prediction intervals: the regressors in MAPIE, which knows nothing of them."""
+"""Prediction intervals with MAPIE, which has no special code for skode."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def noisy(n_samples, seed):
 
 
 def coverage(model, seed):
-    """The share of 600 new samples in the intervals of a model, and their mean width."""
+    """Return the share of 600 new samples in the intervals of a model, and their mean width."""
     X, y = noisy(600, 100 + seed)
     _, ends = model.predict_interval(X)
     low, high = ends[:, 0, 0], ends[:, 1, 0]
@@ -38,7 +38,7 @@ def test_cross_conformal_intervals_have_the_coverage_that_they_promise(cls):
         found.append(coverage(model.fit_conformalize(*noisy(600, seed)), seed))
     shares, widths = np.transpose(found)
     assert 0.88 <= shares.mean() <= 0.92
-    # Not by mere width: noise of deviation 0.5 has an interval of 1.64.
+    # Not only by large width: noise of deviation 0.5 has an interval of 1.64.
     assert widths.mean() < 2.0
 
 

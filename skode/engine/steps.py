@@ -12,8 +12,8 @@ The skip α is 1 for a step of an ODE and 0 for a feed-forward layer.  For bi �
 costate Pi of Proposition 1 in Benning, Celledoni, Ehrhardt, Owren, Schönlieb, "Deep learning as
 optimal control problems" (2021).
 
-The stages fall into blocks that need only themselves and the blocks before them.  A block of an
-explicit scheme is one stage, which is evaluated; an implicit block is solved for.
+The stages are grouped into blocks that depend only on themselves and on earlier blocks.  A block
+of an explicit scheme is one stage, which is evaluated; an implicit block has to be solved for.
 
 States are (members, channels, samples).
 """
@@ -32,7 +32,7 @@ from .tableaux import ButcherTableau
 
 
 class Stages(NamedTuple):
-    """What the adjoint needs: Yi, Fi, and the solutions of implicit blocks by their first stage."""
+    """Data for the adjoint: Yi, Fi, and the solutions of implicit blocks by their first stage."""
 
     Y: list[Array]
     F: list[Array]
@@ -48,7 +48,7 @@ class LayerGradient(NamedTuple):
 
 
 def weighted_sum(weights: Iterable[float], arrays: Iterable[Array]) -> Array:
-    """Σ wi xi over the weights that are not zero; 0 if all are."""
+    """Return Σ wi xi over the nonzero weights; 0 if there are none."""
     terms = [x if w == 1.0 else w * x for w, x in zip(weights, arrays, strict=True) if w]
     return reduce(add, terms) if terms else 0.0
 
