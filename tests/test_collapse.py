@@ -58,7 +58,7 @@ def test_the_penalty(cls, cv, lift, cancer):
 @pytest.mark.parametrize("cls", [FeedForwardClassifier, FeedForwardRegressor])
 def test_the_number_of_layers(cls, cv, cancer):
     X, y = cancer
-    (message,) = warnings_of(cls(N=50, cv=cv, random_state=0), X, y)
+    (message,) = warnings_of(cls(N=50, n_channels=16, alpha=1e-3, cv=cv, random_state=0), X, y)
     assert "fades in 50 layers" in message
     assert "take a smaller N" in message
 

@@ -42,13 +42,13 @@ ESTIMATORS = [
     FeedForwardClassifier(),
     ODENetRegressor(),
     FeedForwardRegressor(),
-    *(make(solver=solver)
-      for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)
-      for solver in ("lbfgs", "gd", "adam+lbfgs")),
+    *(ode_net(solver=solver) for solver in ("lbfgs", "gd", "adam+lbfgs")),
+    feed_forward(solver="gd"),
+    ode_regressor(solver="adam+lbfgs"),
+    feed_forward_regressor(solver="lbfgs"),
     *(make(solver="adam", max_iter=60, learning_rate_init=0.05, n_iter_no_change=60)
       for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
-    *(make(cv=None, n_restarts=2)
-      for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
+    *(make(cv=None, n_restarts=2) for make in (ode_net, feed_forward_regressor)),
     ode_net(scheme="heun", learn_step=True),
     ode_net(scheme="midpoint", learn_step="simplex", N=3),
     ode_net(scheme=([[0, 0], [2 / 3, 0]], (0.25, 0.75), (0, 2 / 3)), lift="pad", n_channels="auto"),
@@ -66,9 +66,8 @@ ESTIMATORS = [
     feed_forward(learn_step="simplex", N=3, solver="adam", learning_rate_init=0.05),
     feed_forward(N=1, activation="relu", lift="pad", n_channels=32),
     ode_regressor(scheme="heun", learn_step="simplex", lift="pad", n_channels=32),
-    *(make(loss=loss)
-      for make in (ode_regressor, feed_forward_regressor)
-      for loss in ("absolute_error", "huber", "quantile", "poisson")),
+    *(ode_regressor(loss=loss) for loss in ("absolute_error", "quantile")),
+    *(feed_forward_regressor(loss=loss) for loss in ("huber", "poisson")),
     ode_regressor(loss="poisson", solver="adam", learning_rate_init=0.05, max_iter=60),
 ]  # fmt: skip
 
