@@ -1,9 +1,9 @@
-"""The summed loss ½ Σ (p - label)² of the best possible rule on the two donuts, draw by draw.
+"""The summed loss ½ Σ (p - label)² of the best possible rule on the two donuts, for several draws.
 
     python benchmarks/bayes_objective.py
 
-p is the probability of class 1 given the point, computed from the densities that the points are
-drawn from.  It tells how much of a training loss lies in the draw: docs/paper_networks.md.
+p is the probability of class 1 at the point, computed from the densities of the points.  The
+results show how much a training loss depends on the draw: docs/paper_networks.md.
 """
 
 import numpy as np

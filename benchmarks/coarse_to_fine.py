@@ -1,15 +1,15 @@
-"""Does it pay to train few layers first?
+"""Does it save time to train few layers first?
 
     python benchmarks/coarse_to_fine.py
 
-Two ways to the same network of sixteen Euler layers: trained from a random start, and trained with
-two layers of eight times the step, then four, eight and sixteen, each from the controls of the one
-before, interpolated in time.  Same total time N·h, same penalty, same L-BFGS, eight networks each,
-in two settings.  "all samples": eight starts, all trained on all samples, and a stage ends once the
-objective has fallen by less than 1e-3 over ten iterations.  "folds": as the estimators do it, each
-network is trained without its own fold of the samples, a stage ends once the loss on that fold has
-not fallen by 1e-4 for twenty iterations, and the best iterate goes on.  Reported are the time, the
-objective, and the accuracy of the eight networks' mean on fresh samples.
+A network of sixteen Euler layers is trained in two ways: from a random start; or first with two
+layers of eight times the step, then with four, eight and sixteen layers, each from the previous
+controls, interpolated in time.  The total time N·h, the penalty and L-BFGS are the same, with eight
+networks each, in two settings.  "all samples": eight starts, all trained on all samples; a stage
+ends when the objective has fallen by less than 1e-3 over ten iterations.  "folds", as in the
+estimators: each network is trained without its own fold of the samples; a stage ends when the loss
+on that fold has not fallen by 1e-4 for twenty iterations, and the best iterate continues.  Reported
+are the time, the objective, and the accuracy of the eight networks' mean on fresh samples.
 """
 
 import time
@@ -41,7 +41,7 @@ STOPPING = {
 
 
 def interpolated(U, N):
-    """The controls at the midpoints of N layers: piecewise linear in time, constant at the ends."""
+    """Return the controls at the midpoints of N layers: piecewise linear, constant at the ends."""
     old, new = ((np.arange(k) + 0.5) / k for k in (U.K.shape[1], N))
     right = np.clip(np.searchsorted(old, new), 1, len(old) - 1)
     share = np.clip((new - old[right - 1]) / (old[right] - old[right - 1]), 0, 1)
@@ -54,7 +54,7 @@ def interpolated(U, N):
 
 
 def without_folds(X):
-    """Each network has its own part of the samples held out."""
+    """Hold out a different part of the samples for each network."""
     group = np.random.default_rng(0).permutation(len(X)) % NETWORKS
     own = np.eye(NETWORKS)
     size = np.bincount(group)
@@ -63,14 +63,14 @@ def without_folds(X):
 
 
 def fit(setting, stages, X, y):
-    """Controls of the last stage, and the objective."""
+    """Return the controls of the last stage, and the objective."""
     folds = without_folds(X) if setting == "folds" else None
     q = 1 if y.max() == 1 else y.max() + 1
     targets = y[:, None] == (1 if q == 1 else np.arange(q))
     network, U = ode_net(TABLEAUX["euler"]), None
     for N in stages:
         layout = Layout(N, CHANNELS, q, lifted=X.shape[1])
-        if U is None:  # as ODENetClassifier has it
+        if U is None:  # as in ODENetClassifier
             h = TIME / N
             U = random_start(layout, NETWORKS, (8 * h) ** -0.5, h, np.random.default_rng(0))
         else:

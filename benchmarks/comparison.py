@@ -1,6 +1,6 @@
-"""What the comparisons of estimators share: cross-validation, timing, tables and JSON.
+"""Code shared by the comparisons of estimators: cross-validation, timing, tables and JSON.
 
-Used by tabular.py, regression.py, generated.py and large.py, not run itself.
+Used by tabular.py, regression.py, generated.py and large.py; not run directly.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from threadpoolctl import threadpool_limits
 import skode
 
 FOLDS = 5
-NETWORK = "ODENet"  # its name in the tables; the others are measured against it
+NETWORK = "ODENet"  # its name in the tables, in which the others are compared with it
 
 
 class DataSet(NamedTuple):
-    """Samples, targets, the transformer that goes before every model, and a word on the set."""
+    """Samples, targets, the transformer before every model, and a description of the set."""
 
     X: np.ndarray
     y: np.ndarray
@@ -40,11 +40,11 @@ class DataSet(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A key of the results and how it is printed."""
+    """A key of the results, and its format."""
 
     key: str
     title: str
-    unit: float = 1.0  # what one printed unit is
+    unit: float = 1.0  # the size of one printed unit
     digits: int = 3
 
 
@@ -53,7 +53,7 @@ PREDICT_TIME = Metric("predict_seconds", "predict/ms", 1e-3, 2)
 
 
 def parameters(text):
-    """{"N": 3, "h": 0.5} of "N=3,h=0.5"; values may contain commas."""
+    """Parse "N=3,h=0.5" to {"N": 3, "h": 0.5}; values may contain commas."""
     try:
         call = ast.parse(f"dict({text})", mode="eval").body
     except SyntaxError as error:
@@ -64,7 +64,7 @@ def parameters(text):
 
 
 def argument_parser(doc, models, others=()):
-    """The options that comparisons share; `others` are models that take part only where named."""
+    """The options of all comparisons; `others` are models that only take part if they are named."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -100,7 +100,7 @@ def parse(parser, argv=None):
 
 
 def chosen(names, table):
-    """The entries of the table with these names; all for None."""
+    """Return the entries of the table with these names; all for None."""
     unknown = sorted(set(names or ()) - set(table))
     if unknown:
         sys.exit(f"no data set {', '.join(unknown)}; there are {', '.join(table)}")
@@ -108,13 +108,13 @@ def chosen(names, table):
 
 
 def measure_fold(models, data, fold, seed, score):
-    """Fit all models on one fold, one right after the other: noise of the machine hits all alike.
+    """Fit all models on one fold, directly one after the other, under similar conditions.
 
     `fold` is (number, training indices, test indices).
     """
     number, train, test = fold
     results = []
-    # Here and not around all folds, as joblib may run this in another process.
+    # Here and not around all folds, since joblib may run this in another process.
     with warnings.catch_warnings(), threadpool_limits(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for name, model in models.items():
@@ -141,7 +141,7 @@ def measure_fold(models, data, fold, seed, score):
 
 
 class Measured(NamedTuple):
-    """What a classifier reaches on fresh samples, and what its fit takes."""
+    """The results of a classifier on fresh samples, and the cost of its fit."""
 
     accuracy: float
     log_loss: float
@@ -150,7 +150,7 @@ class Measured(NamedTuple):
 
 
 def measure_fresh(model, X, y, X_test, y_test):
-    """Fit a classifier of the classes 0, 1, …, with one BLAS thread, and judge it."""
+    """Fit a classifier of the classes 0, 1, …, with one BLAS thread, and score it."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = time.perf_counter()
@@ -162,7 +162,7 @@ def measure_fresh(model, X, y, X_test, y_test):
 
 
 def measure_set(models, data, splitter, score, repeats, jobs):
-    """Results of all models, seeds and folds on one data set."""
+    """Return the results of all models, seeds and folds on one data set."""
     tasks = []
     for seed in range(repeats):
         splits = splitter(FOLDS, shuffle=True, random_state=seed).split(data.X, data.y)
@@ -175,7 +175,7 @@ def measure_set(models, data, splitter, score, repeats, jobs):
 
 
 def means(results, sets, models, metric):
-    """Mean over seeds and folds, of shape (sets, models); NaN where a model has no such value."""
+    """Return means over seeds and folds, (sets, models); NaN if a model has no such value."""
     values = {(name, model): [] for name in sets for model in models}
     for result in results:
         value = result[metric.key]
@@ -189,21 +189,21 @@ def shown(value, width, digits, sign=""):
 
 
 def print_sets(table, sets, models, metric):
-    """One row per data set, one column per model."""
+    """Print one row per data set, one column per model."""
     print(f"\n{metric.title:<16}" + "".join(f"{model:>13}" for model in models))
     for name, row in zip(sets, table, strict=True):
         print(f"{name:<16}" + "".join(shown(value, 13, metric.digits) for value in row))
 
 
 def summary(tables, models, metrics):
-    """By model: means over the sets, mean rank, and the difference by the first metric.
+    """Return for each model: means over the sets, mean rank, and difference in the first metric.
 
     The difference is that to the network, or to the first model, with its standard error over the
     sets.
     """
     best = tables[0]
     n_sets = len(best)
-    # Rounded, so that equal means that differ in the last bit share their rank.
+    # Rounded, so that means that only differ by rounding have the same rank.
     ranks = rankdata(-best.round(10), axis=1).mean(axis=0)
     reference = models.index(NETWORK) if NETWORK in models else 0
     difference = best - best[:, [reference]]
@@ -223,7 +223,7 @@ def summary(tables, models, metrics):
 
 
 def print_summary(rows, n_sets, metrics):
-    """One row per model."""
+    """Print one row per model."""
     first = metrics[0]
     reference = next(iter(rows.values()))["difference_to"]
     print(f"\nmeans over {n_sets} sets; ± is the standard error over the sets")
@@ -257,10 +257,10 @@ def environment():
 def compare(args, loaders, factories, splitter, score, metrics, parts=None):
     """Measure the chosen models on the chosen sets, print the tables and write the JSON.
 
-    `loaders` and `factories` map names to calls that make a data set or a model.  `score` gets the
-    fitted model, the data set, the test indices and the predictions and returns a dict with the
-    keys of `metrics`; by the first of these, of which more is better, models are ranked.  `parts`
-    names lists of sets, whose means are printed too.
+    `loaders` and `factories` map names to functions that create a data set or a model.  `score`
+    gets the fitted model, the data set, the test indices and the predictions, and returns a dict
+    with the keys of `metrics`.  Models are ranked by the first metric, for which higher is better.
+    `parts` names lists of sets, whose means are printed too.
     """
     loaders = chosen(args.sets, loaders)
     models = {name: factories[name]() for name in args.models}
@@ -289,7 +289,7 @@ def compare(args, loaders, factories, splitter, score, metrics, parts=None):
         report["sets"][name] = data.about
         report["results"] += [{"set": name, **result} for result in results]
         print(f"{name}: {data.about}; {seconds:.0f} s", flush=True)
-        if args.json:  # now, so that a run cut short keeps what it has
+        if args.json:  # after each set, so that an interrupted run keeps its results
             Path(args.json).write_text(json.dumps(report, indent=1))
 
     names, metrics = list(models), [*metrics, FIT_TIME, PREDICT_TIME]
@@ -304,7 +304,7 @@ def compare(args, loaders, factories, splitter, score, metrics, parts=None):
             print(f"\nof {part}:", end="")
             of_part = summary([table[which] for table in tables], names, metrics)
             print_summary(of_part, which.sum(), metrics)
-    if args.json:  # which knows no NaN
+    if args.json:  # JSON has no NaN
         report["summary"] = {
             model: {key: None if value != value else value for key, value in row.items()}
             for model, row in rows.items()

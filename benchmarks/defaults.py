@@ -1,11 +1,11 @@
-"""What decided the defaults: one change at a time, on a folder of data sets, with repeated splits.
+"""The experiments behind the defaults: one change at a time, on a folder of data sets.
 
     python benchmarks/defaults.py --data FOLDER [--sets SET ...] [--rows 1000] [--only NAME ...]
 
-Every line is the mean of accuracy and log-loss over the sets of either half, and that of the fit
-time over all; and what the change makes of the accuracy and the log-loss of the defaults, with the
-standard error over the sets: differences below two of them decide nothing.  Folds run side by side,
-so that times are only roughly comparable.
+The splits are repeated.  Every line has the means of accuracy and log-loss over each half of the
+sets, and of the fit time over all sets.  It also has the changes of accuracy and log-loss relative
+to the defaults, with standard errors over the sets: differences below two of them are not
+significant.  Folds run in parallel, so times are only roughly comparable.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from skode.engine.training import adam
 
 
 def candidates(*numbers):
-    """These candidates for the penalty, whatever the number of samples."""
+    """Return these candidates for the penalty, for any number of samples."""
     return {"ALPHAS": dict.fromkeys(_candidates.ALPHAS, ((np.inf, numbers),))}
 
 
@@ -93,7 +93,7 @@ CHANGES = {
     "adam+lbfgs": {"solver": "adam+lbfgs"},
 }
 
-# Which are no parameters.
+# Names that are not parameters.
 CONSTANTS = {
     "ALPHAS": _candidates,
     "BATCHES": _estimator,
@@ -110,7 +110,7 @@ CONSTANTS = {
 
 
 def score(X, y, prepare, change, cls, seed, fold):
-    """Accuracy, log-loss and fit time of one fold."""
+    """Return accuracy, log-loss and fit time of one fold."""
     train, test = list(StratifiedKFold(5, shuffle=True, random_state=seed).split(X, y))[fold]
     parameters = {name: value for name, value in change.items() if name not in CONSTANTS}
     model = make_pipeline(prepare, cls(random_state=seed, **parameters))
@@ -134,7 +134,7 @@ def score(X, y, prepare, change, cls, seed, fold):
 
 
 def measure(sets, change, cls, repeats, jobs):
-    """Means over folds and repeats, (sets, 3): accuracy, log-loss, fit time."""
+    """Return means over folds and repeats, (sets, 3): accuracy, log-loss, fit time."""
     calls = [
         joblib.delayed(score)(data.X, data.y, data.prepare, change, cls, seed, fold)
         for data in sets.values()
@@ -146,7 +146,7 @@ def measure(sets, change, cls, repeats, jobs):
 
 
 def some_rows(data, number):
-    """At most so many samples of a set, classes in proportion."""
+    """Return at most this many samples of a set, with classes in proportion."""
     if number is None or len(data.y) <= number:
         return data
     rows = np.arange(len(data.y))

@@ -1,10 +1,10 @@
-"""How close one objective and gradient is to its matrix products and tanh alone.
+"""The time of one objective and gradient relative to its matrix products and tanh alone.
 
     python benchmarks/floor.py [--json FILE] [--seconds 3]
 
-The floor is what cannot be left out: of every layer the products K y, Kᵀ G and G yᵀ, and tanh, by
-NumPy in blocks that suit the cache, with one thread.  Then skode with one thread and with two: how
-many times faster two are than one.
+The floor consists of the necessary operations: for every layer the products K y, Kᵀ G and G yᵀ, and
+tanh, with NumPy in blocks that fit into the cache, in one thread.  skode is timed with one thread
+and with two, and the speed-up is reported.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ STATE_BYTES = 240 * 1024  # of a block, so that a layer stays in the cache
 
 
 def floor(cell):
-    """A call that does the products and the tanh, and nothing else."""
+    """Return a function that computes the products and the tanh, and nothing else."""
     rng = np.random.default_rng(0)
     size = max(128, STATE_BYTES // (cell.n * np.dtype(cell.dtype).itemsize))
     sizes = [min(size, cell.m - start) for start in range(0, cell.m, size)]
@@ -34,7 +34,7 @@ def floor(cell):
             for layer in range(cell.N):
                 np.matmul(K, y, out=z)
                 np.tanh(z, out=z)
-                if layer:  # nothing depends on the costate of the input
+                if layer:  # the costate of the input is not needed
                     np.matmul(K.T, z, out=back)
                 np.matmul(z, y.T, out=dK)
 

@@ -1,10 +1,10 @@
-"""Some thousand samples: default fits next to MLPClassifier on generated problems.
+"""Default fits and MLPClassifier on generated problems of some thousand samples.
 
     python benchmarks/generated.py [--samples 6000]
 
-Breiman's twonorm, ringnorm and waveform, and four problems of make_classification.  The defaults
-were chosen on real tables, most of them smaller, so these are data that had little part in it.
-Accuracy and log-loss are those of 20 000 fresh samples.  One BLAS thread.
+The problems are Breiman's twonorm, ringnorm and waveform, and four problems of make_classification.
+The defaults were chosen on real tables, most of them smaller, and hardly on such data.  Accuracy
+and log-loss are measured on 20 000 fresh samples.  One BLAS thread.
 
 Reference: Breiman, "Bias, variance, and arcing classifiers" (technical report 460, University of
 California, Berkeley, 1996), appendix.

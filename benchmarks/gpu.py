@@ -1,15 +1,15 @@
-"""All that a person with a GPU is asked to run: is it right there, how fast, and from what size on?
+"""All benchmarks on a GPU: correct results, speed, and the size from which a GPU is faster.
 
     pip install -e '.[test,bench,cuda12]'
     python benchmarks/gpu.py [--json FILE] [--seconds 3] [--no-tests] [--dry]
 
-First the tests that need a device.  Then one J and gradient in milliseconds, as in gradient.py: of
-skode on the GPU and on the CPU, and of PyTorch on the GPU, eager and compiled with CUDA graphs, and
-of JAX, where its GPU package is installed.  Each result is compared before any time is taken, and
-every call ends when its result is on the host.  Then batches of networks, per network; a default
-fit, per iteration; and the number of samples from which the GPU is faster than the CPU.  With
---dry the script is tried on a machine without a GPU: PyTorch on the CPU takes the place of both at
-the smaller sizes, and the times say nothing.
+First come the tests that need a device.  Then one J and gradient are timed in milliseconds, as in
+gradient.py: skode on the GPU and on the CPU; PyTorch on the GPU, eager and compiled with CUDA
+graphs; and JAX if its GPU package is installed.  The results are compared first, and every call
+includes the copy of its result to the host.  Then come batches of networks, per network; a default
+fit, per iteration; and the number of samples from which the GPU is faster than the CPU.  --dry
+tests the script on a machine without a GPU: PyTorch on the CPU replaces both at the smaller sizes,
+and the times are meaningless.
 """
 
 import importlib
@@ -60,7 +60,7 @@ def main():
 
 
 def place(dry):
-    """What takes an array of NumPy to the device, and the name of that."""
+    """Return a function that copies a NumPy array to the device, and the name of the device."""
     if dry:
         torch = importlib.import_module("torch")
         return lambda values: torch.from_numpy(np.array(values)), "none: a dry run on the CPU"
@@ -70,7 +70,7 @@ def place(dry):
 
 
 def measure_cells(report, seconds, put, threads, cells, device):
-    """The cells of gradient.py."""
+    """The cases of gradient.py."""
     names = ("GPU", "CPU", "PyTorch", "compiled", "JAX")
     print("\nms" + " " * 28 + "".join(f"{name:>10}" for name in names) + "   best peer/GPU")
     ratios = []
@@ -98,7 +98,7 @@ def measure_cells(report, seconds, put, threads, cells, device):
 
 
 def measure_members(report, seconds, put, threads):
-    """Networks side by side."""
+    """Time networks in one batch."""
     print("\nper network, ms" + " " * 25 + "GPU       CPU   CPU/GPU")
     for size in BATCHES:
         for members in MEMBERS:
@@ -110,7 +110,7 @@ def measure_members(report, seconds, put, threads):
 
 
 def measure_fit(report, device):
-    """A fit with all defaults, per iteration of the whole batch of networks."""
+    """Time a fit with all defaults, per iteration of the whole batch of networks."""
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     times = []
@@ -118,12 +118,12 @@ def measure_fit(report, device):
         start = time.perf_counter()
         model = ODENetClassifier(device=device, random_state=seed).fit(X, y)
         times.append((time.perf_counter() - start) / model.n_iter_)
-    each = statistics.median(times[1:])  # the first compiles
+    each = statistics.median(times[1:])  # the first one compiles
     report.add(f"\ndefault fit on breast cancer: {1e3 * each:.2f} ms per iteration", fit=each)
 
 
 def compared(cell, seconds, put, threads):
-    """The times of the GPU and the CPU, which give the same."""
+    """Return the times on GPU and CPU, after comparing the results."""
     calls = {"skode": skode_call(cell, put=put), "CPU": skode_call(cell, threads)}
     compare(cell, calls)
     times = medians(calls, seconds)
@@ -131,7 +131,7 @@ def compared(cell, seconds, put, threads):
 
 
 def measure_sizes(report, seconds, put, threads, samples):
-    """From how many samples on the GPU is faster."""
+    """Find the number of samples from which the GPU is faster."""
     print("\nCPU/GPU, 20 layers, samples" + "".join(f"{m:>10}" for m in samples) + "   faster from")
     for n in CHANNELS:
         for dtype in ("float64", "float32"):

@@ -1,12 +1,12 @@
-"""One objective and its gradient, next to PyTorch, torch.compile, JAX and torchdiffeq.
+"""One objective and its gradient: skode, PyTorch, torch.compile, JAX and torchdiffeq.
 
     pip install -e '.[bench]'
     python benchmarks/gradient.py [--json FILE] [--seconds 3]
 
-Euler, tanh, log-loss, the same numbers for everyone; before any time is taken, every result is
-compared.  Times are medians in milliseconds of calls that take turns, with as many threads as each
-package takes by itself.  Peers that are not installed are left out, torch.compile also where there
-is no C++ compiler.  The last rows are schemes and twenty networks side by side.
+All use Euler, tanh, log-loss and the same numbers, and their results are compared first.  Times are
+medians in milliseconds of calls in turns, with the default number of threads of each package.
+Packages that are not installed are left out; so is torch.compile if there is no C++ compiler.  The
+last rows are other schemes and batches of twenty networks.
 """
 
 import math
@@ -28,7 +28,7 @@ from skode.engine.threads import Threads, blas_threads
 
 
 def skode_objective(cell, threads=None, scheme="euler", put=np.asarray):
-    """The objective and the flat controls; `put` takes arrays to where they are computed with."""
+    """Return the objective and the flat controls; `put` copies arrays to the device."""
     parts = problem(cell)
     layout = Layout(cell.N, cell.n, 1)
     controls = [part[None] for part in (parts.K, parts.b, np.full(cell.N, STEP), parts.W, parts.mu)]
@@ -47,7 +47,7 @@ def skode_objective(cell, threads=None, scheme="euler", put=np.asarray):
 
 
 def skode_call(cell, threads=None, scheme="euler", put=np.asarray):
-    """A call that gives J and its flat gradient as NumPy arrays; of many members, of the first."""
+    """Return a function that computes J and the gradient in NumPy, of the first member."""
     objective, flat = skode_objective(cell, threads, scheme, put)
     free = to_host(objective.layout.mask(("K", "b", "W", "mu"), flat))
 
@@ -69,7 +69,7 @@ def available_peers(parts, peers=PEERS):
 
 
 def compare(cell, calls):
-    """Raise unless all give the same."""
+    """Raise unless all results are equal."""
     J, gradient = calls["skode"]()
     tolerance = 1e3 * np.finfo(cell.dtype).eps
     for name, call in calls.items():
@@ -94,7 +94,7 @@ def main():
 
 
 def measure_peers(report, threads, seconds):
-    """The ratio best peer / skode of each cell."""
+    """Return the ratio best peer / skode for each case."""
     ratios = {}
     print(f"\nms{'':28}{'skode':>9}" + "".join(f"{name:>13}" for name in PEERS) + "   best/skode")
     for cell in CELLS:
@@ -112,7 +112,7 @@ def measure_peers(report, threads, seconds):
 
 
 def measure_members(report, threads, seconds, ratios):
-    """Twenty networks side by side in the smallest cells, per network."""
+    """Time twenty networks in one batch for the smallest cases, per network."""
     print("\nper network, ms               alone  of twenty   best/skode, of twenty")
     for cell in (cell for cell in CELLS if cell[:3] == SMALLEST):
         batch = cell._replace(members=20)
@@ -126,7 +126,7 @@ def measure_members(report, threads, seconds, ratios):
 
 
 def measure_schemes(report, threads, seconds):
-    """Schemes with more stages, as multiples of Euler."""
+    """Time schemes with more stages, as multiples of Euler."""
     print("\ntimes Euler" + "".join(f"{scheme:>12}" for scheme in ("heun", "rk4")))
     for cell in CELLS:
         calls = {scheme: skode_call(cell, threads, scheme) for scheme in ("euler", "heun", "rk4")}

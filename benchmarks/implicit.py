@@ -1,11 +1,11 @@
-"""Time of one gradient with implicit schemes, as a multiple of the explicit midpoint rule's.
+"""Time of one gradient with implicit schemes, relative to the explicit midpoint rule.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/implicit.py
 
-All schemes of a row are timed in turn in the same run, so that ratios hold on a noisy machine.
-Stage equations are solved to rounding, or with the tolerance that training mostly takes.  K is
-normal with variance size²/n, so that ‖K‖₂ is about 2 · size for large n, and is projected onto
-the set on which all stage equations have one solution, as the estimators do by default.
+The schemes of a row are timed in turns in the same run, so that ratios are valid on a noisy
+machine.  Stage equations are solved to rounding, or with the most common tolerance in training.
+K is normal with variance size²/n, so that ‖K‖₂ is about 2 · size for large n, and is projected
+onto the set on which all stage equations have one solution, as the estimators do by default.
 """
 
 import platform
@@ -53,7 +53,7 @@ SCHEMES = (
 
 
 def gradient(scheme, n, h, size, tolerance=None):
-    """A call that evaluates J and its gradient once: tanh, log-loss, fixed steps."""
+    """Return a function that evaluates J and its gradient once: tanh, log-loss, fixed steps."""
     rng = np.random.default_rng(0)
     layout = Layout(N, n, 1)
     X = rng.normal(size=(M, n))

@@ -1,10 +1,10 @@
-"""Time of whole default fits with implicit schemes, as a multiple of the explicit Euler scheme's.
+"""Time of default fits with implicit schemes, relative to the explicit Euler scheme.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/implicit_fits.py
 
 Every fit has the default parameters, except for the scheme and one thread; the features are
-standardised.  Euler's fits and the others take turns, so that ratios hold on a noisy machine; each
-number is the median of the rounds.  The accuracy is `oof_score_`.
+standardised.  Fits with Euler and with other schemes take turns, so that ratios are valid on a
+noisy machine; each number is the median of the rounds.  The accuracy is `oof_score_`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ SCHEMES = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
 
 
 def data():
-    """The data by name; moons and circles of 400 samples are noisy."""
+    """Return the data by name; moons and circles have 400 noisy samples."""
     sets = {
         "moons": make_moons(400, noise=0.2, random_state=0),
         "circles": make_circles(400, noise=0.1, factor=0.5, random_state=0),
@@ -33,7 +33,7 @@ def data():
 
 
 def fit(scheme, X, y):
-    """The seconds of a fit, and its accuracy out of fold."""
+    """Return the seconds of a fit, and its out-of-fold accuracy."""
     start = time.perf_counter()
     model = ODENetClassifier(scheme=scheme, n_jobs=1, random_state=0).fit(X, y)
     return time.perf_counter() - start, model.oof_score_
@@ -50,7 +50,7 @@ def main():
     print(f"{'':18}" + "".join(f"{name:>30}" for name in sets))
     print(f"{'scheme':18}" + f"{'s':>12}{'× Euler':>10}{'oof':>8}" * len(sets))
     X, y = sets["moons"]
-    for scheme in ("euler", "implicit_midpoint"):  # so that all is compiled, and loaded
+    for scheme in ("euler", "implicit_midpoint"):  # compile and load everything first
         fit(scheme, X[:60], y[:60])
     for scheme in SCHEMES:
         line = f"{scheme:18}"

@@ -1,10 +1,10 @@
-"""Many samples: default fits next to scikit-learn's on make_classification, 100 000 × 20, five
-classes.
+"""Many samples: default fits and scikit-learn's estimators on make_classification, 100 000 × 20,
+five classes.
 
     python benchmarks/large.py [--samples 100000] [--repeats 3]
 
-Accuracy and log-loss are those of 50 000 fresh samples.  The models take turns, seed by seed, with
-one BLAS thread; reported are means over the seeds, and the iterations of each.
+Accuracy and log-loss are measured on 50 000 fresh samples.  The models take turns, for each seed,
+with one BLAS thread; means over the seeds and the iterations of each model are reported.
 """
 
 import argparse

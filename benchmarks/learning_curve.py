@@ -2,8 +2,8 @@
 
     python benchmarks/learning_curve.py [--repeats 3]
 
-Accuracy and log-loss are those of 10 000 fresh samples, means over the seeds, which draw the
-problem too.
+Accuracy and log-loss are measured on 10 000 fresh samples.  Reported are means over the seeds,
+which also determine the problem.
 """
 
 import argparse

@@ -1,11 +1,12 @@
-"""Is `oof_score_` honest? It is compared with the score on fresh samples, on data whose best
-score is known: accuracy for classes, R² for numbers.
+"""Is `oof_score_` unbiased? It is compared with the score on fresh samples, on data whose best
+possible score is known: accuracy for classes, R² for numbers.
 
     python benchmarks/oof_bias.py
 
-Twenty draws of each problem.  The difference is reported with its standard error, and in units of
-it. There are two reasons for one: held-out folds also choose the stopping point, which flatters;
-and a fold's network alone is judged, while the model averages all, which is better.
+There are twenty draws of each problem.  The difference is reported with its standard error, and in
+units of it.  There are two possible causes of a bias: held-out folds also determine the stopping
+point, which makes the score too high; and the score is that of a single fold's network, while the
+model averages all networks, which is better.
 """
 
 import warnings
@@ -31,19 +32,19 @@ def make_gaussians(n_samples, random_state):
 
 
 def make_noise(n_samples, random_state):
-    """Classes that have nothing to do with the features, in equal shares: Bayes accuracy ½."""
+    """Classes that do not depend on the features, in equal shares: the Bayes accuracy is ½."""
     rng = np.random.default_rng(random_state)
     return rng.normal(size=(n_samples, 8)), rng.permutation(np.arange(n_samples) % 2)
 
 
 def make_unrelated(n_samples, random_state):
-    """A target that has nothing to do with the features: the best R² is 0."""
+    """A target that does not depend on the features: the best R² is 0."""
     rng = np.random.default_rng(random_state)
     return rng.normal(size=(n_samples, 8)), rng.normal(size=n_samples)
 
 
 def make_sum(n_samples, random_state):
-    """A linear target with as much noise as there is to learn: the best R² is ½."""
+    """A linear target with equal variances of signal and noise: the best R² is ½."""
     X, noise = make_unrelated(n_samples, random_state)
     return X, X.sum(axis=1) / 8**0.5 + noise
 
@@ -70,7 +71,7 @@ def main():
             X, y = make(m, random_state=seed)
             X_test, y_test = make(FRESH, random_state=1000 + seed)
             scaler = StandardScaler().fit(X)
-            with warnings.catch_warnings():  # that nothing was learned from noise
+            with warnings.catch_warnings():  # nothing can be learned from noise
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model = cls(random_state=seed).fit(scaler.transform(X), y)
             pairs.append((model.oof_score_, model.score(scaler.transform(X_test), y_test)))

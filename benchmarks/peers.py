@@ -1,9 +1,9 @@
-"""The same objective and gradient in autograd frameworks, for gradient.py; not run itself.
+"""The same objective and gradient in autograd frameworks, for gradient.py; not run directly.
 
     J = mean log(1 + exp z) - c z,   z = w·yᴺ + μ,   yℓ⁺¹ = yℓ + h tanh(K yℓ + b)
 
-Each function gets the problem and returns a call that gives J and the flat gradient with respect to
-K, b, W and μ as NumPy arrays.  A peer that is not installed raises ImportError.
+Each function gets the problem and returns a function that computes J and the flat gradient with
+respect to K, b, W and μ as NumPy arrays.  A missing package raises ImportError.
 """
 
 import importlib
@@ -87,7 +87,7 @@ def torchdiffeq(problem):
 
     def call():
         K, b, W, mu = controls
-        stage = iter(zip(K.unbind(), b.unbind(), strict=True))  # Euler asks once per layer
+        stage = iter(zip(K.unbind(), b.unbind(), strict=True))  # Euler needs one per layer
 
         def field(t, y):
             return torch.tanh(torch.nn.functional.linear(y, *next(stage)))

@@ -1,11 +1,11 @@
-"""The regressors next to scikit-learn's: R², error and time.
+"""The regressors and those of scikit-learn: R², error and time.
 
     python benchmarks/regression.py [--data FOLDER] [--sets diabetes friedman1] [--json FILE]
 
-Every *.csv of FOLDER is a data set, as for tabular.py.  Without FOLDER one set is of scikit-learn
-and the others are made.  Every model has its default parameters, except for max_iter=500 of
-MLPRegressor, and one thread; SVR and MLPRegressor are given standardised targets, as they do not
-scale them.  Where pytabkit is installed, its RealMLP_TD and TabM_D can be named with --models.
+Every *.csv of FOLDER is a data set, as for tabular.py.  Without FOLDER, one set comes from
+scikit-learn and the others are generated.  Every model has its default parameters, except for
+max_iter=500 of MLPRegressor, and one thread.  SVR and MLPRegressor get standardised targets, since
+they do not scale them.  If pytabkit is installed, --models may name its RealMLP_TD and TabM_D.
 """
 
 from functools import partial
@@ -44,14 +44,14 @@ METRICS = [Metric("r2", "R²", digits=4), Metric("error", "RMSE/σ", digits=4)]
 
 
 def scaled(model):
-    """The regressor with standardised targets."""
+    """Return the regressor with standardised targets."""
     return TransformedTargetRegressor(model, transformer=StandardScaler())
 
 
 def make_heteroscedastic(n_samples=1000, random_state=0):
-    """A smooth function of two of four features, under noise whose level grows with the third.
+    """A smooth function of two of four features, with noise whose level grows with the third.
 
-    The noise's standard deviation goes from 0.05 to 0.65, and the largest R² is about 0.8.
+    The standard deviation of the noise grows from 0.05 to 0.65, and the largest R² is about 0.8.
     """
     rng = np.random.default_rng(random_state)
     X = rng.uniform(-1, 1, size=(n_samples, 4))
@@ -61,9 +61,9 @@ def make_heteroscedastic(n_samples=1000, random_state=0):
 
 
 # Without noise, y has the standard deviations 4.88, 378 and 0.316.  For friedman2 and 3 the noise
-# is a third of that, which leaves 1 / (1 + 1/9) = 0.9 as the largest R²: without noise good models
-# can hardly be told apart, and with much more of it no model can be good.  For friedman1 the usual
-# noise, 1, leaves 0.96.
+# is a third of that, so the largest R² is 1 / (1 + 1/9) = 0.9: without noise good models can hardly
+# be distinguished, and with much more of it no model can be good.  For friedman1 the usual noise is
+# 1, and the largest R² is 0.96.
 SETS = {
     "diabetes": partial(load_diabetes, return_X_y=True),
     "friedman1": partial(make_friedman1, n_samples=1000, noise=1.0, random_state=0),
@@ -79,14 +79,14 @@ def data_set(make):
 
 
 def numeric(load):
-    """A set of numbers and categories whose targets are numbers."""
+    """Load a set of numbers and categories with numbers as targets."""
     data = load()
     about = data.about.rpartition(", ")[0]  # without the number of classes
     return data._replace(y=data.y.astype(float), about=about)
 
 
 def score(model, data, test, predicted):
-    """R², and the root mean squared error in standard deviations of all targets."""
+    """Return R², and the root mean squared error in standard deviations of all targets."""
     error = np.sqrt(np.mean((data.y[test] - predicted) ** 2)) / data.y.std()
     return {"r2": r2_score(data.y[test], predicted), "error": error}
 

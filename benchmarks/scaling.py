@@ -1,12 +1,12 @@
-"""How the time of one objective and gradient grows, and the memory of a fit from a memory map.
+"""Growth of the time of one objective and gradient, and memory of a fit from a memory map.
 
     python benchmarks/scaling.py [--json FILE] [--seconds 1.5] [--memory 10000000]
 
-Samples m, channels n, layers N, members and threads are varied one by one.  Whether the states of
-long networks had better be computed again is seen from the time of J alone, which that would add,
-next to the time of keeping them where they leave the cache.  With --memory, networks are
-trained on so many samples of eight features in single precision, kept in a read-only memory map,
-and the most memory beyond it and before it is reported (Linux only).
+Samples m, channels n, layers N, members and threads are varied one by one.  For long networks, the
+time of J alone is compared with the extra time for states that do not fit into the cache: the
+former is the cost of computing the states again instead of storing them.  With --memory, networks
+are trained on this many samples of eight features in single precision, in a read-only memory map.
+The peak of the memory without the map, and its value before, are reported (Linux only).
 """
 
 import os
@@ -30,7 +30,7 @@ BASE = Cell(100_000, 16, 10, "float32")
 
 
 def vary(report, name, cells, unit, seconds, threads=None):
-    """Times of the cells, per unit: as numbers that stay the same where growth is linear."""
+    """Print the times of the cases, per unit: they stay the same if growth is linear."""
     calls = {str(cell): skode_call(cell, threads) for cell in cells}
     times = medians(calls, seconds)
     print(f"\n{name}")
@@ -47,7 +47,7 @@ def vary(report, name, cells, unit, seconds, threads=None):
 
 
 def keep_or_recompute(report, seconds):
-    """Long networks: what states that leave the cache cost, compared with another forward pass."""
+    """Long networks: the cost of states that leave the cache, and of another forward pass."""
     cells = [BASE._replace(N=N, m=10_000) for N in (10, 50, 100, 200, 400)]
     calls = {}
     for cell in cells:
@@ -63,7 +63,7 @@ def keep_or_recompute(report, seconds):
 
 
 def vary_threads(report, seconds):
-    """How many times faster several threads are than one, up to all cores."""
+    """Measure the speed-up of several threads, up to all cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     numbers = sorted({1, *(2**k for k in range(1, cores.bit_length())), cores})
     numbers = [number for number in numbers if number <= cores]
@@ -77,7 +77,7 @@ def vary_threads(report, seconds):
 
 
 def resident():
-    """Bytes of memory that belong to this process alone, not to files."""
+    """Return the bytes of memory that belong to this process alone, without files."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return 1024 * int(line.split()[1])
@@ -85,7 +85,7 @@ def resident():
 
 
 def train_from_memory_map(report, m, **parameters):
-    """Fit and predict, and the most memory beyond that of the data."""
+    """Fit and predict, and measure the largest memory in addition to the data."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.npy"
         X = np.lib.format.open_memmap(path, "w+", np.float32, (m, 8))

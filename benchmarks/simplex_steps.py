@@ -1,16 +1,15 @@
-"""Where does learn_step="simplex" make steps exactly zero?
+"""When does learn_step="simplex" make steps exactly zero?
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/simplex_steps.py
 
-Four settings.  "h=0.5" has the defaults of ODENetClassifier, with N layers in place of two.
+There are four settings.  "h=0.5" has the defaults of ODENetClassifier, but N layers instead of two.
 "h=1/N" has the total time 1 instead of N/2, and "tanh" another activation as well.  "published" is
-close to the published experiments: two channels without a lift, tanh, squared error, gradient
-descent, no penalty, nothing held out, five starts; in contrast to them, the readout is trained.
+similar to the published experiments: two channels without a lift, tanh, squared error, gradient
+descent, no penalty, nothing held out, five starts; unlike there, the readout is trained.
 
-Reported are the share of steps that are exactly zero, the number of layers that the time is in
-effect spread over, 1/Σ (hℓ/T)² with T = N·h, and the seconds of the fit in one thread; the first
-two are means over the networks.  The accuracy is `oof_score_`, or of "published" that on fresh
-samples.
+Reported are the share of steps that are exactly zero, the effective number of layers, 1/Σ (hℓ/T)²
+with T = N·h, and the seconds of the fit in one thread; the first two are means over the networks.
+The accuracy is `oof_score_`; for "published" it is measured on fresh samples.
 """
 
 import argparse
@@ -48,7 +47,7 @@ PUBLISHED = {
 
 
 def parameters_of(setting, N):
-    """The parameters of a setting with N layers."""
+    """Return the parameters of a setting with N layers."""
     parameters = {} if setting == "h=0.5" else {"h": 1 / N}
     if setting == "h=1/N, tanh":
         parameters["activation"] = "tanh"
@@ -58,7 +57,7 @@ def parameters_of(setting, N):
 
 
 def fit(X, y, **parameters):
-    """A fitted classifier and the seconds of this process."""
+    """Return a fitted classifier and the CPU seconds of this process."""
     start = time.process_time()
     with warnings.catch_warnings():  # the published setting ends at max_iter
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -1,17 +1,17 @@
-"""How many evaluations the solvers need for what 10 000 iterations of gradient descent reach.
+"""Evaluations that the solvers need for the result of 10 000 iterations of gradient descent.
 
     python benchmarks/solvers.py [--quick]
 
-First the four toy problems, 1000 points each, three random starts, without a penalty, in three
-settings: a network of three layers of tanh with h = 0.5 and 24 channels, to which the features are
-padded, with log-loss, the same with half the squared error of the logistic output, and with the
-latter the published network (two channels, N = 15 layers with h = 0.1, K, b and W ~ N(0, 1),
-μ ~ U(0, 1)).  Reported are J after all
-iterations, the evaluations up to the J of gradient descent from the same start, and test accuracy.
+The first part has the four toy problems with 1000 points each and three random starts, without a
+penalty.  There are three settings: a network of three layers of tanh with h = 0.5 and 24 channels,
+to which the features are padded, with log-loss; the same with half the squared error of the
+logistic output; and, with this loss, the published network (two channels, N = 15 layers with
+h = 0.1, K, b and W ~ N(0, 1), μ ~ U(0, 1)).  Reported are J after all iterations, the evaluations
+up to the J of gradient descent from the same start, and test accuracy.
 
-Then L-BFGS next to that of scipy.optimize, in the same settings and on tables with a penalty, eight
-starts each: the ratio of the lowest J among the first 25, 50, … evaluations of either, above 1
-where skode's is lower.
+The second part compares L-BFGS with that of scipy.optimize, in the same settings and on tables with
+a penalty, with eight starts each: the ratio of the lowest J among the first 25, 50, … evaluations
+of both, above 1 if skode's is lower.
 """
 
 import argparse
@@ -45,9 +45,9 @@ TABLES = {
     "iris": load_iris,
 }
 START = 0.5  # √n_channels times the standard deviation of K and b
-STARTS = 3, 8  # to compare the solvers, and L-BFGS with scipy's
+STARTS = 3, 8  # for the solvers, and for the comparison with scipy's L-BFGS
 BUDGETS = 25, 50, 100, 200, 400
-SOLVED = 1e-5  # an objective below it is as good as zero
+SOLVED = 1e-5  # a smaller objective counts as zero
 TWENTY_FOUR = Layout(n_layers=3, n_channels=24, n_outputs=1)
 PUBLISHED = Layout(n_layers=15, n_channels=2, n_outputs=1)
 SETTINGS = {
@@ -59,30 +59,30 @@ NETWORK = ode_net(TABLEAUX["euler"])
 
 
 class Watched(Objective):
-    """An objective that notes J of all points it was asked for, member by member."""
+    """An objective that records J at all points where it is evaluated, member by member."""
 
     def evaluate(self, flat, members=None, gradient=True, tolerance=None):
-        """As the objective does."""
+        """Evaluate as the objective does."""
         found = super().evaluate(flat, members, gradient, tolerance)
         for k, J in zip(members if members is not None else range(len(flat)), found.J, strict=True):
             seen = self.seen.setdefault(int(k), [])
-            if not seen or seen[-1] != J:  # else it is the gradient of a trial that was accepted
+            if not seen or seen[-1] != J:  # otherwise it is the gradient at an accepted trial
                 seen.append(J)
         return found
 
     def watch(self):
-        """Begin anew."""
+        """Clear the records."""
         self.seen = {}
         return self
 
     def lowest(self):
-        """The lowest J up to each evaluation, start by start."""
+        """Return the lowest J up to each evaluation, for each start."""
         return [np.fmin.accumulate(self.seen[k]) for k in sorted(self.seen)]
 
 
 def starts(layout, n_starts):
     rng = np.random.default_rng(0)
-    if layout != PUBLISHED:  # as ODENetClassifier has it
+    if layout != PUBLISHED:  # as in ODENetClassifier
         return layout.flatten(random_start(layout, n_starts, START, 0.5, rng))
     U = random_start(layout, n_starts, layout.n_channels**0.5, 0.1, rng)
     W, mu = rng.normal(size=U.W.shape), rng.uniform(size=U.mu.shape)
@@ -112,13 +112,13 @@ def test_accuracy(make, layout, flat):
 
 
 def evaluations_to(lowest, J):
-    """Evaluations of each start up to an objective of at most J; infinite where it is not met."""
+    """Return the evaluations of each start until J is reached; infinite if it never is."""
     met = [curve <= goal for curve, goal in zip(lowest, J, strict=True)]
     return np.array([mask.argmax() + 1 if mask.any() else np.inf for mask in met])
 
 
 def lowest_of_scipy(objective, flat):
-    """The lowest J up to each evaluation of scipy's L-BFGS-B, start by start."""
+    """Return the lowest J up to each evaluation of scipy's L-BFGS-B, for each start."""
 
     def value_and_gradient(u, k):
         J, gradient = objective.value_and_gradient(u[None], np.array([k]))
@@ -144,7 +144,7 @@ def compare_solvers(make, layout, loss, iterations):
     objective, flat = toy_objective(make, layout, loss, STARTS[0]), starts(layout, STARTS[0])
 
     def run(solver, iterations, goal=None):
-        """J at the end, and how many evaluations it took to that of the goal."""
+        """Return J at the end, and the number of evaluations until the goal."""
         schedule = Schedule(1000, 0.01, 0.0, np.random.default_rng(0))
         stopping = Stopping(iterations)
         found = train(objective.watch(), flat, solver, schedule=schedule, stopping=stopping)

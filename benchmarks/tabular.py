@@ -1,11 +1,11 @@
-"""The classifiers next to scikit-learn's on tabular data: accuracy, log-loss, Brier score and time.
+"""The classifiers and those of scikit-learn on tables: accuracy, log-loss, Brier score and time.
 
     python benchmarks/tabular.py [--data FOLDER] [--sets iris wine] [--json FILE]
 
 Every *.csv of FOLDER is a data set: a header, the classes in the last column, `target`; columns
-that are not numbers are categories.  Without FOLDER the sets are those that come with scikit-learn.
-Every model has its default parameters, except for max_iter=500 of MLPClassifier, and one thread.
-Where pytabkit is installed, its RealMLP_TD and TabM_D can be named with --models.
+that are not numbers are categories.  Without FOLDER, the sets are those of scikit-learn.  Every
+model has its default parameters, except for max_iter=500 of MLPClassifier, and one thread.  If
+pytabkit is installed, --models may name its RealMLP_TD and TabM_D.
 """
 
 import csv
@@ -36,8 +36,8 @@ MODELS = {
     "ExtraTrees": ExtraTreesClassifier,
     "Logistic": LogisticRegression,
 }
-PYTABKIT = {"RealMLP": "RealMLP_TD", "TabM": "TabM_D"}  # which take minutes per data set
-# What the development sets are dealt into: choices are made on A, and B is looked at for those.
+PYTABKIT = {"RealMLP": "RealMLP_TD", "TabM": "TabM_D"}  # these take minutes per data set
+# The halves of the development sets: choices are made on A and checked on B.
 HALVES = {
     "A": [
         "australian",
@@ -90,7 +90,7 @@ def numbers_or_categories(column):
 
 
 def data_set(columns, y):
-    """Numbers are standardised and categories one-hot encoded, fold by fold."""
+    """Standardise numbers and encode categories one-hot, in each fold."""
     kinds = {"numbers": [], "categories": []}
     for j, column in enumerate(columns):
         kinds["categories" if column.dtype == object else "numbers"].append(j)
@@ -120,7 +120,7 @@ def bundled(load):
 
 
 def loaders(folder):
-    """Calls that load the data sets, by name."""
+    """Return functions that load the data sets, by name."""
     if folder is None:
         names = ("iris", "wine", "breast_cancer", "digits")
         return {name: partial(bundled, getattr(datasets, f"load_{name}")) for name in names}
@@ -128,11 +128,11 @@ def loaders(folder):
 
 
 def score(model, data, test, predicted):
-    """Accuracy, log-loss and the Brier score, the mean of Σₖ (pₖ - [y = k])²."""
+    """Return accuracy, log-loss and the Brier score, the mean of Σₖ (pₖ - [y = k])²."""
     scores = {"accuracy": accuracy_score(data.y[test], predicted), "log_loss": None, "brier": None}
     if hasattr(model, "predict_proba"):
-        # A class with few members may be absent from the training folds: its probability is zero,
-        # which log_loss takes as the smallest positive one.
+        # A class with few members may be missing in the training folds: its probability is zero,
+        # which log_loss replaces by the smallest positive number.
         classes = np.unique(data.y)
         P = np.zeros((len(test), len(classes)))
         P[:, np.searchsorted(classes, model.classes_)] = model.predict_proba(data.X[test])
@@ -143,7 +143,7 @@ def score(model, data, test, predicted):
 
 
 def pytabkit_models(task):
-    """The networks of pytabkit, on the CPU, where it is installed; the task is the class's end."""
+    """Return the networks of pytabkit on the CPU, if installed; `task` ends the class name."""
     if find_spec("pytabkit") is None:
         return {}
     import pytabkit

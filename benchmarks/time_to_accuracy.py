@@ -1,13 +1,14 @@
-"""How long until the test accuracy is reached: skode, MLPClassifier, skorch and a PyTorch loop.
+"""Time to reach a test accuracy: skode, MLPClassifier, skorch and a PyTorch loop.
 
     pip install -e '.[bench]'
     python benchmarks/time_to_accuracy.py [--json FILE] [--repeats 3]
 
-On two problems of scikit-learn's generator, everyone trains with its own defaults for longer and
-longer, from 1 epoch or iteration to 256, or 64 where samples are many; the table has the seconds of
-the shortest fit that reaches a given accuracy on fresh samples, the median of the seeds.  skorch
-and the loop train the network of MLPClassifier, 100 hidden units, with Adam, in batches of 200.
-Last, a grid search of 8 candidates × 5 folds on breast cancer, two at a time.
+There are two problems of scikit-learn's generator.  Each model is trained with its defaults for an
+increasing number of epochs or iterations, from 1 to 256, or to 64 if there are many samples.  The
+table has the seconds of the shortest fit that reaches a given accuracy on fresh samples, as medians
+over the seeds.  skorch and the loop train the network of MLPClassifier, 100 hidden units, with Adam
+in batches of 200.  The last part is a grid search of 8 candidates × 5 folds on breast cancer, with
+two jobs.
 """
 
 import statistics
@@ -27,7 +28,7 @@ from timing import Report, argument_parser
 from skode import FeedForwardClassifier, ODENetClassifier
 
 LENGTHS = [2**k for k in range(9)]
-MANY = 50_000  # samples, for which the fits go up to a quarter of that
+MANY = 50_000  # samples; with at least this many, the longest fit is four times shorter
 TARGETS = (0.90, 0.92, 0.94, 0.95)
 FRESH = 20_000
 
@@ -84,7 +85,7 @@ def skorch(epochs, seed, n_features, n_classes):
 
 
 def makers(n_features, n_classes):
-    """By name, a function of length and seed that makes a model."""
+    """Return functions, by name, that create a model for a length and a seed."""
     found = {
         "ODENet": lambda k, seed: ODENetClassifier(max_iter=k, random_state=seed),
         "FeedForward": lambda k, seed: FeedForwardClassifier(max_iter=k, random_state=seed),
@@ -116,7 +117,7 @@ def measure(report, n_samples, n_classes, repeats):
     best = dict.fromkeys(models, 0.0)
     for seed in range(repeats):
         for length in lengths:
-            for name, make in models.items():  # in turn
+            for name, make in models.items():  # in turns
                 if all(len(reached[name, target]) > seed for target in TARGETS):
                     continue
                 model = make(length, seed)
@@ -145,7 +146,7 @@ def measure(report, n_samples, n_classes, repeats):
 
 
 def grid_search(report, repeats):
-    """8 candidates × 5 folds, two at a time, for the same question: width and penalty."""
+    """Search 8 candidates × 5 folds with two jobs, over width and penalty."""
     X, y = load_breast_cancer(return_X_y=True)
     searches = {
         "ODENet": (

@@ -1,6 +1,6 @@
-"""What the timings share: the cells, taking turns, the machine, tables and JSON.
+"""Code shared by the timings: cases, turns, properties of the machine, tables and JSON.
 
-Used by gradient.py, floor.py, scaling.py and time_to_accuracy.py, not run itself.
+Used by gradient.py, floor.py, scaling.py and time_to_accuracy.py; not run directly.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 class Cell(NamedTuple):
-    """One size of the problem: samples, channels, layers, precision, networks side by side."""
+    """One size of the problem: samples, channels, layers, precision, networks in the batch."""
 
     m: int
     n: int
@@ -42,10 +42,10 @@ SMALLEST = SIZES[0]
 
 
 def in_turn(calls, seconds=3.0, turns=3):
-    """Seconds of every call of each, timed A B A B, so that noise of the machine hits all alike.
+    """Return the seconds of every call, timed in turns A B A B, so that conditions are similar.
 
-    `calls` maps names to calls; each gets `seconds` in all.  A turn is some calls in a row, as in a
-    training, and the first of them is not counted: it finds cold caches and sleeping cores.
+    `calls` maps names to functions; each gets `seconds` in total.  A turn is several calls in a
+    row, as in training.  The first of them is not counted, since it finds cold caches.
     """
     for call in calls.values():
         call()
@@ -65,13 +65,13 @@ def in_turn(calls, seconds=3.0, turns=3):
 
 
 def medians(calls, seconds=3.0, turns=3):
-    """The median seconds of each call, taking turns."""
+    """Return the median seconds of each call, in turns."""
     times = in_turn(calls, seconds, turns)
     return {name: statistics.median(record) for name, record in times.items()}
 
 
 def cpu():
-    """The name of the processor, where the system tells it."""
+    """Return the name of the processor, if the system provides it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -81,7 +81,7 @@ def cpu():
 
 
 def environment():
-    """The machine and the versions."""
+    """Return properties of the machine, and the versions."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -117,7 +117,7 @@ def argument_parser(doc, seconds=3.0):
 
 
 class Report:
-    """Rows of results, printed as they come and written to a file of JSON."""
+    """Rows of results, which are printed immediately and written to a JSON file."""
 
     def __init__(self, file=None):
         self.file = file
@@ -132,7 +132,7 @@ class Report:
         )
 
     def add(self, line, **row):
-        """Print the line; note the row."""
+        """Print the line and store the row."""
         print(line, flush=True)
         self.content["rows"].append(row)
         self.write()

@@ -1,9 +1,9 @@
-"""Far more features than samples: time, memory and accuracy of default fits.
+"""Many more features than samples: time, memory and accuracy of default fits.
 
     python benchmarks/wide.py
 
-Every case is fitted in a process of its own, so that the peak of its memory is known; the base is
-what the process holds before the fit.
+Every case is fitted in a separate process to measure its peak memory; the base is the memory of the
+process before the fit.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from skode import ODENetClassifier
 
-N_NEW = 1000  # samples that the accuracy is that of
+N_NEW = 1000  # fresh samples for the accuracy
 WORDS, LENGTH = 50_000, 130  # of texts
 
 
 def table(n_samples, n_features):
-    """Samples of which twenty features say something."""
+    """Samples with twenty informative features."""
     X, y = make_classification(
         n_samples + N_NEW,
         n_features,
@@ -44,7 +44,7 @@ def table(n_samples, n_features):
 
 
 def texts(n_samples):
-    """Counts of words of two topics, a third of them of the topic, weighed by TF-IDF."""
+    """Counts of words of two topics; a third of them belong to the topic; weighted by TF-IDF."""
     rng, m = np.random.default_rng(0), n_samples + N_NEW
     often = 1 / np.arange(1, WORDS + 1) ** 0.9
     topics = [often * np.exp(0.55 * rng.normal(size=WORDS)) for _ in range(2)]
@@ -69,12 +69,12 @@ CASES = {
 
 
 def peak():
-    """GiB that this process has held at most."""
+    """Return the peak memory of this process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def fit(name):
-    """Fit one case, and print what it took."""
+    """Fit one case, and print its results."""
     make, parameters = CASES[name]
     X, y = make()
     if "150" in name:

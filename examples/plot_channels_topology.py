@@ -64,9 +64,9 @@ for name, model in (("two channels", plane), ("three channels", space)):
 # -----------
 #
 # On the left are the decisions of the flow in the plane. The region of the disc must be connected
-# to the outside, so the flow cuts the ring open, where it costs the fewest samples. In the middle
-# is the flow that does this: it pulls the disc out through the cut. On the right, the flow in space
-# lifts the disc out of the ring, and the grey plane passes between them.
+# to the outside, so the flow cuts the ring open, where this gets the fewest samples wrong. In the
+# middle is the flow that does this: it pulls the disc out through the cut. On the right, the flow
+# in space lifts the disc out of the ring, and the grey plane passes between them.
 
 figure = plt.figure(figsize=(12, 4.4), layout="constrained")
 left, middle = (figure.add_subplot(1, 3, k) for k in (1, 2))

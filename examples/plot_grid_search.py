@@ -3,8 +3,8 @@ A grid search over scheme, depth and steps
 ==========================================
 
 The parameters of skode can be searched like those of any estimator. At the defaults there is little
-need for it: ``fit`` compares penalties by itself, and schemes make hardly a difference on tables.
-For a *small* network it is another matter. Here the networks have two channels, no more than there
+need for it: ``fit`` compares penalties by itself, and schemes hardly make a difference on tables.
+For a *small* network the choice matters. Here the networks have two channels, no more than there
 are features, and must unroll two spirals.
 """
 

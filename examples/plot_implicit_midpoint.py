@@ -5,7 +5,7 @@ Implicit midpoint beside a residual network
 Figure 2 of a paper [1]_ compares two networks on four toy problems: the residual network, whose
 layers are steps of Euler's scheme, and a network whose layers are steps of the implicit midpoint
 rule. This example repeats it with :class:`~skode.ODENetClassifier`. Its function ``compare`` takes
-any two features, so you can draw the same picture of your own data.
+any two features and two classes, so you can draw the same picture of your own data.
 
 When this page is built, each network has a single random start and 1500 iterations. As a script the
 example does the whole experiment: five starts, 5000 iterations, and both values of `stage_guard`.
@@ -125,6 +125,7 @@ def draw(model, X, y, on_features, on_flow):
 
 def compare(X, y, axes, title, **options):
     """Draw both networks on four axes."""
+    X, y = np.asarray(X), np.asarray(y)
     networks = {"ResNet": "euler", "implicit midpoint": "implicit_midpoint"}
     for k, (name, scheme) in enumerate(networks.items()):
         model = fit(X, y, scheme, **options)
@@ -135,8 +136,17 @@ def compare(X, y, axes, title, **options):
 
 
 # %%
-# For your own data, scale two features and call ``compare(X, y, axes, "my data")``. Here are the
-# four problems of the paper. J is half the sum of the squared errors of 1000 samples.
+# For your own data, copy the code above, from the first import to ``compare``. Take two features
+# and two classes, scale the features, and draw on four axes::
+#
+#     from sklearn.preprocessing import StandardScaler
+#
+#     X = StandardScaler().fit_transform(table[["length", "width"]])
+#     y = table["species"]
+#     figure, axes = plt.subplots(4, figsize=(3, 10), layout="constrained")
+#     compare(X, y, axes, "my data")
+#
+# Here are the four problems of the paper. J is half the sum of the squared errors of 1000 samples.
 
 PROBLEMS = {
     "donut1d": make_donut1d,
@@ -165,7 +175,7 @@ plt.show()
 #
 # Training pushes (h/2) ‖K‖₂ beyond one, where the equation of a layer may have no solution. There
 # are two ways to avoid this. With ``stage_guard="bound"``, K is kept where there is exactly one
-# solution. With ``"reject"``, K is free, and a step of training is rejected where a solution is
+# solution. With ``"reject"``, K is free, and a training step is rejected if a solution is
 # missing. Run as a script, this example compares both, and tests each network on fresh samples.
 
 

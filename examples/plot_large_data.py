@@ -6,8 +6,8 @@ A table that does not fit into memory can be a file, and a network can learn it 
 example writes a table of 200 000 rows to a file, opens it as a memory map, and calls
 :meth:`~skode.ODENetClassifier.partial_fit` on one part after another.
 
-The table is generated: twenty features, of which four pairs have to be multiplied to know the
-class. Some noise is added, so that no model can always be right.
+The table is generated. It has twenty features, and the class depends on the products of four pairs
+of them. Some noise is added, so that no model can always be right.
 """
 
 import tempfile

@@ -26,7 +26,7 @@ from skode.plotting import StepSizeDisplay
 # A setting that makes zeros
 # --------------------------
 #
-# The setting is that of the paper which introduced these networks: steps of total length one, no
+# The setting is that of the paper that introduced these networks: steps of total length one, no
 # penalty, gradient descent, and many iterations. With twenty layers there is more depth than the
 # donut needs.
 

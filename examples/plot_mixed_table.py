@@ -3,13 +3,13 @@ A table with categories, dates and missing values
 =================================================
 
 Networks compute with numbers, but tables of the real world have text, dates and gaps. This example
-predicts the rent of flats from such a table, with :class:`~skode.ODENetRegressor` behind the usual
+predicts the rent of flats from such a table, with :class:`~skode.ODENetRegressor` after the usual
 preparation: once with scikit-learn alone, and once with `skrub <https://skrub-data.org>`_, which
 needs a single line.
 
-The table is made up, so that this page can be built without the network. Its rents depend on the
-columns in the way you would expect. Some values are missing, and not by chance: owners like to keep
-quiet about a poor energy rating.
+The table is made up, so that this page can be built without internet access. Its rents depend on
+the columns in the way you would expect. Some values are missing, and not by chance: owners like to
+keep quiet about a poor energy rating.
 """
 
 import matplotlib.pyplot as plt
@@ -115,7 +115,7 @@ if skrub is not None:
 # ---------------
 #
 # Gradient-boosted trees take such a table almost as it is, and a linear model is the least that a
-# network must beat. All are judged by the same three folds.
+# network must beat. All models are judged by the same three folds.
 
 
 def with_day_numbers(table):

@@ -36,9 +36,9 @@ intervals = {}
 # Two quantile networks
 # ---------------------
 #
-# A network with ``loss="quantile"`` predicts a quantile, here those of 5 and 95 percent. The
-# interval between them is narrow where there is little noise. But nothing guarantees that it holds
-# the right share of new samples. The third network, for the median, is needed below.
+# A network with ``loss="quantile"`` predicts one quantile, here that of 5 or 95 percent. The
+# interval between the two is narrow where there is little noise. But nothing guarantees that it
+# holds the right share of new samples. The third network, for the median, is needed below.
 
 
 def quantile_networks(X, y):
@@ -85,7 +85,7 @@ intervals["conformalised quantiles (MAPIE)"] = ends[:, 0, 0], ends[:, 1, 0]
 #
 # Coverage is the share of new samples in the interval. It should be 90 percent, not only over all
 # samples but also near zero, where there is little noise. There the cross-conformal interval is
-# much too wide, and so too narrow elsewhere.
+# much too wide, which makes it too narrow elsewhere.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 4), sharey=True, layout="constrained")
 for ax, (name, (low, high)) in zip(axes, intervals.items(), strict=True):

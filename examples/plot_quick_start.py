@@ -57,8 +57,9 @@ print(f"probabilities of the first samples: {model.predict_proba(X[:3])[:, 1].ro
 # Seven models
 # ------------
 #
-# All are judged by the same five folds. Accuracy only asks on which side of one half a probability
-# lies. Log-loss asks how good the probability is, and it punishes a model that is sure and wrong.
+# All models are judged by the same five folds. Accuracy only asks whether a probability is above or
+# below one half. Log-loss asks how good the probability is, and it punishes a model that is sure
+# and wrong.
 
 MODELS = {
     "ODENetClassifier": ODENetClassifier(random_state=0),
@@ -136,4 +137,4 @@ plt.show()
 # %%
 # One generated table proves little. On 31 real tables the picture is much the same; see :doc:`the
 # page on performance </performance>`. Where there is little noise, or where trees suit the data
-# better, the order can be another one: see :doc:`/user_guide/when_not`.
+# better, the ranking can differ: see :doc:`/user_guide/when_not`.

@@ -7,7 +7,7 @@ example compares five schemes by five-fold cross-validation: accuracy, log-loss,
 fit takes.
 
 Do not expect much. All schemes train the same kind of network, and the weights adapt to the scheme.
-What differs is how far the network is a differential equation at all.
+What differs is how closely the network follows a differential equation.
 """
 
 import matplotlib.pyplot as plt

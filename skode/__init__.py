@@ -29,7 +29,7 @@ __all__ = [
     "to_onnx",
 ]
 
-# Imported when they are first asked for, as `skode.plotting`.
+# Submodules that are imported on first access, such as `skode.plotting`.
 _SUBMODULES = ("datasets", "inspection", "plotting")
 
 

@@ -1,4 +1,4 @@
-"""How much each candidate counts in the model: greedy selection with replacement.
+"""The weights of the candidates in the model: greedy selection with replacement.
 
 Reference: Caruana, Niculescu-Mizil, Crew, Ksikes, "Ensemble selection from libraries of models"
 (2004).
@@ -8,35 +8,35 @@ from __future__ import annotations
 
 import numpy as np
 
-ROUNDS = 20  # the weights are multiples of one over so many, or fewer
-MOST = 2  # candidates, as prediction takes as long as there are networks
-GAIN = 1e-4  # a further round counts where it lowers the loss by more than this part of it
+ROUNDS = 20  # the weights are multiples of 1/n for some n up to this
+MOST = 2  # candidates, since the time of a prediction is proportional to the number of networks
+GAIN = 1e-4  # a further round counts only if it lowers the loss by more than this fraction
 
 
 def greedy_weights(loss, predictions):
-    """The weights of candidates, which add up to one, that make the loss of their average low.
+    """Return weights of candidates, which add up to one, such that their average has a low loss.
 
-    Candidates are added one by one, each time the one that lowers the loss of the average most; one
-    may be added repeatedly.
+    Candidates are added one by one, each time the one that lowers the loss of the average most; a
+    candidate may be added several times.
 
     Parameters
     ----------
     loss : callable (ndarray) -> float
         The loss of averaged predictions.
     predictions : ndarray of shape (n_candidates, ...)
-        What each candidate says of samples that it was not trained on.
+        The predictions of each candidate for samples that it was not trained on.
 
     Returns
     -------
     ndarray of shape (n_candidates,)
-        At most `MOST` are positive: the one that is best alone is always among them.
+        At most `MOST` are positive; the best single candidate is always among them.
     """
     times, chosen = np.zeros(len(predictions)), None
     total, lowest = np.zeros_like(predictions[0]), np.inf
     for n in range(1, ROUNDS + 1):
         open_ = (times > 0) | (np.count_nonzero(times) < MOST)
         losses = np.full(len(predictions), np.inf)
-        losses[open_] = [loss((total + said) / n) for said in predictions[open_]]
+        losses[open_] = [loss((total + prediction) / n) for prediction in predictions[open_]]
         best = int(np.argmin(losses))
         times[best] += 1
         total = total + predictions[best]

@@ -1,4 +1,4 @@
-"""The callbacks of scikit-learn, from its version 1.9 on."""
+"""Support for the callbacks of scikit-learn 1.9 and newer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """What older versions have in its place."""
+        """The replacement for older versions."""
 
         def set_callbacks(self, *callbacks):
-            """Say which version is needed."""
+            """Raise an error that names the required version."""
             raise ImportError(
                 f"{type(self).__name__}.set_callbacks needs scikit-learn 1.9 or newer, but "
                 f"{sklearn.__version__} is installed. Update it with: pip install -U scikit-learn. "
@@ -49,7 +49,7 @@ class CallbackSupport(CallbackSupportMixin):
 
         Notes
         -----
-        The tasks that callbacks are told of form a tree:
+        The tasks that are reported to callbacks form a tree:
 
         - "fit" is the root.
         - Below it is a task for each training. Networks that see the features as given and networks
@@ -62,7 +62,7 @@ class CallbackSupport(CallbackSupportMixin):
 
         At the end of an iteration or training, `fitted_estimator` is the model that `fit` would
         return if training ended there: the best iterate of every network, and an average with the
-        weights that the held-out samples give. It is computed only if a callback asks for it, which
+        weights that the held-out samples give. It is computed only if a callback requests it, which
         takes one prediction for all held-out samples. During "train, all samples" it consists of
         the networks from before.
 
@@ -89,14 +89,14 @@ class CallbackSupport(CallbackSupportMixin):
 
 
 class Tasks:
-    """The tasks of a fit that its callbacks are told of: a training, and its iterations.
+    """The tasks of a fit that are reported to its callbacks: trainings and their iterations.
 
     Parameters
     ----------
     estimator : estimator
-        With callbacks.
+        An estimator with callbacks.
     X, y, sample_weight
-        What its `fit` was given.
+        The arguments of its `fit`.
     """
 
     def __init__(self, estimator, X, y, sample_weight):
@@ -110,27 +110,27 @@ class Tasks:
         self._fit = context.call_on_fit_task_begin(**self._given)
 
     def begin_training(self, name, n_iter):
-        """Begin a training of at most so many iterations."""
+        """Begin a training with at most this many iterations."""
         self._training, self._iteration = self._subtask(self._fit, name, n_iter), None
 
     def begin_iteration(self):
-        """Begin an iteration, unless one has begun."""
+        """Begin an iteration unless one is already running."""
         if self._iteration is None:
             self._iteration = self._subtask(self._training, "iteration", 0)
 
     def end_iteration(self, model):
-        """End it; return whether a callback wants training to end."""
+        """End the iteration; return whether a callback requests that training ends."""
         context, self._iteration = self._iteration, None
         return self._end(context, model)
 
     def end_training(self, model):
-        """End the training; return whether a callback wants the fit to end."""
-        if self._iteration is not None:  # of members that went on but did not get ahead of others
+        """End the training; return whether a callback requests that the fit ends."""
+        if self._iteration is not None:  # begun, but no member has passed the others
             self.end_iteration(model)
         return self._end(self._training, model)
 
     def end(self):
-        """End the fit: the estimator is the model."""
+        """End the fit; the estimator is then the model."""
         self._end(self._fit, dict)
 
     def _subtask(self, context, name, number):
@@ -138,5 +138,5 @@ class Tasks:
         return context.call_on_fit_task_begin(**self._given)
 
     def _end(self, context, model):
-        """End a task, at which `model` computes the attributes of the model so far."""
+        """End a task; `model` computes the attributes of the model so far."""
         return context.call_on_fit_task_end(**self._given, reconstruction_attributes=model)

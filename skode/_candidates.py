@@ -1,4 +1,4 @@
-"""The candidates of a fit: what they are, how much each counts, and what is kept of them."""
+"""The candidates of a fit: their selection, their weights, and the results that are kept."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .engine.arrays import namespace, placed, quiet, to_host
 from .engine.sparse_rows import SparseRows
 from .engine.training import NOT_BEGUN
 
-# What "auto" means depends on the number of samples.
-FEW = 700  # up to here, L-BFGS and four candidates; above, Adam and fewer
-MANY = 10_000  # above, more channels
+# The meaning of "auto" depends on the number of samples.
+FEW = 700  # up to this number: L-BFGS and four candidates; above: Adam and fewer
+MANY = 10_000  # above this number: more channels
 
-# The candidates of alpha="auto", times the number of samples, up to so many samples: of one view of
-# the features alone, or of each of two.
+# The candidates of alpha="auto", multiplied by the number of samples, for up to this many samples:
+# with one view of the features, or with two.
 ALPHAS = {
     "alone": ((FEW, (0.1, 0.5, 2.0, 8.0)), (MANY, (0.5, 4.0, 32.0)), (np.inf, (1.0,))),
     GIVEN: ((FEW, (0.5, 2.0)), (np.inf, (1.0,))),
     PIECEWISE: ((FEW, (2.0, 8.0)), (np.inf, (2.0,))),
 }
-# That where no samples are held out; for fewer than LEAST samples it is that of LEAST, as more
-# would leave nothing of a small network.
+# The penalty if no samples are held out, times the number of samples.  Fewer than LEAST samples
+# count as LEAST, since a larger penalty would suppress a small network.
 ALONE, LEAST = 1.0, 100
-MOST_IN_PIECES = 20_000  # samples of which the features are seen in both views by default
+MOST_IN_PIECES = 20_000  # samples, up to which both views of the features are used by default
 
-# Fitted attributes that are there only where samples are held out.
+# Fitted attributes that exist only if samples are held out.
 HELD_OUT_RESULTS = (
     "candidates_",
     "validation_loss_",
@@ -43,13 +43,13 @@ HELD_OUT_RESULTS = (
 
 
 class Candidates(FittedNetworks):
-    """The part of an estimator that chooses; a candidate is a view of the features and a penalty.
+    """The part of an estimator that selects among candidates: views of the features and penalties.
 
-    What is trained for a candidate is a network for every split and restart.
+    For each candidate, a network is trained for every split and restart.
     """
 
     def _set_features(self, data, names):
-        """What the networks see of the features."""
+        """Compute the inputs of the networks from the features."""
         if self.lift == "pad" and len(names) > 1:
             raise ValueError(
                 f"features={self.features!r} needs a lift, as networks with different views have "
@@ -59,20 +59,20 @@ class Candidates(FittedNetworks):
         self._fitted_features = self.features
 
     def _require_same_features(self):
-        """Raise unless networks that training goes on with see what they saw before."""
+        """Raise unless networks whose training continues get the same inputs as before."""
         if self.features != self._fitted_features:
             raise ValueError(
                 f"Training goes on from networks with features={self._fitted_features!r}; now it "
-                f"would be {self.features!r}. Set it as it was, or start anew."
+                f"would be {self.features!r}. Set it as before, or start afresh."
             )
 
     def _views(self, data, splits, n_samples):
-        """The views of the features."""
+        """Return the views of the features."""
         name, choice = self.features, splits is not None
         if name == "both" and not choice:
             raise ValueError(
-                "features='both' is a choice, but no samples are held out to choose by. Take one "
-                "view, or, to fit, set a cv, or early_stopping=True, or give X_val and y_val."
+                "features='both' means a choice between views, but no samples are held out for it. "
+                "Take one view; or set cv or early_stopping=True, or give X_val and y_val to fit."
             )
         if name == "auto":
             dense = not isinstance(data.X, SparseRows)
@@ -83,9 +83,9 @@ class Candidates(FittedNetworks):
         return VIEWS[name]
 
     def _candidates(self, splits, n_samples, count):
-        """The candidates, each of them a view of the features and a penalty.
+        """Return the candidates, each of them a view of the features and a penalty.
 
-        Where training goes on, every candidate that was kept goes on with every penalty.
+        If training continues, every candidate that was kept continues with every penalty.
         """
         found = []
         for view in self.feature_map_.views:
@@ -98,10 +98,10 @@ class Candidates(FittedNetworks):
         return found
 
     def _alphas(self, view, splits, n_samples, count):
-        """The penalties of the candidates with a view of the features.
+        """Return the penalties of the candidates with a view of the features.
 
-        How many there are is a matter of the samples to be computed with, and how large they are of
-        those that the data stand for; a stream counts as many samples, not as its first few.
+        The number of penalties depends on the number of rows, and their size on the number of
+        samples that the rows represent; a stream counts as many samples, not only its first part.
         """
         if isinstance(self.alpha, str):
             if splits is None:
@@ -122,18 +122,18 @@ class Candidates(FittedNetworks):
             )
         if splits is None and len(alphas) > 1:
             raise ValueError(
-                f"alpha={self.alpha!r} is a choice, but no samples are held out to choose by. "
-                "Give one number, or, to fit, a cv, or early_stopping=True, or X_val and y_val."
+                f"alpha={self.alpha!r} means a choice, but no samples are held out for it. Give "
+                "one number; or set cv or early_stopping=True, or give X_val and y_val to fit."
             )
         return alphas.tolist()
 
     def _judge(self, training, layout, candidates, splits, data):
-        """The weights of the candidates, and what their average says of held-out samples."""
+        """Set out-of-fold results and return the weights of the candidates."""
         weights = np.ones(len(candidates)) / len(candidates)
         views, alphas = map(np.array, zip(*candidates, strict=True))
         if splits is not None:
             shape = (len(candidates), len(splits), self.n_restarts)
-            begun = (training.reason != NOT_BEGUN).reshape(shape)[0]  # and so of every candidate
+            begun = (training.reason != NOT_BEGUN).reshape(shape)[0]  # the same for every candidate
             self.validation_loss_ = training.held_out.reshape(shape)
             self.validation_curve_ = training.held_out_curve.reshape(*shape, -1)
             self._fitted_scoring = self.scoring if isinstance(self.scoring, str) else "score"
@@ -155,63 +155,63 @@ class Candidates(FittedNetworks):
         return weights
 
     def _out_of_fold(self, flat, layout, candidates, begun, splits, data):
-        """Split by split, the held-out samples and what each candidate says of them.
+        """Yield, for each split, the held-out samples and the outputs of each candidate for them.
 
-        (candidates, classes or outputs, samples).  Samples without weight are left out, as their
-        features may be anything; and so are networks whose training has not begun, which are the
-        last ones of `begun`, (splits, restarts).
+        The outputs are (candidates, classes or outputs, samples).  Samples without weight are left
+        out, since their features are arbitrary.  Networks whose training has not begun are left out
+        too; they are the last ones of `begun`, (splits, restarts).
         """
         for s, number in enumerate(begun.sum(axis=1)):
             if not number:
                 return
             rows = splits.rows(s)
             rows = rows[data.given_weights[rows] > 0]
-            X, said = data.features(rows), []
+            X, outputs = data.features(rows), []
             for candidate in candidates:
                 first = (candidate * len(splits) + s) * self.n_restarts
                 members = flat[first : first + number, :]
-                said.append(to_host(self._mean_outputs(layout.views(members), X)))
-            yield rows, np.stack(said)
+                outputs.append(to_host(self._mean_outputs(layout.views(members), X)))
+            yield rows, np.stack(outputs)
 
     def _averaged(self, parts, data):
-        """Split by split, the samples and what the candidates say of them on the average.
+        """Yield, for each split, the samples and the candidates' weighted mean outputs for them.
 
-        Their weights are those that the other splits give, if there are any.
+        The weights are computed on the other splits, if there are any.
         """
         average = self._loss_of_fit.average
-        for s, (rows, said) in enumerate(parts):
+        for s, (rows, outputs) in enumerate(parts):
             weights = self._weights(parts[:s] + parts[s + 1 :] or parts, data)
             with quiet():
-                yield rows, average(np, said, weights)
+                yield rows, average(np, outputs, weights)
 
     @property
     def _by_score(self):
-        """Whether a score chooses, in place of the loss."""
+        """Whether candidates are selected by a score instead of the loss."""
         return self.scoring != "auto"
 
     def _score_of(self, rows, data):
-        """The negative score of what is said of some samples."""
+        """Return a function that computes the negative score of outputs for some samples."""
         y, weights = data.y[rows], data.given_weights[rows]
-        return lambda said: negative_score(self.scoring, self._said(said), y, weights)
+        return lambda outputs: negative_score(self.scoring, self._as_estimator(outputs), y, weights)
 
     def _weights(self, parts, data):
-        """The weights of the candidates, from what `_out_of_fold` gives."""
+        """Return the weights of the candidates, from the results of `_out_of_fold`."""
         if len(parts[0][1]) == 1:
             return np.ones(1)
         rows = np.concatenate([rows for rows, _ in parts])
-        said = np.concatenate([said for _, said in parts], axis=2)
+        outputs = np.concatenate([outputs for _, outputs in parts], axis=2)
         if self._by_score:
             with quiet():
-                score, predictions = self._to_score(rows, said, data)
+                score, predictions = self._to_score(rows, outputs, data)
                 if np.isfinite(score(predictions.mean(axis=0))):
                     return greedy_weights(score, predictions)
         with quiet():
             shares = [data.weights[rows] / data.weights[rows].sum() for rows, _ in parts]
-            loss, predictions = self._to_average(rows, said, np.concatenate(shares), data)
+            loss, predictions = self._to_average(rows, outputs, np.concatenate(shares), data)
             return greedy_weights(loss, predictions)
 
     def _keep(self, layout, training, candidates, weights, span):
-        """What the members of the candidates with a weight have come to."""
+        """Keep the networks of the candidates with a positive weight."""
         each = len(training.n_iter) // len(weights)
         begun = training.reason != NOT_BEGUN
         kept = np.flatnonzero(np.repeat(weights > 0, each) & begun)

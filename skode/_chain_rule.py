@@ -1,4 +1,4 @@
-"""The chain rule through what a pipeline does to the features before the network."""
+"""The chain rule through the steps of a pipeline before the network."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def through_steps(steps, X):
     Parameters
     ----------
     steps : list of (str, transformer)
-        As `Pipeline.steps`.
+        See `Pipeline.steps`.
     X : array-like or sparse matrix of shape (n_samples, n_features)
 
     Returns
     -------
     X : array-like or sparse matrix of shape (n_samples, n_inputs)
-        What they make of X.
+        The transformed X.
     pull_back : callable
-        From derivatives with respect to the transformed X, (..., n_samples, n_inputs), to those
-        with respect to X, (..., n_samples, n_features).
+        Maps derivatives with respect to the transformed X, (..., n_samples, n_inputs), to
+        derivatives with respect to X, (..., n_samples, n_features).
 
     Raises
     ------
@@ -51,8 +51,8 @@ def through_steps(steps, X):
 
 
 def _rule(step, X):
-    """From derivatives with respect to what a fitted transformer makes of X, to those for X."""
-    # A subclass may transform in another way.
+    """Return the function that maps derivatives for the output of a transformer to those for X."""
+    # A subclass may transform differently.
     if type(step) in (StandardScaler, RobustScaler):
         return lambda G: G if step.scale_ is None else G / step.scale_
     if type(step) is MaxAbsScaler:
@@ -72,9 +72,9 @@ def _rule(step, X):
     if type(step) is ColumnTransformer:
         return _rule_of_columns(step, X)
     raise TypeError(
-        f"input_gradients has no chain rule for {step!r}. It has one for StandardScaler, "
+        f"input_gradients has no chain rule for {step!r}. It supports StandardScaler, "
         "MinMaxScaler, MaxAbsScaler, RobustScaler, PCA, IncrementalPCA, TruncatedSVD, "
-        "'passthrough', and for a Pipeline or ColumnTransformer of these. Give input_gradients the "
+        "'passthrough', and a Pipeline or ColumnTransformer of these. Give input_gradients the "
         "part of the pipeline that follows this step, such as pipeline[1:], and X as it is there, "
         "pipeline[:1].transform(X)."
     )
@@ -94,7 +94,7 @@ def _rule_of_columns(step, X):
         found = np.zeros((*G.shape[:-1], step.n_features_in_))
         for places, rule, outputs in parts:
             part = rule(G[..., outputs])
-            for k, place in enumerate(places):  # a column may be there repeatedly
+            for k, place in enumerate(places):  # a column may occur several times
                 found[..., place] += part[..., k]
         return found
 
@@ -102,7 +102,7 @@ def _rule_of_columns(step, X):
 
 
 def _within(scaler, X, scale, shift, ends):
-    """Where a scaler does not clip: 1 between the ends, 0 beyond them, and ½ on them."""
+    """Return 1 where a scaler does not clip, 0 where it does, and ½ at the ends of its range."""
     if not getattr(scaler, "clip", False):
         return 1.0
     scaled = np.asarray(X.toarray() if issparse(X) else X, dtype=np.float64) * scale + shift
@@ -113,7 +113,7 @@ def _within(scaler, X, scale, shift, ends):
 
 
 def _deviations(pca):
-    """What whitening divides the components by."""
+    """Return the divisors of the components in whitening."""
     if not pca.whiten:
         return 1.0
     deviations = np.sqrt(pca.explained_variance_)

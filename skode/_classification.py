@@ -1,4 +1,4 @@
-"""The part of the classifiers that knows about classes."""
+"""The part of the classifiers that handles classes and labels."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ._estimator import NetworkEstimator
 from ._inputs import Data, checked_weights, class_factors, counted
 from ._labels import Classes, Labels
 from ._parameters import fitting
-from ._scoring import ClassesSaid
+from ._scoring import FixedClassifier
 from ._stream import only_with_adam
 from ._warnings import warn_of_classes_not_judged
 from .engine.arrays import array_library, device, namespace, quiet, to_host
 
-UNSURE = 0.1  # the probability of all other classes, where a network knows the right one
+UNSURE = 0.1  # the probability of all other classes, if a network predicts the right one
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
-    """The part of the classifiers that knows about classes."""
+    """The part of the classifiers that handles classes and labels."""
 
     _parameter_constraints: dict = {
         **NetworkEstimator._parameter_constraints,
@@ -89,10 +89,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter` or `max_time`; if the objective is steep but
-            only tiny steps lower it, or none; if half of the networks never lowered the held-out
-            loss; or if `max_time` was up before all networks had begun, or before they were trained
-            on all samples.
+            If half of the networks ended at `max_iter` or `max_time`; if the gradient is large but
+            only tiny steps lower the objective, or none; if half of the networks never lowered the
+            held-out loss; or if `max_time` was up before all networks had begun, or before they
+            were trained on all samples.
         UserWarning
             If ``warm_start=True`` continues with other samples or other splits.
         """
@@ -114,7 +114,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             data = self._data(X, codes, checked_weights(sample_weight, X))
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             self._fit(data, counted(sample_weight, X), validation, groups, course)
-        course.pass_on_interruption()
+        course.reraise_interruption()
         return self
 
     @only_with_adam
@@ -179,7 +179,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return tags
 
     def _checked_labels(self, X, y, first):
-        """X and y as they have to be, and whether y holds several labels."""
+        """Return X and y, validated, and whether y holds several labels."""
         with quiet():  # older versions of scikit-learn cast NaN
             self._multilabel = y is not None and is_multilabel(host_values(y))
         X, y = self._checked_pair(X, y, first, multi_output=self._multilabel)
@@ -197,7 +197,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return X, y
 
     def _checked_classes(self, classes, first):
-        """The classes that `partial_fit` is given, or that it has been given before."""
+        """Return the classes given to `partial_fit`, now or earlier."""
         if first and classes is None:
             raise ValueError(
                 "classes must be given in the first call of partial_fit: all that will ever be "
@@ -222,16 +222,16 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @property
     def _kind(self):
-        """What y holds: classes, or labels."""
+        """The kind of y: classes, or labels."""
         return Labels(self.classes_.shape[0]) if self._multilabel else Classes(self._labels)
 
     def _loss_recipe(self):
-        """What `loss_named` makes the loss from."""
+        """The arguments of `loss_named`."""
         squared = self.loss == "squared_error" and self._kind.n_rows > 1
         return {"name": "logistic_squared" if squared else self._kind.loss}
 
     def _data(self, X, codes, weights):
-        """The samples, with the class weights in their weights."""
+        """Return the samples, with class weights as factors of their weights."""
         targets = self._kind.targets(codes)
         if self._multilabel:
             return Data(X, codes, targets, weights, weights)
@@ -243,7 +243,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return self._kind.codes(y_val, "y_val", warn=True)
 
     def _checked_targets(self, y):
-        """What the outputs are compared with, from labels."""
+        """Return the targets of the outputs, from labels."""
         return self._kind.targets(self._kind.codes(host_values(y)))
 
     score = follows_data(ClassifierMixin.score)
@@ -274,8 +274,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             the training data that the network overflows. With an implicit scheme, if a stage
             equation could not be solved; the message names sample, layer and residual.
         """
-        said = self._outputs(X, "decision_function")
-        return self._kind.decision(said)
+        mean = self._outputs(X, "decision_function")
+        return self._kind.decision(mean)
 
     @follows_data
     def predict_proba(self, X):
@@ -298,13 +298,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             As `decision_function`.
         """
         with quiet():
-            said = self._outputs(X, "predict_proba")
-            log_proba = self._kind.log_proba(said)
+            mean = self._outputs(X, "predict_proba")
+            log_proba = self._kind.log_proba(mean)
             return namespace(log_proba).exp(log_proba)
 
     @follows_data
     def predict_log_proba(self, X):
-        """Predict logarithms of probabilities, exactly even if those underflow.
+        """Predict logarithms of probabilities, accurate even where a probability underflows.
 
         Parameters
         ----------
@@ -321,8 +321,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        said = self._outputs(X, "predict_log_proba")
-        return self._kind.log_proba(said)
+        mean = self._outputs(X, "predict_log_proba")
+        return self._kind.log_proba(mean)
 
     @follows_data
     def predict(self, X):
@@ -344,35 +344,37 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         NotFittedError, ValueError
             As `decision_function`.
         """
-        said = self._outputs(X, "predict")
-        most_likely = self._kind.most_likely(said)
+        mean = self._outputs(X, "predict")
+        most_likely = self._kind.most_likely(mean)
         if self._multilabel:
             return most_likely
-        if array_library(said) is None or array_library(self.classes_) is None:
+        if array_library(mean) is None or array_library(self.classes_) is None:
             return self._labels[to_host(most_likely)]
-        return namespace(said).take(self.classes_, most_likely)
+        return namespace(mean).take(self.classes_, most_likely)
 
     def _mean_outputs(self, U, inputs, weights=None):
-        """What members with the controls U say on the average."""
+        """Return the mean prediction of members with the controls U."""
         if self._kind.n_rows > 1:
             return super()._mean_outputs(U, inputs, weights)
-        xp = namespace(U.K)  # of one class the probability is one
+        xp = namespace(U.K)  # with one class, its probability is one
         return xp.zeros((1, inputs.shape[0]), dtype=U.K.dtype, device=device(U.K))
 
     @property
     def _by_score(self):
-        return super()._by_score and self._kind.n_rows > 1  # of one class nothing is to be said
+        return super()._by_score and self._kind.n_rows > 1  # a single class cannot be scored
 
-    def _said(self, log_proba):
-        """What networks say, as a scorer can ask for it."""
-        return ClassesSaid(self._kind, log_proba)
+    def _as_estimator(self, log_proba):
+        """Return predictions as an estimator for a scorer."""
+        return FixedClassifier(self._kind, log_proba)
 
     def _truth(self, data, rows):
-        """What a network would say of samples that knows them."""
+        """Return the predictions of a network that knows the classes of the samples."""
         right = self._kind.targets(_codes(data)[rows]).T
-        if self._multilabel or len(right) == 1:  # absent, or the first class; and then the others
+        if self._multilabel or len(right) == 1:  # absent or the first class; then the others
             right = np.concatenate([~right, right])
-        return self._said(np.log(np.where(right, 1 - UNSURE, UNSURE / max(1, len(right) - 1))))
+        return self._as_estimator(
+            np.log(np.where(right, 1 - UNSURE, UNSURE / max(1, len(right) - 1)))
+        )
 
     def _to_score(self, rows, log_proba, data):
         """The negative score of averaged probabilities, and the probabilities to average."""
@@ -409,7 +411,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             sample_weight=data.given_weights[held_out],
         )
 
-    def _note_what_is_not_judged(self, data):
+    def _note_unscored(self, data):
         """The score counts all classes, or is NaN."""
         if self._multilabel:
             return

@@ -1,4 +1,4 @@
-"""Whether a fit has learned anything, and what is in the way if not."""
+"""Detection of fits that have learned nothing, and of the cause."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from .engine.losses import SOFTMAX
 from .engine.prediction import outputs, trajectories
 from .engine.sparse_rows import SparseRows
 
-LITTLE = 0.9  # of the loss of the best constant: from there on little was learned
-SAME = 0.1  # standard deviation of outputs over the samples, below which they are nearly the same
-SMALL = 1e-2  # standard deviation of all features, below which their scale is in the way
-# Of the standard deviation of the states, what is left behind the layers, and behind each, where
-# the number of layers is in the way.
+LITTLE = 0.9  # of the loss of the best constant: a larger loss means that little was learned
+SAME = 0.1  # standard deviation of outputs over the samples, below which they count as equal
+SMALL = 1e-2  # standard deviation of all features, below which their scale is the cause
+# The number of layers is the cause if less than this fraction of the states' standard deviation is
+# left after all layers, and more than this fraction after each.
 FADED, LAYER = 1e-3, 0.1
-HEAVY = 80.0  # over the number of samples: ten times the largest penalty of alpha="auto"
-SOME = 200  # samples that are looked at
+HEAVY = 80.0  # divided by the number of samples: ten times the largest penalty of alpha="auto"
+SOME = 200  # samples that are examined
 
 
 def cause_of_collapse(model, data, loss):
-    """What has kept the networks from doing better than a constant, in words; None if unknown.
+    """Return why the networks are no better than a constant, in words; None if unknown.
 
     Parameters
     ----------
     model : estimator
-        Just fitted.
+        The estimator just after training.
     data : Data
-        What it was fitted to, with the inputs of the networks as X.
+        The training data, with the inputs of the networks as X.
     loss : float
-        What it says of samples that are held out, or without them of those it was trained on.
+        The loss on held-out samples, or on the training samples if none are held out.
     """
     used = np.flatnonzero(data.weights > 0)
     weights, targets = data.weights[used], data.targets[used].astype(np.float64)
@@ -40,7 +40,7 @@ def cause_of_collapse(model, data, loss):
     rows = used[np.linspace(0, len(used) - 1, min(SOME, len(used))).astype(int)]
     X, network, spreads = data.features(rows), model._fitted_network(), []
     with quiet():
-        for k in range(model.K_.shape[0]):  # one by one, as those of wide features are large
+        for k in range(model.K_.shape[0]):  # one by one, since those of wide features are large
             U = model._controls(slice(k, k + 1))
             if not to_host(outputs(network, U, X)).std(axis=-1).max() < SAME:
                 return None
@@ -59,8 +59,8 @@ def cause_of_collapse(model, data, loss):
     left = spread[1] / spread[0]
     if left < FADED and left > LAYER**model.N:
         return (
-            f"what the samples differ in fades in {model.N} layers, to {left:.1e} of what it is "
-            "before: take a smaller N, or an ODE network"
+            f"the difference between samples fades in {model.N} layers, to {left:.1e} of its "
+            "initial size: take a smaller N, or an ODE network"
         )
     if model.alpha_ > HEAVY / len(used):
         return f"the penalty outweighs the data: take a smaller alpha than {model.alpha_:.3g}"
@@ -68,7 +68,7 @@ def cause_of_collapse(model, data, loss):
 
 
 def best_constant(loss, targets, weights):
-    """The lowest loss of outputs that are the same for all samples, or nearly the lowest.
+    """Return (nearly) the lowest loss of outputs that are the same for all samples.
 
     Parameters
     ----------

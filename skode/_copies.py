@@ -1,4 +1,4 @@
-"""Rows that are equal: copies of a sample, which say nothing new of it."""
+"""Equal rows: copies of a sample, which contain no new information."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import numpy as np
 from .engine.arrays import to_host
 from .engine.sparse_rows import SparseRows
 
-CHUNK = 2**20  # entries of X that are hashed at a time, or one row
+CHUNK = 2**20  # entries of X that are hashed at a time; at least one row
 
 
 def units_of_equal_rows(X, used, most):
-    """Which of some rows of X belong together, as they are equal.
+    """Group rows of X that are equal.
 
-    Equal rows are found by a hash of 64 bits.  Among a million rows, two different ones share a
-    hash with a chance of 3e-8.
+    Equal rows are found by a hash of 64 bits.  Among a million rows, the probability that two
+    different rows have the same hash is 3e-8.
 
     Parameters
     ----------
     X : array of shape (n_samples, n_features), or SparseRows
-        Finite numbers; rows are asked for by slices, so that X is never copied whole.
+        Finite numbers.  Rows are read in slices, so that X is never copied as a whole.
     used : ndarray of int of shape (n_used,)
         The rows.
     most : float
-        More equal rows than this are a coincidence, as of features with few values, and no copies:
-        each of them stands alone.
+        Larger groups of equal rows are considered a coincidence, for example with features of few
+        values, and not copies: each of their rows is a unit.
 
     Returns
     -------
     first : ndarray of int of shape (n_units,)
-        The first row of every unit, in ascending order: its place in `used`.
+        The first row of every unit, in ascending order, as an index into `used`.
     unit : ndarray of int of shape (n_used,)
-        The place in `first` of the unit of every row.
+        The unit of every row, as an index into `first`.
     """
     m, step = X.shape[0], max(1, CHUNK // max(1, X.shape[1]))
     parts = (X[k : min(k + step, m), ...] for k in range(0, m, step))
@@ -46,10 +46,10 @@ def units_of_equal_rows(X, used, most):
 
 
 def _hashes(X):
-    """A hash of every row: Σ rⱼ bits(xⱼ) modulo 2⁶⁴, with the bits mixed before and after.
+    """Return a hash of every row: Σ rⱼ bits(xⱼ) modulo 2⁶⁴, with the bits mixed before and after.
 
-    The factors rⱼ are odd and random, so that different rows rarely have one hash.  Zeros add
-    nothing, and sparse rows have the hashes of dense ones.
+    The factors rⱼ are odd and random, so that different rows rarely have the same hash.  Zeros add
+    nothing, so sparse rows have the same hashes as dense ones.
     """
     factors = np.random.RandomState(0).randint(2**63 - 1, size=X.shape[1], dtype=np.int64)
     factors = 2 * factors.astype(np.uint64) + np.uint64(1)
@@ -62,13 +62,13 @@ def _hashes(X):
 
 
 def _bits(x):
-    """The bits of numbers as mixed integers, of which zero is zero."""
-    x = np.ascontiguousarray(x, dtype=np.float64) + 0.0  # of which -0.0 becomes 0.0
+    """Return the bits of numbers as mixed integers; zero becomes zero."""
+    x = np.ascontiguousarray(x, dtype=np.float64) + 0.0  # turns -0.0 into 0.0
     return _mixed(x.view(np.uint64))
 
 
 def _mixed(x):
-    """A one-to-one map of 64 bits that spreads them (the finaliser of Steele et al., SplitMix)."""
+    """Spread 64 bits by a one-to-one map (the finaliser of Steele et al., SplitMix)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

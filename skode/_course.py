@@ -1,4 +1,4 @@
-"""The course of a fit: how long it goes on, and who follows it."""
+"""The course of a fit: its time limit, progress reports, callbacks and interruption."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .engine.training import CALLBACK, INTERRUPTED
 
 
 class Course:
-    """The course of a fit, in a ``with`` statement.
+    """The course of a fit, as a context manager.
 
-    A fit is made of trainings, of one view of the features each, and these of turns.  It is over
-    as soon as `max_time` is up, a callback wants it, or Ctrl-C was pressed; what has been trained
-    by then is kept.
+    A fit consists of trainings, one for each view of the features, and a training consists of
+    turns.  The fit ends early if `max_time` is up, a callback requests it, or Ctrl-C is pressed;
+    the networks trained so far are kept.
 
     Parameters
     ----------
     estimator : estimator
     X, y, sample_weight
-        What its `fit` was given.
+        The arguments of its `fit`.
 
     Attributes
     ----------
@@ -48,12 +48,12 @@ class Course:
 
     @property
     def cut_short(self):
-        """Whether somebody has ended training."""
+        """Whether a callback or Ctrl-C has ended training."""
         return self.interrupted or self._stopped
 
     @property
     def over(self):
-        """Whether no other training begins."""
+        """Whether no further training may begin."""
         return self.cut_short or monotonic() >= self._deadline
 
     def begin(self, n_trainings):
@@ -63,9 +63,9 @@ class Course:
             self._tasks.begin(n_trainings)
 
     def begin_training(self, what, n_iter, n_turns=1):
-        """Begin a training, of at most so many iterations in so many turns.
+        """Begin a training with at most this many iterations and this many turns.
 
-        The trainings that are left share the time that is left, and so do their turns.
+        The remaining time is divided equally among the remaining trainings, and among their turns.
         """
         self._what, self._n_iter, self._n_turns = what, n_iter, n_turns
         self._until, self._began = self._share(self._n_left, self._deadline), monotonic()
@@ -74,7 +74,7 @@ class Course:
             self._tasks.begin_training(f"train, {what}" if what else "train", n_iter)
 
     def begin_turn(self):
-        """Begin a turn, and return when it has to end."""
+        """Begin a turn, and return its deadline."""
         deadline = self._share(self._n_turns, self._until)
         self._n_turns -= 1
         if self._tasks is not None:
@@ -82,9 +82,10 @@ class Course:
         return deadline
 
     def follower(self, n_candidates, n_iter, model):
-        """What `train` calls in a turn of at most so many iterations; None if nobody follows.
+        """Return a function for `train` to call in a turn of at most `n_iter` iterations.
 
-        `model` computes the attributes of the model so far from a `Training`.
+        Return None if there are neither reports nor callbacks.  `model` computes the attributes of
+        the model so far from a `Training`.
         """
         if self._report is None and self._tasks is None:
             return None
@@ -104,7 +105,7 @@ class Course:
         return follow
 
     def end_turn(self, training):
-        """Note how a turn has ended."""
+        """Record how a turn has ended."""
         self.interrupted |= bool((training.reason == INTERRUPTED).any())
         self._n_done += int(training.n_iter.max())
 
@@ -114,7 +115,7 @@ class Course:
             self._stopped |= self._tasks.end_training(model)
 
     def report_end(self, training, n_candidates, what=""):
-        """Report how networks ended."""
+        """Report how networks have ended."""
         if self._report is not None:
             self._report.end(what, training, n_candidates)
 
@@ -123,8 +124,8 @@ class Course:
         if self._tasks is not None and not self.interrupted:
             self._tasks.end()
 
-    def pass_on_interruption(self):
-        """Raise what Ctrl-C has raised, now that the estimator is fitted.
+    def reraise_interruption(self):
+        """Raise KeyboardInterrupt again, now that the estimator is fitted.
 
         Raises
         ------
@@ -138,12 +139,12 @@ class Course:
             )
 
     def _share(self, n_left, until):
-        """The end of the first of so many equal parts of the time until then."""
+        """Return the end of the first of `n_left` equal parts of the time until `until`."""
         now = monotonic()
         return now + (until - now) / max(1, n_left)
 
     def _seconds_left(self, n_now, n_iter):
-        """The most that the fit may still take, after `n_now` of `n_iter` iterations of a turn."""
+        """Return a bound on the rest of the fit, after `n_now` of `n_iter` iterations of a turn."""
         each = (monotonic() - self._began) / (self._n_done + n_now)
         number = n_iter - n_now + self._n_turns * n_iter + self._n_left * self._n_iter
         return max(0.0, min(each * number, self._deadline - monotonic()))

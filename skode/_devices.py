@@ -1,7 +1,7 @@
-"""Where an estimator computes: where X is, unless its parameter `device` says otherwise.
+"""The device of an estimator: the device of X, unless the parameter `device` is set.
 
-Labels, targets, weights and splits are the host's affair, as is every decision; the features, and
-whatever is computed with them, stay on the device.
+Labels, targets, weights and splits are always on the host, where all decisions are made.  The
+features, and everything computed from them, stay on the device.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from .engine.arrays import array_library, current_device, followed, on_cpu, to_h
 from .engine.sparse_rows import SparseRows
 
 __all__ = [
-    "at_work",
     "check_same_namespace",
     "float_type",
     "float_types",
     "follows_data",
     "host_values",
     "naming_the_class",
+    "where_computed",
 ]
 
 
-OLDEST_CUDA = (12, 0)  # for the packages of CuPy that are named here
+OLDEST_CUDA = (12, 0)  # for the CuPy packages named below
 
 
 def follows_data(method):
-    """Let a method of an estimator compute where X is, or as its parameter `device` says.
+    """Make a method compute on the device of X, or as the parameter `device` requires.
 
-    Arrays on a GPU are followed even where scikit-learn's array API dispatch is off, since NumPy
+    Arrays on a GPU are supported even if scikit-learn's array API dispatch is off, since NumPy
     could not read them.
     """
     arguments = inspect.signature(method)
@@ -46,9 +46,9 @@ def follows_data(method):
     @wraps(method)
     def call(self, *args, **kwargs):
         given = bound(arguments, method.__name__, self, args, kwargs)
-        X = _entering(self, given.arguments["X"])
-        # Labels and weights of a NumPy X are the host's, whatever library they are of.
-        enter = host_values if array_library(X) is None else partial(_entering, self)
+        X = _moved_argument(self, given.arguments["X"])
+        # With a NumPy X, labels and weights of any library are copied to the host.
+        enter = host_values if array_library(X) is None else partial(_moved_argument, self)
         for name, value in given.arguments.items():
             if name not in ("self", "X"):
                 given.arguments[name] = enter(value)
@@ -60,7 +60,7 @@ def follows_data(method):
 
 
 def naming_the_class(method):
-    """Let a method say the public class where its arguments do not fit."""
+    """Name the public class in the error if the arguments of a method do not fit."""
     arguments = inspect.signature(method)
 
     @wraps(method)
@@ -72,14 +72,14 @@ def naming_the_class(method):
 
 
 def bound(arguments, method, estimator, args, kwargs):
-    """The arguments of a call of a method, by their names.
+    """Bind the arguments of a method call to their names.
 
-    The method may be that of a base class, but the error names the class that the user knows.
+    The method may belong to a base class, but the error names the public class.
 
     Raises
     ------
     TypeError
-        If they do not fit the signature `arguments`.
+        If the arguments do not fit the signature `arguments`.
     """
     try:
         return arguments.bind(estimator, *args, **kwargs)
@@ -87,10 +87,10 @@ def bound(arguments, method, estimator, args, kwargs):
         raise TypeError(f"{type(estimator).__name__}.{method}(): {error}.") from None
 
 
-def _entering(estimator, value):
-    """An argument as it comes in: without its gradients, and on the host with ``device="cpu"``.
+def _moved_argument(estimator, value):
+    """Return an argument without its gradient, and on the host with ``device="cpu"``.
 
-    So are arrays of libraries that are not followed.
+    Arrays of unsupported libraries are also copied to the host.
     """
     if array_library(value) is None:
         return value
@@ -100,7 +100,7 @@ def _entering(estimator, value):
 
 
 def _dispatch(X):
-    """A context in which scikit-learn follows X, if it is on a GPU.
+    """Return a context in which scikit-learn supports X, if X is on a GPU.
 
     Raises
     ------
@@ -119,23 +119,23 @@ def _dispatch(X):
 
 
 def host_values(values):
-    """Labels, targets, weights or groups: what is no NumPy array but of another library, as one."""
+    """Convert labels, targets, weights or groups from other array libraries to NumPy."""
     return values if array_library(values) is None else to_host(values)
 
 
-def at_work(estimator, X):
-    """Validated features where the estimator computes with them, whole.
+def where_computed(estimator, X):
+    """Return the whole of the validated features on the device where the estimator computes.
 
     Raises
     ------
     TypeError
-        If that is a device, and they are sparse.
+        If the features are sparse and ``device="cuda"``.
     """
     if estimator.device != "cuda":
         return X
     if isinstance(X, SparseRows):
         raise TypeError(
-            "Sparse X is computed with on the host alone: set device=None, or give X.toarray()."
+            "Sparse X is supported on the host alone: set device=None, or give X.toarray()."
         )
     if not on_cpu(X):
         return X
@@ -143,24 +143,24 @@ def at_work(estimator, X):
 
 
 def float_types(X):
-    """The types of numbers that X may keep, the first of them for all others."""
+    """Return the floating-point types that X may have; others are converted to the first."""
     xp, _ = get_namespace(X)
     return xp.float64, xp.float32
 
 
 def float_type(X, precision):
-    """The type of X for a `precision`, a NumPy type."""
+    """Return the type of X for a `precision`, which is a NumPy type."""
     xp, _ = get_namespace(X)
     return xp.float32 if precision == np.float32 else xp.float64
 
 
 def check_same_namespace(estimator, X, method):
-    """Raise, with array API dispatch, unless X is where the estimator was fitted.
+    """With array API dispatch, raise unless X is on the device where the estimator was fitted.
 
     Raises
     ------
     ValueError
-        In the words of scikit-learn.
+        With the message of scikit-learn.
     """
     if not get_config()["array_api_dispatch"] or estimator.device == "cpu":
         return
@@ -174,19 +174,19 @@ def check_same_namespace(estimator, X, method):
         "the same device as those passed to fit(). "
         f"Array namespace and device used during fit: {fitted.__name__}, {device_fitted}; "
         f"in {method}: {given.__name__}, {device_given}. "
-        "Move X there; or let to_host() move the estimator to NumPy."
+        "Move X there; or move the estimator to NumPy with to_host()."
     )
 
 
 def _cupy():
-    """CuPy, with a device to compute on.
+    """Return CuPy, if there is a device to compute on.
 
     Raises
     ------
     ImportError
         If CuPy is not installed.
     RuntimeError
-        If there is no device that it can use.
+        If there is no usable device.
     """
     driver = _cuda_driver()
     package = "cupy-cuda13x" if driver and driver >= (13, 0) else "cupy-cuda12x"
@@ -194,7 +194,7 @@ def _cupy():
     if driver:
         found = "An NVIDIA driver for CUDA {}.{} was found here".format(*driver)
         if driver < OLDEST_CUDA:
-            found += ", which is too old: it has to know CUDA {}.{}".format(*OLDEST_CUDA)
+            found += ", which is too old: it has to support CUDA {}.{}".format(*OLDEST_CUDA)
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
@@ -216,7 +216,7 @@ def _cupy():
 
 
 def _cuda_driver():
-    """The highest version of CUDA that the NVIDIA driver knows, (major, minor), or None."""
+    """Return the highest version of CUDA that the driver supports, (major, minor), or None."""
     try:
         library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

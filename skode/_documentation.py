@@ -1,5 +1,5 @@
 """Where the documentation is published."""
 
 ADDRESS = "https://skode.readthedocs.io"  # also under [project.urls] in pyproject.toml
-# Every public object has a page of its own.
+# Every public object has its own page.
 PAGE_OF_ESTIMATOR = f"{ADDRESS}/en/stable/api/generated/skode.{{estimator_name}}.html"

@@ -1,4 +1,4 @@
-"""What the estimators share: parameters, what is decided by them, and the order of a fit."""
+"""The code shared by the estimators: parameters, their "auto" values, and the order of a fit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from ._callbacks import CallbackSupport
 from ._candidates import FEW, HELD_OUT_RESULTS, MANY
-from ._devices import at_work, float_type, float_types, host_values
+from ._devices import float_type, float_types, host_values, where_computed
 from ._features import VIEWS
 from ._folds import choose_splits, validation_split
 from ._inputs import (
@@ -48,20 +48,20 @@ from .engine.training import (
     random_start,
 )
 
-# Of n_channels="auto": above MANY samples, and else for fewer than so many outputs.
+# For n_channels="auto": above MANY samples, or for fewer than this many outputs.
 MANY_CHANNELS = 96
 CHANNELS = ((8, 48), (16, 64), (np.inf, MANY_CHANNELS))
-START = 1.0  # √n_channels times the standard deviation of K and b at the start, see `_spread`
-# Of batch_size="auto": at most so many batches, but of no fewer and no more samples.
+START = 1.0  # √n_channels times the initial standard deviation of K and b, see `_spread`
+# For batch_size="auto": at most this many batches, of at least and at most this many samples.
 BATCHES, LEAST_BATCH, LARGEST_BATCH = 50, 32, 500
-PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto", the second for Adam
+PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto"; the second is for Adam
 
 
 class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
     """An estimator whose model is a batch of networks, the members.
 
-    A subclass says with `_recipe` and `_network` which network it is, and with `_loss_recipe` by
-    which loss it is trained.  It may add a `_constraint`.
+    A subclass defines the network by `_recipe` and `_network`, and the loss by `_loss_recipe`.  It
+    may add a `_constraint`.
     """
 
     _parameter_constraints: dict = {
@@ -99,7 +99,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         "random_state": ["random_state"],
     }
 
-    # `fit` gets the groups that a splitter outside needs only if it asks for them.
+    # `fit` gets the groups for a splitter in an outer search only if it requests them.
     __metadata_request__fit = {"groups": False}
 
     _channels_per_output = 0  # at least, by default
@@ -110,7 +110,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         return self.warm_start and hasattr(self, "K_")
 
     def _validation(self, X, X_val, y_val, sample_weight_val):
-        """The samples to judge by that `fit` was given, or None."""
+        """Return the validation samples given to `fit`, or None."""
         if all(part is None for part in (X_val, y_val, sample_weight_val)):
             return None
         with naming_the_remedy(self):
@@ -119,9 +119,9 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         return self._data(X_val, self._checked_validation_targets(y_val), weights)
 
     def _fit(self, data, count, validation, groups, course):
-        """Train the candidates, weigh them, and keep networks of those that count.
+        """Train the candidates, compute their weights, and keep the networks with positive weights.
 
-        `count` says for how many samples the data stand.
+        `count` is the number of samples that the data represent.
         """
         went_on, like = self._goes_on, data.X
         n_rows, n_samples = len(data), np.count_nonzero(data.weights)
@@ -138,7 +138,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         with self._blocks() as blocks:
             run = self._run(data, n_rows, n_samples, solver, schedule, blocks, course)
             starts = self._starts(run, candidates, shape)
-            # Nothing of an earlier fit is in the model from here on.
+            # From here on, the model contains nothing of an earlier fit.
             self._forget(*HELD_OUT_RESULTS, "V_", "nu_")
             views = {view for view, _ in candidates}
             course.begin(len(views) + (judged and splits.refit))
@@ -152,22 +152,22 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
             if judged and splits.refit:
                 self._refit(run, candidates, starts, weights, shape, like)
         if judged:
-            self._watch(went_on, splits.fingerprint(data.X))
+            self._warn_of_leakage(went_on, splits.fingerprint(data.X))
             if validation is None:
-                self._note_what_is_not_judged(data)
+                self._note_unscored(data)
         if not course.cut_short:
             warn_unless_learned(self, data, went_on, validation is not None)
-        if not judged or splits.refit:  # then nothing is held out from what goes on
+        if not judged or splits.refit:  # nothing was held out from these networks
             self._forget("_fingerprint")
         self._move_fitted(like)
         course.end()
 
     def _prepared(self, data, n_samples, validation, groups):
-        """The inputs of the networks, those to judge by last, and the splits or None."""
+        """Return the inputs of the networks, validation samples last, and the splits or None."""
         groups = checked_groups(groups, data.X)
         if not self._goes_on:
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        data = replace(data, X=at_work(self, data.X))
+        data = replace(data, X=where_computed(self, data.X))
         if validation is not None:
             splits = validation_split(len(data), len(validation))
         else:
@@ -178,13 +178,13 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
             self._set_features(data, self._views(data, splits, n_samples))
         data = replace(data, X=self._inputs_of(data.X))
         if validation is not None:
-            X_val = self._inputs_of(at_work(self, validation.X))
+            X_val = self._inputs_of(where_computed(self, validation.X))
             data = data + replace(validation, X=X_val)
             splits.check(data.weights)
         return data, splits
 
     def _run(self, data, n_rows, n_samples, solver, schedule, blocks, course):
-        """What all candidates are trained with."""
+        """Return the settings for training all candidates."""
         span = Span(self.feature_map_)
         if self.lift != "pad":
             span, data = Span.of_samples(self.feature_map_, data)
@@ -195,18 +195,18 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         )
 
     def _keep_choices(self, solver, n_splits, n_samples):
-        """Say what "auto" means here."""
+        """Store the meaning of "auto" for this fit."""
         self._forget("batch_size_")
         self.solver_, self.n_splits_ = solver, n_splits
         self.n_iter_no_change_ = self._stopping(solver).n_iter_no_change
         if "adam" in solver:
             self.batch_size_ = min(self._batch(n_samples), n_samples)
 
-    def _note_what_is_not_judged(self, data):
-        """Say where the out-of-fold results leave a part of the samples out."""
+    def _note_unscored(self, data):
+        """Report samples that the out-of-fold results leave out."""
 
-    def _watch(self, went_on, fingerprint):
-        """Warn where networks may know what is held out, each time until a fit starts afresh."""
+    def _warn_of_leakage(self, went_on, fingerprint):
+        """Warn if networks may have been trained on held-out samples, until a fit starts afresh."""
         known = not went_on or fingerprint == getattr(self, "_fingerprint", None)
         self._fingerprint = fingerprint
         if not known:
@@ -215,7 +215,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
 
     @property
     def _exact_stages(self):
-        """Whether stage equations, if there are any, are always solved to rounding."""
+        """Whether stage equations are always solved to rounding."""
         return False
 
     def _solver(self, n_samples):
@@ -234,7 +234,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         return 1
 
     def _layout(self, data, n_samples, goes_on):
-        """The layout of the networks; those that training goes on with keep their channels."""
+        """Return the layout of the networks; if training continues, the channels do not change."""
         n_features, n_outputs = data.X.shape[1], data.targets.shape[1]
         n_channels = self.n_channels
         if n_channels == "auto" and goes_on:
@@ -264,7 +264,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         return min(-(-n_samples // number), LARGEST_BATCH)
 
     def _schedule(self, n_rows, n_samples):
-        """How Adam goes in `fit`; of the rows so many have a weight."""
+        """Return the schedule of Adam in `fit`; `n_samples` of the rows have a weight."""
         batch = self._batch(n_samples)
         if batch > n_rows:
             raise ValueError(
@@ -277,13 +277,13 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         )
 
     def _constraint(self, layout, network):
-        """The projection that every trial point goes through."""
+        """Return the projection that is applied to every trial point."""
         if self.learn_step == "simplex":
             return simplex_steps(layout, self.N * self.h)
         return unconstrained
 
     def _starts(self, run, candidates, shape):
-        """The flat controls that each candidate starts from: the same for every alpha."""
+        """Return the initial flat controls of each candidate; they do not depend on alpha."""
         starts, each = [None] * len(candidates), shape[0] * shape[1]
         for view, columns in run.span.views.items():
             mine = [k for k, (name, _) in enumerate(candidates) if name == view]
@@ -291,7 +291,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
                 continue
             layout = self._layout(run.data.of_columns(columns), run.n_samples, self._goes_on)
             if self._goes_on:
-                remedy = "Set warm_start=False to start anew"
+                remedy = "Set warm_start=False to start afresh"
                 n_networks = self._n_kept * each
                 found = self._last_controls(view, n_networks, run.layout, run.span, remedy)
             else:
@@ -303,7 +303,7 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         return starts
 
     def _last_controls(self, view, n_networks, whole, span, remedy):
-        """Those of the call before, of the networks with a view."""
+        """Return the controls of the previous call, of the networks with a view."""
         start = Controls(*(part if part is None else to_host(part) for part in self._controls()))
         if whole.lifted:
             whole = replace(whole, lifted=self.feature_map_.n_inputs)
@@ -322,12 +322,12 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         return span.seen_by(view, start)
 
     def _recipe(self):
-        """What prediction has to know of the parameters."""
+        """The parameters that prediction depends on."""
         lift = self.activation if self.lift == "nonlinear" else "identity"
         return {"activation": self.activation, "lift": lift, "h": float(self.h)}
 
     def _spread(self):
-        """√n_channels times the standard deviation of K and b at the start."""
+        """√n_channels times the initial standard deviation of K and b."""
         return START
 
     def _random_controls(self, layout, n_networks):
@@ -335,11 +335,11 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         return random_start(layout, n_networks, self._spread(), self.h, rng)
 
     def _more_advice(self, solver):
-        """What else may be tried where training has ended early."""
+        """Return further advice for training that has ended early."""
         return ", or a smaller learning_rate_init" if "adam" in solver else ""
 
     def _checked_pair(self, X, y, first, **checks):
-        """X and y as they have to be for training, y on the host."""
+        """Return X and y, validated for training, with y on the host."""
         types = float_types(X) if first else float_type(X, precision(self.K_))
         reset = first and not self._goes_on
         checks = {"dtype": types, "reset": reset, "accept_sparse": "csr", **checks}

@@ -1,4 +1,4 @@
-"""What the networks see in place of the features: views of them."""
+"""The inputs of the networks, computed from the features: views of the features."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ __all__ = ["GIVEN", "PIECEWISE", "FeatureMap"]
 
 GIVEN, PIECEWISE = "given", "piecewise"
 VIEWS = {"given": (GIVEN,), "piecewise": (PIECEWISE,), "both": (GIVEN, PIECEWISE)}
-PIECES = 8  # of a feature
-OUTER = 0.05  # divided by the number of pieces: the share of samples below all of them, or above
-FEW_VALUES = 10  # a feature with so many values, or fewer, is not cut into pieces
+PIECES = 8  # per feature
+OUTER = 0.05  # divided by the number of pieces: the share of samples below all pieces, and above
+FEW_VALUES = 10  # a feature with at most this many values is not cut into pieces
 SPREAD = 0.5  # standard deviation of an input that is a piece
-# A piece that runs from 0 to 1 is taken to have at least this standard deviation.  Else the few
-# samples on one side of a piece that hardly varies would be far out.
+# The least divisor of a piece that runs from 0 to 1, even if its standard deviation is smaller.
+# Otherwise the few samples at one end of a piece that hardly varies would become outliers.
 LEAST_DEVIATION = 0.05
-MOST_INPUTS = 600  # that are pieces: many features get fewer pieces each, but at least one
-# The attributes of a map that are arrays, and that say how each input is made.
+MOST_INPUTS = 600  # from pieces; with many features each gets fewer pieces, but at least one
+# The attributes of a map that are arrays, which define every input.
 MAP_PARTS = ("column", "low", "high", "origin", "mean", "width")
 
 
 class FeatureMap:
-    """The inputs of the networks, made of the features one by one, in one view of them or in two.
+    """The inputs of the networks, computed from single features, in one or two views.
 
     "given" are the features themselves.  "piecewise" has several inputs for each feature x, one for
-    each piece between two neighbouring quantiles qₖ of the training data: x cut off at both ends of
-    the piece, min(max(x, qₖ₋₁), qₖ), and scaled to mean 0 and standard deviation ½.  A linear map
-    of these is a continuous function of x that is linear on every piece and constant beyond all of
-    them, so that neither heavy tails nor the unit of x matter.  The outermost quantiles leave a few
-    of a thousand samples outside, and more where there are many features, as then each has fewer
-    pieces.  A feature of few values, such as a column of zeros and ones, stays as it is.
+    each piece between two neighbouring quantiles qₖ of the training data: x clipped to the piece,
+    min(max(x, qₖ₋₁), qₖ), and scaled to mean 0 and standard deviation ½.  A linear map of these is
+    a continuous function of x that is linear on every piece and constant outside all pieces.  So
+    neither heavy tails nor the unit of x matter.  A few of a thousand samples are outside the
+    outermost quantiles, and more if there are many features, since then each has fewer pieces.  A
+    feature with few values, such as a column of zeros and ones, is not changed.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ class FeatureMap:
     X : array of shape (n_samples, n_features)
         The training data, of any array library.
     weights : ndarray of shape (n_samples,)
-        Their weights; samples with a weight of 0 have no part.
+        Their weights; samples with a weight of 0 are ignored.
 
     Attributes
     ----------
     views : dict of str to slice
-        Which of the inputs belong to each view.
+        The inputs that belong to each view.
     n_features_in : int
         The number of features.
     column, low, high, origin, mean, width : ndarrays of shape (n_inputs,)
@@ -71,7 +71,7 @@ class FeatureMap:
 
     @classmethod
     def of_parts(cls, n_features_in, sizes, parts):
-        """The map with given numbers of inputs of the views, as pairs, and given arrays."""
+        """Create the map from the numbers of inputs of the views, as pairs, and its arrays."""
         feature_map = cls.__new__(cls)
         feature_map._set(n_features_in, sizes, parts)
         return feature_map
@@ -103,7 +103,7 @@ class FeatureMap:
         return tuple(self.views) == (GIVEN,)
 
     def transform(self, X):
-        """The inputs of features.
+        """Compute the inputs from features.
 
         Parameters
         ----------
@@ -112,9 +112,9 @@ class FeatureMap:
         Returns
         -------
         array of shape (n_samples, n_inputs)
-            In the library, on the device and in the precision of X; numbers other than float32
-            become float64.  Where the inputs are the features, X itself; else the inputs of sparse
-            features are a dense array.
+            The inputs, in the library, on the device and in the precision of X; numbers other than
+            float32 become float64.  If the inputs are the features, X itself; otherwise the inputs
+            of sparse features are a dense array.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class FeatureMap:
         return X if self.is_identity else self._some(rows_of(X), slice(0, self.n_inputs))
 
     def _some(self, X, inputs):
-        """Some of the inputs of validated features, a slice of them."""
+        """Compute a slice of the inputs from validated features."""
         x = _taken(X, self.column[inputs])
         xp = namespace(x)
         low, high, origin, mean, width = (
@@ -142,27 +142,27 @@ class FeatureMap:
             for part in (self.low, self.high, self.origin, self.mean, self.width)
         )
         with quiet():
-            # The first difference is exact to the last digits of x, wherever the feature lies.
+            # The first difference is exact up to the last digits of x, whatever the range of x.
             return ((xp.minimum(xp.maximum(x, low), high) - origin) - mean) / width
 
     def of(self, X):
-        """The inputs of features, computed for those rows only that are asked for."""
+        """Return inputs that are computed row by row on access."""
         return X if self.is_identity else Inputs(self, X)
 
     def pull_back(self, X, G):
-        """The derivatives of a function with respect to the features.
+        """Convert derivatives for the inputs to derivatives for the features.
 
         Parameters
         ----------
         X : ndarray or sparse matrix of shape (n_samples, n_features)
-            Where.
+            The features.
         G : ndarray of shape (..., n_samples, n_inputs)
             The derivatives with respect to the inputs.
 
         Returns
         -------
         ndarray of shape (..., n_samples, n_features)
-            Where two pieces meet, the mean of the derivatives on both sides.
+            The derivatives.  At the end of a piece, the mean of both one-sided derivatives.
         """
         if self.is_identity:
             return G
@@ -174,7 +174,7 @@ class FeatureMap:
 
 
 class Inputs:
-    """The inputs of features, or a slice of them, row by row, as arrays are asked for rows."""
+    """The inputs, or a slice of them, computed row by row on access like an array."""
 
     def __init__(self, feature_map, X, inputs=None):
         self._map, self._X = feature_map, X
@@ -186,29 +186,29 @@ class Inputs:
         return self.shape[0]
 
     def __getitem__(self, key):
-        rows = key[0] if isinstance(key, tuple) else key  # of which all columns are asked for
+        rows = key[0] if isinstance(key, tuple) else key  # with all columns
         return self._map._some(self._X[rows, :], self._inputs)
 
     def take(self, rows, axis=0, out=None, mode="raise"):
-        """The rows of these numbers; the signature is that of NumPy's method."""
+        """Return the rows with these numbers; the signature is that of NumPy's method."""
         return self[rows]
 
     def of_columns(self, columns):
-        """The same rows with a slice of the columns."""
+        """Return the same rows with a slice of the columns."""
         start = self._inputs.start
         columns = slice(start + columns.start, start + columns.stop)
         return Inputs(self._map, self._X, columns)
 
 
 def _taken(X, columns):
-    """Some columns of features, as an array."""
+    """Return some columns of features, as an array."""
     if isinstance(X, SparseRows):
         return matrix(X)[:, columns].toarray()
     return namespace(X).take(X, placed(columns, X), axis=1)
 
 
 def some_in_pieces(X, weights):
-    """Whether a feature has so many values that it would be cut into pieces."""
+    """Whether a feature has enough values to be cut into pieces."""
     used = weights > 0
     return any(_many_values(x[used]) for x in columns_of(X))
 
@@ -218,19 +218,19 @@ def _many_values(x):
 
 
 def _as_given(columns):
-    """The columns, lows, highs, origins, means and widths of the features themselves."""
+    """Return the columns, lows, highs, origins, means and widths of the features themselves."""
     each = np.ones(len(columns))
     return columns, -np.inf * each, np.inf * each, 0 * each, 0 * each, each
 
 
 def _in_pieces(X, weights):
-    """The columns, lows, highs, origins, means and widths of the pieces of the features."""
+    """Return the columns, lows, highs, origins, means and widths of the pieces of the features."""
     used = weights > 0
     weights = weights[used] / weights.sum()
     many = [_many_values(x[used]) for x in columns_of(X)]
     n_pieces = min(PIECES, max(1, MOST_INPUTS // max(1, sum(many))))
     parts = []
-    for j, column in enumerate(columns_of(X)):  # one by one, so that X is never copied whole
+    for j, column in enumerate(columns_of(X)):  # one by one, so that X is never copied as a whole
         if many[j]:
             x = column[used].astype(np.float64)
             knots = _quantiles(x, weights, n_pieces)
@@ -248,14 +248,14 @@ def _in_pieces(X, weights):
 
 
 def _quantiles(x, weights, n_pieces):
-    """The ends of the pieces of values with weights that add up to one; each end is a value."""
+    """Return the ends of the pieces of values whose weights add up to one; each end is a value."""
     order = np.argsort(x, kind="stable")
     x, share = x[order], np.cumsum(weights[order])
-    # A little lower, so that the rounding of sums does not decide between two values.
+    # Slightly lower, so that the rounding of sums does not decide between two values.
     outer = OUTER / n_pieces
     levels = np.linspace(outer, 1 - outer, n_pieces + 1) * (1 - 1e-9)
     ends = np.unique(x[np.searchsorted(share, levels * share[-1])])
-    if len(ends) == 1:  # nearly all samples have this value; the others decide
+    if len(ends) == 1:  # nearly all samples have this value; use the others
         values = np.unique(x)
         ends = np.unique(
             values[np.round(np.linspace(0, len(values) - 1, n_pieces + 1)).astype(int)]

@@ -1,4 +1,4 @@
-"""The fitted model: where its arrays are, and its predictions."""
+"""The fitted model: its arrays, their device, and its predictions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from joblib import cpu_count
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._devices import at_work, check_same_namespace, float_type, naming_the_class
+from ._devices import check_same_namespace, float_type, naming_the_class, where_computed
 from ._documentation import PAGE_OF_ESTIMATOR
 from ._inputs import naming_the_remedy, precision
 from ._pickling import Pickled
@@ -21,17 +21,17 @@ from .engine.prediction import mean_outputs
 from .engine.sparse_rows import SparseRows
 from .engine.threads import Threads, blas_threads
 
-# The types of numbers that every library computes with.
+# The floating-point types that every library supports.
 EVERYWHERE = ("bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64")
 
 
 class FittedNetworks(Pickled):
-    """A batch of networks, the members, that a fit has left in attributes.
+    """A batch of fitted networks, the members.
 
-    A subclass says with `_network` which network they are.
+    A subclass defines the network by `_network`.
     """
 
-    # What links the estimators and their parameters to the documentation in a notebook.
+    # The links from estimators and parameters in notebooks to the documentation.
     _doc_link_module = "skode"
     _doc_link_template = PAGE_OF_ESTIMATOR
 
@@ -43,10 +43,10 @@ class FittedNetworks(Pickled):
 
     @naming_the_class
     def to_host(self):
-        """Move what was fitted to host memory, as NumPy arrays.
+        """Move the fitted arrays to host memory, as NumPy arrays.
 
-        Then the model can be pickled, loaded and used on a machine without the array library or
-        the device that it was fitted with.  Where X was host data it is there anyway.
+        The model can then be pickled, loaded and used on a machine without the array library or the
+        device that it was fitted with.  If X was on the host, nothing has to be moved.
 
         Returns
         -------
@@ -58,9 +58,9 @@ class FittedNetworks(Pickled):
         return self
 
     def _fitted_arrays(self):
-        """Names and values of the fitted arrays that every library can hold.
+        """Yield names and values of the fitted arrays that every library can hold.
 
-        Those of strings, for example, are the host's.
+        Others, such as arrays of strings, stay on the host.
         """
         parameters = self._get_param_names()
         for name, value in list(vars(self).items()):
@@ -71,7 +71,7 @@ class FittedNetworks(Pickled):
                 yield name, value
 
     def _move_fitted(self, like):
-        """Move what was fitted to where the features came from."""
+        """Move the fitted arrays to the device of the features."""
         for name, value in self._fitted_arrays():
             setattr(self, name, converted(value, getattr(like, "like", like)))
 
@@ -84,12 +84,12 @@ class FittedNetworks(Pickled):
                 setattr(self, f"{name}_", contiguous(part))
 
     def _inputs_of(self, X):
-        """What the networks see of validated features; of sparse ones as they are, or by rows."""
+        """Return the inputs for validated features: sparse ones as they are, or row by row."""
         sparse = isinstance(X, SparseRows)
         return self.feature_map_.of(X) if sparse else self.feature_map_.transform(X)
 
     def _controls(self, members=slice(None)):
-        """The fitted controls of some members."""
+        """Return the fitted controls of some members."""
         parts = (getattr(self, f"{name}_", None) for name in Controls._fields)
         return Controls(*(part if part is None else part[members, ...] for part in parts))
 
@@ -123,12 +123,12 @@ class FittedNetworks(Pickled):
         return loss_named(**self._fitted_loss)
 
     def _forget(self, *names):
-        """Remove what an earlier fit has left."""
+        """Remove attributes of an earlier fit."""
         for name in names:
             vars(self).pop(name, None)
 
     def _validated(self, X, method):
-        """X as it has to be for prediction, by the method of that name."""
+        """Validate X for prediction in the method of that name."""
         check_is_fitted(self)
         check_same_namespace(self, X, method)
         dtype = float_type(X, precision(self.K_))
@@ -136,18 +136,18 @@ class FittedNetworks(Pickled):
             return rows_of(validate_data(self, X, dtype=dtype, reset=False, accept_sparse="csr"))
 
     def _outputs(self, X, method, refinement=1):
-        """What the members say of X on the average, see `_mean`.
+        """Return the mean prediction of the members for X, see `Loss.mean`.
 
-        With a `refinement`, each step is taken as so many shorter ones with the same controls.
+        With a `refinement`, each step is split into this many shorter steps with the same controls.
         """
         X = self._validated(X, method)
         U = refined(self._controls(), refinement)
-        inputs = self.feature_map_.of(at_work(self, X))
+        inputs = self.feature_map_.of(where_computed(self, X))
         found = self._mean_outputs(U, inputs, self.network_weights_)
         return converted(found, getattr(X, "like", X))
 
     def _mean_outputs(self, U, inputs, weights=None):
-        """What members with the controls U say on the average."""
+        """Return the mean prediction of members with the controls U."""
         U = self._controls_like(inputs, U)
         xp, loss = namespace(U.K), self._loss_of_fit
         if weights is not None:
@@ -158,14 +158,14 @@ class FittedNetworks(Pickled):
         return found
 
     def _controls_like(self, inputs, U=None):
-        """Controls, by default the fitted ones, where the inputs are."""
+        """Return controls, by default the fitted ones, on the device of the inputs."""
         like = getattr(inputs, "like", inputs)
         U = self._controls() if U is None else U
         return Controls(*(part if part is None else converted(part, like) for part in U))
 
     @contextmanager
     def _blocks(self):
-        """Blocks in as many threads as `n_jobs` says; as BLAS would use where it says nothing."""
+        """Return blocks with `n_jobs` threads; by default, with as many as BLAS would use."""
         number = blas_threads() if self.n_jobs is None else int(self.n_jobs)
         if number < 0:
             number = max(1, cpu_count() + 1 + number)
@@ -174,10 +174,10 @@ class FittedNetworks(Pickled):
 
 
 def require_finite(what, finite):
-    """Raise unless what is computed is finite for all samples, (n_samples,)."""
+    """Raise unless `finite`, (n_samples,), is True for all samples."""
     xp, n_samples = namespace(finite), finite.shape[0]
     if n_unfit := n_samples - int(xp.sum(xp.astype(finite, xp.int64))):
         raise ValueError(
             f"{what} is not finite for {n_unfit} of {n_samples} samples: X is too far from the "
-            "data that the model was fitted to. Scale it as then."
+            "data that the model was fitted to. Scale it in the same way."
         )

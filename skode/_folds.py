@@ -1,4 +1,4 @@
-"""Which samples are held out: from `cv` and related parameters to splits."""
+"""The choice of held-out samples: from `cv` and related parameters to splits."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .engine.sparse_rows import SparseRows
 
 __all__ = ["choose_splits", "validation_split"]
 
-FOLDS = 8  # of the default
-SAMPLES = 10_000  # of all its splits together
-FEWEST = 3  # splits, unless all of them together have more than MOST_SAMPLES
-MOST_SAMPLES = 120_000  # of all splits together; but there is one split at least
-# By whether there are classes, and groups.
+FOLDS = 8  # by default
+SAMPLES = 10_000  # of all default splits together
+FEWEST = 3  # splits at least, unless all of them together have more than MOST_SAMPLES
+MOST_SAMPLES = 120_000  # of all splits together; but there is at least one split
+# By whether there are classes, and whether there are groups.
 K_FOLD = {
     (False, False): KFold,
     (True, False): StratifiedKFold,
@@ -42,17 +42,17 @@ ONE_SPLIT = {
     (False, True): GroupShuffleSplit,
     (True, True): GroupShuffleSplit,
 }
-HUGE = 10**6  # samples, above which scikit-learn's stratified splitter takes too much memory
-COPIES = 0.5  # of a fold: more equal rows than this are a coincidence, and no copies
-JUDGED = 0.5  # of the classes and of the weight: where less can be held out, nothing is
+HUGE = 10**6  # samples, above which scikit-learn's stratified splitter needs too much memory
+COPIES = 0.5  # of a fold: more equal rows than this are a coincidence, not copies
+JUDGED = 0.5  # of the classes and of the weight: if less can be held out, nothing is
 
 
 def choose_splits(estimator, data, groups, seed):
-    """The splits of the estimator's `cv`, or None where nothing is held out.
+    """Return the splits for the estimator's `cv`, or None if nothing is held out.
 
-    No network is judged by a class that it was not trained on.  Where one misses a class, or where
-    a splitter does not hold all samples out equally often, the splits are only there to decide, and
-    networks are then trained on all samples.
+    No network is validated on a class that it was not trained on.  If a split lacks a class in
+    training, or a splitter does not hold out all samples equally often, the splits are only used to
+    choose, and the networks are then trained on all samples.
     """
     cv = estimator.cv
     if cv is None and not estimator.early_stopping:
@@ -70,8 +70,8 @@ def choose_splits(estimator, data, groups, seed):
     judged, complete = splits.judged_where_known(data.weights, data.codes)
     if not len(judged):
         raise ValueError(
-            "Every split of cv leaves all classes out of training that it holds out. Take splits "
-            "that are stratified, such as cv=5 or StratifiedKFold."
+            "Every split of cv leaves all classes out of training that it holds out. Take "
+            "stratified splits, such as cv=5 or StratifiedKFold."
         )
     times = splits.times_held_out()[data.weights > 0]
     fair = own or times.min() == times.max()
@@ -79,10 +79,10 @@ def choose_splits(estimator, data, groups, seed):
 
 
 def _own_splits(estimator, data, groups, seed):
-    """Both sides of the splits of "auto", of a number of folds, or of early stopping.
+    """Return both sides of the splits of "auto", of a number of folds, or of early stopping.
 
-    Units, which are groups or the copies of a row, are not torn apart.  Those with a class that no
-    other unit has are trained on in every split.
+    Units, which are groups or the copies of a row, are not divided.  Units with a class that no
+    other unit has are used for training in every split.
     """
     used = np.flatnonzero(data.weights > 0)  # so that a weight of 0 is like leaving a sample out
     codes = None if data.codes is None else data.codes[used]
@@ -98,17 +98,17 @@ def _own_splits(estimator, data, groups, seed):
         message = (
             f"cv={estimator.cv!r} can hold nothing out of n_samples={len(used)}: there are fewer "
             f"than two {kind}s to hold out, or more than half of the classes, or of the weight, "
-            f"are in one {kind} alone."
+            f"cannot be held out, because a class has only one {kind}."
         )
         if isinstance(estimator.cv, Integral):
             raise ValueError(message)
         warn_that_nothing_is_held_out(message)
         return None
-    # One row stands for its copies; a splitter of groups sees all rows.
+    # One row represents its copies; a splitter of groups gets all rows.
     rows = first[free] if groups is None else np.flatnonzero(free[unit])
     codes, groups = (part if part is None else part[rows] for part in (codes, groups))
     n_made = n_default_splits(len(used)) if estimator.cv == "auto" else None
-    split, n_splits = np.full(len(first), -1), 0  # that holds a unit out
+    split, n_splits = np.full(len(first), -1), 0  # the split that holds out each unit
     for held_out in islice(_held_out(estimator, len(rows), codes, groups, seed, n_made), n_made):
         split[unit[rows[held_out]]] = n_splits
         n_splits += 1
@@ -117,7 +117,7 @@ def _own_splits(estimator, data, groups, seed):
 
 
 def _has_a_class_alone(codes, unit, n_units):
-    """The units with a class that no other unit has, as a mask."""
+    """Return a mask of the units with a class that no other unit has."""
     if codes is None:
         return np.zeros(n_units, dtype=bool)
     pairs = np.unique(codes * np.int64(n_units) + unit)
@@ -126,7 +126,7 @@ def _has_a_class_alone(codes, unit, n_units):
 
 
 def _enough(free, unit, codes, weights):
-    """Whether there is something to split, with a good part of the classes and of the weight."""
+    """Whether enough of the classes and of the weight can be split."""
     some = free[unit]
     if np.count_nonzero(free) < 2 or weights[some].sum() < JUDGED * weights.sum():
         return False
@@ -134,10 +134,10 @@ def _enough(free, unit, codes, weights):
 
 
 def _held_out(estimator, m, codes, groups, seed, n_made):
-    """Split by split, the places of those of m rows that are held out; of "auto" `n_made` count.
+    """Yield, for each split, the indices of the held-out ones of m rows.
 
-    Groups are kept together where there are some, and classes in proportion.  A class of fewer
-    samples than there are folds has at most one of them in each.
+    With "auto", only the first `n_made` splits are used.  Groups are kept together, and classes in
+    proportion.  A class with fewer samples than there are folds has at most one of them in each.
     """
     if estimator.cv is None:
         yield _one_share(estimator, m, codes, groups, seed)
@@ -149,9 +149,9 @@ def _held_out(estimator, m, codes, groups, seed, n_made):
         count = np.bincount(codes)
         n_folds = min(n_folds, count.max())
         rare = count[codes] < n_folds
-        if groups is not None:  # those of a rare class are where chance leads them
+        if groups is not None:  # groups determine the split of samples of rare classes
             codes, rare = np.where(rare, count.argmax(), codes), np.zeros(m, dtype=bool)
-    shuffle = {}  # as scikit-learn has it for a number of folds
+    shuffle = {}  # the default of scikit-learn for a number of folds
     order = np.flatnonzero(rare)
     if estimator.cv == "auto":
         shuffle = {"shuffle": True, "random_state": seed}
@@ -171,18 +171,18 @@ def _held_out(estimator, m, codes, groups, seed, n_made):
 
 
 def _an_eighth(codes, seed):
-    """What a split of `StratifiedKFold` holds out, with a quarter of its memory."""
+    """Return the held-out rows of one split of `StratifiedKFold`, with a quarter of its memory."""
     rng = np.random.RandomState(seed)
     rows = [np.flatnonzero(codes == k) for k in np.flatnonzero(np.bincount(codes))]
     return np.concatenate([rng.choice(some, len(some) // FOLDS, replace=False) for some in rows])
 
 
 def _one_share(estimator, m, codes, groups, seed):
-    """The share of m rows that early stopping holds out."""
+    """Return the share of m rows that early stopping holds out."""
     units, fewest, kind = m, 1, "samples"
     if groups is not None:
         units, kind = len(np.unique(groups)), "groups"
-    elif codes is not None:  # each class has to be on either side
+    elif codes is not None:  # each class has to be on both sides
         count = np.bincount(codes)
         codes = np.where(count[codes] < 2, count.argmax(), codes)
         fewest = len(np.unique(codes))
@@ -198,12 +198,12 @@ def _one_share(estimator, m, codes, groups, seed):
 
 
 def n_default_splits(n_samples):
-    """How many of the eight splits of ``cv="auto"`` are made, by the number of samples."""
+    """Return how many of the eight splits of ``cv="auto"`` are made, by the number of samples."""
     fewest = min(FEWEST, max(1, MOST_SAMPLES // n_samples))
     return min(FOLDS, max(fewest, SAMPLES // n_samples))
 
 
 def validation_split(n_samples, n_validation):
-    """One split, whose held-out samples are those that come last."""
+    """Return one split that holds out the last samples."""
     train, held_out = np.arange(n_samples), n_samples + np.arange(n_validation)
     return Splits.from_indices([(train, held_out)], n_samples + n_validation)

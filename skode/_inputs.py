@@ -1,4 +1,4 @@
-"""Checks of what `fit` is given besides X and y."""
+"""Checks of the arguments of `fit` other than X and y."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ._sparse import like_features, stacked
 from .engine.arrays import array_library, contiguous, converted, namespace, placed, quiet
 from .engine.sparse_rows import SparseRows
 
-# What an estimator has of scikit-learn's callbacks during `fit` alone.
+# Attributes for scikit-learn's callbacks, which an estimator has only during `fit`.
 OF_CALLBACKS = {"_callback_fit_ctx", "_skl_callbacks_to_teardown"}
 
 
 @dataclass(frozen=True)
 class Data:
-    """Samples to train on or to judge by.  All but the features are host arrays.
+    """Samples for training or validation.  All but the features are host arrays.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class Data:
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Labels, or targets in their units.
     targets : ndarray of shape (n_samples, n_outputs)
-        What the network's outputs are compared with.
+        The targets of the network's outputs.
     weights : ndarray of shape (n_samples,)
-        Weights of the samples in the losses, class weights included.
+        Weights of the samples in the losses, including class weights.
     given_weights : ndarray of shape (n_samples,)
         Weights of the samples as they were given.
     codes : ndarray of shape (n_samples,) or None
@@ -54,16 +54,16 @@ class Data:
 
     @property
     def precision(self):
-        """The NumPy type of the features' precision."""
+        """The precision of the features, as a NumPy type."""
         return precision(self.X)
 
     @property
     def like(self):
-        """An array where the features are."""
+        """An array on the device of the features."""
         return getattr(self.X, "like", self.X)
 
     def of_columns(self, columns):
-        """The same samples with the features, or inputs, of a slice."""
+        """Return the same samples with a slice of the features, or inputs."""
         if columns == slice(0, self.X.shape[1]):
             return self
         if hasattr(self.X, "of_columns"):
@@ -71,17 +71,17 @@ class Data:
         return replace(self, X=contiguous(self.X[:, columns]))
 
     def placed(self, values):
-        """Values of the host where the features are."""
+        """Copy host values to the device of the features."""
         return placed(values, self.like)
 
     def features(self, rows):
-        """The features of some samples."""
+        """Return the features of some samples."""
         if array_library(self.X) is None:
             return self.X[rows]
         return namespace(self.X).take(self.X, self.placed(rows), axis=0)
 
     def __add__(self, other):
-        """These samples, and then the others."""
+        """Return these samples followed by the others."""
         names = [f.name for f in fields(self) if f.name != "X"]
         pairs = [(getattr(self, name), getattr(other, name)) for name in names]
         rest = (None if one is None else np.concatenate([one, two]) for one, two in pairs)
@@ -89,19 +89,19 @@ class Data:
 
 
 def precision(X):
-    """The NumPy type of the precision of X."""
+    """Return the precision of X as a NumPy type."""
     bits = np.finfo(X.dtype).bits if array_library(X) is None else namespace(X).finfo(X.dtype).bits
     return np.dtype(f"float{bits}")
 
 
 def cast(array, dtype):
-    """In the precision of X; numbers beyond it are infinite, which training will notice."""
+    """Convert to the precision of X; overflow gives infinity, which training detects."""
     with quiet():
         return array.astype(dtype)
 
 
 def joined(one, two):
-    """The rows of two arrays, or of two sparse matrices."""
+    """Join the rows of two arrays, or of two sparse matrices."""
     if isinstance(one, SparseRows):
         return stacked(one, two)
     if array_library(one) is None:
@@ -110,7 +110,7 @@ def joined(one, two):
 
 
 class Joined:
-    """The rows of one array and then those of another, of which neither is copied whole."""
+    """The rows of one array followed by those of another; neither is copied as a whole."""
 
     def __init__(self, one, two):
         self._one, self._two = one, two
@@ -122,17 +122,17 @@ class Joined:
         return self.shape[0]
 
     def __getitem__(self, key):
-        rows = key[0] if isinstance(key, tuple) else key  # of which all columns are asked for
+        rows = key[0] if isinstance(key, tuple) else key  # with all columns
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         return self.take(rows)
 
     def of_columns(self, columns):
-        """The same rows with some of the columns."""
+        """Return the same rows with some of the columns."""
         return Joined(*(_of_columns(part, columns) for part in (self._one, self._two)))
 
     def take(self, rows, axis=0, out=None, mode="raise"):
-        """The rows of these numbers; the signature is that of NumPy's method."""
+        """Return the rows with these numbers; the signature is that of NumPy's method."""
         cut = len(self._one)
         found = np.empty((len(rows), self.shape[1]), self.dtype)
         first = rows < cut
@@ -145,7 +145,7 @@ def _of_columns(X, columns):
 
 
 def validation_data(estimator, X_val, y_val, X):
-    """`X_val`, checked as X is and where X is, and `y_val` as an array of as many samples."""
+    """Return `X_val`, checked like X and on its device, and `y_val` as an array of that length."""
     if X_val is None and y_val is None:
         raise ValueError("sample_weight_val was given without X_val and y_val.")
     if X_val is None or y_val is None:
@@ -170,9 +170,9 @@ def validation_data(estimator, X_val, y_val, X):
 
 
 def checked_weights(sample_weight, X, name="sample_weight"):
-    """The weights as float64, (n_samples,), the largest of them 1."""
+    """Return the weights as float64, (n_samples,), scaled to a maximum of 1."""
     if sample_weight is None:
-        return np.broadcast_to(1.0, X.shape[0])  # which takes no memory
+        return np.broadcast_to(1.0, X.shape[0])  # takes no memory
     if isinstance(sample_weight, Real):
         sample_weight = np.full(X.shape[0], sample_weight)
     weights = host_values(sample_weight)
@@ -190,7 +190,7 @@ def checked_weights(sample_weight, X, name="sample_weight"):
 
 
 def checked_groups(groups, X):
-    """The groups as an array of shape (n_samples,), or None."""
+    """Return the groups as an array of shape (n_samples,), or None."""
     if groups is None:
         return None
     groups = column_or_1d(host_values(groups))
@@ -201,10 +201,10 @@ def checked_groups(groups, X):
 
 
 def counted(sample_weight, X):
-    """For how many samples the weights stand, once they are checked.
+    """Return the number of samples that checked weights represent.
 
-    Whole numbers are counts, so that a weight of 2 is like two samples; of others only those that
-    are positive are counted, as their unit is unknown.  From 2⁵³ on every float is whole.
+    Integer weights are counts: a weight of 2 is like two samples.  With other weights, the positive
+    ones are counted, since their unit is unknown.  From 2⁵³ on, every float is an integer.
     """
     if sample_weight is None or isinstance(sample_weight, Real):
         return X.shape[0]
@@ -215,10 +215,10 @@ def counted(sample_weight, X):
 
 
 def class_factors(class_weight, classes, codes, weights):
-    """The factor of each class, (n_classes,).
+    """Return the factor of each class, (n_classes,).
 
-    "balanced" is w / (K w_c) with the total weight w of all samples, that of the class w_c, and
-    the number of classes K, so that a weight of 2 is like two samples.
+    "balanced" is w / (K w_c), where w is the total weight of all samples, w_c that of the class,
+    and K the number of classes.  So a weight of 2 is like two samples.
     """
     if class_weight is None:
         return np.ones(len(classes))
@@ -236,13 +236,13 @@ def class_factors(class_weight, classes, codes, weights):
     return factors
 
 
-# What NumPy and scikit-learn say of text, of dates among numbers, and of missing values.
+# Fragments of the errors of NumPy and scikit-learn for text, mixed dates, and missing values.
 UNPREPARED = r"could not (convert|be promoted)|^float\(\) argument|Input X(_val)? contains NaN"
 
 
 @contextmanager
 def naming_the_remedy(estimator):
-    """Say what helps where a table has text or missing values."""
+    """Add advice to errors about text or missing values in a table."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -257,9 +257,9 @@ def naming_the_remedy(estimator):
 
 @contextmanager
 def unchanged_on_error(estimator):
-    """Give the estimator back as it was when the block raises.
+    """Restore the attributes of the estimator if the block raises.
 
-    What scikit-learn needs to take leave of the callbacks stays.
+    The attributes that scikit-learn needs to end the callbacks stay.
     """
     before = vars(estimator).copy()
     try:

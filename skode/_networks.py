@@ -1,4 +1,4 @@
-"""Which network an estimator trains: a discretised ODE, or layers without one."""
+"""The networks of the estimators: a discretised ODE, or feed-forward layers."""
 
 from __future__ import annotations
 
@@ -83,18 +83,18 @@ class ODENet:
 
     @property
     def _exact_stages(self):
-        """Some of them may lose their solution."""
+        """True if stage equations may have no or several solutions."""
         return self.stage_guard == "reject"
 
     def _spread(self):
-        """White noise in time, so that the flow does not fade where steps are many and short."""
+        """The spread for white noise in time, so that many short steps do not weaken the flow."""
         return super()._spread() * (2 * self.h) ** -0.5
 
     def _more_advice(self, solver):
         advice = super()._more_advice(solver)
         if self.stage_guard == "bound" or self._fitted_network().tableau.explicit:
             return advice
-        guard = "or stage_guard='bound', as stage equations may be about to lose their solution"
+        guard = "or stage_guard='bound', since stage equations may soon have no solution"
         return f"{advice}, {guard}"
 
     def _constraint(self, layout, network):
@@ -129,7 +129,7 @@ class FeedForward:
     """Layers y⁺ = h σ(K y + b)."""
 
     def _spread(self):
-        """Each layer passes on about as much as it is given, so that nothing fades in many."""
+        """The spread for which a layer preserves the variance, so that many layers lose nothing."""
         return super()._spread() / self.h
 
     def _network(self, recipe):

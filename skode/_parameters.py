@@ -1,4 +1,4 @@
-"""Parameters: as plain numbers while a fit goes on, and which of them have no effect."""
+"""Parameters: their conversion to plain numbers during a fit, and those without effect."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ._verbose import audible
 
 @contextmanager
 def fitting(estimator):
-    """What every fit goes on in: it is reported, and where it fails the estimator is as it was."""
+    """Return a context for a fit: progress is reported, and an error restores the estimator."""
     with unchanged_on_error(estimator), plain_parameters(estimator), audible(estimator.verbose):
         yield
 
 
 @contextmanager
 def plain_parameters(estimator):
-    """Have Python's numbers in place of NumPy's scalars for a while.
+    """Replace NumPy scalars by Python numbers for the duration of the context.
 
-    They neither overflow nor decide about precision.
+    Python numbers neither overflow nor affect the precision of results.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def plain_parameters(estimator):
 
 
 def idle_parameters(estimator, validation_is_given, judged, solver):
-    """The parameters that are not at their defaults and yet have no effect, each with the reason.
+    """Yield parameters that differ from their defaults but have no effect, each with the reason.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pickles of estimators say which version of skode has written them."""
+"""Pickles of estimators, which record the version of skode."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ KEY = "_skode_version"
 class InconsistentSkodeVersionWarning(InconsistentVersionWarning):
     """A pickled estimator was written by another version of skode.
 
-    It is one of the warnings that scikit-learn gives for its own estimators, so that a filter of
-    those applies to it too.
+    It is a subclass of the warning that scikit-learn uses for its estimators, so that a filter for
+    that applies here too.
 
     Parameters
     ----------
     estimator_name : str
         The class of the estimator.
     written_by : str
-        The version of skode that has pickled it.
+        The version of skode that wrote the pickle.
     """
 
     def __init__(self, estimator_name, written_by):
@@ -39,7 +39,7 @@ class InconsistentSkodeVersionWarning(InconsistentVersionWarning):
 
 
 class Pickled(BaseEstimator):
-    """The part of an estimator that is about pickles."""
+    """The part of an estimator that handles pickles."""
 
     def __getstate__(self):
         return {**super().__getstate__(), KEY: __version__}

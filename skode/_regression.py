@@ -1,4 +1,4 @@
-"""The part of the regressors that knows about targets."""
+"""The part of the regressors that handles targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
 from ._inputs import Data, cast, checked_weights, counted, precision
 from ._parameters import fitting
-from ._scoring import NumbersSaid
+from ._scoring import FixedRegressor
 from ._stream import only_with_adam
 from ._targets import (
     least_poisson_loss,
@@ -31,7 +31,7 @@ from .engine.arrays import converted, namespace, quiet, to_host
 
 
 class RegressionLoss(NamedTuple):
-    """What the engine calls a loss, and what finds centre and scale of the targets for it."""
+    """The engine's name of a loss, and the function that scales the targets for it."""
 
     name: str
     units: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -47,7 +47,7 @@ LOSSES = {
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
-    """Networks whose outputs are the standardised targets, or the logarithms of these."""
+    """Networks whose outputs are the standardised targets, or their logarithms."""
 
     _channels_per_output = 2  # targets may be independent, and channels with relu are one-sided
 
@@ -113,10 +113,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Warns
         -----
         ConvergenceWarning
-            If half of the networks ended at `max_iter` or `max_time`; if the objective is steep but
-            only tiny steps lower it, or none; if half of the networks never lowered the held-out
-            loss; or if `max_time` was up before all networks had begun, or before they were trained
-            on all samples.
+            If half of the networks ended at `max_iter` or `max_time`; if the gradient is large but
+            only tiny steps lower the objective, or none; if half of the networks never lowered the
+            held-out loss; or if `max_time` was up before all networks had begun, or before they
+            were trained on all samples.
         UserWarning
             If ``warm_start=True`` continues with other samples or other splits.
         """
@@ -130,7 +130,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             validation = self._validation(X, X_val, y_val, sample_weight_val)
             data, count = self._data(X, y, weights), counted(sample_weight, X)
             self._fit(data, count, validation, groups, course)
-        course.pass_on_interruption()
+        course.reraise_interruption()
         return self
 
     @only_with_adam
@@ -192,16 +192,16 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return X, y.astype(np.float64, copy=False)
 
     def _loss_recipe(self):
-        """What `loss_named` makes the loss from."""
+        """The arguments of `loss_named`."""
         quantile = self.quantile if self.loss == "quantile" else 0.5
         return {"name": LOSSES[self.loss].name, "quantile": float(quantile)}
 
     def _require_same_loss(self):
-        """Raise unless the outputs that training goes on with mean what they meant before."""
+        """Raise unless the outputs have the same meaning as before, if training continues."""
         if LOSSES[self.loss].name != self._fitted_loss["name"]:
             raise ValueError(
                 f"Training goes on from networks that were fitted with another loss than "
-                f"{self.loss!r}. Set it as it was, or start anew."
+                f"{self.loss!r}. Set it as before, or start afresh."
             )
 
     def _data(self, X, y, weights):
@@ -220,14 +220,14 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return y_val
 
     def _checked_targets(self, y):
-        """What the outputs are compared with, from targets in their units."""
+        """Return the targets of the outputs, from targets in their units."""
         y = self._like_those_before(y, "y")
         if self._loss_of_fit.log_link:
             require_counts(y, "y")
         return self._standardised(y)
 
     def _like_those_before(self, y, name):
-        """Targets in their units as float64, as many per sample as those that set the scale."""
+        """Return targets in their units as float64, with the same number per sample as before."""
         y = check_array(host_values(y), ensure_2d=False, dtype=np.float64, input_name=name)
         expected = (len(y), *self._centre.shape)
         if y.shape != expected:
@@ -269,20 +269,20 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return self._in_units(self._outputs(X, "predict"))
 
     def _in_units(self, mean):
-        """Predictions in the units of y, of shape (n_samples,) or (n_samples, n_targets)."""
+        """Return predictions in the units of y, of shape (n_samples,) or (n_samples, n_targets)."""
         xp = namespace(mean)
         standardised = xp.reshape(mean.T, (mean.shape[1], *self._centre.shape))
         centre, scale = converted(self._centre, mean), converted(self._scale, mean)
         return centre + scale * xp.astype(standardised, xp.float64, copy=False)
 
-    def _said(self, mean):
-        """What networks say, as a scorer can ask for it."""
-        return NumbersSaid(self._in_units(mean))
+    def _as_estimator(self, mean):
+        """Return predictions as an estimator for a scorer."""
+        return FixedRegressor(self._in_units(mean))
 
     def _truth(self, data, rows):
-        """What a constant would say of samples that is right on the average."""
+        """Return the predictions of the best constant for the samples."""
         y = data.y[rows]
-        return NumbersSaid(np.zeros_like(y) + y.mean(axis=0))
+        return FixedRegressor(np.zeros_like(y) + y.mean(axis=0))
 
     def _to_score(self, rows, predictions, data):
         """The negative score of averaged predictions, and the predictions to average."""
@@ -301,7 +301,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return of_mean, predictions
 
     def _keep_out_of_fold(self, parts, data):
-        """Prediction and R² on held-out samples; averaged where one is held out repeatedly."""
+        """Set prediction and R² on held-out samples; a sample held out repeatedly is averaged."""
         total = np.zeros((len(data), *self._centre.shape))
         times = np.zeros(len(data))
         for rows, mean in parts:
@@ -310,8 +310,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         held_out = np.flatnonzero((times > 0) & (data.given_weights > 0))
         total[times == 0] = np.nan
         self.oof_prediction_ = (total.T / np.maximum(times, 1)).T
-        self.oof_score_ = np.nan  # as R² of a single sample is
-        if len(held_out) > 1:  # in standard units, in which no square overflows
+        self.oof_score_ = np.nan  # R² of a single sample is undefined
+        if len(held_out) > 1:  # in standard units, so that squares do not overflow
             self.oof_score_ = r2_score(
                 data.targets[held_out],
                 self._standardised(self.oof_prediction_[held_out]),

@@ -1,4 +1,4 @@
-"""The named schemes, as a user asks for them."""
+"""The public functions for named schemes."""
 
 from __future__ import annotations
 

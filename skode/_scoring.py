@@ -1,4 +1,4 @@
-"""A score in place of the loss, to choose among iterates and candidates by."""
+"""Selection of iterates and candidates by a score instead of the loss."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .engine.arrays import placed, quiet, to_host
 from .engine.prediction import mean_outputs
 
 
-class ClassesSaid(ClassifierMixin, BaseEstimator):
-    """What networks say of samples, as a fitted classifier that a scorer can ask.
+class FixedClassifier(ClassifierMixin, BaseEstimator):
+    """A fitted classifier with fixed predictions, for a scorer.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class ClassesSaid(ClassifierMixin, BaseEstimator):
         return self.kind.decision(self.log_proba)
 
 
-class NumbersSaid(RegressorMixin, BaseEstimator):
-    """What networks say of samples, as a fitted regressor that a scorer can ask.
+class FixedRegressor(RegressorMixin, BaseEstimator):
+    """A fitted regressor with fixed predictions, for a scorer.
 
     Parameters
     ----------
@@ -61,79 +61,80 @@ class NumbersSaid(RegressorMixin, BaseEstimator):
         return self.predictions
 
 
-def negative_score(scoring, said, y, weights):
-    """How bad the predictions of samples are, by a scorer: the lower, the better.
+def negative_score(scoring, estimator, y, weights):
+    """Return the negative score of predictions: the lower, the better.
 
     Parameters
     ----------
     scoring : str or callable (estimator, X, y) -> float
-    said : ClassesSaid or NumbersSaid
+    estimator : FixedClassifier or FixedRegressor
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Labels, or targets in their units.
     weights : ndarray of shape (n_samples,)
-        A scorer is given them if it has a name, and they are not all the same.
+        Passed to a scorer with a name, if they are not all equal.
 
     Returns
     -------
     float
-        Infinite where there is no score: where it is NaN, or the scorer raises a ValueError.
+        Infinite if the score is NaN or the scorer raises a ValueError.
 
     Raises
     ------
     TypeError
-        If the score is no number.
+        If the score is not a number.
     """
-    with warnings.catch_warnings():  # a network may name one class alone, for a while
+    with warnings.catch_warnings():  # early in training, a network may predict only one class
         warnings.simplefilter("ignore", UserWarning)
         try:
-            score = _score(scoring, said, y, weights)
+            score = _score(scoring, estimator, y, weights)
         except ValueError:
             return np.inf
     return np.inf if np.isnan(score) else -float(score)
 
 
-def _score(scoring, said, y, weights):
+def _score(scoring, estimator, y, weights):
     options = {}
     if isinstance(scoring, str):
         scoring = get_scorer(scoring)
         if np.ptp(weights):
             options["sample_weight"] = weights
-    score = scoring(said, np.zeros((len(y), 1)), y, **options)
+    score = scoring(estimator, np.zeros((len(y), 1)), y, **options)
     if not isinstance(score, Real) or isinstance(score, bool | np.bool_):
         raise TypeError(f"scoring must give one number; it gave {score!r}.")
     return score
 
 
-def why_there_is_no_score(scoring, said, y, weights):
-    """What a scorer says against scoring samples with these targets, or None.
+def why_there_is_no_score(scoring, estimator, y, weights):
+    """Return why these targets cannot be scored, or None if they can.
 
     Parameters
     ----------
-    said : ClassesSaid or NumbersSaid
-        Predictions that are as good as can be.
+    estimator : FixedClassifier or FixedRegressor
+        The best possible predictions.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
-            score = _score(scoring, said, y, weights)
+            score = _score(scoring, estimator, y, weights)
         except (UserWarning, ValueError) as error:
             return str(error).split("\n", 1)[0]
     return "The score is not finite." if not np.isfinite(score) else None
 
 
 class Judge:
-    """What an objective has in place of the held-out loss.
+    """A function that replaces the held-out loss of an objective by a score.
 
-    Where what a split holds out has no score, as ROC AUC has none without positives, the held-out
-    loss stays.
+    The loss is kept for splits whose held-out samples have no score.  ROC AUC, for example, has
+    none without positive samples.
 
     Parameters
     ----------
     scoring : str or callable
-    said, truth : callable (array) -> ClassesSaid or NumbersSaid
-        Of what `mean_outputs` gives for samples; and of targets what is as good as can be.
+    as_estimator, truth : callable (array) -> FixedClassifier or FixedRegressor
+        The first converts `mean_outputs` to predictions, the second targets to the best possible
+        predictions.
     data : Data
-        Samples, in the columns that the networks see.
+        Samples, with the columns that the networks use.
     splits : Splits
 
     Raises
@@ -142,8 +143,8 @@ class Judge:
         If no split has a score.
     """
 
-    def __init__(self, scoring, said, truth, data, splits):
-        self._scoring, self._said, self._held_out = scoring, said, {}
+    def __init__(self, scoring, as_estimator, truth, data, splits):
+        self._scoring, self._as_estimator, self._held_out = scoring, as_estimator, {}
         for s in range(len(splits)):
             rows = splits.rows(s)
             rows = rows[data.given_weights[rows] > 0]
@@ -157,7 +158,7 @@ class Judge:
             )
 
     def __call__(self, problem, flat, split, loss):
-        """The negative scores of networks, (members,); infinite where a network has none.
+        """Return the negative scores of networks, (members,); infinite for one without a score.
 
         `split`, (members,), is the split of each of them, and `loss` the held-out loss.
         """
@@ -168,8 +169,10 @@ class Judge:
                     continue
                 X, y, weights = self._held_out[s]
                 U = problem.layout.views(flat[k : k + 1, :])
-                said = to_host(mean_outputs(problem.network, problem.loss, U, X))
+                outputs = to_host(mean_outputs(problem.network, problem.loss, U, X))
                 found[k] = np.inf
-                if np.isfinite(said).all():
-                    found[k] = negative_score(self._scoring, self._said(said), y, weights)
+                if np.isfinite(outputs).all():
+                    found[k] = negative_score(
+                        self._scoring, self._as_estimator(outputs), y, weights
+                    )
         return placed(found, flat)

@@ -1,9 +1,9 @@
-"""Derivatives with respect to what the networks say together, the averages that `Loss.mean` gives.
+"""Derivatives with respect to the combined predictions of the networks, given by `Loss.mean`.
 
 These are logarithms of probabilities for classifiers, and predictions in standardised units for
-regressors. All functions here return a callable (mean, rows) for the engine: from the averages of
-some samples, (classes or outputs, samples), to derivatives (functions, classes or outputs,
-samples).
+regressors. All functions here return a callable (mean, rows) for the engine. It maps the combined
+predictions for some samples, (classes or outputs, samples), to derivatives (functions, classes or
+outputs, samples).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from ._devices import host_values
 from ._labels import Labels
 from .engine.arrays import to_host
 
-QUADRATIC = ("squared", "huber")  # losses that grow with the square of the unit of y
+QUADRATIC = ("squared", "huber")  # losses that scale with the square of the unit of y
 
 
 def of_loss(network, y):
-    """The derivative of each sample's loss, one function."""
+    """Return the derivative of each sample's loss, as one function."""
     if is_classifier(network):
         return _of_class_loss(network, network._kind.codes(host_values(y)))
     return _of_regression_loss(network, network._checked_targets(y))
 
 
 def of_output(network):
-    """The derivatives of `decision_function`, or of `predict` for a regressor, by its columns."""
+    """Return the derivatives of `decision_function`, or of a regressor's `predict`, per column."""
     if not is_classifier(network):
         D = np.diag(np.ravel(to_host(network._scale)))
     elif isinstance(network._kind, Labels):
@@ -40,7 +40,7 @@ def of_output(network):
 
 
 def has_columns(network):
-    """Whether `decision_function`, or `predict` of a regressor, gives columns, be it only one."""
+    """Whether `decision_function`, or `predict` of a regressor, returns a two-dimensional array."""
     if is_classifier(network):
         return isinstance(network._kind, Labels) or network._kind.n_rows != 2
     return network._centre.ndim > 0
@@ -52,7 +52,7 @@ def _of_class_loss(network, codes):
 
     def derivative(log_proba, rows):
         true = kind.targets(codes[rows]).T
-        if len(true) != len(log_proba):  # absent, or the first class; and then the others
+        if len(true) != len(log_proba):  # absent or the first class; then the others
             true = np.concatenate([~true, true])
         if squared:
             proba = np.exp(log_proba)

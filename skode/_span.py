@@ -1,13 +1,13 @@
-"""What networks are trained on where there are more inputs than samples.
+"""Training in the span of the samples, if there are more inputs than samples.
 
-A network that lifts its inputs x by V x + ν sees of V only its products with the samples.  So the
-part of V that is orthogonal to all samples changes no loss, and the penalty makes it zero.  Let the
-rows of X be the samples and G = X Xᵀ.  Then Z = G^½ is the same set of samples in coordinates of
-their span, as Z Zᵀ = X Xᵀ; the columns of Q = Xᵀ G^-½ are the basis, which is orthonormal, and
-Z = X Q.  Training on Z has the same losses and penalties for V Q as training on X has for V, and
-V′ Qᵀ is the V that a trained V′ stands for.  Of all orthonormal bases this one is closest to the
-samples themselves, so that it does not depend on their order, and hardly on rounding.  Where the
-samples are linearly dependent, G^-½ is that of the pseudo-inverse.
+A network with the lift V x + ν uses V only in products with samples.  So the part of V that is
+orthogonal to all samples does not change the loss, and the penalty makes it zero.  Let the rows of
+X be the samples and G = X Xᵀ.  Then Z = G^½ contains the same samples in coordinates of their span,
+since Z Zᵀ = X Xᵀ.  The columns of Q = Xᵀ G^-½ are an orthonormal basis, and Z = X Q.  Training on Z
+has the same losses and penalties for V Q as training on X has for V.  A matrix V′ that was trained
+on Z corresponds to V = V′ Qᵀ.  Of all orthonormal bases, this one is closest to the samples
+themselves.  So it does not depend on their order, and hardly on rounding.  If the samples are
+linearly dependent, G^-½ is that of the pseudo-inverse.
 
 Reference: Löwdin, "On the non-orthogonality problem connected with the use of atomic wave functions
 in the theory of molecules and crystals" (Journal of Chemical Physics 18, 1950), for the basis.
@@ -25,28 +25,28 @@ from ._sparse import matrix
 from .engine.arrays import device, namespace, placed, quiet, to_host
 from .engine.sparse_rows import SparseRows
 
-WIDE = 1000  # inputs of a view; no more than that are always few enough
-MOST_ROWS = 4096  # samples; a root of G takes time like their cube
+WIDE = 1000  # inputs of a view; a view with at most this many is never wide
+MOST_ROWS = 4096  # samples; the time for a root of G grows with their cube
 BLOCK = 2**22  # entries of X that are in float64 at a time
 
 
 class Span:
     """The columns that networks are trained on in place of the inputs of a feature map.
 
-    Those of a view are its inputs or, where it is wide, their coordinates in a basis of the span of
-    the samples.  A view is wide if it has more than twice as many inputs as there are samples, and
-    more than `WIDE`; and if there are at most `MOST_ROWS` samples.
+    The columns of a view are its inputs or, if the view is wide, their coordinates in a basis of
+    the span of the samples.  A view is wide if it has more than twice as many inputs as there are
+    samples, and more than `WIDE`; and if there are at most `MOST_ROWS` samples.
 
     Parameters
     ----------
     feature_map : FeatureMap
     bases : dict of str to Basis, default={}
-        Those of the views that are wide.
+        The bases of the wide views.
 
     Attributes
     ----------
     views : dict of str to slice
-        Which of the columns belong to each view.
+        The columns that belong to each view.
     n_columns : int
         The number of columns of all views.
     """
@@ -63,7 +63,7 @@ class Span:
 
     @classmethod
     def of_samples(cls, feature_map, data):
-        """The span of samples, for networks with a lift, and the samples in its columns."""
+        """Return the span of samples, for networks with a lift, and the samples in its columns."""
         m, bases = len(data), {}
         for name, inputs in feature_map.views.items():
             if m <= MOST_ROWS and inputs.stop - inputs.start > max(WIDE, 2 * m):
@@ -73,7 +73,7 @@ class Span:
         return span, replace(data, X=span._columns(data)) if bases else data
 
     def _columns(self, data):
-        """The samples in the columns, where they are."""
+        """Return the samples in the columns, on their device."""
         X = placed(np.empty((len(data), self.n_columns), data.precision), data.like)
         for name, columns in self.views.items():
             if name in self._bases:
@@ -83,17 +83,17 @@ class Span:
         return X
 
     def n_inputs(self, view):
-        """How many inputs a view has."""
+        """Return the number of inputs of a view."""
         return self._inputs[view].stop - self._inputs[view].start
 
     def seen_by(self, view, controls):
-        """The controls of networks with a view, whose V has only the inputs of that view."""
+        """Return the controls of networks with a view, with only the inputs of that view in V."""
         if controls.V is None:
             return controls
         return controls._replace(V=controls.V[:, :, self._inputs[view]])
 
     def embedded(self, view, controls):
-        """Controls for the columns of a view as such for all columns: V is zero in the others."""
+        """Expand controls from the columns of a view to all columns; V is zero in the others."""
         if len(self.views) == 1:
             return controls
         V, columns, xp = controls.V, self.views[view], namespace(controls.V)
@@ -104,18 +104,18 @@ class Span:
         return controls._replace(V=xp.concat([before, V, after], axis=2))
 
     def project(self, view, controls):
-        """Host controls for the inputs of a view as such for its columns.
+        """Convert host controls from the inputs of a view to its columns.
 
-        What of V is orthogonal to the samples is lost.
+        The part of V that is orthogonal to the samples is lost.
         """
         if view not in self._bases or controls.V is None:
             return controls
         return controls._replace(V=self._bases[view].project(controls.V))
 
     def restore(self, V):
-        """The V that the columns stand for, (networks, channels, inputs of all views), on the host.
+        """Return V for the inputs of all views, (networks, channels, inputs), on the host.
 
-        If no view is wide, V itself.
+        If no view is wide, this is V itself.
         """
         if not self._bases:
             return V
@@ -141,9 +141,9 @@ class Basis:
     inputs : slice
         The columns of X that belong to this view.
     used : ndarray of bool of shape (n_samples,)
-        Which samples are in the span.
+        A mask of the samples in the span.
     root, inverse_root : ndarrays of shape (n_samples, n_samples)
-        G^½ and G^-½ of these, with zeros for the others.
+        G^½ and G^-½ of these samples, with zeros for the others.
     """
 
     X: Any
@@ -154,10 +154,10 @@ class Basis:
 
     @classmethod
     def of(cls, X, inputs, used):
-        """The basis for the samples in a mask; None where the squares of their numbers overflow."""
+        """Return the basis for the samples in a mask; None if squares of their entries overflow."""
         m = len(used)
         G = np.zeros((m, m))
-        with quiet():  # those that are not used may hold anything
+        with quiet():  # other samples may contain any values
             for _, block in _column_blocks(X, inputs):
                 product = block @ block.T
                 G += product.toarray() if isinstance(X, SparseRows) else product
@@ -173,7 +173,7 @@ class Basis:
         return cls(X, inputs, used, *roots)
 
     def project(self, V):
-        """V Q of host V, (networks, channels, n_inputs)."""
+        """Return V Q for host V, (networks, channels, n_inputs)."""
         flat, products = V.reshape(-1, V.shape[2]), 0.0
         with quiet():
             for columns, block in _column_blocks(self.X, self.inputs):
@@ -182,7 +182,7 @@ class Basis:
         return (products @ self.inverse_root).reshape(*V.shape[:2], -1)
 
     def restore(self, V, out):
-        """Put V Qᵀ of host V, (networks, channels, n_samples), in `out`."""
+        """Write V Qᵀ of host V, (networks, channels, n_samples), to `out`."""
         V = V @ self.inverse_root
         for columns, block in _column_blocks(self.X, self.inputs):
             for k in np.flatnonzero(V.any(axis=(1, 2))):  # one by one, as they are large
@@ -190,12 +190,12 @@ class Basis:
 
 
 def _column_blocks(X, inputs):
-    """What some columns of X hold, block by block, in float64 on the host.
+    """Yield blocks of the columns of X, in float64 on the host.
 
-    With each block comes the slice of its columns, the first of `inputs` being number 0.
+    Each block comes with the slice of its columns, counted from the first of `inputs`.
     """
     m, d = X.shape[0], inputs.stop - inputs.start
-    if isinstance(X, SparseRows):  # which has no other columns
+    if isinstance(X, SparseRows):  # it has no other columns
         yield slice(0, d), matrix(X).astype(np.float64, copy=False)
         return
     step = max(1, BLOCK // m)

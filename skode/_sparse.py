@@ -1,4 +1,4 @@
-"""Sparse features: from SciPy's matrices to what the engine takes, and back."""
+"""Conversion of sparse features between SciPy's matrices and the engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .engine.sparse_rows import SparseRows
 
 
 def rows_of(X):
-    """Validated features as the engine takes them: sparse ones as `SparseRows`, others as they are.
+    """Convert validated features for the engine: sparse ones to `SparseRows`.
 
     Parameters
     ----------
@@ -20,39 +20,39 @@ def rows_of(X):
     """
     if not issparse(X):
         return X
-    if not X.has_canonical_format:  # of the user's own, maybe, who wants it as it is
+    if not X.has_canonical_format:  # X may be the caller's matrix, which must not change
         X = X.copy()
         X.sum_duplicates()
     return _as_rows(X)
 
 
 def _as_rows(X):
-    """A CSR matrix in canonical format as `SparseRows`."""
-    # V has a number for every column, so that there are never as many as 2³¹.
+    """Convert a CSR matrix in canonical format to `SparseRows`."""
+    # V has a number for every column, so there are always fewer than 2³¹ columns.
     indices, indptr = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
     return SparseRows(X.data, indices, indptr, X.shape[1])
 
 
 def matrix(X):
-    """`SparseRows` as a sparse array of SciPy."""
+    """Convert `SparseRows` to a sparse array of SciPy."""
     mine = slice(X.indptr[0], X.indptr[-1])
     return csr_array((X.data[mine], X.indices[mine], X.indptr - mine.start), shape=X.shape)
 
 
 def stacked(one, two):
-    """The rows of two `SparseRows`."""
+    """Join the rows of two `SparseRows`."""
     return _as_rows(vstack([matrix(one), matrix(two)], format="csr"))
 
 
 def like_features(X_val, X):
-    """Validated features of the host, sparse or not, as those of X are and where those are."""
+    """Convert validated host features, sparse or not, to the format and the device of X."""
     if isinstance(X, SparseRows):
         return rows_of(csr_array(X_val))
     return converted(X_val.toarray() if issparse(X_val) else X_val, X)
 
 
 def columns_of(X):
-    """The columns of features one by one, as host arrays of shape (n_samples,)."""
+    """Yield the columns of features one by one, as host arrays of shape (n_samples,)."""
     if not isinstance(X, SparseRows):
         yield from to_host(X).T
         return

@@ -1,4 +1,4 @@
-"""Which samples each network is trained on and which it is judged by, as tables."""
+"""Tables of the samples on which each network is trained and validated."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .engine.arrays import array_library, namespace, placed, quiet, to_host
 from .engine.fold_weights import FoldWeights
 from .engine.sparse_rows import SparseRows
 
-CHUNK = 2**16  # samples to be hashed at a time
+CHUNK = 2**16  # samples that are hashed at a time
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The splits of the samples, as groups of samples that always play the same part.
+    """The splits of the samples, by groups of samples with the same role in all splits.
 
     Parameters
     ----------
     group : ndarray of shape (n_samples,)
         Number of the group of each sample.
     train, held_out : ndarrays of shape (n_splits, n_groups)
-        How often the samples of a group occur on either side of each split.
+        How often the samples of a group occur on each side of each split.
     refit : bool
-        Whether the splits only decide, and networks are then trained on all samples.
+        Whether the splits are only used to choose, and networks are then trained on all samples.
     """
 
     group: np.ndarray
@@ -36,7 +36,7 @@ class Splits:
 
     @classmethod
     def from_indices(cls, splits, n_samples):
-        """From pairs of index arrays, or of masks."""
+        """Create splits from pairs of index arrays, or of masks."""
         group = np.zeros(n_samples, dtype=np.uint8)
         tables = np.zeros((2, 0, 1))
         for s, pair in enumerate(splits):
@@ -46,20 +46,20 @@ class Splits:
                 tables = tables[:, :, old]
                 tables[table, s] = times
         if not tables.shape[1]:
-            raise ValueError("cv gives no splits; note that an iterator gives them only once.")
+            raise ValueError("cv yields no splits; note that an iterator yields them only once.")
         return cls(group, *tables)
 
     def __len__(self):
         return len(self.train)
 
     def rows(self, split):
-        """The samples that the split holds out."""
+        """Return the samples that the split holds out."""
         return np.flatnonzero(self.held_out[split, self.group])
 
     def fingerprint(self, X):
-        """A digest of the samples and of what each of them is for."""
+        """Return a digest of the samples and of their roles."""
         if array_library(X) is not None:
-            # Sums that tell values and their order, so that X stays on its device.
+            # Sums that depend on values and their order, so that X stays on its device.
             xp = namespace(X)
             rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
             X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))
@@ -68,7 +68,7 @@ class Splits:
         return joblib.hash([_hash_of_rows(part) for part in parts])
 
     def judged_where_known(self, weights, codes):
-        """These splits, without judging a class where it is not trained on.
+        """Return these splits without held-out samples of classes that are not trained on.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class Splits:
         Returns
         -------
         splits : Splits
-            Without those that would hold nothing else out.
+            Those splits that still hold samples out.
         complete : bool
             Whether every split trains on all classes.
         """
@@ -102,7 +102,7 @@ class Splits:
         return replace(self, group=group, train=tables[0, left], held_out=tables[1, left]), False
 
     def check(self, weights):
-        """Raise unless every split has weight on both sides."""
+        """Raise unless every split has positive weight on both sides."""
         total = np.bincount(self.group, weights, self.train.shape[1])
         for table, side in ((self.train, "trains on"), (self.held_out, "holds out")):
             if (empty := np.flatnonzero(~(table @ total > 0))).size:
@@ -112,11 +112,11 @@ class Splits:
                 )
 
     def times_held_out(self):
-        """In how many splits each sample is held out, (n_samples,)."""
+        """Return in how many splits each sample is held out, (n_samples,)."""
         return (self.held_out > 0).sum(axis=0)[self.group]
 
     def fold_weights(self, weights, dtype, n_alphas, n_restarts):
-        """The fold weights of alphas × splits × restarts; the total of each side is one."""
+        """Return the fold weights of alphas × splits × restarts; each side has the total one."""
         tables, n_groups = [], self.train.shape[1]
         of_group = np.bincount(self.group, weights, n_groups)
         with quiet():
@@ -136,15 +136,15 @@ class Splits:
 
 
 def _hash_of_rows(array):
-    """Hash values, row by row, whatever the layout in memory; never all of the array at once."""
+    """Hash an array row by row, for any memory layout, and never as a whole."""
     starts = range(0, array.shape[0], CHUNK)
     return [joblib.hash(np.ascontiguousarray(array[k : k + CHUNK, ...])) for k in starts]
 
 
 def _parted(group, count):
-    """The groups parted by the count of each sample.
+    """Split the groups by the count of each sample.
 
-    Returns the new groups, in the smallest type of integer, and for each of them the group that it
+    Return the new groups, in the smallest type of integer, and for each of them the group that it
     was part of and its count.
     """
     base = int(count.max(initial=0)) + 1
@@ -159,7 +159,7 @@ def _parted(group, count):
 
 
 def _as_indices(number, pair, n_samples):
-    """Both sides of a split as arrays of indices."""
+    """Convert both sides of a split to index arrays."""
     message = f"Split {number} of cv must be a pair of arrays of indices or masks"
     try:
         sides = [np.asarray(host_values(side)) for side in pair]

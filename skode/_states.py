@@ -1,17 +1,17 @@
-"""The last state of the networks as a feature map: `transform`."""
+"""The last state of the networks as features for other estimators: `transform`."""
 
 from __future__ import annotations
 
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from ._devices import at_work, follows_data
+from ._devices import follows_data, where_computed
 from ._fitted import require_finite
 from .engine.arrays import converted, namespace
 from .engine.prediction import final_states
 
 
 class StateTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """The part of an estimator that gives the states to other estimators."""
+    """The part of an estimator that provides `transform`."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -53,7 +53,7 @@ class StateTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             scheme could not be solved for a sample.
         """
         X = self._validated(X, "transform")
-        inputs = self.feature_map_.of(at_work(self, X))
+        inputs = self.feature_map_.of(where_computed(self, X))
         network, U = self._fitted_network(), self._controls_like(inputs)
         with self._blocks() as blocks:
             states = final_states(network, U, inputs, blocks)
@@ -63,5 +63,5 @@ class StateTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         found = xp.reshape(rows, (n_samples, n_networks * n_channels))
         return converted(found, getattr(X, "like", X))
 
-    # scikit-learn's wrapper for `set_output` says this name where X is missing.
+    # The name that scikit-learn's wrapper for `set_output` shows if X is missing.
     transform.__qualname__ = "transform"

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._candidates import HELD_OUT_RESULTS
-from ._devices import at_work
+from ._devices import where_computed
 from ._features import GIVEN
 from ._inputs import cast
 from ._span import Span
@@ -24,10 +24,9 @@ LENGTH = (
 
 
 class only_with_adam:  # noqa: N801  a decorator
-    """Let a method be there only with ``solver="adam"``, and say so where it is asked for.
+    """Make a method available only with ``solver="adam"``, and explain this in the error.
 
-    In place of `sklearn.utils.metaestimators.available_if`, which hides the reason in the cause of
-    its error.
+    `sklearn.utils.metaestimators.available_if` would hide the reason in the cause of its error.
     """
 
     def __init__(self, method):
@@ -47,13 +46,13 @@ class only_with_adam:  # noqa: N801  a decorator
 
 
 class Stream:
-    """The part of an estimator that goes on with new samples, by Adam."""
+    """The part of an estimator that trains on new samples, with Adam."""
 
     def _continue(self, data):
-        """One more epoch of Adam on these samples alone."""
+        """Train for one more epoch of Adam, on these samples only."""
         self._forget(*HELD_OUT_RESULTS, "_fingerprint")
         first, n_samples, like = not hasattr(self, "K_"), len(data), data.X
-        data = replace(data, X=at_work(self, data.X))
+        data = replace(data, X=where_computed(self, data.X))
         if first:
             self._begin_stream(data)
         else:
@@ -103,11 +102,11 @@ class Stream:
         self.loss_curve_[self.network_n_iter_, np.arange(n_networks)] = self.loss_
         n_evaluations = np.concatenate([state.n_evaluations for state in states])
         self.n_evaluations_ = n_evaluations + (0 if first else to_host(self.n_evaluations_))
-        self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch is all that was asked for
+        self.stop_reason_ = n_networks * [MAX_ITER]  # one epoch was requested
         self._move_fitted(like)
 
     def _begin_stream(self, data):
-        """What the first call of `partial_fit` decides."""
+        """Set what the first call of `partial_fit` decides."""
         names = self._views(data, None, LENGTH)
         self._seed = check_random_state(self.random_state).randint(2**31 - 1)
         self._set_features(data, names)
@@ -115,10 +114,10 @@ class Stream:
         self.network_features_ = [names[0]] * self.n_restarts
 
     def _moments(self, view, u, state, data):
-        """What Adam remembers of the call before, where the features are.
+        """Return the state of Adam from the previous call, on the device of the features.
 
-        Adam starts afresh if the call before did not end at u, the fitted controls: somebody has
-        changed them since, or the parameter h.
+        Adam starts afresh if the previous call did not end at u, the fitted controls: they, or the
+        parameter h, have been changed since.
         """
         end, *arrays, k, rate_factor = getattr(self, "_adam", {}).get(view, (None, None, None))
         if end is None or not np.array_equal(end, u):
@@ -126,10 +125,10 @@ class Stream:
         return Moments(*map(data.placed, arrays), k, rate_factor)
 
     def _stream_schedule(self, n_samples, epochs):
-        """How Adam goes in `partial_fit`, after so many epochs of earlier calls.
+        """Return the schedule of Adam in `partial_fit`, after `epochs` epochs of earlier calls.
 
-        The part of a stream may be smaller than a batch.  As nobody knows how many parts there will
-        be, the learning rate stays.
+        A part of a stream may be smaller than a batch.  The number of parts is unknown, so the
+        learning rate does not decay.
         """
         rng = np.random.RandomState([self._seed, epochs])
         return Schedule(min(self._batch(n_samples), n_samples), self.learning_rate_init, 0.0, rng)

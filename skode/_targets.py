@@ -1,7 +1,7 @@
-"""The units of targets in regression: what is subtracted from them, and what divides them.
+"""The scaling of targets in regression: their centre and scale.
 
 Every function takes targets of shape (n_samples,) or (n_samples, n_targets) and weights of shape
-(n_samples,), and gives the centre and the scale of every target.  Weights are like duplicates.
+(n_samples,), and returns the centre and the scale of every target.  Weights are like duplicates.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from scipy.special import xlogy
 from .engine.arrays import quiet
 
 QUARTILES = 0.25, 0.5, 0.75
-INTERQUARTILE_RANGE = 1.349  # of a normal distribution of deviation one
+INTERQUARTILE_RANGE = 1.349  # of a normal distribution with standard deviation one
 
 
 def mean_and_deviation(y, weights):
-    """Mean and standard deviation; a value and one where a target is constant."""
+    """Return mean and standard deviation; for a constant target, its value and one."""
     mean, used = _finite_mean(y, weights), y[weights > 0]
     largest = np.abs(used - mean).max(axis=0)
-    unit = np.where(largest > 0, largest, 1.0)  # so that no square is beyond the numbers
+    unit = np.where(largest > 0, largest, 1.0)  # so that squares do not overflow
     deviation = unit * np.average(((used - mean) / unit) ** 2, 0, weights[weights > 0]) ** 0.5
     constant = deviation <= 10 * np.finfo(y.dtype).eps * np.abs(mean)
-    # The mean of equal numbers is none of them, by a rounding that training would enlarge.
+    # The computed mean of equal numbers may be off by rounding, which scaling would enlarge.
     return np.where(constant, used[0], mean), np.where(constant, 1.0, deviation)
 
 
 def median_and_quartiles(y, weights):
-    """Median and interquartile range, the latter as that of a normal distribution is to its one.
+    """Return median and interquartile range, scaled to the deviation of a normal distribution.
 
-    Outliers do not change them.  Where half of the samples have one value, these are mean and
-    standard deviation.
+    Outliers do not change them.  If half of the samples have the same value, mean and standard
+    deviation are returned instead.
     """
     mean, deviation = mean_and_deviation(y, weights)
     columns = y.reshape(len(y), -1).T
@@ -42,7 +42,7 @@ def median_and_quartiles(y, weights):
 
 
 def zero_and_mean(y, weights):
-    """Zero and the mean, for targets that are positive on the average."""
+    """Return zero and the mean, for targets with a positive mean."""
     mean = _finite_mean(y, weights)
     if not (mean > 0).all():
         raise ValueError(
@@ -53,7 +53,7 @@ def zero_and_mean(y, weights):
 
 
 def require_counts(y, name):
-    """Raise where targets are negative, which no Poisson distribution gives."""
+    """Raise if targets are negative, which is impossible for a Poisson distribution."""
     if np.any(y < 0):
         raise ValueError(
             f"loss='poisson' needs targets that are not negative; the least entry of {name} is "
@@ -62,7 +62,7 @@ def require_counts(y, name):
 
 
 def least_poisson_loss(c):
-    """The Poisson loss exp z - c z at its minimum z = log c, c - c log c."""
+    """Return the minimum c - c log c of the Poisson loss exp z - c z, at z = log c."""
     return c - xlogy(c, c)
 
 
@@ -75,8 +75,8 @@ def _finite_mean(y, weights):
 
 
 def _quantiles(x, weights, levels):
-    """The least values that so much of the weight does not exceed."""
+    """Return the smallest values for which the cumulative weight reaches the levels."""
     order = np.argsort(x, kind="stable")
     share = np.cumsum(weights[order])
-    # A little lower, so that the rounding of sums does not decide between two values.
+    # Slightly lower, so that the rounding of sums does not decide between two values.
     return x[order][np.searchsorted(share, np.array(levels) * (1 - 1e-9) * share[-1])]

@@ -1,4 +1,4 @@
-"""The line of a terminal that is written anew as a fit goes on."""
+"""A line of the terminal that is updated during a fit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 
 
 def is_terminal(stream):
-    """Whether a line of the stream can be written anew: not in files, pipes and notebooks.
+    """Whether a line of the stream can be overwritten: not in files, pipes and notebooks.
 
-    Nor in other processes than the first one, which share its terminal.
+    Child processes share the terminal of the first process, and must not overwrite its line either.
     """
     first = multiprocessing.current_process().name == "MainProcess"
     return first and stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -25,21 +25,21 @@ class Line(logging.StreamHandler):
         self._shown = ""
 
     def show(self, *texts):
-        """Write the line anew: the first text that is not wider than the terminal.
+        """Overwrite the line with the first text that fits the width of the terminal.
 
-        Of the last one, what is wider is cut off, since such a line could not be written anew.
+        If none fits, the last one is truncated, since a longer line could not be overwritten.
         """
         width = self._width() - 1
         text = next((text for text in texts if len(text) <= width), texts[-1][:width])
         self._write("\r" + text.ljust(len(self._shown)), text)
 
     def erase(self):
-        """Leave the line to what others write."""
+        """Clear the line for the output of others."""
         if self._shown:
             self._write("\r" + " " * len(self._shown) + "\r", "")
 
     def emit(self, record):
-        """Write a message in place of the line, and go on below."""
+        """Write a message in place of the line, and continue below."""
         self.erase()
         super().emit(record)
 
@@ -52,5 +52,5 @@ class Line(logging.StreamHandler):
     def _width(self):
         try:
             return os.get_terminal_size(self.stream.fileno()).columns or 80
-        except OSError:  # it is a terminal by its own account alone
+        except OSError:  # the stream only claims to be a terminal
             return 80

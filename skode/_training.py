@@ -1,4 +1,4 @@
-"""How the networks of a fit are trained, and how their model is put together."""
+"""Training of the networks of a fit, and assembly of the model."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from .engine.training import (
 
 @dataclass(frozen=True)
 class Run:
-    """What all candidates of a fit are trained with.
+    """The settings for training all candidates of a fit.
 
-    The data are in the columns of the span, and the layout is that of all views together.  The
-    first `n_rows` samples are those of X, of which `n_samples` have a weight.
+    The data are in the columns of the span, and the layout is for all views together.  The first
+    `n_rows` samples are the rows of X, of which `n_samples` have a weight.
     """
 
     data: Data
@@ -59,9 +59,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Batch:
-    """Networks that are trained side by side, in turns if they are many.
+    """Networks that are trained side by side, or in turns if there are many.
 
-    `embed` makes flat controls of the layout of all views of theirs.
+    `embed` converts their flat controls to the layout for all views.
     """
 
     turns: list[Turn]
@@ -70,7 +70,7 @@ class Batch:
     embed: Callable
 
     def outcome(self, done):
-        """What has come out once the first turns are done."""
+        """Return the results after the first turns."""
         training = finished(self.turns, done, self.project)
         return replace(training, flat=self.embed(training.flat))
 
@@ -79,11 +79,11 @@ class Trainer(Candidates):
     """The part of an estimator that trains the networks of its candidates."""
 
     def _trained(self, run, candidates, starts, splits, shape, like):
-        """What training comes to, view by view of the features.
+        """Train all networks, one view of the features after the other.
 
-        `shape` is the number of splits and that of restarts.  If training ends before all networks
-        of the first view have had their turn, the others are missing; if before all of another
-        view, that view is.
+        `shape` holds the numbers of splits and of restarts.  If training ends before all networks
+        of the first view have begun, the others are left out; if it ends before all networks of
+        another view have begun, that view is left out.
         """
         course, found = run.course, []
         views = [view for view in run.span.views if any(name == view for name, _ in candidates)]
@@ -118,7 +118,7 @@ class Trainer(Candidates):
         return joined(found)
 
     def _batch_of(self, run, candidates, starts, splits, shape):
-        """The networks of some candidates with the same view of the features."""
+        """Return the networks of some candidates with the same view of the features."""
         view, n_candidates = candidates[0][0], len(candidates)
         seen, alphas = run.data.of_columns(run.span.views[view]), [alpha for _, alpha in candidates]
         layout, every = self._layout(seen, run.n_samples, self._goes_on), (n_candidates, *shape)
@@ -133,9 +133,9 @@ class Trainer(Candidates):
         return Batch(turns, n_candidates, project, embed)
 
     def _turns(self, run, batch, model, done):
-        """Yield the trainings of a batch, to be called one after the other, while there is time.
+        """Yield functions that train a batch in turns, to be called in order, while there is time.
 
-        What they return belongs in the list `done`.  `model` computes the model so far, see
+        Append their results to the list `done`.  `model` computes the model so far, see
         `Course.follower`.
         """
         course, stopping = run.course, run.stopping
@@ -161,7 +161,7 @@ class Trainer(Candidates):
             course.end_turn(done[-1])
 
     def _objective(self, layout, data, alphas, shape, splits, blocks):
-        """The objective of alphas × splits × restarts."""
+        """Return the objective of alphas × splits × restarts."""
         n_alphas, n_splits, n_restarts = shape
         weights, folds = data.weights, None
         if splits is None:
@@ -173,7 +173,7 @@ class Trainer(Candidates):
         weights = data.placed(weights.astype(data.precision))
         judge = None
         if splits is not None and self._by_score:
-            judge = Judge(self.scoring, self._said, self._truth, data, splits)
+            judge = Judge(self.scoring, self._as_estimator, self._truth, data, splits)
         return Objective(
             self._network(self._recipe()),
             layout,
@@ -186,15 +186,15 @@ class Trainer(Candidates):
         )
 
     def _settle(self, run, candidates, splits, training):
-        """Be the model that a training comes to.
+        """Set the fitted attributes from a training.
 
-        Return its candidates and their weights.  They are fewer than before if training ended
-        before it was the turn of all views.
+        Return its candidates and their weights.  There are fewer candidates if training ended
+        before all views had begun.
         """
         n_splits = 1 if splits is None else len(splits)
         n_trained = len(training.n_iter) // (n_splits * self.n_restarts)
         candidates = candidates[:n_trained]
-        # Prediction follows what was fitted, not parameters that were set since.
+        # Prediction uses the fitted values, not parameters that are set later.
         self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
         weights = self._judge(training, run.layout, candidates, splits, run.data)
         for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
@@ -203,7 +203,7 @@ class Trainer(Candidates):
         return candidates, weights
 
     def _model(self, like, settle=None):
-        """The attributes of the model so far, a copy that `settle` makes of the estimator."""
+        """Return the attributes of the model so far, from a copy of the estimator."""
         model = copy(self)
         if settle is not None:
             settle(model)
@@ -211,10 +211,10 @@ class Trainer(Candidates):
         return vars(model)
 
     def _refit(self, run, candidates, starts, weights, shape, like):
-        """Train what is kept once more, on all samples, for as many iterations as before.
+        """Train the kept candidates once more, on all samples, for as many iterations as before.
 
-        These are the median over the networks of a candidate.  If training ends before that, the
-        networks of the splits stay.
+        That number is the median over the networks of a candidate.  If training ends before that,
+        the networks of the splits are kept.
         """
         course, kept, trainings = run.course, np.flatnonzero(weights > 0), []
         best = np.reshape(to_host(self.best_iter_), (len(kept), -1))
@@ -252,6 +252,6 @@ class Trainer(Candidates):
 
 
 def _race(shape):
-    """The race of alphas × splits × restarts, or None where there is only one candidate."""
+    """Return the race of alphas × splits × restarts, or None if there is only one candidate."""
     n_alphas, n_splits, _ = shape
     return None if n_alphas == 1 else Race(n_alphas, n_splits)

@@ -1,4 +1,4 @@
-"""What `verbose` reports, through the logger "skode" or in a line of the terminal."""
+"""The reports of `verbose`, through the logger "skode" or in a line of the terminal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .engine.arrays import quiet
 from .engine.training import NOT_BEGUN
 
 logger = logging.getLogger("skode")
-PAUSE = 0.1  # seconds between two changes of the line, so that it costs nothing
+PAUSE = 0.1  # seconds between two changes of the line, so that they cost little
 
 
 class Audience:
-    """Makes the logger's INFO messages visible while somebody listens.
+    """Makes the logger's INFO messages visible while there is at least one listener.
 
-    They go where the application has configured logging to go, whatever level that has for others;
-    to stderr where it has not.  Several fits may run side by side, in threads: the last one that
-    ends puts the logger back as it was.  One of them at a time may have the line of the terminal.
+    They go to the handlers that the application has configured, whatever their level for others, or
+    to stderr without any.  Several fits may run at the same time, in threads: the last one that
+    ends restores the logger.  Only one of them at a time can use the line of the terminal.
     """
 
     def __init__(self):
@@ -56,13 +56,13 @@ class Audience:
                 self._line_is_free = False
 
     def take_line(self):
-        """The line of the terminal; None if there is none, or somebody has it."""
+        """Return the line of the terminal; None if there is none, or another fit uses it."""
         with self._lock:
             free, self._line_is_free = self._line_is_free, False
             return self._handler if free else None
 
     def give_line_back(self):
-        """Another fit may have it."""
+        """Make the line available to other fits."""
         with self._lock:
             self._line_is_free = True
 
@@ -72,7 +72,7 @@ AUDIENCE = Audience()
 
 @contextmanager
 def audible(verbose):
-    """Show INFO messages for a while."""
+    """Show INFO messages during the context."""
     if not verbose:
         yield
         return
@@ -84,9 +84,9 @@ def audible(verbose):
 
 
 class Report:
-    """What is said of a fit while it goes on, in a ``with`` statement.
+    """The progress report of a fit, as a context manager.
 
-    On a terminal with ``verbose=1`` that is a line which changes; otherwise they are messages.
+    On a terminal with ``verbose=1`` it is a changing line; otherwise it consists of messages.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Report:
             AUDIENCE.give_line_back()
 
     def pause(self):
-        """Leave the terminal to others."""
+        """Clear the line for other output."""
         if self._line is not None:
             self._line.erase()
             self._last = -math.inf
@@ -116,7 +116,7 @@ class Report:
     def iteration(self, what, state, n_candidates, n_iter, seconds_left):
         """Report an iteration of the training of `what`, which takes at most `n_iter`.
 
-        `seconds_left` is the most that the fit may still take.
+        `seconds_left` is the longest time that the fit may still take.
         """
         number, now = int(state.n_iter.max()), monotonic()
         if self._line is not None:
@@ -136,7 +136,7 @@ class Report:
             self._line.show(_prefix(self._name, what) + text, text, short)
 
     def end(self, what, training, n_candidates):
-        """Report how training ended: of each network with ``verbose=2``, and of all of them."""
+        """Report how training ended: for each network with ``verbose=2``, and for all together."""
         prefix = _prefix(self._name, what)
         if self._verbose > 1:
             each = (training.reason, training.n_iter, training.J, training.held_out)
@@ -154,12 +154,12 @@ class Report:
 
 
 def _prefix(name, what):
-    """What messages begin with."""
+    """Return the beginning of a message."""
     return f"{name}, {what}: " if what else f"{name} "
 
 
 def _best_running(state, n_candidates):
-    """Objective and held-out loss of the best candidate that is still trained, if there is one."""
+    """Return objective and held-out loss of the best candidate in training, if there is one."""
     losses = state.best_held_out if state.judged else state.best_J
     runs = np.zeros(len(losses), dtype=bool)
     runs[state.running if len(state.running) else slice(None)] = True
@@ -168,10 +168,10 @@ def _best_running(state, n_candidates):
 
 
 def _best(J, held_out, n_candidates, losses=None, eligible=True):
-    """The means over the networks of the best candidate, of objective and held-out loss.
+    """Return the means of objective and held-out loss over the networks of the best candidate.
 
-    The best is the one with the lowest mean of `losses`, by default of the held-out loss if there
-    is one.
+    The best candidate has the lowest mean of `losses`, by default of the held-out loss if there is
+    one, otherwise of the objective.
     """
     if losses is None:
         losses = J if np.isnan(held_out).all() else held_out
@@ -184,7 +184,7 @@ def _best(J, held_out, n_candidates, losses=None, eligible=True):
 
 
 def _losses(J, held_out):
-    """The objective, and the held-out loss where there is one."""
+    """Return the objective, and the held-out loss if there is one."""
     if math.isnan(held_out):
         return f"objective {J:.4g}"
     return f"objective {J:.4g}, held-out loss {held_out:.4g}"

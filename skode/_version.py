@@ -1,4 +1,4 @@
-"""The version of this package, which pyproject.toml says."""
+"""The version of this package, as in pyproject.toml."""
 
 from importlib.metadata import version
 

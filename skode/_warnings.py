@@ -1,4 +1,4 @@
-"""What `fit` warns of."""
+"""The warnings of `fit`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ._collapse import cause_of_collapse
 from .engine.arrays import to_host
 from .engine.training import MAX_ITER, MAX_TIME, SLOW, STALLED
 
-# The frame of the call of fit, after a function of this file, _fit, fit and its decorators.
+# The number of frames from a function of this file up to the caller of fit.
 USER = 6
 
 
 def warn_of_other_splits():
-    """Networks that training went on with may have known what was held out."""
+    """Warn that networks may have been trained on samples that are now held out."""
     warnings.warn(
         "warm_start=True goes on with other samples or other splits than before, or after splits "
-        "that only chose: networks may have been trained on what is now held out, and oof_score_ "
-        "then flatters. Set warm_start=False to start afresh.",
+        "that only chose: networks may have been trained on samples that are now held out, and "
+        "oof_score_ is then too high. Set warm_start=False to start afresh.",
         UserWarning,
-        stacklevel=USER + 1,  # _watch
+        stacklevel=USER + 1,  # _warn_of_leakage
     )
 
 
 def warn_of_an_unfinished_refit(max_time):
-    """The networks of the splits stay."""
+    """Warn that the networks of the splits are kept."""
     warnings.warn(
         f"max_time={max_time} was up before the networks were trained on all samples. Those that "
         "were trained on the splits of cv are kept. Increase max_time.",
@@ -37,13 +37,13 @@ def warn_of_an_unfinished_refit(max_time):
 
 
 def warn_of_idle_parameters(idle):
-    """Parameters that were set and have no effect, each with the reason."""
+    """Warn about parameters that were set and have no effect, each with the reason."""
     for parameter, reason in idle.items():
         warnings.warn(f"{parameter} has no effect here: {reason}.", UserWarning, stacklevel=USER)
 
 
 def warn_that_nothing_is_held_out(reason):
-    """Nobody can judge the networks."""
+    """Warn that no samples are held out."""
     warnings.warn(
         f"{reason} All networks are trained on all samples, as with cv=None.",
         UserWarning,
@@ -52,19 +52,23 @@ def warn_that_nothing_is_held_out(reason):
 
 
 def warn_of_classes_not_judged(classes):
-    """The out-of-fold results say nothing of some classes."""
+    """Warn that the out-of-fold results leave out some classes."""
     shown = ", ".join(map(repr, classes[:5])) + (", …" if len(classes) > 5 else "")
     warnings.warn(
-        f"oof_score_ is NaN, as no sample of {len(classes)} class(es) is held out and judged: "
-        f"{shown}. They have one sample or are in one group alone, or the splits of cv leave them "
-        "out.",
+        f"oof_score_ is NaN, because no sample of {_counted(classes)} is held out and judged: "
+        f"{shown}. A class cannot be held out if it has one sample or is in one group only, or if "
+        "the splits of cv leave it out.",
         UserWarning,
-        stacklevel=USER + 1,  # _note_what_is_not_judged
+        stacklevel=USER + 1,  # _note_unscored
     )
 
 
+def _counted(classes):
+    return "1 class" if len(classes) == 1 else f"{len(classes)} classes"
+
+
 def warn_unless_converged(estimator, solver, n_left_out=0):
-    """Networks that were left out, and reasons to worry that half of those kept or more share."""
+    """Warn about networks that were left out, and about problems of at least half of the others."""
 
     def warn(message, category=ConvergenceWarning):
         warnings.warn(message, category, stacklevel=USER + 1)  # this function
@@ -91,14 +95,15 @@ def warn_unless_converged(estimator, solver, n_left_out=0):
         if _common(reasons == reason):
             least = estimator.network_n_iter_[reasons == reason].min()
             warn(
-                f"Training ended after {least} iterations ({reason}): the objective is steep and "
-                "yet only tiny steps lower it. Scale X, for example with StandardScaler, or take a "
-                f"smaller h, or a smooth activation{estimator._more_advice(solver)}."
+                f"Training ended after {least} iterations ({reason}): the gradient is large, "
+                "but only tiny steps lower the objective, or none. Scale X, for example with "
+                "StandardScaler, or take a smaller h, or a smooth activation"
+                f"{estimator._more_advice(solver)}."
             )
 
 
 def warn_unless_learned(estimator, data, went_on, validation_was_given):
-    """Nothing was learned: the cause where one is measured."""
+    """Warn if nothing was learned, with the cause if it is known."""
     loss, best = to_host(estimator.loss_).mean(), np.ones(1)
     if hasattr(estimator, "candidates_"):
         kept = estimator.candidates_["weight"] > 0
@@ -112,25 +117,24 @@ def warn_unless_learned(estimator, data, went_on, validation_was_given):
             loss = losses @ weights
     constant = (data.targets == data.targets[0]).all()
     if cause := cause_of_collapse(estimator, data, loss):
-        message = f"The model does hardly better than a constant, as {cause}."
+        message = f"The model is hardly better than a constant, since {cause}."
     elif went_on or constant or not _common(best == 0):
         return
     elif estimator._by_score:
         message = (
-            f"By scoring={estimator.scoring!r} no iterate was better than the start: nothing that "
-            "was learned serves for the samples that are held out, or its predictions have no "
-            "score."
+            f"According to scoring={estimator.scoring!r}, no iterate was better than the start: "
+            "training did not help on the held-out samples, or the predictions have no score."
         )
     else:
         message = (
-            "The held-out loss was lowest before training: nothing that was learned serves for the "
-            "samples that are held out."
+            "The held-out loss was lowest before training: training did not help on the held-out "
+            "samples."
         )
         if validation_was_given:
-            message += " Is X_val scaled as X is?"
+            message += " Is X_val scaled like X?"
     warnings.warn(message, ConvergenceWarning, stacklevel=USER)
 
 
 def _common(mask):
-    """Whether half of the networks or more share it."""
+    """Whether at least half of the networks have the property."""
     return 2 * np.sum(mask) >= np.size(mask)

@@ -45,9 +45,10 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         Seed of the starting weights, of the folds of ``cv="auto"``, of early stopping and of the
         batches of Adam. Give an int for results that can be repeated.
     n_channels : int or "auto", default="auto"
-        Dimension of the state. "auto" means 48; 64 from 8 outputs on; 96 from 16 outputs on, or
-        above 10 000 samples. With ``lift="pad"`` it is at least the number of inputs. With more
-        channels the flow can separate classes that it cannot separate in fewer.
+        Dimension of the state. "auto" means 96 for at least 16 outputs or more than 10 000 samples,
+        otherwise 64 for at least 8 outputs, and otherwise 48. With ``lift="pad"`` it is at least
+        the number of inputs. With more channels the flow can separate classes that it cannot
+        separate in fewer.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Each value of a sequence is a
         candidate: all are trained, and at most two of them are averaged, with weights that make the
@@ -64,13 +65,13 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         - A splitter or an iterable of (train, test) indices: these splits.
         - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
 
-        "auto" and an int keep on one side of a split what `groups` name (see `fit`) and copies of a
-        row. A class with fewer samples than folds has at most one of them in each fold. A class
-        with a single sample is always trained on.
+        "auto" and an int keep the samples of one group (see `groups` in `fit`), and copies of a
+        row, on the same side of a split. A class with fewer samples than folds has at most one of
+        them in each fold. A class with a single sample is always trained on.
 
-        Some splits do not hold out all samples equally often, as those of ``TimeSeriesSplit``, or
-        leave a class out of training. They only choose the candidates and the number of iterations.
-        The networks are then trained once more, on all samples.
+        Some splits do not hold out all samples equally often, such as those of ``TimeSeriesSplit``,
+        or leave a class out of training. They only choose the candidates and the number of
+        iterations. The networks are then trained once more, on all samples.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes. They multiply the sample weights, in the training loss and in the
         held-out loss. "balanced" gives each class the same total weight. Not available where y
@@ -79,8 +80,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         The Runge-Kutta scheme. Explicit: "euler" (the residual network), "heun", "midpoint",
         "ralston2", "kutta3", "ralston3", "ssprk3", "rk4", "rk38". Implicit: "implicit_euler",
         "implicit_midpoint", "trapezoid", "sdirk2", "gauss4", "gauss6", "radau_iia3", "radau_iia5",
-        "lobatto_iiia4", "lobatto_iiic4". Or your own tableau. An explicit scheme takes the time of
-        "euler" times its number of stages, an implicit one 2 to 25 times as long as "euler". For
+        "lobatto_iiia4", "lobatto_iiic4". Or your own tableau. An explicit scheme with
+        s stages takes about s times as long as "euler", an implicit one 2 to 25 times as long. For
         ``vector_field="hamiltonian"`` there are also "symplectic_euler" and "stormer_verlet".
     N : int, default=2
         Number of layers, that is, of steps of the scheme. The vector field can change from layer to
@@ -160,8 +161,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
-        - "lbfgs": L-BFGS with a line search. "auto" takes it up to 700 samples.
-        - "adam": Adam on mini-batches. "auto" takes it above 700 samples.
+        - "auto": "lbfgs" for up to 700 samples, "adam" for more.
+        - "lbfgs": L-BFGS with a line search.
+        - "adam": Adam on mini-batches.
         - "adam+lbfgs": Adam for the first 60 percent of the iterations, then L-BFGS from the best
           point. With ``batch_size=n_samples`` it helps where L-BFGS alone gets stuck.
         - "gd": gradient descent with a line search, as in the published experiments.
@@ -188,9 +190,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         more inputs than samples, whatever `V_` had learned in directions that the new samples do
         not span is lost.
     batch_size : int or "auto", default="auto"
-        Largest number of samples in a mini-batch. The batches of an epoch are equally large, up to
+        Largest number of samples in a mini-batch. The batches of an epoch differ in size by at most
         one sample. "auto" makes fifty batches per epoch, but of at least 32 and at most 500
-        samples. With n_samples, Adam uses the full gradient.
+        samples. With ``batch_size=n_samples``, Adam uses the full gradient.
     learning_rate_init : float, default=0.01
         Learning rate in the first epoch.
     learning_rate_decay : float, default=0.0
@@ -207,9 +209,9 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         or PyTorch.
     device : {"cpu", "cuda"} or None, default=None
         Where to compute. None: where X is; if X is on a GPU, or with array API dispatch, arrays of
-        CuPy and PyTorch stay in their library and on their device. "cuda": X is on the host, is
-        computed with on the GPU by CuPy, and results come back to the host. "cpu": always compute
-        on the host with NumPy, even if X is on a GPU.
+        CuPy and PyTorch stay in their library and on their device. "cuda": X is on the host, CuPy
+        computes on the GPU, and results come back to the host. "cpu": always compute on the host
+        with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 shows one line on a terminal, which is updated: the iteration, the losses of the best
         candidate still being trained, how many networks are left, and the time. In files, pipes and
@@ -284,8 +286,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
     stop_reason_ : list of str of length n_networks
         Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
         longer falls); "max_iter"; "max_time"; "behind" (another candidate is clearly better); "slow
-        progress" or "no acceptable step" (the gradient is steep, but only tiny steps lower the
-        objective, or none: scale X); "callback" (one has ended `fit`); "interrupted" (Ctrl-C);
+        progress" or "no acceptable step" (the gradient is large, but only tiny steps lower the
+        objective, or none: scale X); "callback" (it has ended `fit`); "interrupted" (Ctrl-C);
         "refit" (trained on all samples after the splits had chosen, see `cv`).
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
         Class labels. With several labels per sample, the column numbers of y.
@@ -456,8 +458,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         Seed of the starting weights, of the folds of ``cv="auto"``, of early stopping and of the
         batches of Adam. Give an int for results that can be repeated.
     n_channels : int or "auto", default="auto"
-        Width of the layers. "auto" means 48; 64 from 8 outputs on; 96 from 16 outputs on, or above
-        10 000 samples. With ``lift="pad"`` it is at least the number of inputs.
+        Width of the layers. "auto" means 96 for at least 16 outputs or more than 10 000 samples,
+        otherwise 64 for at least 8 outputs, and otherwise 48. With ``lift="pad"`` it is at least
+        the number of inputs.
     alpha : float, sequence of float or "auto", default="auto"
         Strength of the L2 penalty ½ alpha (‖K‖² + ‖W‖² + ‖V‖²). Each value of a sequence is a
         candidate: all are trained, and at most two of them are averaged, with weights that make the
@@ -474,13 +477,13 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         - A splitter or an iterable of (train, test) indices: these splits.
         - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
 
-        "auto" and an int keep on one side of a split what `groups` name (see `fit`) and copies of a
-        row. A class with fewer samples than folds has at most one of them in each fold. A class
-        with a single sample is always trained on.
+        "auto" and an int keep the samples of one group (see `groups` in `fit`), and copies of a
+        row, on the same side of a split. A class with fewer samples than folds has at most one of
+        them in each fold. A class with a single sample is always trained on.
 
-        Some splits do not hold out all samples equally often, as those of ``TimeSeriesSplit``, or
-        leave a class out of training. They only choose the candidates and the number of iterations.
-        The networks are then trained once more, on all samples.
+        Some splits do not hold out all samples equally often, such as those of ``TimeSeriesSplit``,
+        or leave a class out of training. They only choose the candidates and the number of
+        iterations. The networks are then trained once more, on all samples.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes. They multiply the sample weights, in the training loss and in the
         held-out loss. "balanced" gives each class the same total weight. Not available where y
@@ -536,8 +539,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     validation_fraction : float, default=0.1
         The fraction of the samples that `early_stopping` holds out.
     solver : {"auto", "lbfgs", "gd", "adam", "adam+lbfgs"}, default="auto"
-        - "lbfgs": L-BFGS with a line search. "auto" takes it up to 700 samples.
-        - "adam": Adam on mini-batches. "auto" takes it above 700 samples.
+        - "auto": "lbfgs" for up to 700 samples, "adam" for more.
+        - "lbfgs": L-BFGS with a line search.
+        - "adam": Adam on mini-batches.
         - "adam+lbfgs": Adam for the first 60 percent of the iterations, then L-BFGS from the best
           point. With ``batch_size=n_samples`` it helps where L-BFGS alone gets stuck.
         - "gd": gradient descent with a line search, as in the published experiments.
@@ -564,9 +568,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         more inputs than samples, whatever `V_` had learned in directions that the new samples do
         not span is lost.
     batch_size : int or "auto", default="auto"
-        Largest number of samples in a mini-batch. The batches of an epoch are equally large, up to
+        Largest number of samples in a mini-batch. The batches of an epoch differ in size by at most
         one sample. "auto" makes fifty batches per epoch, but of at least 32 and at most 500
-        samples. With n_samples, Adam uses the full gradient.
+        samples. With ``batch_size=n_samples``, Adam uses the full gradient.
     learning_rate_init : float, default=0.01
         Learning rate in the first epoch.
     learning_rate_decay : float, default=0.0
@@ -583,9 +587,9 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         or PyTorch.
     device : {"cpu", "cuda"} or None, default=None
         Where to compute. None: where X is; if X is on a GPU, or with array API dispatch, arrays of
-        CuPy and PyTorch stay in their library and on their device. "cuda": X is on the host, is
-        computed with on the GPU by CuPy, and results come back to the host. "cpu": always compute
-        on the host with NumPy, even if X is on a GPU.
+        CuPy and PyTorch stay in their library and on their device. "cuda": X is on the host, CuPy
+        computes on the GPU, and results come back to the host. "cpu": always compute on the host
+        with NumPy, even if X is on a GPU.
     verbose : int, default=0
         1 shows one line on a terminal, which is updated: the iteration, the losses of the best
         candidate still being trained, how many networks are left, and the time. In files, pipes and
@@ -660,8 +664,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     stop_reason_ : list of str of length n_networks
         Why the training of each network ended: "converged"; "early stopping" (the held-out loss no
         longer falls); "max_iter"; "max_time"; "behind" (another candidate is clearly better); "slow
-        progress" or "no acceptable step" (the gradient is steep, but only tiny steps lower the
-        objective, or none: scale X); "callback" (one has ended `fit`); "interrupted" (Ctrl-C);
+        progress" or "no acceptable step" (the gradient is large, but only tiny steps lower the
+        objective, or none: scale X); "callback" (it has ended `fit`); "interrupted" (Ctrl-C);
         "refit" (trained on all samples after the splits had chosen, see `cv`).
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
         Class labels. With several labels per sample, the column numbers of y.

@@ -19,7 +19,7 @@ _SQUARE = 0.7  # half the side of the square
 
 
 def make_donut1d(n_samples=500, *, noise=0.1, random_state=None):
-    """An interval of class 1 between two intervals of class 0, on a line in the plane.
+    """Generate an interval of class 1 between two intervals of class 0, on a line in the plane.
 
     Positions lie on a grid of 100 points on [-1, 1]. A third of them, class 1, has the density
     exp(-x²/(2·0.1²)), up to a factor. The others, class 0, have exp(-(abs(x) - 0.5)²/(2·0.1²)). The
@@ -60,7 +60,7 @@ def make_donut1d(n_samples=500, *, noise=0.1, random_state=None):
 
 
 def make_donut2d(n_samples=1000, *, noise=0.1, random_state=None):
-    """A disc of class 1 inside a ring of class 0.
+    """Generate a disc of class 1 inside a ring of class 0.
 
     Positions lie on a grid of 100 x 100 points on [-1, 1]². Half of them, class 1, have the density
     exp(-r²/(2·0.1²)), up to a factor, where r is the distance from the origin. The others, class 0,
@@ -101,7 +101,7 @@ def make_donut2d(n_samples=1000, *, noise=0.1, random_state=None):
 
 
 def make_squares(n_samples=1000, *, noise=0.1, random_state=None):
-    """A chequerboard of four squares; opposite squares have the same class.
+    """Generate a chequerboard of four squares; opposite squares have the same class.
 
     Positions are uniform on [-0.7, 0.7]². The label is 1 if the product x₁x₂ is positive.
 
@@ -142,7 +142,7 @@ def make_squares(n_samples=1000, *, noise=0.1, random_state=None):
 
 
 def make_spirals(n_samples=1000, *, noise=0.05, random_state=None):
-    """Two interleaved spirals of one turn, from radius 0.1 to radius 1.
+    """Generate two interleaved spirals of one turn, from radius 0.1 to radius 1.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def make_spirals(n_samples=1000, *, noise=0.05, random_state=None):
 
 
 def _donut(grid, n_samples, share, noise, random_state):
-    """One in `share` points around the origin, class 1; the others on the ring, class 0."""
+    """Draw one in `share` points around the origin, class 1; the others on the ring, class 0."""
     _check(n_samples, noise)
     rng = check_random_state(random_state)
     n_one = -(-n_samples // share)

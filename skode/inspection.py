@@ -1,4 +1,4 @@
-"""What a fitted network does inside."""
+"""Functions that show how a fitted network works."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .engine.sparse_rows import SparseRows
 
 __all__ = ["StepDoublingGap", "costates", "input_gradients", "step_doubling_gap", "trajectories"]
 
-BATCH = 4096  # samples whose derivatives with respect to the inputs are in memory at a time
+BATCH = 4096  # samples for which derivatives with respect to the inputs are in memory at a time
 
 
 def trajectories(estimator, X):
-    """The states that the layers carry the samples through.
+    """Return the states of the samples after every layer.
 
     Parameters
     ----------
@@ -43,19 +43,19 @@ def trajectories(estimator, X):
     Returns
     -------
     ndarray of shape (n_networks, N + 1, n_samples, n_channels)
-        ``[:, 0]`` are the lifted inputs x, σ(V x + ν), V x + ν or x padded with zeros, and
-        ``[:, N]`` what the readout sees.  The inputs are what ``feature_map_`` makes of X.
+        ``[:, 0]`` are the lifted inputs x: σ(V x + ν), V x + ν, or x padded with zeros. ``[:, N]``
+        are the inputs of the readout. The inputs x are ``feature_map_.transform(X)``.
 
     Raises
     ------
     NotFittedError
         If the estimator has not been fitted.
     TypeError
-        If the estimator is none of skode.
+        If the estimator is not one of skode.
     ValueError
-        If X has other features than in `fit`, or entries that are not finite, or lies so far
-        outside the training data that a state overflows, or that the stage equations of an implicit
-        scheme could not be solved.
+        If X has other features than in `fit` or entries that are not finite; if X is so far from
+        the training data that a state overflows; or if the stage equations of an implicit scheme
+        could not be solved for a sample.
 
     Examples
     --------
@@ -76,10 +76,10 @@ def trajectories(estimator, X):
 
 
 def costates(estimator, X, y):
-    """The costates: how the loss depends on the samples' states between the layers.
+    """Return the costates, the derivatives of the loss with respect to the states.
 
-    They are the derivatives pℓ = ∂J/∂yℓ of the mean loss J of the samples, without penalty, with
-    respect to the states that `trajectories` gives.
+    They are the derivatives pℓ = ∂J/∂yℓ of the mean loss J of the samples, without penalty. The
+    states yℓ are those of `trajectories`.
 
     Parameters
     ----------
@@ -88,24 +88,24 @@ def costates(estimator, X, y):
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Their classes or labels; or their targets, of which J is the loss in the units that `loss`
-        says.
+        Their classes or labels; or their targets. For targets, J is the loss in the units that the
+        parameter `loss` explains.
 
     Returns
     -------
     ndarray of shape (n_networks, N + 1, n_samples, n_channels)
-        ``[:, 0]`` is the derivative p⁰ with respect to the lifted inputs.  That with respect to the
-        inputs is ``p0[..., :n_inputs]`` where they are padded, ``p0 @ V_`` where the lift is
-        linear, and ``(p0 * ds) @ V_`` where it is nonlinear, with ds = σ′(V x + ν) for the inputs
-        x; and ``feature_map_.pull_back`` makes of it that with respect to the features, which a
-        pipeline has transformed.  The samples that are ambiguous to the network have large entries.
+        ``[:, 0]`` is the derivative p⁰ with respect to the lifted inputs. The derivative with
+        respect to the inputs is ``p0[..., :n_inputs]`` if they are padded, ``p0 @ V_`` if the lift
+        is linear, and ``(p0 * ds) @ V_`` if it is nonlinear, with ds = σ′(V x + ν) for the inputs
+        x. ``feature_map_.pull_back`` converts it to the derivative with respect to the features
+        after the steps of a pipeline. Samples that the network finds ambiguous have large entries.
 
     Raises
     ------
     NotFittedError, TypeError
-        As `trajectories`.
+        See `trajectories`.
     ValueError
-        As `trajectories`, or if `y` has labels that are not classes of the estimator, or another
+        See `trajectories`; also if `y` has labels that are not classes of the estimator, another
         number of targets than in `fit`, or another length than X.
 
     References
@@ -126,7 +126,7 @@ def costates(estimator, X, y):
     network, X = network_and_features(estimator, X)
     targets = network._checked_targets(y)
     check_consistent_length(X, targets)
-    network._outputs(X, "costates")  # raises where the network cannot be evaluated
+    network._outputs(X, "costates")  # raises if the network cannot be evaluated
     X = network.feature_map_.transform(network._validated(X, "costates"))
     U = network._controls()
     n_networks, N, n_channels, _ = U.K.shape
@@ -164,13 +164,13 @@ def input_gradients(estimator, X, y=None):
         Samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
         Their classes, labels or targets. With `y`, the loss of each sample is differentiated; the
-        notes say which loss. Without, the output: ``decision_function`` of a classifier, or
-        ``predict`` of a regressor.
+        notes define this loss. Without `y`, the output is differentiated: ``decision_function`` of
+        a classifier, or ``predict`` of a regressor.
 
     Returns
     -------
     ndarray of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
-        Derivatives with respect to the features. The array has three axes without `y`, where the
+        Derivatives with respect to the features. The array has three axes without `y` if the
         output has several columns.
 
     Raises
@@ -178,7 +178,7 @@ def input_gradients(estimator, X, y=None):
     NotFittedError
         If the estimator has not been fitted.
     TypeError
-        If the estimator is none of skode, or if the pipeline has a step without a chain rule.
+        If the estimator is not one of skode, or if the pipeline has a step without a chain rule.
     ValueError
         If X cannot be predicted, if `y` has labels that are not classes of the estimator, another
         number of targets than in `fit` or another length than X, or if a derivative overflows.
@@ -199,7 +199,7 @@ def input_gradients(estimator, X, y=None):
       over the targets. For example "squared_error" is ``½ (predict(X) - y)²``.
 
     Let the model's probability be p = Σₖ wₖ qₖ with network k's weight wₖ and probability qₖ. Then
-    ∂ log p / ∂x = Σₖ (wₖ qₖ / p) ∂ log qₖ / ∂x. So a network counts by its part of the probability.
+    ∂ log p / ∂x = Σₖ (wₖ qₖ / p) ∂ log qₖ / ∂x. So each network has a weight of its share of p.
     The derivative of each network is its costate p⁰, brought back through the lift and
     ``feature_map_``. At a kink, such as the end of a piece of a feature, the two one-sided
     derivatives are averaged; with ``activation="relu"``, the derivative of σ at 0 is 0.
@@ -230,7 +230,7 @@ def input_gradients(estimator, X, y=None):
     if y is not None:
         check_consistent_length(X, host_values(y))
     of_mean = of_output(network) if y is None else of_loss(network, y)
-    network._outputs(X, "input_gradients")  # raises where the network cannot be evaluated
+    network._outputs(X, "input_gradients")  # raises if the network cannot be evaluated
     with quiet():
         G = pull_back(_of_features(network, network._validated(X, "input_gradients"), of_mean))
     if not np.isfinite(G).all():
@@ -239,7 +239,7 @@ def input_gradients(estimator, X, y=None):
 
 
 def _of_features(network, X, of_mean):
-    """The derivatives with respect to validated features, (functions, n_samples, n_features)."""
+    """Return derivatives for validated features, (functions, n_samples, n_features)."""
     parts = []
     weights = np.asarray(network.network_weights_, dtype=network.K_.dtype)
     with network._blocks() as blocks:
@@ -264,7 +264,7 @@ def _of_features(network, X, of_mean):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class StepDoublingGap:
-    """How much predictions change when each step is taken as several shorter ones.
+    """The change of predictions when each step is split into several shorter ones.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ class StepDoublingGap:
     changed : float or None
         For a classifier, the share of samples for which the predicted class, or one of the labels,
         changes.
-    refinement : int
+    The number of steps that replace one.
         The number of steps in place of one.
 
     Examples
@@ -313,11 +313,11 @@ class StepDoublingGap:
 
 
 def step_doubling_gap(estimator, X, *, refinement=2):
-    """How much the predictions depend on the discretisation of the ODE.
+    """Measure how much the predictions depend on the discretisation of the ODE.
 
-    Every step h of the scheme is taken as `refinement` steps h/`refinement` with the same controls.
-    Where the gap is small, the network is a flow that its scheme resolves; where it is large, it is
-    a composition of layers that happen to look like steps.
+    Every step h of the scheme is split into `refinement` steps h/`refinement` with the same
+    controls. If the gap is small, the scheme resolves the flow of the ODE. If it is large, the
+    network is a composition of layers that does not approximate a flow.
 
     Parameters
     ----------
@@ -326,23 +326,23 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples.
     refinement : int, default=2
-        Number of steps in place of one.
+        Number of steps that replace one.
 
     Returns
     -------
     StepDoublingGap
-        Printed, it is a summary of three lines. Its attributes are ``gap``, an ndarray of shape
+        Its text is a summary of three lines. Its attributes are ``gap``, an ndarray of shape
         (n_samples,) with the largest change of a class probability, or of a predicted target in the
         standardised units that the regressor's parameter `loss` explains; ``mean_gap`` and
-        ``max_gap``, the mean and the maximum of it; and for classifiers ``changed``, the share of
-        samples for which the predicted class, or one of the labels, changes.
+        ``max_gap``, the mean and the maximum of ``gap``; and for classifiers ``changed``, the share
+        of samples for which the predicted class, or one of the labels, changes.
 
     Raises
     ------
     NotFittedError
         If the estimator has not been fitted.
     TypeError
-        If the estimator is no ODE network of skode.
+        If the estimator is not an ODE network of skode.
     ValueError
         If `refinement` is not an integer of at least 2, or X cannot be predicted.
 
@@ -365,13 +365,13 @@ def step_doubling_gap(estimator, X, *, refinement=2):
     """
     network, X = network_and_features(estimator, X)
     if network._fitted_network().skip == 0.0:
-        raise TypeError(f"A feed-forward network is no discretisation of an ODE; got {network!r}.")
+        raise TypeError(f"A feed-forward network does not discretise an ODE; got {network!r}.")
     if not isinstance(refinement, Integral) or isinstance(refinement, bool) or refinement < 2:
         raise ValueError(f"refinement must be an integer of at least 2; got {refinement!r}.")
     with quiet():
         coarse, fine = (network._outputs(X, "step_doubling_gap", k) for k in (1, refinement))
         if is_classifier(network):
-            before, after = (network._kind.most_likely(said) for said in (coarse, fine))
+            before, after = (network._kind.most_likely(outputs) for outputs in (coarse, fine))
             coarse, fine = np.exp(coarse), np.exp(fine)
     changed = None
     if is_classifier(network):
@@ -380,7 +380,7 @@ def step_doubling_gap(estimator, X, *, refinement=2):
 
 
 def network_and_features(estimator, X):
-    """The fitted network, and what the steps before it make of X."""
+    """Return the fitted network, and X after the steps before the network."""
     network = network_of(estimator)
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = estimator[:-1].transform(X)
@@ -388,12 +388,12 @@ def network_and_features(estimator, X):
 
 
 def network_of(estimator):
-    """The fitted network that the estimator is, or that the pipeline ends in; in host memory."""
+    """Return the fitted network, which may be the last step of a pipeline, in host memory."""
     network = estimator[-1] if isinstance(estimator, Pipeline) and len(estimator) else estimator
     if not isinstance(network, NetworkEstimator):
         raise TypeError(
-            "estimator must be one of skode, or a pipeline whose last step is one (of a "
-            f"search, its best_estimator_); got {network!r}."
+            "estimator must be one of skode, or a pipeline that ends in one (for a search, give "
+            f"its best_estimator_); got {network!r}."
         )
     check_is_fitted(network)
     return copy(network).to_host().set_params(device=None)

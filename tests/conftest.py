@@ -3,14 +3,14 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-os.environ["MPLBACKEND"] = "Agg"  # no window; and no import of matplotlib where it is not needed
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait busily, to no avail here
-os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported; scikit-learn's dispatch asks for it
+os.environ["MPLBACKEND"] = "Agg"  # no window, and no import of matplotlib unless necessary
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads would only wait busily here
+os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported; scikit-learn's dispatch requires it
 
 from tests.namespaces import NAMESPACES
 
-# The same examples in every run; timings of shared machines are no failures.
-# The namespaces of `xp` have no state that examples could hand on to each other.
+# The same examples in every run; slow examples on shared machines are not failures.
+# The namespaces of `xp` have no state that examples could share.
 settings.register_profile(
     "skode",
     deadline=None,
@@ -29,14 +29,14 @@ def xp(request):
 
 @pytest.fixture
 def wide_start(monkeypatch):
-    """Training starts from larger K and b, whatever the present width: farther from a saddle."""
+    """Start training from larger K and b, whatever the width, to avoid a saddle."""
     monkeypatch.setattr("skode._estimator.START", 2**0.5)
 
 
 @pytest.fixture
 def dispatch():
-    """scikit-learn follows arrays of other libraries."""
-    from sklearn import config_context  # now that the environment is set
+    """Let scikit-learn support arrays of other libraries."""
+    from sklearn import config_context  # after the environment is set
 
     with config_context(array_api_dispatch=True):
         yield

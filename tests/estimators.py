@@ -1,4 +1,4 @@
-"""What the tests of the estimators share: small data and short fits."""
+"""Code shared by the tests of the estimators: small data and short fits."""
 
 import numpy as np
 from sklearn.datasets import make_blobs
@@ -14,7 +14,7 @@ from skode import (
 BOTH = [ODENetClassifier, FeedForwardClassifier]
 REGRESSORS = [ODENetRegressor, FeedForwardRegressor]
 
-# One network, of which everything is said: no test depends on a default that it does not set.
+# One network with all parameters set, so that no test depends on a default by accident.
 PLAIN = {
     "N": 3,
     "h": 1.0,
@@ -38,7 +38,7 @@ def blobs(n_classes=2, n_samples=60, n_features=3, seed=0):
 
 
 def curve(n_samples=60, n_features=3, n_targets=None, seed=0):
-    """Samples of smooth functions with a little noise, one of them or `n_targets`."""
+    """Return samples of smooth functions with a little noise, one of them or `n_targets`."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_samples, n_features))
     phases = np.arange(n_targets or 1)
@@ -67,7 +67,7 @@ SIGMA = {
 
 
 def recomputed_outputs(model, scheme, skip, X):
-    """The outputs of every network in a dozen lines of NumPy, from the fitted arrays alone.
+    """Compute the outputs of every network in a few lines of NumPy, from the fitted arrays alone.
 
     (n_networks, n_outputs, n_samples)
     """
@@ -81,7 +81,7 @@ def recomputed_outputs(model, scheme, skip, X):
     for layer in range(model.K_.shape[1]):
         K, bias = model.K_[:, layer], model.b_[:, layer, :, None]
         h, F = model.h_[:, layer, None, None], np.zeros((len(b), *y.shape))
-        for _ in range(300):  # slow, but it solves the equations of implicit stages too
+        for _ in range(300):  # slow, but it also solves the equations of implicit stages
             new = (F + sigma(K @ (y + h * np.tensordot(A, F, axes=1)) + bias)) / 2
             if np.array_equal(new, F):
                 break
@@ -91,7 +91,7 @@ def recomputed_outputs(model, scheme, skip, X):
 
 
 def decision_of(z):
-    """`decision_function` from the outputs of the networks, averaged with equal weights."""
+    """Return `decision_function` from the outputs of the networks, with equal weights."""
     if z.shape[1] == 1:
         p = (1 / (1 + np.exp(-z[:, 0]))).mean(0)
         return np.log(p / (1 - p))

@@ -1,11 +1,11 @@
-"""What the tests of the estimators on other array libraries and devices share."""
+"""Code shared by the tests of the estimators on other array libraries and devices."""
 
 import numpy as np
 
 from skode.engine.arrays import array_library, to_host
 from tests.estimators import BOTH, blobs, curve, short
 
-# What `fit` does in different ways, each at least once.
+# Options that change how `fit` works, each at least once.
 VARIANTS = {
     "gd": {},
     "lbfgs, folds": {"solver": "lbfgs", "cv": 3, "alpha": (1e-3, 1e-2), "n_restarts": 2},
@@ -21,7 +21,7 @@ SCHEMES = {
     "gauss4": {"scheme": "gauss4", "N": 2, "h": 0.5},
     "implicit_midpoint, folds": {"scheme": "implicit_midpoint", "cv": 3, "h": 0.5},
 }
-# Predicts in a process in which nothing but NumPy can be imported.
+# Predict in a process in which only NumPy can be imported.
 WITHOUT_OTHER_LIBRARIES = """
 import pickle, sys
 class Nowhere:
@@ -40,7 +40,7 @@ def data_for(cls, n_classes=3):
 
 
 def few(cls, **parameters):
-    """An estimator that is fitted to the last of a few iterations."""
+    """Return an estimator after a few iterations, with the last iterate."""
     return short(cls, **{"max_iter": 8, "tol": 0.0, **parameters})
 
 
@@ -57,7 +57,7 @@ def fitted_arrays(model):
 
 
 def assert_same(model, expected, tolerance=1e-10):
-    """Equal fitted arrays, up to rounding."""
+    """Check that fitted arrays are equal up to rounding."""
     found = fitted_arrays(model)
     assert found.keys() == fitted_arrays(expected).keys()
     for name, value in fitted_arrays(expected).items():

@@ -1,4 +1,4 @@
-"""The array libraries, and their devices, on which everything is tested."""
+"""The array libraries, and their devices, for the tests."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import array_api_compat
 import numpy as np
 import pytest
 
-# Functions that make an array out of nothing.
+# Functions that create an array without array arguments.
 CREATION = frozenset(("arange", "empty", "eye", "full", "linspace", "ones", "zeros"))
 
 
 class Namespace:
-    """An array library on one of its devices: what it makes lies there.
+    """An array library with one of its devices, on which arrays are created.
 
     Parameters
     ----------
     name : str
     module : namespace
-        Follows the array API standard.
+        Implements the array API standard.
     device : device
     frozen : bool, default=False
-        Whether `asarray` makes read-only arrays, so that code which writes into its input fails.
+        Whether `asarray` returns read-only arrays, so that code that writes into its input fails.
     """
 
     def __init__(self, name, module, device, frozen=False):
@@ -37,8 +37,8 @@ class Namespace:
         return functools.partial(function, device=self.device) if name in CREATION else function
 
     def asarray(self, values, dtype=None):
-        """The values, a NumPy array for example, in this library and on this device."""
-        values = np.array(values)  # a copy, which nobody shares memory with
+        """Convert the values, for example a NumPy array, to this library and device."""
+        values = np.array(values)  # a copy that shares no memory
         if self._frozen:
             values = values.astype(dtype or values.dtype)
             values.setflags(write=False)
@@ -46,7 +46,7 @@ class Namespace:
         return self.module.asarray(values, dtype=dtype, device=self.device)
 
     def holds(self, array):
-        """Whether the array is of this library and on this device."""
+        """Whether the array belongs to this library and device."""
         if self.module is np:
             return isinstance(array, np.ndarray)
         found = array_api_compat.array_namespace(array), array_api_compat.device(array)
@@ -81,7 +81,7 @@ def _cupy():
     return Namespace("cupy", module, cupy.cuda.Device(0))
 
 
-# On its second device array-api-strict refuses what would be a hidden copy to the host.
+# On its second device, array-api-strict rejects hidden copies to the host.
 NAMESPACES = {
     "numpy": functools.partial(_numpy, frozen=False),
     "numpy-read-only": functools.partial(_numpy, frozen=True),

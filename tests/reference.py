@@ -1,7 +1,7 @@
-"""The mathematics once more: one member, plain loops, nothing shared with the engine.
+"""An independent implementation of the mathematics: one member, plain loops, no engine code.
 
-It accepts complex numbers, so that derivatives can be taken by complex steps.  Controls may have an
-axis in front, for the same network with many different ones: one for each step.
+It supports complex numbers, so that derivatives can be computed by complex steps.  Controls may
+have an additional first axis, for the same network with many different ones: one for each step.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from skode.engine.controls import Controls
 
 
 def by_half(first, second):
-    """`first` on the first half of the channels, the larger one, and `second` on the others."""
+    """Apply `first` to the first half of the channels, the larger one, and `second` to the rest."""
 
     def of_both(z):
         n = z.shape[-2]
@@ -22,7 +22,7 @@ def by_half(first, second):
     return of_both
 
 
-# σ and σ′, both of z, whose channels are on the last axis but one.
+# σ and σ′, both as functions of z, whose channels are on the last axis but one.
 ACTIVATIONS = {
     "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
     "softplus": (lambda z: np.log1p(np.exp(z)), lambda z: 1 / (1 + np.exp(-z))),
@@ -36,18 +36,18 @@ def logistic(z):
     return 1 / (1 + np.exp(-z))
 
 
-QUANTILE = 0.8  # that is tested
+QUANTILE = 0.8  # the quantile in the tests
 WIDTHS = {"huber": 0.5, "quantile": 0.02}
 
 
 def huber(r, width):
-    """Half the square of r up to a size, and then linear."""
+    """Return half the square of r up to a size, and a linear function beyond."""
     size = np.where(r.real < 0, -r, r)
     return np.where(size.real <= width, 0.5 * r**2, width * (size - 0.5 * width))
 
 
 def smooth_pinball(z, c, quantile=QUANTILE):
-    """The mean of the pinball loss over predictions z ± width, all of them equally likely.
+    """Return the mean of the pinball loss over predictions uniformly in z ± width.
 
     Its integral from 0 to r = c - z is ½ (quantile - [r < 0]) r².
     """
@@ -60,7 +60,7 @@ def smooth_pinball(z, c, quantile=QUANTILE):
 
 
 # Sums over the outputs of (outputs, samples), but means for "logistic" and in regression.  c holds
-# zeros and ones, in regression any numbers, for "poisson" none that are negative.
+# zeros and ones; in regression any numbers; for "poisson" nonnegative numbers.
 LOSSES = {
     "logistic_squared": lambda z, c: (0.5 * (logistic(z) - c) ** 2).sum(-2),
     "logistic": lambda z, c: (np.log1p(np.exp(z)) - c * z).mean(-2),
@@ -73,7 +73,7 @@ LOSSES = {
 
 
 def stage_values(scheme, activation, y, K, b, h):
-    """Yi and Fi of one step, each (n_channels, samples)."""
+    """Return Yi and Fi of one step, each (n_channels, samples)."""
     sigma = ACTIVATIONS[activation][0]
     A, weights, _ = scheme
     if not np.triu(A).any():
@@ -87,7 +87,7 @@ def stage_values(scheme, activation, y, K, b, h):
 
 
 def solved_stages(A, activation, y, K, b, h):
-    """The stages by Newton's method on all of them at once; complex arguments are welcome."""
+    """Compute the stages by Newton's method on all of them at once; arguments may be complex."""
     sigma, derivative = ACTIVATIONS[activation]
     s, n = len(A), y.shape[-2]
     Y = y + np.multiply.outer(A.sum(1), h * sigma(K @ y + b[..., None]))
@@ -106,9 +106,9 @@ def solved_stages(A, activation, y, K, b, h):
 
 
 def forward(scheme, activation, skip, controls, X, lift="identity"):
-    """The states y⁰ … yᴺ, (n_channels, samples) each, of one member.
+    """Return the states y⁰ … yᴺ, (n_channels, samples) each, of one member.
 
-    `lift` is the activation of the map of the features to y⁰, if the controls have one.
+    `lift` is the activation of the map from the features to y⁰, if the controls have one.
     """
     *front, N, n, _ = controls.K.shape
     if controls.V is None:
@@ -127,14 +127,14 @@ def forward(scheme, activation, skip, controls, X, lift="identity"):
 
 
 def data_loss(scheme, activation, skip, loss, controls, X, targets, weights, lift="identity"):
-    """Σi wi ℓi, which is the held-out loss if the weights are those of the samples held out."""
+    """Return Σi wi ℓi, which is the held-out loss if the weights are those of held-out samples."""
     y = forward(scheme, activation, skip, controls, X, lift)[-1]
     z = controls.W @ y + controls.mu[..., None]
     return (weights * LOSSES[loss](z, targets.T)).sum(-1)
 
 
 def penalties(controls, alpha, smooth=(0.0, 1.0)):
-    """½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h, with smooth = (β, h)."""
+    """Return ½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h, with smooth = (β, h)."""
     beta, h = smooth
     penalty = 0.5 * alpha * ((controls.K**2).sum((-3, -2, -1)) + (controls.W**2).sum((-2, -1)))
     if controls.V is not None:
@@ -165,17 +165,17 @@ def objective(
 
 
 def weights_of_member(weights, group, row):
-    """The weights of the samples for one member, sample by sample; `row` is its row of a table."""
+    """Return the weights of the samples for one member; `row` is its row of a table."""
     return np.array([w * row[g] for w, g in zip(weights, group, strict=True)])
 
 
 def complex_step_gradient(function, layout, row):
-    """∂function/∂row, exact to rounding: Im f(x + iε)/ε with ε = 1e-40."""
+    """Return ∂function/∂row, exact to rounding: Im f(x + iε)/ε with ε = 1e-40."""
     return function(member(layout, row + 1e-40j * np.eye(layout.size))).imag / 1e-40
 
 
 def member(layout, row):
-    """The named parts of one flat row, or of several."""
+    """Return the named parts of one flat row, or of several."""
     return Controls(
         *(
             row[..., s].reshape(*row.shape[:-1], *shape)
@@ -186,7 +186,7 @@ def member(layout, row):
 
 
 def proposition_1(scheme, activation, controls, X, p):
-    """p⁰ and ∂J/∂K, ∂J/∂b of an ODE network from pᴺ by Proposition 1 of Benning et al. (2021).
+    """Return p⁰ and ∂J/∂K, ∂J/∂b of an ODE network from pᴺ (Proposition 1, Benning et al. 2021).
 
     Pi = p⁺ - h Σk (aki bk / bi) λk,  λk = -Jkᵀ Pk,  p = p⁺ - h Σi bi λi,
     ∂J/∂U = h Σi bi (∂f/∂U)ᵀ Pi.
@@ -217,7 +217,7 @@ def proposition_1(scheme, activation, controls, X, p):
 
 
 def together(loss, z, weights):
-    """What members say on the average, (classes or outputs, samples), of real or complex z."""
+    """Return the mean prediction of members, (classes or outputs, samples), for any complex z."""
     weights = np.asarray(weights)[:, None, None]
     if loss in ("squared", "huber", "quantile"):
         return (weights * z).sum(0)
@@ -250,7 +250,7 @@ def weights_of(draw, s, zero_weights):
 
 @st.composite
 def explicit_schemes(draw, zero_weights=True):
-    """Random consistent explicit tableaux (A, b, c), some weights zero if wished."""
+    """Random consistent explicit tableaux (A, b, c), with some zero weights if requested."""
     s = draw(st.integers(1, 4))
     entry = st.floats(-2, 2, allow_nan=False).map(lambda x: round(x, 3))
     A = [[draw(entry) if j < i else 0.0 for j in range(s)] for i in range(s)]

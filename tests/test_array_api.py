@@ -1,4 +1,4 @@
-"""The estimators on every array library: computed where X is, with the results of NumPy."""
+"""The estimators with every array library: computed on the device of X, with NumPy's results."""
 
 import pickle
 import subprocess
@@ -47,7 +47,7 @@ def test_every_library_fits_the_same_and_keeps_it_there(cls, variant, xp, dispat
     parameters = {**VARIANTS, **SCHEMES}[variant]
     expected = few(cls, **parameters).fit(X, y)
     model = few(cls, **parameters).fit(xp.asarray(X), xp.asarray(y))
-    # NumPy's kernel trains implicit schemes with stages that are only as exact as decisions need.
+    # For implicit schemes, NumPy's kernel solves stages only as exactly as decisions require.
     tolerance = 1e-10 if as_tableau(parameters.get("scheme", "euler")).explicit else 1e-5
     assert_same(model, expected, tolerance)
     for name, value in fitted_arrays(model).items():
@@ -59,7 +59,7 @@ def test_every_library_fits_the_same_and_keeps_it_there(cls, variant, xp, dispat
         assert to_host(value).dtype == wanted.dtype
     score = model.score(xp.asarray(X), xp.asarray(y))
     assert isinstance(score, float)
-    # The accuracy of PyTorch's arrays scikit-learn computes in single precision.
+    # scikit-learn computes the accuracy of PyTorch's arrays in single precision.
     assert score == pytest.approx(expected.score(X, y), abs=1e-7)
 
 
@@ -206,7 +206,7 @@ def test_arrays_on_a_device_are_followed_without_dispatch_too(cls):
 @pytest.mark.skipif(OF_OLD, reason="cross_val_predict takes arrays of NumPy alone")
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
 def test_predictions_of_folds_are_put_together(method, xp, dispatch):
-    # scikit-learn puts them in the order of classes_, which has to be of the same library.
+    # scikit-learn sorts them like classes_, which has to be of the same library.
     X, y = blobs(3)
     found = cross_val_predict(
         few(ODENetClassifier), xp.asarray(X), xp.asarray(y), cv=3, method=method
@@ -245,7 +245,7 @@ def test_numbers_that_numpy_has_not(dispatch):
     expected = few(ODENetClassifier).fit(X, y)
     weight = module.ones(60, dtype=module.bfloat16)
     assert_same(few(ODENetClassifier).fit(X_, y_.bfloat16(), weight), expected)
-    negated = module.complex(-X_, -X_).conj().imag  # a view of which NumPy knows nothing
+    negated = module.complex(-X_, -X_).conj().imag  # a view that NumPy cannot represent
     assert_same(few(ODENetClassifier, cv=3).fit(negated, y_), few(ODENetClassifier, cv=3).fit(X, y))
     for kind in (module.uint16, module.uint8):
         found = few(ODENetClassifier).fit(X_, y_.to(kind)).predict(X_)
@@ -253,7 +253,7 @@ def test_numbers_that_numpy_has_not(dispatch):
 
 
 class Foreign:
-    """An array of a library that follows the standard, but that nobody has tried."""
+    """An array of a library that follows the standard, but was never tested."""
 
     def __init__(self, values):
         self.values = values
@@ -351,7 +351,7 @@ def test_tensors_with_gradients_are_taken_without(dispatch):
 
 
 def test_a_slow_fit_warns_where_it_was_called(xp, dispatch):
-    # The decorators on the way are counted.
+    # The count includes the decorators in between.
     X, y = blobs(2)
     with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
         short(ODENetClassifier, max_iter=1).fit(xp.asarray(X), xp.asarray(y))

@@ -1,4 +1,4 @@
-"""How much each candidate counts in the model."""
+"""The weights of the candidates in the model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Bad input: a clear error or warning, and the estimator as it was."""
+"""Bad input gives a clear error or warning, and does not change the estimator."""
 
 import copy
 import warnings
@@ -13,7 +13,7 @@ from skode import ODENetClassifier
 from skode.inspection import costates
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
 
-# Several tests go through the solvers with parameters that some of them do not have.
+# Several tests run all solvers with parameters that not all of them have.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
@@ -45,7 +45,7 @@ BAD_PARAMETERS = [
     ({"alpha": [], "cv": 3}, r"alpha=\[\] must be .* at least one number"),
     ({"alpha": [[1e-3, 1e-2]], "cv": 3}, r"alpha=\[\[0.001, 0.01\]\] must be a number, 'auto'"),
     ({"alpha": ["a", "b"], "cv": 3}, r"alpha=\['a', 'b'\] must be a number, 'auto'"),
-    ({"alpha": (1e-3, 1e-2)}, r"alpha=\(0.001, 0.01\) is a choice, but no samples are held out"),
+    ({"alpha": (1e-3, 1e-2)}, r"alpha=\(0.001, 0.01\) means a choice, but no samples are held out"),
     ({"smoothness": -1}, r"'smoothness' parameter .* Got -1"),
     ({"smoothness": np.inf}, r"'smoothness' parameter .* Got inf"),
     ({"cv": 1}, r"'cv' parameter .* int in the range \[2, inf\).* Got 1 instead"),
@@ -61,7 +61,7 @@ BAD_PARAMETERS = [
         r"validation_fraction=0.99 holds out 60 of 60 samples.* smaller fraction",
     ),
     ({"alpha": 1e200}, r"not finite at the start.* smaller h, alpha or smoothness"),
-    ({"cv": []}, "cv gives no splits"),
+    ({"cv": []}, "cv yields no splits"),
     ({"cv": [1, 2]}, r"Split 0 of cv must be a pair of arrays .*; got 1"),
     ({"cv": [(np.arange(60),)]}, r"Split 0 of cv must be a pair of arrays"),
     ({"cv": [(np.arange(60.0), np.arange(60.0))]}, r"Split 0 of cv must be a pair of arrays"),
@@ -127,7 +127,7 @@ def assert_untouched(estimator, before):
 
 
 def assert_refused(bad, data, message, **more):
-    """`bad` refuses the data, and a model fitted before is as it was."""
+    """Check that the data are refused, and that a fitted model is unchanged."""
     fitted = short(type(bad)).fit(X_GOOD, Y_GOOD)
     output = getattr(fitted, "decision_function", fitted.predict)
     decision = output(X_GOOD)
@@ -172,7 +172,7 @@ def test_a_scheme_without_a_solution_at_this_step_is_refused_at_the_start():
     hopeless = {"scheme": "implicit_euler", "activation": "softplus", "h": 1e3}
     bad = short(ODENetClassifier, stage_guard="reject", **hopeless)
     assert_refused(bad, (X_GOOD, Y_GOOD), "stage equations .* could not be solved.* smaller h")
-    # The guard that bounds K makes even this one solvable.
+    # The guard that bounds K makes even this problem solvable.
     model = short(ODENetClassifier, stage_guard="bound", **hopeless).fit(X_GOOD, Y_GOOD)
     assert np.isfinite(model.loss_).all()
 
@@ -230,7 +230,7 @@ def test_slow_progress_on_badly_scaled_data_is_no_convergence(learn_step):
 
 
 def spoiled(layer, **parameters):
-    """A fitted model with one layer that cannot be solved where the first feature is large."""
+    """Return a fitted model with one layer that cannot be solved if the first feature is large."""
     options = {"scheme": "implicit_euler", "activation": "softplus", "alpha": 0.1, "n_channels": 3}
     model = short(ODENetClassifier, **options, **parameters).fit(X_GOOD, Y_GOOD)
     model.K_[-1, layer] = np.diag([30.0, 0.0, 0.0])
@@ -298,7 +298,7 @@ def test_bad_classes_to_judge_by(y_val, message):
 
 
 def test_early_stopping_leaves_no_class_out():
-    # One sample of a class cannot be on two sides: it is trained on.
+    # A single sample of a class cannot be on both sides: it is used for training.
     y = Y_GOOD.copy()
     y[0] = 2
     with pytest.warns(UserWarning, match=r"oof_score_ is NaN.*: 2\."):
@@ -307,7 +307,7 @@ def test_early_stopping_leaves_no_class_out():
     assert np.isnan(model.oof_score_)
 
 
-def test_a_split_that_knows_nothing_of_what_it_holds_out():
+def test_a_split_that_is_not_trained_on_the_classes_it_holds_out():
     y = Y_GOOD[np.argsort(Y_GOOD, kind="stable")]
     message = "leaves all classes out of training that it holds out.* stratified"
     assert_refused(short(ODENetClassifier, cv=KFold(2)), (X_GOOD, y), message)
@@ -420,7 +420,7 @@ def test_targets_beyond_single_precision(cls):
     with pytest.raises(ValueError, match=message):
         short(cls).fit(X, y, X_val=X, y_val=far)
     weights = np.r_[0.0, np.ones(59)]
-    short(cls, max_iter=5).fit(X, far, weights)  # what has no weight may be anything
+    short(cls, max_iter=5).fit(X, far, weights)  # samples without weight may contain anything
 
 
 def test_a_batch_size_is_the_concern_of_adam_alone():
@@ -429,7 +429,7 @@ def test_a_batch_size_is_the_concern_of_adam_alone():
     bad = short(ODENetClassifier, solver="adam", **large)
     message = "batch_size=61 is more than the number of samples, 60"
     assert_refused(bad, (X_GOOD, Y_GOOD), message)
-    # Samples to judge by are none to draw from.
+    # Validation samples are not drawn from.
     assert_refused(bad, (X_GOOD, Y_GOOD), message, X_val=X_GOOD, y_val=Y_GOOD)
 
 
@@ -502,7 +502,7 @@ def test_the_last_part_of_a_stream_may_be_smaller_than_a_batch(cls):
 
 def test_a_stream_with_several_penalties():
     bad = stream(ODENetClassifier, alpha=(1e-3, 1e-2))
-    refuses_part(bad, r"alpha=\(0.001, 0.01\) is a choice", X_GOOD, Y_GOOD, [0, 1])
+    refuses_part(bad, r"alpha=\(0.001, 0.01\) means a choice", X_GOOD, Y_GOOD, [0, 1])
 
 
 # --- targets

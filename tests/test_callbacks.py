@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: what they see of a fit, and how they end it."""
+"""scikit-learn's callbacks: the information that they get, and how they end a fit."""
 
 import os
 import pickle
@@ -30,7 +30,7 @@ VIEWS = {"features": "both", "lift": "linear", "cv": 3, "max_iter": 12}
 
 
 class Recorder:
-    """A callback that writes down the tasks, and ends the fit where it is told to."""
+    """A callback that records the tasks, and may end the fit."""
 
     def __init__(self, until=None, look=False):
         self.until, self.look = until, look
@@ -56,7 +56,7 @@ class Recorder:
 
 
 class Observer(Recorder):
-    """A callback that also asks for the models."""
+    """A callback that also requests the models."""
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         self.models.append(fitted_estimator)
@@ -64,18 +64,18 @@ class Observer(Recorder):
 
 
 def path(context):
-    """Names and numbers of a task and those above it."""
+    """Return names and numbers of a task and of the tasks above it."""
     here = (context.task_name, context.task_id)
     return (here,) if context.parent is None else (*path(context.parent), here)
 
 
 def iterations(ended, name="train"):
-    """The numbers of the iterations of a training."""
+    """Return the numbers of the iterations of a training."""
     return [tasks[-1][1] for tasks in ended if len(tasks) == 3 and tasks[1][0] == name]
 
 
 @pytest.mark.skipif(not OLD, reason="callbacks work")
-def test_an_older_version_is_told_which_one_it_takes():
+def test_an_older_version_gets_an_error_with_the_required_version():
     with pytest.raises(ImportError, match=r"ODENetClassifier.set_callbacks needs .* 1\.9 or newer"):
         ODENetClassifier().set_callbacks()
 
@@ -141,7 +141,7 @@ def test_the_model_so_far_is_what_a_fit_that_ends_there_leaves(solver):
 
 @new_only
 @ignore_max_iter
-def test_models_so_far_are_not_computed_unless_a_callback_asks(monkeypatch):
+def test_models_so_far_are_only_computed_on_request(monkeypatch):
     X, y = blobs(2)
     settled, settle = [], ODENetClassifier._settle
 
@@ -241,7 +241,7 @@ def test_the_training_on_all_samples_is_a_task(number):
 
 
 @new_only
-def test_no_callback_is_told_of_more_iterations_than_there_are():
+def test_callbacks_get_no_more_iterations_than_there_are():
     X, y = blobs(3, 90)
     limits = []
 
@@ -274,14 +274,14 @@ def test_callbacks_are_taken_leave_of_after_an_error_and_the_estimator_is_as_it_
 
 
 @new_only
-def test_what_is_no_callback_is_refused():
+def test_objects_other_than_callbacks_are_refused():
     with pytest.raises(TypeError, match="FitCallback"):
         ODENetClassifier().set_callbacks("progress")
 
 
 @new_only
 @ignore_max_iter
-def test_partial_fit_calls_nobody():
+def test_partial_fit_calls_no_callback():
     X, y = blobs(2)
     recorder = Recorder()
     model = short(FeedForwardClassifier, solver="adam").set_callbacks(recorder)
@@ -299,7 +299,7 @@ def test_clones_and_pickles_keep_their_callbacks():
     assert iterations(recorder.ended) == list(range(4))
     fitted = pickle.loads(pickle.dumps(model.fit(X, y)))
     np.testing.assert_array_equal(fitted.predict(X), model.predict(X))
-    model.set_callbacks().fit(X, y)  # none any more
+    model.set_callbacks().fit(X, y)  # without callbacks
     assert len(iterations(recorder.ended)) == 8
 
 
@@ -371,7 +371,7 @@ def test_progress_bar(depth, capsys):
 
 
 def interrupted_at(number, monkeypatch):
-    """Let Ctrl-C be pressed during an evaluation of the objective."""
+    """Simulate Ctrl-C during an evaluation of the objective."""
     evaluate, calls = Objective.evaluate, []
 
     def interrupted(self, *arguments, **options):
@@ -464,7 +464,7 @@ print("searched")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize(("n_jobs", "to_all"), [(1, False), (2, False), (2, True)])
 def test_a_real_ctrl_c_ends_a_search_and_its_workers(n_jobs, to_all, tmp_path):
-    # In a terminal all processes get the signal; from a notebook, the first one alone.
+    # In a terminal all processes get the signal; in a notebook, only the first.
     begun, script = tmp_path / "begun", tmp_path / "search.py"
     script.write_text(SEARCH)
     command = [sys.executable, str(script), str(begun), str(n_jobs)]

@@ -23,13 +23,13 @@ from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, PLAIN, blobs, decision_of, recomputed_outputs, short
 from tests.reference import triple
 
-# Several tests go through the solvers with parameters that some of them do not have.
+# Several tests run all solvers with parameters that not all of them have.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
 ]
 
-# --- what predictions are made of
+# --- predictions from the fitted arrays
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_guard_keeps_every_stage_equation_solvable(scheme, learn_step, wide_
 
     assert stiffest(model) < 1
     assert stiffest(free) > stiffest(model)
-    # Far-off samples too can be predicted.
+    # Samples far away can be predicted too.
     assert np.isfinite(model.decision_function(100 * X)).all()
 
 
@@ -201,7 +201,7 @@ def test_the_contract_of_the_lift_and_of_what_is_held_out(cls):
     assert model.candidates_["alpha"].tolist() == [1e-3, 1e-2]
     assert model.oof_decision_function_.shape == (60,)
     assert isinstance(model.oof_score_, float)
-    # Nothing of it outlives a fit that has no use for it.
+    # A fit that does not use it removes it.
     model.set_params(lift="pad", cv=None, alpha=1e-3).fit(X, y)
     gone = ["V_", "nu_", "candidates_", "validation_loss_", "validation_curve_", "oof_score_"]
     assert not {*gone, "oof_decision_function_"} & vars(model).keys()
@@ -291,7 +291,7 @@ def test_a_custom_tableau_is_the_named_scheme_that_it_equals():
         np.testing.assert_array_equal(model.decision_function(X), named.decision_function(X))
 
 
-# --- what leaves a fit alone (Armijo steps: its decisions are not at the mercy of rounding)
+# --- invariance of a fit (with Armijo steps, whose decisions do not depend on rounding)
 
 problems = st.tuples(st.sampled_from(BOTH), st.integers(2, 4), st.integers(0, 10_000))
 
@@ -346,7 +346,7 @@ def test_the_same_seed_gives_the_same_bits(cls):
     assert np.abs(one.K_ - different.K_).max() > 0.1
 
 
-# --- what users bring
+# --- inputs of users
 
 
 @pytest.mark.parametrize("cls", BOTH)
@@ -408,7 +408,7 @@ def test_deep_networks_leave_the_saddle_that_a_weak_start_is_close_to(cls, shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = cls(cv=3, alpha=1e-4, random_state=0, **shape).fit(X, y)
-    # The best that any classifier can do is 0.93; at the saddle it is 0.5.
+    # The best possible accuracy is 0.93; at the saddle it is 0.5.
     assert model.score(*make_donut2d(2000, random_state=1)) > 0.87
 
 
@@ -455,7 +455,7 @@ def test_ctrl_c_keeps_the_best_iterate(solver, monkeypatch):
 
 
 def test_reaching_the_limits_of_the_precision_is_convergence():
-    # Both end where float32 resolves no further step: one at its minimum, the other far from it.
+    # Both end when float32 resolves no further step: one at its minimum, the other far from it.
     X, y = load_iris(return_X_y=True)
     X = StandardScaler().fit_transform(X).astype(np.float32)
     with warnings.catch_warnings():
@@ -479,7 +479,7 @@ def test_only_the_ratios_of_weights_matter(weight):
         np.testing.assert_allclose(model.predict_proba(X), plain.predict_proba(X), rtol=1e-9)
 
 
-# --- one class is left
+# --- a single class
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
@@ -548,7 +548,7 @@ def test_prediction_holds_one_block_of_outputs_at_a_time(n_classes):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     np.testing.assert_allclose(proba[-60:], expected, rtol=1e-12)
-    # Of all members they would be eight times as much as what is asked for, or more.
+    # For all members together it would be at least eight times as much.
     assert peak < 5 * proba.nbytes + 8 * 2**20
 
 

@@ -1,4 +1,4 @@
-"""Fits that learn nothing: the warning names what is in the way, as far as it is measured."""
+"""Fits that learn nothing: the warning names the cause if it can be measured."""
 
 import warnings
 
@@ -48,7 +48,7 @@ def test_the_scale_of_the_features(cls, cv, cancer):
 @pytest.mark.parametrize("cls", ALL)
 def test_the_penalty(cls, cv, lift, cancer):
     X, y = cancer
-    # By this penalty a network with a skip connection still passes the features on.
+    # With this penalty, a network with a skip connection still passes the features on.
     alpha = 1e4 if lift == "pad" else 10.0
     (message,) = warnings_of(cls(alpha=alpha, cv=cv, lift=lift, random_state=0), X, y)
     assert f"the penalty outweighs the data: take a smaller alpha than {alpha:.3g}" in message
@@ -58,7 +58,7 @@ def test_the_penalty(cls, cv, lift, cancer):
 @pytest.mark.parametrize("cls", [FeedForwardClassifier, FeedForwardRegressor])
 def test_the_number_of_layers(cls, cv, cancer):
     X, y = cancer
-    (message,) = warnings_of(cls(N=50, cv=cv, random_state=0), X, y)
+    (message,) = warnings_of(cls(N=50, n_channels=16, alpha=1e-3, cv=cv, random_state=0), X, y)
     assert "fades in 50 layers" in message
     assert "take a smaller N" in message
 
@@ -73,7 +73,7 @@ def test_a_fit_that_learns_is_not_warned_of(cls, parameters, cancer):
 def test_constant_features(cls):
     X, y = np.ones((60, 3)), np.arange(60) % 2
     (message,) = warnings_of(cls(cv=None), X, y)
-    assert "as all features are constant" in message
+    assert "since all features are constant" in message
 
 
 @pytest.mark.parametrize("cls", ALL)
@@ -95,7 +95,7 @@ def test_the_scale_of_samples_to_judge_by_is_asked_for_where_there_are_some():
     X, y = blobs(2)
     model = short(ODENetClassifier, solver="lbfgs")
     (message,) = warnings_of(model, X, y, X_val=X, y_val=1 - y)
-    assert message.endswith("Is X_val scaled as X is?")
+    assert message.endswith("Is X_val scaled like X?")
     half = np.arange(60) < 30
     (message,) = warnings_of(model.set_params(cv=[(half, ~half)]), X, np.where(half, y, 1 - y))
     assert "lowest before training" in message

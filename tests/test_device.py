@@ -1,4 +1,4 @@
-"""The parameter `device`, with array-api-strict's second device in the place of a GPU."""
+"""The parameter `device`, with array-api-strict's second device instead of a GPU."""
 
 import pickle
 import subprocess
@@ -32,15 +32,15 @@ def test_device_cpu_brings_arrays_home(cls, dispatching):
 
 
 class Nowhere:
-    """Finds no CuPy."""
+    """Simulate that CuPy is not installed."""
 
     def find_spec(self, name, path, target=None):
         if name == "cupy":
-            raise ImportError("nobody has installed it")
+            raise ImportError("it is not installed")
 
 
 class StandIn:
-    """What `device="cuda"` asks of CuPy, on the second device of array-api-strict."""
+    """Replace the functions of CuPy for `device="cuda"` by array-api-strict's second device."""
 
     def __init__(self):
         self.away, self.taken = NAMESPACES["strict-device1"](), []
@@ -69,7 +69,7 @@ def test_device_cuda_computes_there_and_gives_host_arrays_back(cls, variant, gpu
     for name, value in results(model, X).items():
         assert isinstance(value, np.ndarray)
         np.testing.assert_allclose(value, getattr(expected, name)(X), atol=1e-9)
-    assert len(gpu.taken) > 1  # prediction too
+    assert len(gpu.taken) > 1  # for prediction too
     assert pickle.loads(pickle.dumps(model)).set_params(device=None).predict(X).shape == y.shape
 
 
@@ -111,7 +111,7 @@ def test_device_cuda_without_cupy_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("skode._devices._cuda_driver", lambda: None)
     with pytest.raises(ImportError, match=r"pip install cupy-cuda12x\. No NVIDIA driver"):
         model.fit(X, y)
-    assert not hasattr(model, "classes_")  # as it was
+    assert not hasattr(model, "classes_")  # unchanged
 
 
 def test_device_cuda_without_a_device_says_what_was_found():
@@ -130,7 +130,7 @@ def test_device_cuda_without_a_device_says_what_was_found():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_gpu_without_leave_of_the_environment_says_what_to_set(monkeypatch):
+def test_a_gpu_without_the_environment_variable_gives_a_clear_error(monkeypatch):
     X, y = blobs(2)
     away = NAMESPACES["strict-device1"]()
     monkeypatch.delenv("SCIPY_ARRAY_API")
@@ -140,7 +140,7 @@ def test_a_gpu_without_leave_of_the_environment_says_what_to_set(monkeypatch):
     assert_same(model, few(ODENetClassifier).fit(X, y), tolerance=0)
 
 
-def test_device_cpu_predicts_at_home_what_was_fitted_elsewhere(dispatch):
+def test_device_cpu_predicts_on_the_host_after_a_fit_on_a_device(dispatch):
     X, y = blobs(2)
     away = NAMESPACES["strict-device1"]()
     model = few(ODENetClassifier).fit(away.asarray(X), away.asarray(y)).set_params(device="cpu")

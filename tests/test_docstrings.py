@@ -19,14 +19,14 @@ from skode import (
 
 ESTIMATORS = [ODENetClassifier, FeedForwardClassifier, ODENetRegressor, FeedForwardRegressor]
 PUBLIC_MODULES = ["skode", "skode.datasets", "skode.inspection", "skode.onnx", "skode.plotting"]
-# What differs: layers or steps, classes or targets.
+# The words that differ: layers or steps, classes or targets.
 ODE_OR_NOT = {"N", "h", "learn_step", "n_channels", "activation", "h_"}
 CLASSES_OR_TARGETS = {"n_channels", "cv", "loss", "scoring", "oof_score_", "n_outputs_"}
-REFERENCES = re.compile(r"(, as in the paper)? \[\d\]_")  # which are numbered class by class
+REFERENCES = re.compile(r"(, as in the paper)? \[\d\]_")  # these are numbered class by class
 
 
 def entries(cls):
-    """Type and text of every parameter and attribute, by its name."""
+    """Return type and text of every parameter and attribute, by its name."""
     doc = ClassDoc(cls)
     return {
         part.name: (part.type, REFERENCES.sub("", " ".join(part.desc)))

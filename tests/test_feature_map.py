@@ -1,4 +1,4 @@
-"""The map from the features to what the networks see."""
+"""The map from the features to the inputs of the networks."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from skode.engine.arrays import to_host
 
 
 def table(seed=0, n_samples=200):
-    """A normal column, one of heavy tails, one of zeros and ones, and one that is mostly zero."""
+    """A normal column, one with heavy tails, one of zeros and ones, and one that is mostly zero."""
     rng = np.random.default_rng(seed)
     mostly_zero = np.where(rng.random(n_samples) < 0.8, 0.0, rng.exponential(size=n_samples))
     columns = (
@@ -49,7 +49,7 @@ def test_pieces_lie_between_quantiles_and_are_scaled():
     normal = np.flatnonzero(found.column == 0)
     ends = np.append(found.low[normal], found.high[normal[-1]])
     levels = np.linspace(OUTER / PIECES, 1 - OUTER / PIECES, PIECES + 1)
-    # As many samples lie below each end as its level says, to one sample.
+    # Up to one sample, the share of samples below each end equals its level.
     np.testing.assert_allclose((X[:, :1] <= ends).mean(axis=0), levels, atol=1.1 / len(X))
     inputs = found.transform(X)
     cut = found.column != 2
@@ -94,7 +94,7 @@ def test_a_feature_of_few_values_stays_as_it_is():
     many = np.arange(200) % (FEW_VALUES + 1)
     assert some_in_pieces(many[:, None], np.ones(200))
     assert pieces(many[:, None].astype(float)).n_inputs == PIECES
-    weights = (many < FEW_VALUES).astype(float)  # the values of samples without weight do not count
+    weights = (many < FEW_VALUES).astype(float)  # values of samples without weight are ignored
     assert not some_in_pieces(many[:, None], weights)
 
 
@@ -109,7 +109,7 @@ def test_many_features_are_cut_into_fewer_pieces():
     X = np.random.default_rng(0).standard_cauchy(size=(200, 300))
     assert pieces(X).n_inputs == 600
     many = pieces(np.tile(X, 5))
-    assert many.n_inputs == 1500  # each is cut off at both ends
+    assert many.n_inputs == 1500  # each is clipped at both ends
     assert np.abs(many.transform(np.tile(X, 5))).max() <= SPREAD * OUTER**-0.5
 
 
@@ -121,7 +121,7 @@ def test_rare_values_other_than_zero_are_seen_and_none_is_far_out():
     inputs = found.transform(X)
     assert np.abs(inputs).max() <= SPREAD / LEAST_DEVIATION
     assert len(np.unique(inputs[:100].round(3), axis=0)) > 50
-    # Nor where one weight outweighs all others.
+    # Nor if one weight is larger than all others together.
     weights = np.r_[1.0, np.full(199, 1e-9)]
     assert np.abs(pieces(table(), weights).transform(table())[:, :8]).max() < 20
 

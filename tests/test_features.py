@@ -1,4 +1,4 @@
-"""What the networks of an estimator see, and how views of the features are chosen and kept."""
+"""The inputs of the networks, and how views of the features are chosen and kept."""
 
 import logging
 import pickle
@@ -12,7 +12,7 @@ from skode.engine.objective import Objective
 from skode.inspection import costates, trajectories
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, recomputed_outputs, short
 
-# Several tests go through the solvers with parameters that some of them do not have.
+# Several tests run all solvers with parameters that not all of them have.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
@@ -72,7 +72,7 @@ def test_each_view_is_trained_as_if_it_were_alone(solver):
         short(ODENetClassifier, features=view, **options).fit(X, y).validation_loss_
         for view in ("given", "piecewise")
     ]
-    # Adam's batches of the second view go on in the order of the generator.
+    # Adam's batches for the second view continue the sequence of the generator.
     np.testing.assert_allclose(both.validation_loss_[:1], losses[0], rtol=1e-9)
     if solver == "lbfgs":
         np.testing.assert_allclose(both.validation_loss_[1:], losses[1], rtol=1e-9)
@@ -226,9 +226,13 @@ def test_a_stream_may_see_pieces_from_the_start():
 def test_a_stream_has_nothing_to_choose_views_by():
     X, y = blobs(3)
     model = short(ODENetClassifier, features="both", lift="linear", solver="adam")
-    with pytest.raises(ValueError, match="features='both' is a choice, but no samples are held"):
+    with pytest.raises(
+        ValueError, match="features='both' means a choice between views, but no samples are held"
+    ):
         model.partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="features='both' is a choice, but no samples are held"):
+    with pytest.raises(
+        ValueError, match="features='both' means a choice between views, but no samples are held"
+    ):
         model.set_params(cv=None).fit(X, y)
 
 
@@ -261,7 +265,7 @@ def test_the_inside_of_networks_that_see_pieces(view):
 
 
 def _losses(model, X, y):
-    """The loss of every network and sample, each a part of the mean."""
+    """Return the loss of every network and sample, as a part of the mean."""
     z = recomputed_outputs(model, EULER, 1.0, model.feature_map_.transform(X))
     log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
     return -log_p[:, y, np.arange(len(y))] / len(y)

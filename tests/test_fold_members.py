@@ -1,4 +1,4 @@
-"""One network for every fold: what it is trained on, when it stops, and what it is used for."""
+"""One network for every fold: its training samples, its stopping, and its use."""
 
 from contextlib import nullcontext
 
@@ -14,14 +14,14 @@ from skode.engine.schemes import TABLEAUX
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, decision_of, recomputed_outputs, short
 from tests.reference import triple
 
-# Several tests go through the solvers with parameters that some of them do not have.
+# Several tests run all solvers with parameters that not all of them have.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
 ]
 
 LIFTED = {"lift": "linear", "n_channels": 5}
-ENDLESS = {"n_iter_no_change": 1000, "tol": 0}  # to be ended by max_iter alone
+ENDLESS = {"n_iter_no_change": 1000, "tol": 0}  # only max_iter ends the training
 HEUN = triple(TABLEAUX["heun"])
 
 
@@ -37,7 +37,7 @@ def weights_of(n_samples=60):
 
 
 def log_losses(z, y):
-    """Of every network and sample, (n_networks, n_samples)."""
+    """Return the losses of every network and sample, (n_networks, n_samples)."""
     z = np.concatenate([0 * z, z], axis=1) if z.shape[1] == 1 else z
     return np.log(np.exp(z).sum(1)) - z[:, y, np.arange(len(y))]
 
@@ -54,7 +54,7 @@ def test_a_network_never_sees_its_fold(solver):
     other[held_out] = 1 - y[held_out]
     options = {"cv": cv, "solver": solver, "n_restarts": 2, "batch_size": 60, **ENDLESS, **LIFTED}
     one, two = (short(ODENetClassifier, **options).fit(X, labels) for labels in (y, other))
-    if solver == "adam+lbfgs":  # it goes on from the best iterate, which the fold has a say in
+    if solver == "adam+lbfgs":  # L-BFGS continues from the best iterate, which depends on the fold
         one, two = (
             short(ODENetClassifier, **{**options, "max_iter": 50}).fit(X, labels)
             for labels in (y, other)
@@ -62,9 +62,9 @@ def test_a_network_never_sees_its_fold(solver):
         last = 31
     else:
         last = None
-    # The fold chooses among the iterates, but does not move them.
+    # The fold selects among the iterates, but does not change them.
     np.testing.assert_array_equal(one.loss_curve_.T[2:4, :last], two.loss_curve_.T[2:4, :last])
-    # The networks that are trained on the fold notice, and so does the held-out loss.
+    # Networks that are trained on the fold change, and so does the held-out loss.
     for k in (0, 1, 4, 5):
         assert np.abs(one.loss_curve_.T[k, 1:] - two.loss_curve_.T[k, 1:]).min() > 1e-6
     assert (one.validation_curve_[0, 1, :, 1:] != two.validation_curve_[0, 1, :, 1:]).all()
@@ -75,7 +75,7 @@ def test_a_network_never_sees_the_targets_of_its_fold(cls):
     X, y = curve()
     cv = list(KFold(3).split(X))
     other = y.copy()
-    other[cv[1][1]] = y[cv[1][1]][::-1]  # mean and deviation of all targets stay
+    other[cv[1][1]] = y[cv[1][1]][::-1]  # mean and deviation of all targets do not change
     options = {"cv": cv, "max_iter": 10, **ENDLESS, **LIFTED}
     one, two = (short(cls, **options).fit(X, targets) for targets in (y, other))
     np.testing.assert_allclose(one.loss_curve_.T[1], two.loss_curve_.T[1], rtol=1e-10)
@@ -192,7 +192,7 @@ def test_candidates_are_what_they_would_have_been_alone(alphas, solver):
 def test_no_sample_has_a_part_in_the_weights_that_it_is_predicted_with():
     X, y = noisy()
     splits = list(StratifiedKFold(3).split(X, y))
-    # So few iterations that nobody is clearly behind.
+    # With so few iterations, none is clearly behind.
     options = {"cv": splits, "solver": "lbfgs", "max_iter": 8, **LIFTED}
     alphas = (1e-3, 3e-2)
     both = short(ODENetClassifier, alpha=alphas, **options).fit(X, y)
@@ -224,7 +224,7 @@ def test_predictions_are_weighted_averages_of_the_networks(cls, loss, monkeypatc
         return np.array([0.25, 0.75])
 
     monkeypatch.setattr(_candidates, "greedy_weights", both)
-    # So few iterations that nobody is clearly behind.
+    # With so few iterations, none is clearly behind.
     options = {"alpha": (1e-3, 2e-3), "cv": 3, "n_restarts": 2, "scheme": "heun", "max_iter": 8}
     if cls in BOTH:
         options["loss"] = loss
@@ -238,7 +238,7 @@ def test_predictions_are_weighted_averages_of_the_networks(cls, loss, monkeypatc
     one, other = (getattr(part, method)(X) for part in alone)
     np.testing.assert_allclose(getattr(model, method)(X), (one + 3 * other) / 4, rtol=1e-6)
     assert model.alpha_ == 2e-3
-    # Training goes on from both.
+    # Training continues from both.
     K = model.K_
     model.set_params(warm_start=True, alpha=1e-3).fit(X, y)
     assert model.K_.shape == K.shape
@@ -295,7 +295,7 @@ def test_out_of_fold_decisions_from_the_fitted_arrays(n_classes, lift):
     np.testing.assert_allclose(model.oof_decision_function_, expected, rtol=1e-8, atol=1e-10)
     right = (expected > 0) == y if n_classes == 2 else expected.argmax(1) == y
     assert model.oof_score_ == pytest.approx(np.average(right, weights=weights), rel=1e-12)
-    # Prediction is by all of them.
+    # All of them are used for prediction.
     np.testing.assert_allclose(model.decision_function(X), decision_of(z), rtol=1e-8, atol=1e-10)
 
 
@@ -404,7 +404,7 @@ def test_samples_of_ones_own_take_the_place_of_cv(cv):
     assert model.oof_score_ == pytest.approx(same.oof_score_, rel=1e-12)
     score = accuracy_score(y[others], model.predict(X[others]), sample_weight=weights[others])
     assert model.oof_score_ == pytest.approx(score, rel=1e-12)
-    # There is nothing to say of the samples that all networks were trained on.
+    # There are no results for samples that all networks were trained on.
     assert model.oof_decision_function_.shape == (60, 3)
     assert np.isnan(model.oof_decision_function_).all()
 
@@ -435,7 +435,7 @@ def test_one_sample_to_judge_by_is_enough():
     X, y = curve()
     model = short(ODENetRegressor).fit(X, y, X_val=X[:1], y_val=y[:1])
     assert np.isfinite(model.validation_loss_).all()
-    assert np.isnan(model.oof_score_)  # R² is of two samples or more
+    assert np.isnan(model.oof_score_)  # R² needs at least two samples
 
 
 def test_samples_to_judge_by_do_not_count_in_the_defaults(monkeypatch):

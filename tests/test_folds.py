@@ -1,4 +1,4 @@
-"""Which samples are trained on and which are held out."""
+"""The choice of samples for training and validation."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 class Seen:
-    """A splitter that keeps what it is given."""
+    """A splitter that records its arguments."""
 
     def split(self, X, y, groups=None):
         self.given = X, y, groups
@@ -78,7 +78,7 @@ def test_the_tables_say_how_often_each_sample_occurs(pairs):
     np.testing.assert_array_equal(counts(splits), expected)
     for s, (_, held_out) in enumerate(pairs):
         np.testing.assert_array_equal(splits.rows(s), np.unique(held_out))
-    # One group for each way of taking part, not more.
+    # One group for each combination of roles, not more.
     parts = np.unique(expected.reshape(-1, 12), axis=1).shape[1]
     assert splits.train.shape == splits.held_out.shape == (len(pairs), parts)
     assert splits.group.max() + 1 == parts
@@ -90,12 +90,12 @@ def test_either_side_of_a_split_has_the_weight_one(pairs, random):
     pairs = [(np.append(train, 3), np.append(held_out, 5)) for train, held_out in pairs]
     splits = Splits.from_indices(pairs, 12)
     folds = splits.fold_weights(weights, np.float64, n_alphas=2, n_restarts=3)
-    # Alphas and restarts have the same splits, whose weights are there once.
+    # Alphas and restarts have the same splits, whose weights are stored once.
     assert folds.train.shape == folds.held_out.shape == splits.train.shape
     train, held_out = folds.weights(weights)
     expected = counts_of(pairs, 12) * weights
     expected /= expected.sum(axis=2, keepdims=True)
-    # Members: alpha by alpha, split by split, restart by restart.
+    # Members are sorted by alpha, then split, then restart.
     for member in range(2 * len(pairs) * 3):
         s = member // 3 % len(pairs)
         np.testing.assert_allclose(train[member], expected[0, s], rtol=1e-12)
@@ -177,7 +177,7 @@ def test_the_default_holds_every_sample_out_once(n_classes):
     assert len(splits) == folds.FOLDS
     np.testing.assert_array_equal(held_out.sum(0), 1)
     np.testing.assert_array_equal(train, 1 - held_out)
-    # Another seed, other folds; the same, the same.
+    # Another seed gives other folds; the same seed gives the same folds.
     again, other = (counts(chosen("auto", codes, n_samples=100, seed=seed)) for seed in (0, 1))
     np.testing.assert_array_equal(again[0], train)
     assert (other[0] != train).any()
@@ -232,7 +232,7 @@ def test_no_more_folds_than_the_largest_class_has_samples():
 
 
 def test_too_few_samples_to_hold_some_out():
-    # Nothing but classes of one sample; or one sample for a regressor.
+    # Only classes of one sample, or one sample for a regressor.
     with pytest.warns(UserWarning, match=r"can hold nothing out.* as with cv=None"):
         assert chosen("auto", np.arange(5)) is None
     with pytest.warns(UserWarning, match="can hold nothing out"):
@@ -275,11 +275,11 @@ def test_where_most_classes_cannot_be_held_out_nothing_is():
 def test_fewer_splits_of_many_samples(n_samples, n_splits):
     splits = chosen("auto", n_samples=n_samples)
     assert folds.n_default_splits(n_samples) == len(splits) == n_splits
-    # They are some of eight: each holds out an eighth.
+    # They are some of eight splits: each holds out an eighth.
     sizes = [len(splits.rows(s)) for s in range(n_splits)]
     assert max(sizes) - min(sizes) <= 1
     assert abs(n_samples / 8 - sizes[0]) <= 1
-    # A number of folds is a number of folds.
+    # A number of folds is used as it is.
     assert len(chosen(3, n_samples=n_samples)) == 3
 
 
@@ -439,9 +439,7 @@ def test_a_class_in_one_group_is_not_judged_and_there_is_a_warning():
     X, _ = blobs(3)
     groups = np.arange(60) % 10
     y = np.where(groups == 0, "mine", np.where(X[:, 0] > 0, "one", "two"))
-    with pytest.warns(
-        UserWarning, match=r"oof_score_ is NaN.* 1 class\(es\) .*: 'mine'\."
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"oof_score_ is NaN.* 1 class .*: 'mine'\.") as caught:
         model = short(ODENetClassifier, cv="auto", max_iter=3).fit(X, y, groups=groups)
     assert {warning.filename for warning in caught} == {__file__}
     assert np.isnan(model.oof_score_)

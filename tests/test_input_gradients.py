@@ -1,4 +1,4 @@
-"""Derivatives with respect to the features: of the losses, and of what the models say."""
+"""Derivatives with respect to the features: of the losses, and of the predictions."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from tests.estimators import blobs, curve, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-# Smooth networks, which are several, of both views and with unequal weights.
+# Smooth models with several networks, of both views and with unequal weights.
 SMOOTH = {"activation": "softplus", "solver": "lbfgs", "max_iter": 15, "h": 0.5}
 MIXED = {**SMOOTH, "cv": 2, "alpha": 1e-2, "features": "both", "lift": "nonlinear"}
 STEP = 3e-5
@@ -33,12 +33,12 @@ STEP = 3e-5
 
 @pytest.fixture(autouse=True)
 def uneven(monkeypatch):
-    """Both views of the features count, one a third and the other two thirds."""
+    """Both views of the features have weight, one a third and the other two thirds."""
     monkeypatch.setattr("skode._candidates.greedy_weights", lambda loss, said: np.array([1, 2]) / 3)
 
 
 def differences(function, X):
-    """Central differences of order four of a function of samples, the features last."""
+    """Compute central differences of order four of a function of samples; features are last."""
     parts = []
     for i in range(X.shape[1]):
         size = STEP * np.abs(X[:, i]).max()
@@ -56,7 +56,7 @@ def assert_derivative(found, function, X):
 
 
 def loss_of_classes(model, codes):
-    """The losses that the documentation gives, from `predict_proba`."""
+    """Return the losses as documented, from `predict_proba`."""
 
     def loss(X):
         proba = model.predict_proba(X)
@@ -81,7 +81,7 @@ def test_losses_of_classes(n_classes, loss, parameters):
     found = input_gradients(model, X, names[codes])
     assert found.shape == X.shape
     assert found.dtype == np.float64
-    # Smooth but for the ends of the pieces, and quantiles are samples.
+    # Smooth except at the ends of the pieces, and quantiles are samples.
     inside = X + 1e-3
     found = input_gradients(model, inside, names[codes])
     assert_derivative(found, loss_of_classes(model, codes), inside)
@@ -135,7 +135,7 @@ def test_one_network_and_its_costates():
 
 
 def regression_loss(model, y):
-    """The losses that the documentation gives, from `predict` and in the units of y."""
+    """Return the losses as documented, from `predict` and in the units of y."""
     network = model[-1]
     columns = y.reshape(len(y), -1)
 
@@ -224,7 +224,7 @@ def test_scalers_that_clip():
     found = input_gradients(model, far, y)
     assert found[0, 1] == found[1, 2] == 0
     assert (found[2:10] != 0).all()
-    # On the ends of the range, the mean of the derivatives on both sides.
+    # At the ends of the range, the mean of the one-sided derivatives.
     end = X[:, 0].argmax()
     whole, half = (input_gradients(m, X, y)[end, 0] for m in (free, model))
     assert half == pytest.approx(whole / 2)

@@ -63,7 +63,7 @@ def test_blocks_change_nothing_and_overflow_is_reported():
 
 
 def mean_loss(model, k, states, labels, classes):
-    """The mean loss of member k from the states yᴺ, (n_samples, n_channels)."""
+    """Return the mean loss of member k from the states yᴺ, (n_samples, n_channels)."""
     z = model.W_[k] @ states.T + model.mu_[k][:, None]
     c = (labels == 1)[None, :] if classes == 2 else labels == np.arange(classes)[:, None]
     if model.loss == "squared_error":
@@ -167,7 +167,7 @@ def test_step_doubling_gap_falls_with_the_order_of_the_scheme(cls, scheme, order
     halved.W_, halved.mu_ = model.W_, model.mu_
     fine = step_doubling_gap(halved, X, refinement=32)
     assert np.log2(coarse.mean_gap / fine.mean_gap) == pytest.approx(order, abs=0.35)
-    # Two steps in place of one is the network of half the steps.
+    # With two steps in place of one, the result is the network with half the steps.
     gap = step_doubling_gap(model, X)
     assert (gap.mean_gap, gap.max_gap) == (gap.gap.mean(), gap.gap.max())
     if cls is ODENetClassifier:
@@ -181,7 +181,7 @@ def test_step_doubling_gap_falls_with_the_order_of_the_scheme(cls, scheme, order
 
 def test_step_doubling_of_what_cannot_be_refined():
     X, y = make_spirals(20, random_state=0)
-    with pytest.raises(TypeError, match=r"no discretisation of an ODE; got FeedForwardClassifier"):
+    with pytest.raises(TypeError, match=r"not discretise an ODE; got FeedForwardClassifier"):
         step_doubling_gap(short(FeedForwardClassifier, max_iter=2).fit(X, y), X)
     model = short(ODENetClassifier, max_iter=2).fit(X, y)
     for refinement in (1, 0, 2.0, True, None):

@@ -29,7 +29,7 @@ OPTIONS = {"max_iter": 15}
 
 
 def labelled(n_samples=60, n_labels=3, seed=0):
-    """Labels that depend on the features, with some noise; all combinations of them come up."""
+    """Labels that depend on the features, with some noise; all combinations of them occur."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_samples, 3))
     z = np.sin(2 * X[:, [0]] + np.arange(n_labels)) + X[:, [1]] * X[:, [2]]
@@ -37,7 +37,7 @@ def labelled(n_samples=60, n_labels=3, seed=0):
 
 
 def mean_log_loss(z, y):
-    """The mean over labels of log(1 + exp z) - y z, of z (n_labels, n_samples)."""
+    """Return the mean over labels of log(1 + exp z) - y z, of z (n_labels, n_samples)."""
     return (np.logaddexp(0, z) - y.T * z).mean(axis=0)
 
 
@@ -73,7 +73,7 @@ def test_out_of_fold_results(cls):
     model = short(cls, cv=3, **OPTIONS).fit(X, y)
     z = recomputed_outputs(model, EULER, 1.0 if cls is ODENetClassifier else 0.0, X)
     assert model.oof_decision_function_.shape == (60, 3)
-    for k, (_, out) in enumerate(KFold(3).split(X)):  # an int is a number of folds in order
+    for k, (_, out) in enumerate(KFold(3).split(X)):  # an int means folds in sample order
         np.testing.assert_allclose(model.oof_decision_function_[out], z[k, :, out], rtol=1e-7)
         held_out = mean_log_loss(z[k][:, out], y[out]).mean()
         assert model.validation_loss_[0, k, 0] == pytest.approx(held_out, rel=1e-9)
@@ -236,7 +236,7 @@ def test_the_tags_say_for_which_parameters_there_may_be_several_labels():
         assert tags.classifier_tags.multi_label == able
 
 
-# --- what is refused
+# --- errors
 
 
 @pytest.mark.parametrize("cls", BOTH)

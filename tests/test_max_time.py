@@ -1,4 +1,4 @@
-"""The time limit of a fit, with a clock that goes as the tests want."""
+"""The time limit of a fit, with a simulated clock."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.test_wide import wide
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Let an evaluation of the objective take a second, whatever it takes."""
+    """Let each evaluation of the objective take a second of simulated time."""
     evaluate, now = Objective.evaluate, [100.0]
 
     def slow(self, *arguments, **options):
@@ -74,7 +74,7 @@ def test_time_that_one_view_leaves_goes_to_the_next(clock):
     assert "max_time" not in model.stop_reason_
     n_iter = np.isfinite(model.validation_curve_).sum(axis=-1) - 1
     given, piecewise = n_iter.max(axis=(1, 2))
-    assert piecewise > given  # and so takes more than half of what both need
+    assert piecewise > given  # this is more than half of the time of both
     again = short(ODENetClassifier, max_time=needed + 1, n_iter_no_change=5, **options).fit(X, y)
     np.testing.assert_array_equal(again.K_, model.K_)
 
@@ -88,7 +88,7 @@ def test_a_view_whose_turn_has_not_come_is_left_out_with_a_warning(clock):
     assert "max_time=0.5 was up before 3 networks had begun, which are left out" in messages[0]
     assert all(warning.filename == __file__ for warning in caught)
     assert list(model.candidates_["features"]) == ["given"]
-    assert (model.network_n_iter_ > 0).all()  # nobody is left as it started
+    assert (model.network_n_iter_ > 0).all()  # every network is trained
     assert (model.loss_ < model.loss_curve_[0]).all()
 
 

@@ -1,4 +1,4 @@
-"""Graphs of ONNX give what the estimators give, run by onnxruntime."""
+"""ONNX graphs, run by onnxruntime, have the same outputs as the estimators."""
 
 import subprocess
 import sys
@@ -33,8 +33,8 @@ skl2onnx = pytest.importorskip("skl2onnx")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 BOUNDS = {np.float64: 1e-12, np.float32: 1e-6}
-# Two views of the features with two folds each, which count differently; every layer of every
-# network has its own step.
+# Two views of the features with two folds each and different weights; every layer of every network
+# has a different step.
 SEVERAL = {
     "lift": "nonlinear",
     "features": "both",
@@ -60,10 +60,10 @@ def several(cls, **parameters):
 
 
 def run(graph, X):
-    """The outputs of a graph that ONNX finds right."""
+    """Return the outputs of a graph after checking it with ONNX."""
     onnx.checker.check_model(graph, full_check=True)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # as others work beside this one
+    options.intra_op_num_threads = 1  # other tests run in parallel
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
     if hasattr(X, "columns"):
         return session.run(None, {name: X[[name]].to_numpy() for name in X.columns})
@@ -71,7 +71,7 @@ def run(graph, X):
 
 
 def assert_same(model, X, **parameters):
-    """Labels and probabilities, or predictions, are equal up to rounding."""
+    """Check that labels and probabilities, or predictions, are equal up to rounding."""
     dtype = X.dtype.type
     results = run(to_onnx(model, X, **parameters), X)
     if hasattr(model, "predict_proba"):
@@ -204,7 +204,7 @@ def test_sparse_features_are_dense_in_the_graph():
 
 
 def turning(strength, scheme, activation="tanh"):
-    """A fitted network whose K is made one that turns fast, and contracts a little."""
+    """Return a fitted network whose K is replaced by fast rotation with weak contraction."""
     X, y = blobs(n_features=4, n_samples=200)
     model = short(ODENetClassifier, scheme=scheme, activation=activation, max_iter=3).fit(X, y)
     turn = np.random.default_rng(0).normal(size=model.K_.shape)
@@ -243,7 +243,9 @@ def test_what_bounded_stages_allow_is_always_exported(guard):
     if guard == "bound":
         assert_same(model, X)
     model.K_ = 20 * np.abs(model.K_)
-    with pytest.raises(ValueError, match=r"ODENetRegressor cannot become ONNX: .*by up to \d"):
+    with pytest.raises(
+        ValueError, match=r"ODENetRegressor cannot be converted to ONNX: .*by up to \d"
+    ):
         to_onnx(model)
 
 
@@ -262,7 +264,7 @@ def test_a_singular_matrix_is_refused():
         to_onnx(model)
 
 
-# --- what cannot raise an error
+# --- NaN in place of errors
 
 
 @pytest.mark.parametrize("scheme", ["euler", "implicit_midpoint"])
@@ -283,7 +285,7 @@ def test_where_predict_raises_the_graph_gives_nan(dtype, scheme):
         np.testing.assert_allclose(
             found[good].squeeze(), expected(X[good]).squeeze(), rtol=0, atol=BOUNDS[dtype]
         )
-    for model in (classes, numbers):  # finite features, but outputs that overflow
+    for model in (classes, numbers):  # finite features, but overflowing outputs
         model.W_[:] = np.finfo(dtype).max
         with pytest.raises(ValueError, match="not finite"):
             model.predict(X)
@@ -318,7 +320,7 @@ def test_names_of_classes(names, zipmap):
         assert list(proba[0][0]) == classes.tolist()
         proba = [[row[name] for row in proba[0]] for name in classes]
     proba = proba[0] if zipmap is False else np.transpose(proba)
-    bound = 1e-6 if zipmap is True else 1e-12  # dictionaries of ONNX hold float32
+    bound = 1e-6 if zipmap is True else 1e-12  # dictionaries of ONNX contain float32
     np.testing.assert_allclose(proba, model.predict_proba(X), rtol=0, atol=bound)
 
 
@@ -337,7 +339,9 @@ def test_classes_that_onnx_does_not_have(names, zipmap):
     model = short(ODENetClassifier, max_iter=3)
     model.fit(X, y)
     model.classes_ = names
-    with pytest.raises(ValueError, match="ODENetClassifier cannot become ONNX with the classes"):
+    with pytest.raises(
+        ValueError, match="ODENetClassifier cannot be converted to ONNX with the classes"
+    ):
         to_onnx(model, zipmap=zipmap)
 
 
@@ -356,7 +360,7 @@ def test_raw_scores_are_those_of_decision_function(n_classes, dtype, loss):
     X, y = blobs(n_classes)
     X = X.astype(dtype)
     model = several(ODENetClassifier, loss=loss).fit(X, y)
-    model.W_ *= 20  # so that probabilities are near zero and one
+    model.W_ *= 20  # for probabilities near zero and one
     label, scores = run(to_onnx(model, options={id(model): {"raw_scores": True}}), X)
     expected = model.decision_function(X)
     assert np.abs(expected).max() > 15
@@ -398,6 +402,18 @@ def test_a_table_of_mixed_types(dtype):
     np.testing.assert_array_equal(label, model.predict(X))
 
 
+def test_columns_that_skl2onnx_gives_other_names():
+    X, y = table()
+    X = X.rename(columns={"size": "mean size", "count": "mean/size"})
+    columns = make_column_transformer((StandardScaler(), ["mean size", "mean/size"]))
+    model = make_pipeline(columns, several(ODENetClassifier)).fit(X, y)
+    graph = to_onnx(model, X)  # runs the graph, and would warn of other results
+    names = [part.name for part in graph.graph.input]
+    assert names == ["mean_size", "mean_size1", "colour"]
+    label, _ = run(graph, X.set_axis(names, axis=1))
+    np.testing.assert_array_equal(label, model.predict(X))
+
+
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_pipelines_and_searches(dtype):
     X, y = blobs(3)
@@ -430,7 +446,7 @@ def test_skl2onnx_converts_after_the_registration():
     label, proba = run(graph, X)
     np.testing.assert_array_equal(label, model.predict(X))
     np.testing.assert_allclose(proba, model.predict_proba(X), rtol=0, atol=1e-12)
-    dictionaries = run(skl2onnx.to_onnx(model, X), X)[1]  # as skl2onnx has it by default
+    dictionaries = run(skl2onnx.to_onnx(model, X), X)[1]  # the default of skl2onnx
     assert list(dictionaries[0]) == [0, 1]
     several_inputs = pd.DataFrame(X, columns=["a", "b", "c"])
     network = several(ODENetClassifier).fit(several_inputs, y)
@@ -531,7 +547,7 @@ def test_a_difference_on_the_samples_is_a_warning(cls, monkeypatch):
     model = short(cls, max_iter=2).fit(X, y)
     wrong = to_onnx(short(cls, max_iter=2, random_state=1).fit(X, y))
     monkeypatch.setattr(skl2onnx, "to_onnx", lambda *args, **parameters: wrong)
-    to_onnx(model)  # nothing is compared
+    to_onnx(model)  # without a comparison
     with pytest.warns(UserWarning, match=rf"{cls.__name__}\.predict.* differ by up to"):
         to_onnx(model, X)
 
@@ -540,7 +556,7 @@ def test_a_graph_that_onnxruntime_does_not_run(monkeypatch):
     X, y = blobs()
     model = short(ODENetClassifier, max_iter=2).fit(X, y)
     graph = to_onnx(model)
-    graph.graph.node[0].op_type = "Erf"  # which is there for float32 alone
+    graph.graph.node[0].op_type = "Erf"  # which is only available for float32
     del graph.graph.node[0].attribute[:]
     monkeypatch.setattr(skl2onnx, "to_onnx", lambda *args, **parameters: graph)
     with pytest.raises(ValueError, match="onnxruntime does not run the graph"):

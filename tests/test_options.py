@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _estimator
 from tests.estimators import BOTH, REGRESSORS, blobs, curve, short
 
-# Several tests go through the solvers with parameters that some of them do not have.
+# Several tests run all solvers with parameters that not all of them have.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:.* has no effect here. the solver is:UserWarning"),
@@ -38,7 +38,7 @@ def uneven(n_classes=3):
 
 @pytest.fixture
 def few_are_many(monkeypatch):
-    """The defaults of large data are those from 200 samples on."""
+    """Use the defaults for large data from 200 samples on."""
     monkeypatch.setattr(_estimator, "FEW", 200)
     monkeypatch.setattr(_estimator, "MANY", 200)
 
@@ -76,7 +76,7 @@ def test_class_weights_are_sample_weights(class_weight, loss, cv):
         assert_same(weighted, same, atol=1e-8)
         if cv is not None:
             np.testing.assert_allclose(weighted.validation_loss_, same.validation_loss_, rtol=1e-7)
-            # The score is by the weights of the samples alone.
+            # The score only uses the weights of the samples.
             right = weighted.classes_[weighted.oof_decision_function_.argmax(1)] == names
             score = np.average(right, weights=weights)
             assert weighted.oof_score_ == pytest.approx(score, rel=1e-12)
@@ -158,8 +158,8 @@ def test_a_warm_start_with_other_samples_or_splits_warns_of_its_score(cls):
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
         model.set_params(cv=ShuffleSplit(8, random_state=0)).fit(X[order], y[order])
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
-        model.fit(X[order], y[order])  # what networks have seen they do not forget
-    model.set_params(cv=None, n_restarts=8).fit(X, y)  # nothing is held out, nothing flattered
+        model.fit(X[order], y[order])  # networks are trained on what they have seen before
+    model.set_params(cv=None, n_restarts=8).fit(X, y)  # nothing is held out, no score is too high
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
         model.set_params(cv="auto", n_restarts=1).fit(X, y)
 
@@ -169,7 +169,7 @@ def test_a_warm_start_after_a_stream_warns_of_its_score(cls):
     X, y = data_for(cls)
     options = {"early_stopping": True, "batch_size": 20, "max_iter": 5}
     model = stream(cls, **options).fit(X, y).set_params(warm_start=True)
-    model.fit(X, y)  # the same samples and splits, although nobody had said that it would go on
+    model.fit(X, y)  # the same samples and splits, although warm_start was not set before
     model.partial_fit(X, y)
     with pytest.warns(UserWarning, match=r"other samples or other splits.* oof_score_"):
         model.fit(X, y)
@@ -229,7 +229,7 @@ def test_the_seed_says_it_all(cls, solver):
         np.testing.assert_array_equal(one.validation_curve_, other.validation_curve_)
     assert np.abs(one.K_ - fitted(4).K_).max() > 0.1
     assert np.abs(fitted(np.random.RandomState(3)).K_ - one.K_).max() == 0
-    # Restarts and folds: every restart has a start of its own, every fold its own data.
+    # Every restart has a different start, and every fold different data.
     assert len(np.unique(one.K_[:, 0, 0, 0])) == 16
     rng = np.random.RandomState(3)
     assert np.abs(fitted(rng).K_ - fitted(rng).K_).max() > 0.1
@@ -292,12 +292,12 @@ def test_epochs_of_partial_fit_are_those_of_fit(cls, lift, learn_step):
     model, more = stream(cls, learning_rate_decay=0.3, **options), first_call(cls)
     for _ in range(6):
         model.partial_fit(X, y, **more)
-    # Nobody knows how long a stream is, and so its learning rate stays.
+    # The length of a stream is unknown, so its learning rate is constant.
     whole = [
         stream(cls, max_iter=k, learning_rate_decay=0.0, **options).fit(X, y) for k in range(1, 7)
     ]
     assert (np.diff(whole[-1].loss_curve_.T) < 0).all()  # so that fit keeps the last iterate
-    # The parts of a stream differ, and so it is the mean of the iterates that counts.
+    # The parts of a stream differ, so the mean of the iterates is used.
     shares = [math.perm(k + 9, 9) for k in range(6)]
     for name in filter(partial(hasattr, model), PARTS):
         mean = np.average([getattr(one, name) for one in whole], axis=0, weights=shares)
@@ -364,14 +364,14 @@ def test_partial_fit_after_fit(cls):
     assert model.alpha_ == alpha
     assert model.K_.shape == K.shape
     step = np.abs(model.K_ - K)
-    assert 0 < step.max() < 0.011  # of the learning rate, at the most
+    assert 0 < step.max() < 0.011  # at most about the learning rate
     np.testing.assert_array_equal(model.network_n_iter_, n_iter + 1)
     assert model.loss_curve_.T.shape[1] == n_iter.max() + 2
     last = model.loss_curve_.T[np.arange(len(n_iter)), model.network_n_iter_]
     np.testing.assert_array_equal(last, model.loss_)
     np.testing.assert_array_equal(model.best_iter_, model.network_n_iter_)
     assert len(set(n_iter)) > 1  # so that not all of them are in the last column
-    # What was said of held-out samples is no longer true.
+    # The results for held-out samples are no longer valid.
     names = {"candidates_", "validation_loss_", "validation_curve_", "oof_score_"}
     assert not (names | {"oof_decision_function_", "oof_prediction_"}) & vars(model).keys()
 
@@ -441,7 +441,7 @@ def test_a_stream_takes_the_penalty_that_is_set():
 @pytest.mark.parametrize("cls", ALL)
 def test_a_stream_of_float32(cls):
     X, y = data_for(cls)
-    X, y = X[:47], y[:47]  # with classes of different sizes: Adam goes by the signs of roundings
+    X, y = X[:47], y[:47]  # classes of different sizes: Adam depends on the signs of rounding
     model = stream(cls, lift="linear").partial_fit(X.astype(np.float32), y, **first_call(cls))
     model.partial_fit(X.astype(np.float32), y)
     for name in PARTS:
@@ -450,7 +450,7 @@ def test_a_stream_of_float32(cls):
     predict = "predict_proba" if cls in BOTH else "predict"
     one, two = (getattr(each, predict)(X) for each in (model, double))
     np.testing.assert_allclose(one, two, atol=5e-3)
-    # The precision of the first call is that of the model.
+    # The precision of the first call is the precision of the model.
     model.partial_fit(X, y)
     double.partial_fit(X.astype(np.float32), y)
     assert {getattr(model, name).dtype.name for name in PARTS} == {"float32"}
@@ -474,7 +474,7 @@ def test_class_weights_of_a_stream():
     weights = compute_sample_weight(class_weight, y)
     same = stream(ODENetClassifier).partial_fit(X, y, [0, 1, 2], weights)
     assert_same(model, same, atol=1e-10)
-    # A part without any weight teaches nothing.
+    # A part without any weight changes nothing.
     K = model.K_
     model.partial_fit(X[y == 0], y[y == 0])
     assert np.isfinite(model.K_).all()
@@ -531,11 +531,11 @@ def test_fit_leaves_nothing_of_the_stream_before_it():
 def test_whole_weights_are_counts_where_the_penalty_goes_by_the_number_of_samples(weights, count):
     X, y = blobs(2, n_samples=60)
     model = short(ODENetClassifier, alpha="auto", cv=3, max_iter=2).fit(X, y, weights)
-    # How many candidates there are is a matter of the sixty samples.
+    # The number of candidates depends on the sixty samples.
     np.testing.assert_allclose(model.candidates_["alpha"], np.array([0.1, 0.5, 2.0, 8.0]) / count)
 
 
-# --- what "auto" chose
+# --- the meaning of "auto"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What `import skode` offers, and what it leaves for later."""
+"""The names that `import skode` provides, and submodules that are imported later."""
 
 import subprocess
 import sys

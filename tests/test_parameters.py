@@ -1,4 +1,4 @@
-"""Parameters that are NumPy's scalars, that are no numbers, and that have no effect."""
+"""Parameters that are NumPy scalars, that are not numbers, and that have no effect."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_whole_numbers_of_numpy_are_numbers(cls, kind):
     np.testing.assert_array_equal(found.K_, expected.K_)
     np.testing.assert_array_equal(found.predict(X), expected.predict(X))
     for name, value in given.items():
-        assert getattr(found, name) is value  # parameters stay what they were
+        assert getattr(found, name) is value  # parameters do not change
     clone(found)
 
 

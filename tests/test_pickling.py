@@ -1,4 +1,4 @@
-"""Pickles, and files of skops: what is in them, and who has written them."""
+"""Pickles, and files of skops: their contents, and the version that wrote them."""
 
 import copy
 import io
@@ -119,7 +119,7 @@ def test_another_version_is_warned_of(kind, monkeypatch):
     assert "ODENetRegressor was pickled by skode 0.0.1" in message
     assert f"you have skode {skode.__version__}" in message
     np.testing.assert_array_equal(found.predict(X), model.predict(X))
-    pickle.loads(pickle.dumps(found))  # by this version, without a warning
+    pickle.loads(pickle.dumps(found))  # no warning for this version
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         read[kind](data)

@@ -49,7 +49,7 @@ def fitted(n_features=2, n_classes=2, **parameters):
 
 @pytest.fixture(scope="module")
 def ensemble():
-    """Two candidates of four folds with two restarts, of which both may count."""
+    """Two candidates of four folds with two restarts; both may have weight."""
     X, y = make_blobs(80, 4, centers=3, cluster_std=4.0, random_state=0)
     X /= X.std()
     model = ODENetClassifier(
@@ -91,7 +91,7 @@ def test_networks_of_another_library_are_drawn_alike():
 
 
 def paths_of(display):
-    """The drawn paths, (N + 1, n_samples, 2), in the order of the classes."""
+    """Return the drawn paths, (N + 1, n_samples, 2), in the order of the classes."""
     found = []
     for lines, points in zip(display.paths_, display.points_, strict=True):
         n_samples = len(points.get_offsets())
@@ -127,7 +127,7 @@ def test_paths_become_darker_and_arrows_point_along_them():
     pieces = np.diff(states, axis=0)
     for arrow in display.arrows_:
         start, end = (np.array(point) for point in arrow._posA_posB)
-        # The middle of the arrow is on a path, and it has the direction of a piece there.
+        # The middle of the arrow is on a path, and the arrow has the direction of the path there.
         along = (end - start) / np.linalg.norm(end - start)
         directions = pieces / np.linalg.norm(pieces, axis=2, keepdims=True)
         offset = states[:-1] - (start + end) / 2
@@ -138,7 +138,7 @@ def test_paths_become_darker_and_arrows_point_along_them():
 
 
 def colour_under(display, point):
-    """The colours of the background at a point of the drawing; of no two polygons at once."""
+    """Return the colours of the background at a point of the drawing; polygons do not overlap."""
     surface = display.surface_
     found = [
         colour
@@ -150,7 +150,7 @@ def colour_under(display, point):
 
 
 def tint_of(colour, surface):
-    """The place of the background colour that has the hue of a point's colour."""
+    """Return the index of the background colour that has the hue of a point's colour."""
     tints = surface.get_facecolor()[:, :3]
     expected = 1 + 0.2 * (np.asarray(to_rgb(colour)) - 1)
     return int(np.abs(tints - expected).sum(axis=1).argmin())
@@ -212,7 +212,7 @@ def test_principal_components_and_the_readout_are_projected_on():
     expected = states[-1][order] @ vectors[:, [-1, -2]]
     np.testing.assert_allclose(np.abs(drawn), np.abs(expected), atol=1e-10)
 
-    # Differences of the outputs can be read off the points of the plane of the readout.
+    # Differences of the outputs are functions of the points in the plane of the readout.
     display = TrajectoryDisplay.from_estimator(model, X, y)
     assert display.ax_.get_xlabel().startswith("readout axis 1 of 5 channels")
     drawn = np.concatenate([points.get_offsets() for points in display.points_])
@@ -255,7 +255,7 @@ def test_the_network_that_is_drawn_by_default_counts_most(ensemble):
     assert title.startswith(f"network={k} of {len(model.K_)}, weight ")
     own = TrajectoryDisplay.from_estimator(model, X, y, name="Mine").ax_.get_title(loc="left")
     assert own == "Mine"
-    # Without y, every point has the colour that its own network gives it.
+    # Without y, every point has the colour of its network's prediction.
     assert TrajectoryDisplay.from_estimator(model, X, network=2).wrong_ is None
 
 
@@ -297,7 +297,7 @@ def test_pipelines_and_names_of_features():
     alone = make_pipeline(network).fit(frame / 100, labels)
     display = TrajectoryDisplay.from_estimator(alone, frame / 100)
     assert display.ax_.get_xlabel() == "channel 1 (starts as petal length)"
-    # A step that cannot name what it makes, and a lift that mixes all features.
+    # A step that does not define names, and a lift that mixes all features.
     scale = FunctionTransformer(lambda X: X / 100)
     nameless = make_pipeline(scale, network.set_params(lift="linear")).fit(frame, labels)
     assert TrajectoryDisplay.from_estimator(nameless, frame).ax_.get_xlabel() == "channel 1"
@@ -499,7 +499,7 @@ def test_loss_curves_of_one_network():
 
 
 def until_the_end(curve):
-    """A curve that keeps its last value, by pandas."""
+    """Fill a curve with its last value, by pandas."""
     return pd.DataFrame(curve).ffill(axis=1).to_numpy()
 
 
@@ -512,7 +512,7 @@ def test_bands_are_the_middle_half_of_the_networks(ensemble):
     each = until_the_end(each[:, np.isfinite(each).any(axis=0)])
     line = display.held_out_lines_[0]
     np.testing.assert_allclose(line.get_ydata(), np.median(each, axis=0))
-    # Training first, then what is held out.
+    # Training first, then the held-out samples.
     assert len(display.bands_) == 2 * len(kept)
     vertices = display.bands_[1].get_paths()[0].vertices
     last = vertices[vertices[:, 0] == each.shape[1] - 1][:, 1]
@@ -521,7 +521,7 @@ def test_bands_are_the_middle_half_of_the_networks(ensemble):
     training = until_the_end(model.loss_curve_.T[:8])
     drawn = display.training_lines_[0].get_ydata()
     np.testing.assert_allclose(drawn, np.median(training, axis=0)[: len(drawn)])
-    # Each kept iterate is where its network was best.
+    # Each kept iterate is the best one of its network.
     marks = np.concatenate([marks.get_offsets() for marks in display.kept_])
     np.testing.assert_array_equal(marks[:, 0], model.best_iter_)
     np.testing.assert_allclose(marks[:, 1], model.validation_loss_[kept].ravel())
@@ -558,7 +558,7 @@ def test_scores_are_drawn_as_scores():
         features="given",
         random_state=0,
     )
-    model.fit(X, y).set_params(scoring="auto")  # what was fitted counts
+    model.fit(X, y).set_params(scoring="auto")  # the fitted value is used
     display = LossCurveDisplay.from_estimator(model)
     assert display.ax_.get_ylabel() == "held-out roc_auc"
     assert display.ax_.get_yscale() == "linear"
@@ -641,7 +641,7 @@ def test_step_sizes():
     assert display.ax_.get_ylabel() == "step h"
     assert display.band_ is None
     assert not display.zeros_
-    # The start is that of the fit, not a parameter that was set since; aliases of matplotlib work.
+    # The start is the value during the fit, not a parameter that was set later; aliases work.
     again = StepSizeDisplay.from_estimator(model.set_params(h=99.0), line_kw={"ls": "-", "lw": 3})
     assert set(again.start_line_.get_ydata()) == {0.8}
     assert (again.lines_[0].get_linestyle(), again.lines_[0].get_linewidth()) == ("-", 3)
@@ -684,7 +684,7 @@ def test_entries_of_the_controls():
     assert labels == ["$K_{11}$", "$K_{12}$", "$K_{21}$", "$K_{22}$", "$b_{1}$", "$b_{2}$"]
     looks = {(p.get_edgecolor(), p.get_linestyle()) for p in display.lines_}
     assert len(looks) == 6
-    # Steps that were learned have no common time, and layers without an ODE none at all.
+    # Learned steps have no common time, and layers without an ODE have no time.
     learned, X, y = fitted()
     assert ControlsDisplay.from_estimator(learned).ax_.get_xlabel() == "layer"
     plain = short(FeedForwardClassifier, n_channels=2, max_iter=5).fit(X, y)
@@ -744,7 +744,7 @@ def test_the_kind_of_drawing_follows_the_shape():
 
 
 def displays(ensemble):
-    """One of each display, with long names."""
+    """Return one of each display, with long names."""
     model, X, y = ensemble
     long = np.array([f"a class with the rather long name number {k}" for k in range(3)])
     named = clone(model).fit(X, long[y])
@@ -762,7 +762,7 @@ def displays(ensemble):
 
 
 def labels_in_view(axis):
-    """The tick labels that are drawn."""
+    """Return the tick labels that are drawn."""
     low, high = sorted(axis.get_view_interval())
     ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
     return [label for place, label in ticks if low <= place <= high]
@@ -790,7 +790,7 @@ def test_nothing_is_clipped_and_no_legend_covers_data(ensemble):
             if artist.get_visible() and box.width:
                 assert inside.x0 <= box.x0 <= box.x1 <= inside.x1, artist
                 assert inside.y0 <= box.y0 <= box.y1 <= inside.y1, artist
-        # The drawing itself has most of the figure.
+        # The axes take most of the figure.
         assert ax.get_window_extent().width > 0.45 * figure.bbox.width
 
 

@@ -1,4 +1,4 @@
-"""What the files around the package promise."""
+"""Checks of the files around the package, and of the structure of the code."""
 
 import ast
 import re
@@ -16,17 +16,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SOURCES = sorted((ROOT / "skode").rglob("*.py"))
 ENGINE = ROOT / "skode" / "engine"
 ENGINE_SOURCES = [path for path in SOURCES if path.is_relative_to(ENGINE)]
-# What of the kernels is there for arrays of any library.
+# The modules among the kernels that support arrays of any library.
 OF_EVERY_LIBRARY = ("__init__.py", "interface.py", "reference.py")
 
 
 def bounds(requirements):
-    """The least version of every requirement; some are for some versions of Python only."""
+    """Return the least version of every requirement; some are for some versions of Python only."""
     pattern = r"([\w-]+)>=([\d.]+)(?:; .*)?"
     return dict(re.fullmatch(pattern, line).groups() for line in requirements)
 
 
-def test_the_readme_has_two_commands_and_ci_runs_them_as_they_stand():
+def test_the_readme_has_two_commands_and_ci_runs_them_unchanged():
     commands = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(commands) == 2
     ci = (ROOT / ".ci" / "run").read_text().splitlines()
@@ -76,7 +76,7 @@ def test_the_public_names():
 
 
 def imports(path):
-    """The top-level packages that a file imports, and its relative imports."""
+    """Yield the top-level packages that a file imports, and its relative imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -90,7 +90,7 @@ def test_no_autograd_library_anywhere(path):
 
 
 def module_of(path):
-    """The name of the module in a file of the engine, which that of a package is too."""
+    """Return the name of the module, or package, in a file of the engine."""
     parts = path.relative_to(ENGINE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -99,9 +99,9 @@ ENGINE_MODULES = {module_of(path) for path in ENGINE_SOURCES}
 
 
 def engine_imports(path):
-    """The modules of the engine that a file of the engine imports, by their names within it.
+    """Yield the modules of the engine that a file of the engine imports, by their names within it.
 
-    What lies above the engine begins with "..".
+    Names of modules outside the engine begin with "..".
     """
     package = path.relative_to(ENGINE).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
@@ -124,11 +124,11 @@ def readable(path):
 
 
 @pytest.mark.parametrize("path", ENGINE_SOURCES, ids=readable)
-def test_the_engine_knows_neither_scikit_learn_nor_its_array_library(path):
+def test_the_engine_imports_neither_scikit_learn_nor_an_array_library(path):
     found = set(imports(path))
     assert "sklearn" not in found
     assert not any(name.startswith("../") for name in engine_imports(path))
-    # A compiled kernel is for one library, and the losses take what SciPy has for NumPy's arrays.
+    # A compiled kernel is for one library, and the losses use SciPy for NumPy's arrays.
     compiled = path.parent.name == "kernels" and path.name not in OF_EVERY_LIBRARY
     if path.name != "arrays.py" and not compiled:
         assert not {"numpy", "array_api_compat", "numba", "cupy"} & found
@@ -145,8 +145,8 @@ def test_no_import_cycles_in_the_engine():
         graph = {name: needs for name, needs in graph.items() if name not in leaves}
 
 
-def test_only_blocks_and_predictions_ask_which_kernel_serves():
-    # And the tests of the kernels, with what the package offers.
+def test_only_blocks_and_predictions_choose_a_kernel():
+    # The tests of the kernels use it too.
     asking = [
         path.name
         for path in SOURCES
@@ -159,7 +159,7 @@ def test_only_blocks_and_predictions_ask_which_kernel_serves():
 
 
 def functions(path):
-    """The functions and methods of a file."""
+    """Yield the functions and methods of a file."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node
@@ -176,7 +176,7 @@ def test_functions_of_the_engine_are_short_and_have_few_arguments(path):
         arguments = function.args
         names = [a.arg for a in arguments.posonlyargs + arguments.args + arguments.kwonlyargs]
         given = [name for name in names if name not in ("self", "cls")]
-        if function.name.startswith("_"):  # constructors and what is private to a file
+        if function.name.startswith("_"):  # constructors and private functions
             assert len(given) <= 8, function.name
 
 

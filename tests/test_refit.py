@@ -1,4 +1,4 @@
-"""Splits that only decide: then networks are trained on all samples."""
+"""Splits that are only used to choose: networks are then trained on all samples."""
 
 from contextlib import nullcontext
 
@@ -66,7 +66,7 @@ def test_what_the_splits_have_chosen_is_trained_on_all_samples(solver):
         n_iter = round(np.median(best[k]))
         mine = slice(6 * i, 6 * i + 6)
         assert set(model.network_n_iter_[mine]) == {n_iter}
-        # The same networks, from the same starts, where nothing is held out.
+        # The same networks, from the same starts, if nothing is held out.
         same = short(
             ODENetRegressor,
             alpha=options["alpha"][k],
@@ -111,7 +111,7 @@ def test_warm_starts_go_on_from_what_was_trained_on_all_and_warn():
     X, y = curve()
     model = short(ODENetRegressor, cv=TimeSeriesSplit(3), warm_start=True, max_iter=5).fit(X, y)
     before = model.loss_.copy()
-    with pytest.warns(UserWarning, match="oof_score_ then flatters"):
+    with pytest.warns(UserWarning, match="oof_score_ is then too high"):
         model.fit(X, y)
     assert (model.loss_ < before).all()
 
@@ -121,7 +121,7 @@ def test_classes_that_begin_late_are_judged_where_they_are_known(cv):
     rng = np.random.default_rng(0)
     y = np.r_[np.zeros(100, dtype=int), rng.integers(0, 3, 300)]
     if isinstance(cv, KFold):
-        y = np.sort(y)  # the last fold alone has the last class
+        y = np.sort(y)  # only the last fold has the last class
     X = rng.normal(size=(400, 3)) + 3 * y[:, None]
     model = short(ODENetClassifier, cv=cv, solver="lbfgs")
     unjudged = pytest.warns(UserWarning, match="oof_score_ is NaN.*: 2")

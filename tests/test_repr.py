@@ -1,4 +1,4 @@
-"""Estimators in notebooks, and that messages name what the user knows."""
+"""Estimators in notebooks, and names of public classes in messages."""
 
 import re
 import tomllib
@@ -112,7 +112,7 @@ def test_arguments_may_be_given_by_name():
 
 @pytest.mark.parametrize("function", [trajectories, step_doubling_gap, input_gradients])
 @pytest.mark.parametrize("wrong", [5, StandardScaler(), make_pipeline(StandardScaler())])
-def test_inspection_of_what_is_no_network(function, wrong):
+def test_inspection_of_other_objects(function, wrong):
     with pytest.raises(TypeError, match="estimator must be one of skode, or a pipeline"):
         function(wrong, X)
     with pytest.raises(TypeError, match="estimator must be one of skode, or a pipeline"):

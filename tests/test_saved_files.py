@@ -33,7 +33,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def saved():
-    """By a name the bytes of a file, samples, and what is predicted for them."""
+    """By name: the bytes of a file, samples, and predictions for them."""
     found = {}
     for name, model, X in models():
         file = io.BytesIO()
@@ -46,7 +46,7 @@ BOTH = pytest.mark.parametrize("name", ["classifier", "regressor"])
 
 
 def entries(data):
-    """The contents of the entries, by their names."""
+    """Return the contents of the entries, by their names."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -66,7 +66,7 @@ def array(value, **options):
 
 
 def header(descr, shape, order="False"):
-    """The header of an array, whatever it says, without its entries."""
+    """Return the header of an array with any contents, without the entries."""
     text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
 
@@ -84,7 +84,7 @@ def refused(data, message=""):
 
 
 def loaded(data):
-    """The model in a file, or None where it is refused."""
+    """Return the model in a file, or None if loading raises a ValueError."""
     try:
         return skode.load(io.BytesIO(data))
     except ValueError as error:
@@ -94,7 +94,7 @@ def loaded(data):
 
 
 def is_refused_or_the_same(data, X, expected):
-    """Whether a file is refused; else the model predicts what the right one does."""
+    """Whether a file is refused; otherwise the model has the right predictions."""
     model = loaded(data)
     if model is not None:
         np.testing.assert_array_equal(model.predict(X), expected)
@@ -149,7 +149,7 @@ def test_any_bytes_are_refused(data):
 @settings(max_examples=200)
 @given(st.data())
 def test_parts_of_files_may_be_anything(saved, data):
-    """Values of JSON are replaced wherever they are."""
+    """Replace values in JSON at any position."""
     content, X, _ = saved[data.draw(st.sampled_from(sorted(saved)))]
     contents = entries(content)
     metadata = json.loads(contents[METADATA])
@@ -248,8 +248,8 @@ def test_parameters_that_are_missing_are_at_their_defaults(saved, name):
     [
         ({"format_version": FORMAT + 1, "skode_version": "9.1"}, "skode 9.1 .*Install a newer"),
         ({"format_version": FORMAT + 1, "new": 1}, "Install a newer"),
-        ({"format_version": 0}, "which version"),
-        ({"format_version": True}, "which version"),
+        ({"format_version": 0}, "record the version"),
+        ({"format_version": True}, "record the version"),
         ({"format": "other"}, "not written by skode.save"),
         ({"class": "Pipeline"}, "no estimator 'Pipeline'"),
         ({"class": "os.system"}, "no estimator"),
@@ -300,7 +300,7 @@ def test_a_newer_format_may_have_any_entries(saved):
 
 
 class Bomb:
-    """Says that it was executed."""
+    """An object that reports when it is executed."""
 
     def __reduce__(self):
         return pytest.fail, ("executed",)
@@ -312,8 +312,8 @@ def test_nothing_is_unpickled(saved):
     bomb = array(np.array([Bomb()], dtype=object), allow_pickle=True)
     with pytest.raises(pytest.fail.Exception, match="executed"):
         np.load(io.BytesIO(bomb), allow_pickle=True)
-    refused(archived({**contents, "K_.npy": bomb}), "K_.npy' is no array")
-    refused(archived({**contents, "other.npy": bomb}), "other.npy' is no array")
+    refused(archived({**contents, "K_.npy": bomb}), "K_.npy' is not an array")
+    refused(archived({**contents, "other.npy": bomb}), "other.npy' is not an array")
     refused(archived({**contents, METADATA: pickle.dumps(Bomb())}))
     refused(pickle.dumps(Bomb()))
     refused(bomb)

@@ -1,4 +1,4 @@
-"""Saved models come back as they were: numbers to the last bit, parameters, training."""
+"""Saved models are restored exactly: arrays to the last bit, parameters, and training."""
 
 import io
 import json
@@ -71,7 +71,7 @@ def again(model):
 
 
 def assert_equal(one, other):
-    """Equal values of equal types, to the last bit."""
+    """Check that values and types are equal, to the last bit."""
     if isinstance(one, np.ndarray):
         assert isinstance(other, np.ndarray)
         assert one.dtype == other.dtype
@@ -102,7 +102,7 @@ def assert_same_model(model, X):
     assert type(loaded) is type(model)
     assert vars(loaded).keys() == vars(model).keys()
     for name, value in vars(model).items():
-        # Some numbers are scalars of NumPy, or its arrays of no dimensions.
+        # Some numbers are NumPy scalars or zero-dimensional arrays.
         value, other = (
             np.asarray(part) if isinstance(part, np.generic) else part
             for part in (value, getattr(loaded, name))
@@ -184,7 +184,7 @@ def test_arrays_of_other_libraries_are_stored_as_host_arrays(xp, dispatch):
     X = X.astype(np.float32)
     model = few(skode.ODENetClassifier, alpha=(1e-3, 1e-2), cv=2).fit(xp.asarray(X), xp.asarray(y))
     loaded = again(model)
-    assert xp.holds(model.K_)  # it is not changed
+    assert xp.holds(model.K_)  # the saved model is not changed
     assert_equal(vars(loaded)["K_"], model.to_host().K_)
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
@@ -205,7 +205,7 @@ def test_numpy_reads_the_arrays():
     assert json.loads(arrays["metadata.json"])["class"] == "ODENetClassifier"
 
 
-# --- training goes on
+# --- continued training
 
 
 @pytest.mark.parametrize("cls", BOTH + REGRESSORS)
@@ -242,7 +242,7 @@ def test_a_warm_start_goes_on_as_if_nothing_had_happened(cls, lift):
     model = few(cls, lift=lift, cv=cv, warm_start=True, random_state=None).fit(X, y)
     loaded = assert_same_model(model, X)
     for part in (model, loaded):
-        part.fit(X, y)  # the same splits, of which there is no warning
+        part.fit(X, y)  # the same splits, so there is no warning
     assert_equal(loaded.K_, model.K_)
     assert_equal(loaded.oof_score_, model.oof_score_)
 
@@ -336,7 +336,7 @@ def test_a_splitter_that_needs_groups_comes_back_with_the_model():
 
 
 class OwnSplits(TimeSeriesSplit):
-    """A splitter that a file could only name, not hold."""
+    """A splitter that is not defined by parameters."""
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_other_objects_are_refused_with_a_remedy():
         ({"b_": np.zeros((1, 3, 4), np.float32)}, "single and in double"),
         ({"nu_": np.zeros((1, 4))}, "only one of V_ and nu_"),
         ({"n_features_in_": 4}, "features"),
-        ({"network_features_": ["other"]}, "names views"),
+        ({"network_features_": ["other"]}, "names unknown views"),
         ({"network_weights_": np.array([2.0])}, "network_weights_"),
         ({"classes_": np.array([0, 1, 1])}, "equal"),
         ({"classes_": np.array([0.0, 1.0, np.nan])}, "NaN"),
@@ -435,7 +435,7 @@ def test_other_objects_are_refused_with_a_remedy():
         ({"stop_reason_": "converged"}, "stop_reason_ is not a list of text"),
     ],
 )
-def test_a_model_that_somebody_has_changed_is_not_saved(change, message, tmp_path):
+def test_a_changed_model_is_not_saved(change, message, tmp_path):
     X, y = blobs(3)
     model = few(skode.ODENetClassifier).fit(X, y)
     vars(model).update(change)
@@ -507,7 +507,7 @@ def test_a_file_keeps_its_permissions_and_a_link_stays_a_link(model, tmp_path):
     skode.save(model, link)
     assert link.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    skode.save(model, os.devnull)  # which is not replaced
+    skode.save(model, os.devnull)  # which cannot be replaced
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
@@ -538,10 +538,12 @@ def test_a_file_is_replaced_once_the_new_one_is_complete(model, tmp_path, monkey
 def test_errors_of_the_file_system_pass_through(model, tmp_path):
     with pytest.raises(FileNotFoundError):
         skode.load(tmp_path / "model.npz")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as error:
         skode.save(model, tmp_path / "nowhere" / "model.npz")
-    with pytest.raises(OSError, match=r"directory|denied"):
+    assert error.value.filename == str((tmp_path / "nowhere" / "model.npz").resolve())
+    with pytest.raises(OSError, match=r"directory|denied") as error:
         skode.save(model, tmp_path)
+    assert (error.value.filename, error.value.filename2) == (str(tmp_path.resolve()), None)
     with pytest.raises(OSError, match=r"directory|denied"):
         skode.load(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -564,7 +566,7 @@ def test_loading_takes_about_as_much_memory_as_the_file_is_large(tmp_path):
     assert peak < 1.5 * size
 
 
-# --- files that were written before
+# --- files of earlier formats
 
 FORMATS = sorted(FOLDER.glob("format_*.zip"))
 

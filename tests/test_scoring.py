@@ -1,4 +1,4 @@
-"""A score that chooses among iterates and candidates in place of the loss."""
+"""Selection among iterates and candidates by a score instead of the loss."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold, LeaveOneOut, StratifiedKFold
 from skode import FeedForwardClassifier, FeedForwardRegressor, ODENetClassifier, ODENetRegressor
 from skode._averaging import greedy_weights
 from skode._labels import Classes
-from skode._scoring import ClassesSaid, negative_score
+from skode._scoring import FixedClassifier, negative_score
 from tests.estimators import blobs, curve, recomputed_outputs, short
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -43,12 +43,12 @@ def test_the_held_out_loss_is_the_negative_score(scoring, score, of_proba, weigh
     model = short(ODENetClassifier, cv=3, scoring=scoring, **MANY).fit(X, y, weights)
     log_odds = recomputed_outputs(model, EULER, 1.0, X)[:, 0]
     for s, (_, held_out) in enumerate(StratifiedKFold(3).split(X, y)):
-        said = log_odds[s][held_out]
-        said = said if of_proba else said > 0
+        estimator = log_odds[s][held_out]
+        estimator = estimator if of_proba else estimator > 0
         w = None if weights is None else weights[held_out]
-        expected = -score(y[held_out], said, sample_weight=w)
+        expected = -score(y[held_out], estimator, sample_weight=w)
         assert model.validation_loss_[0, s, 0] == pytest.approx(expected, abs=1e-12)
-        # That is the best of all iterates, and the first where several are best.
+        # This is the best of all iterates, and the first of them if several are best.
         curve_ = model.validation_curve_[0, s, 0]
         assert model.best_iter_[s] == np.nanargmin(curve_)
         assert len(np.unique(curve_)) > 2
@@ -74,16 +74,16 @@ def test_a_score_weighs_the_candidates():
         for alpha in options["alpha"]
     ]
     for s, (_, held_out) in enumerate(StratifiedKFold(3).split(X, y)):
-        said = []
+        estimator = []
         for single in singles:
             z = recomputed_outputs(single, EULER, 1.0, X)[2 * s : 2 * s + 2, 0][:, held_out]
             p = (1 / (1 + np.exp(-z))).mean(axis=0)
-            said.append(np.stack([1 - p, p]))
-        parts.append(np.stack(said))
+            estimator.append(np.stack([1 - p, p]))
+        parts.append(np.stack(estimator))
         y_parts.append(y[held_out])
-    said, held = np.concatenate(parts, axis=2), np.concatenate(y_parts)
-    expected = greedy_weights(lambda p: -roc_auc_score(held, np.log(p[1] / p[0])), said)
-    # A race may end candidates that are behind, which changes what they are good for.
+    estimator, held = np.concatenate(parts, axis=2), np.concatenate(y_parts)
+    expected = greedy_weights(lambda p: -roc_auc_score(held, np.log(p[1] / p[0])), estimator)
+    # A race may end candidates that are behind, which changes their score.
     if "behind" not in model.stop_reason_:
         np.testing.assert_allclose(model.candidates_["weight"], expected, atol=1e-12)
     assert model.candidates_["validation_loss"].min() < -0.6
@@ -147,18 +147,18 @@ def test_one_class_has_no_score_and_needs_none():
 
 
 def test_a_score_that_is_none():
-    said = ClassesSaid(Classes(np.array([0, 1])), np.log([[0.4, 0.3], [0.6, 0.7]]))
+    estimator = FixedClassifier(Classes(np.array([0, 1])), np.log([[0.4, 0.3], [0.6, 0.7]]))
     y, weights = np.array([1, 1]), np.ones(2)
-    assert negative_score("accuracy", said, y, weights) == -1.0
-    assert negative_score(lambda *_: np.nan, said, y, weights) == np.inf
-    assert negative_score("roc_auc_ovr", said, y, weights) == np.inf  # it raises a ValueError
+    assert negative_score("accuracy", estimator, y, weights) == -1.0
+    assert negative_score(lambda *_: np.nan, estimator, y, weights) == np.inf
+    assert negative_score("roc_auc_ovr", estimator, y, weights) == np.inf  # it raises a ValueError
     for score in (np.ones(2), None, "a", True):
         with pytest.raises(TypeError, match="scoring must give one number; it gave"):
-            negative_score(lambda *_, score=score: score, said, y, weights)
+            negative_score(lambda *_, score=score: score, estimator, y, weights)
 
 
 def rare(X, number):
-    """Zeros, and ones for the samples with the largest first feature."""
+    """Return zeros, and ones for the samples with the largest first feature."""
     y = np.zeros(len(X), dtype=int)
     y[np.argsort(X[:, 0])[-number:]] = 1
     return y

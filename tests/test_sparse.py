@@ -1,4 +1,4 @@
-"""Sparse features: as the dense ones of the same numbers, and never dense as a whole."""
+"""Sparse features: equivalent to dense ones, and never made dense as a whole."""
 
 import warnings
 
@@ -42,12 +42,12 @@ def mostly_zero(m=60, d=8, seed=0, dtype=float):
 
 
 def plain(cls, **parameters):
-    """With a channel for every feature, as the features are padded unless `lift` says otherwise."""
+    """Set one channel per feature, since the features are padded unless `lift` is set."""
     return short(cls, **{"n_channels": 8, **parameters})
 
 
 def assert_same_fit(one, other):
-    """The fitted numbers are equal, except for rounding."""
+    """Check that the fitted numbers are equal up to rounding."""
     for name in ("K_", "b_", "h_", "W_", "mu_", "V_", "nu_", "loss_curve_"):
         assert hasattr(one, name) == hasattr(other, name)
         if hasattr(one, name):
@@ -65,7 +65,7 @@ def test_rows_are_those_of_the_matrix(m, data):
     assert len(rows) == m
     start, stop = sorted(data.draw(st.tuples(st.integers(0, m), st.integers(0, m))))
     step = data.draw(st.sampled_from([None, 1, 2, -1]))
-    for one, other in ((rows, X), (rows[start:], X[start:])):  # a slice of a slice, too
+    for one, other in ((rows, X), (rows[start:], X[start:])):  # including a slice of a slice
         some = slice(None, stop - start, step)
         np.testing.assert_array_equal(one[some, :].dense(), other[some])
         np.testing.assert_array_equal(matrix(one[some]).toarray(), other[some])
@@ -121,7 +121,7 @@ def test_every_kernel_takes_sparse_rows(kernel, lift, scheme, dtype, channels):
     for one, other in zip(of_dense, of_rows, strict=True):
         scale = np.abs(one).max()
         np.testing.assert_allclose(one, other, rtol=0, atol=8 * np.finfo(dtype).eps * scale)
-    # And rows that do not begin at the first entry.
+    # Also with rows that do not begin at the first entry.
     some, kept = slice(301, 590), Samples(rows_of(sparse.csr_array(X)), targets, weights, folds)
     found = kernel.evaluate(of, kept.of(some), flat, True)
     expected = kernel.evaluate(of, kept._replace(X=X).of(some), flat, True)
@@ -287,7 +287,7 @@ def test_a_splitter_is_given_the_sparse_features():
     np.testing.assert_array_equal(seen[0].toarray(), X)
 
 
-def test_going_on_knows_the_samples_again():
+def test_continued_training_recognises_the_samples():
     X, y = mostly_zero()
     model = ODENetClassifier(warm_start=True, max_iter=3, random_state=0).fit(
         sparse.csr_array(X), y
@@ -329,7 +329,7 @@ def test_memory_maps_such_as_joblib_makes(tmp_path):
     np.testing.assert_array_equal(model.predict(mapped), model.predict(X))
 
 
-def test_what_the_user_gave_is_as_it_was():
+def test_arguments_of_the_user_are_unchanged():
     X, y = mostly_zero()
     given = sparse.csr_matrix(X)
     given.data[:] = given.data[::-1].copy()
@@ -340,7 +340,7 @@ def test_what_the_user_gave_is_as_it_was():
         np.testing.assert_array_equal(getattr(given, name), getattr(before, name))
 
 
-# --- in front of it
+# --- steps before the estimator
 
 
 def test_one_hot_columns():

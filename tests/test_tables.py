@@ -1,4 +1,4 @@
-"""Tables with text, categories and missing values: what the error says, and that it helps."""
+"""Tables with text, categories and missing values: the error message, and its advice."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def table(m=300):
-    """A mixed table with missing values, and what depends on it."""
+    """Return a mixed table with missing values, and a target that depends on it."""
     rng = np.random.default_rng(0)
     age, city = rng.normal(size=m), rng.choice(["Rome", "Oslo", "Bath"], m)
     X = pd.DataFrame(
@@ -36,7 +36,7 @@ def by_skrub(model):
 
 
 def by_columns(model):
-    """What the guide spells out."""
+    """Return the preprocessing from the user guide."""
     numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
     words = OneHotEncoder(handle_unknown="ignore")
     columns = make_column_transformer(

@@ -1,4 +1,4 @@
-"""Threads, and data that is not copied."""
+"""Threads, and data that are not copied."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_n_jobs_changes_no_bit(solver, scheme, kernels, monkeypatch):
         np.testing.assert_array_equal(one.decision_function(X), other.decision_function(X))
 
 
-def test_n_jobs_says_how_many_threads_there_are(monkeypatch):
+def test_n_jobs_sets_the_number_of_threads(monkeypatch):
     monkeypatch.setattr("skode._fitted.cpu_count", lambda: 8)
     monkeypatch.setattr("skode._fitted.blas_threads", lambda: 3)
     found = {}
@@ -52,7 +52,7 @@ def test_n_jobs_says_how_many_threads_there_are(monkeypatch):
 
 
 class Watched:
-    """The reference in blocks of 500 samples, with the features that it was given."""
+    """Record the features of all calls of the reference, in blocks of 500 samples."""
 
     def __init__(self):
         self.pieces = []
@@ -97,7 +97,7 @@ def test_a_memory_map_is_never_copied_whole(solver, tmp_path, monkeypatch):
     assert all(len(piece) <= 500 for piece in kernel.pieces)
     in_memory = short(ODENetClassifier, **options).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(model.K_, in_memory.K_)
-    # And F-ordered data, which many tables are.
+    # F-ordered data too, as in many tables.
     by_column = np.asfortranarray(X)
     kernel.pieces.clear()
     short(ODENetClassifier, **{**options, "solver": "lbfgs"}).fit(by_column, y)

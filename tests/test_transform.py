@@ -46,7 +46,7 @@ def test_the_readout_of_one_network_is_affine_in_the_state():
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-12)
 
 
-# scikit-learn's own, which its tests of the whole contract leave out.
+# scikit-learn's checks that are not part of its estimator contract.
 @pytest.mark.filterwarnings("ignore:X (does not have|has) .*feature names:UserWarning")
 @pytest.mark.parametrize(
     "check",

@@ -1,4 +1,4 @@
-"""What `verbose` shows, and to whom."""
+"""The output of `verbose`, and where it is shown."""
 
 import io
 import logging
@@ -48,7 +48,7 @@ def test_verbose_reports_through_logging(verbose, lines, caplog):
 
 def test_the_losses_are_those_of_the_best_candidate_that_is_still_trained(caplog):
     X, y = blobs(2)
-    # With Adam all networks go on at the same pace.
+    # With Adam, all networks have the same number of iterations.
     options = {"cv": 2, "alpha": (1e-3, 1e-2, 1e3), "max_iter": 6, "tol": 0.0, "solver": "adam"}
     model = short(ODENetClassifier, verbose=2, **options).fit(X, y)
     lines = [record.message for record in caplog.records]
@@ -73,7 +73,7 @@ def test_networks_that_have_ended_count_no_more():
         running=np.array([3]),
     )
     assert _verbose._best_running(state, 2) == pytest.approx((6.0, 0.7))
-    state.running = np.array([], dtype=int)  # at the end, it is the best of all
+    state.running = np.array([], dtype=int)  # at the end, this is the best candidate of all
     assert _verbose._best_running(state, 2) == pytest.approx((2.0, 0.2))
 
 
@@ -111,7 +111,7 @@ def test_the_time_left_is_that_of_all_iterations_and_never_more_than_max_time(mo
 
 
 def silent_logger(monkeypatch, name):
-    """A logger that nobody has configured, and what is written to stderr."""
+    """Return a logger without configuration, and its output on stderr."""
     logger, stream = logging.getLogger(f"skode.{name}"), io.StringIO()
     logger.propagate = False
     monkeypatch.setattr(_verbose, "logger", logger)
@@ -171,13 +171,13 @@ def test_verbose_is_visible_beneath_the_level_of_an_application():
 
 
 class Screen(io.StringIO):
-    """A terminal of so many columns, as far as `Line` can tell."""
+    """A terminal with this many columns."""
 
     def isatty(self):
         return True
 
     def lines(self):
-        """What is to be seen."""
+        """Return the visible text."""
         rows = []
         for row in self.getvalue().split("\n"):
             seen = ""
@@ -188,8 +188,8 @@ class Screen(io.StringIO):
 
 
 def terminal(monkeypatch):
-    """A terminal in place of stderr, where nobody has configured logging."""
-    silent_logger(monkeypatch, str(uuid4()))  # which pytest does not know from an earlier test
+    """A terminal instead of stderr, without configured logging."""
+    silent_logger(monkeypatch, str(uuid4()))  # unknown to pytest from earlier tests
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr(_verbose, "PAUSE", 0.0)
@@ -232,7 +232,7 @@ def test_an_error_leaves_an_empty_line(monkeypatch):
     assert "2/2 running" in screen.getvalue()
     assert screen.lines() == [""]
     screen.seek(0)
-    short(ODENetClassifier, verbose=1).fit(X, y)  # another fit has the line now
+    short(ODENetClassifier, verbose=1).fit(X, y)  # another fit uses the line now
     assert "\r" in screen.getvalue()
 
 
@@ -263,12 +263,12 @@ def test_of_fits_in_threads_one_has_the_line_and_the_others_send_messages(monkey
     waited = threading.local()
 
     def score(estimator, X, y):
-        if not hasattr(waited, "done"):  # until both fits go on
+        if not hasattr(waited, "done"):  # until both fits are running
             waited.done = both.wait(60)
         return float(next(better))
 
     def fit():
-        # It converges, so that nothing is warned of: filters of warnings are not for threads.
+        # It converges, so that there are no warnings: warning filters are not thread-safe.
         options = {"cv": 2, "scoring": score, "max_iter": 19, "tol": 1.0, "n_iter_no_change": 5}
         model = short(ODENetClassifier, verbose=1, n_jobs=1, **options).fit(X, y)
         assert set(model.stop_reason_) == {"converged"}

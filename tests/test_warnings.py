@@ -1,4 +1,4 @@
-"""What half of the networks share is warned of, and what fewer do is not."""
+"""Warnings about at least half of the networks, and none about fewer."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""More features than samples, and more controls than memory is meant for."""
+"""More features than samples, and more controls than fit into memory."""
 
 import tracemalloc
 
@@ -26,7 +26,7 @@ M, D = 20, 90
 
 @pytest.fixture
 def narrow_is_wide(monkeypatch):
-    """More than ten inputs are many."""
+    """Let views with more than ten inputs be wide."""
     monkeypatch.setattr("skode._span.WIDE", 10)
 
 
@@ -37,7 +37,7 @@ def wide(m=M, d=D, seed=0):
 
 
 def in_span(V, X):
-    """The part of V in the span of the rows of X."""
+    """Return the part of V in the span of the rows of X."""
     return V @ np.linalg.pinv(X) @ X
 
 
@@ -97,7 +97,7 @@ def test_a_view_is_some_of_the_columns():
 @pytest.mark.parametrize("lift", ["nonlinear", "linear"])
 @pytest.mark.parametrize("solver", ["lbfgs", "gd"])
 def test_training_in_the_span_is_training_on_the_inputs(solver, lift, monkeypatch):
-    # From a start in the span, where the penalty pulls what begins outside of it.
+    # From a start in the span; otherwise the penalty reduces the part outside of it.
     X, y = wide()
     found = []
     for limit in (10, 1000):
@@ -177,7 +177,7 @@ def test_samples_to_judge_by_are_in_the_span(narrow_is_wide):
     model = short(ODENetClassifier, lift="linear", max_iter=5).fit(
         X[:20], y[:20], X_val=X[20:], y_val=y[20:]
     )
-    # What the networks are judged by is what they say of these samples once they are fitted.
+    # Validation uses the predictions of the fitted networks for these samples.
     said = model.predict_proba(X[20:])[np.arange(20), y[20:]]
     np.testing.assert_allclose(-np.log(said).mean(), model.validation_loss_.min(), rtol=1e-9)
 
@@ -216,7 +216,7 @@ def test_numbers_whose_squares_overflow(narrow_is_wide):
 
 
 def test_a_stream_keeps_what_it_has_learned(narrow_is_wide):
-    # Each part sees a span of its own, and the next must not forget it.
+    # Each part has a different span, and the next must not lose it.
     X, y = wide(40)
     options = {"solver": "adam", "features": "given", "random_state": 0}
     model = FeedForwardClassifier(cv=3, max_iter=5, **options).fit(X, y)
@@ -279,7 +279,7 @@ def test_memory_of_a_wide_fit_is_bounded():
 
 
 def in_turns_of(number, n_controls, solver, monkeypatch):
-    """Let so many members train side by side."""
+    """Limit the number of members that train side by side."""
     arrays = {"gd": 16, "adam": 16, "lbfgs": 38}[solver]
     monkeypatch.setattr("skode.engine.training.turns.MOST_BYTES", 8 * arrays * n_controls * number)
 

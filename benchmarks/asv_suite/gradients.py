@@ -1,8 +1,8 @@
-"""The main cells of ../gradient.py, and a fit and a prediction, for asv.
+"""The main cases of ../gradient.py, and a fit and a prediction, for asv.
 
     cd benchmarks && asv run HEAD~1..HEAD      # or: asv run --python=same --quick
 
-One thread, so that the figures are those of the arithmetic and not of the machine's load.
+One thread, so that the figures depend on the arithmetic and not on the load of the machine.
 """
 
 import numpy as np

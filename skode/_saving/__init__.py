@@ -1,4 +1,4 @@
-"""Saved models: files of numbers and text, which nothing can be executed from."""
+"""Saved models: files of numbers and text, from which nothing can be executed."""
 
 from .models import load, save
 

@@ -1,7 +1,7 @@
-"""How the parts of a saved model have to fit each other.
+"""Checks that the parts of a saved model are consistent.
 
-The same check is made before a file is written and after one is read.  So what was saved can be
-loaded, and what was loaded can predict.
+The same checks run before a file is written and after one is read.  So every saved model can be
+loaded, and every loaded model can predict.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["check"]
 
 
 def check(cls, arrays, values):
-    """Raise a ValueError unless the parts are those of a fitted estimator that can predict."""
+    """Raise a ValueError unless the parts form a fitted estimator that can predict."""
     table_of_arrays, table_of_values = tables(cls)
     needed = {name for name, part in table_of_arrays.items() if part.needed}
     needed |= {name for name, (_, required) in table_of_values.items() if required}
@@ -73,7 +73,7 @@ def _check_array(name, array, part, sizes):
 
 
 def _bind(name, axis, length, sizes):
-    """An axis of any name has the same length everywhere."""
+    """Require that axes of the same name have the same length in all parts."""
     if axis != "*" and sizes.setdefault(axis, length) != length:
         raise ValueError(f"{name} has {length} {axis}, but other parts have {sizes[axis]}")
 
@@ -88,7 +88,7 @@ def _check_value(name, value, kind, sizes):
 
 
 def _check_sizes(arrays, values, sizes):
-    """The numbers that attributes give are those of the arrays."""
+    """Require that the numbers in attributes agree with the arrays."""
     for name, axis in (("n_features_in_", "features"), ("n_outputs_", "outputs")):
         _bind(name, axis, values[name], sizes)
     empty = [axis for axis in ("networks", "layers", "channels", "outputs") if sizes[axis] < 1]
@@ -120,7 +120,7 @@ def _check_feature_map(arrays, values, sizes):
     )
     _require((low <= high).all() and (width > 0).all(), "a piece of a feature is empty")
     seen = set(values["network_features_"])
-    _require(seen <= numbers.keys(), "network_features_ names views that there are not")
+    _require(seen <= numbers.keys(), "network_features_ names unknown views")
 
 
 def _check_networks(cls, arrays, values, sizes):
@@ -144,7 +144,7 @@ def _check_networks(cls, arrays, values, sizes):
     for name in (recipe["activation"], recipe["lift"]):
         _require(isinstance(name, str) and name in ACTIVATIONS, "the activation is unknown")
     h = recipe["h"]
-    _require(type(h) is float and 0 < h < math.inf, "the step h is no positive number")
+    _require(type(h) is float and 0 < h < math.inf, "the step h is not a positive number")
 
 
 def _check_classes(arrays, values, sizes):
@@ -178,7 +178,7 @@ def _check_targets(arrays, values, sizes):
 
 
 def _check_optional(arrays, values, sizes):
-    """What is there only together, or not at all; and what Adam goes on from."""
+    """Check parts that exist only together, and the state of Adam."""
     of_candidates = {name for name in ARRAYS if name.startswith((CANDIDATES, "validation_"))}
     complete = _all_or_none(of_candidates, arrays)
     complete = complete and ("_fitted_scoring" in values or not of_candidates & arrays.keys())

@@ -1,7 +1,7 @@
-"""The file of a saved model: a ZIP archive of metadata in JSON and of arrays as NumPy saves them.
+"""The file of a saved model: a ZIP archive with metadata in JSON and arrays in NumPy's format.
 
-Nothing in such a file can be executed.  No entry is compressed, so the arrays take no more memory
-than the file is large.
+Nothing in such a file can be executed.  Entries are not compressed, so the arrays take no more
+memory than the file.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import numpy as np
 
 METADATA, SUFFIX = "metadata.json", ".npy"
 MOST_METADATA = 2**26  # bytes: JSON takes up to 20 times as much memory as text
-DATA_DESCRIPTOR, UTF_8 = 0x08, 0x800  # flags of ZIP that change nothing in how entries are read
-HEAD = 256  # bytes, in which the header of every array ends
-# What NumPy writes in front of an array.  Anything else is refused before NumPy parses it.
+DATA_DESCRIPTOR, UTF_8 = 0x08, 0x800  # flags of ZIP that do not affect how entries are read
+HEAD = 256  # bytes that contain the header of any array
+# The header of an array as NumPy writes it.  Any other is rejected before NumPy parses it.
 HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)"
     rb"\{'descr': '(?P<dtype>[<>|][biufMmU]\d{1,9}(?:\[\w+\])?)', 'fortran_order': (?:True|False), "
     rb"'shape': \((?P<shape>(?:\d{1,18},|\d{1,18}(?:, \d{1,18})+)?)\), \} *\n",
     re.DOTALL,
 )
-# What `zipfile` raises where an archive is damaged; the first is for features that it lacks.
+# Exceptions of `zipfile` for damaged archives; the first is for unsupported features.
 DAMAGED = (NotImplementedError, zipfile.BadZipFile, struct.error, EOFError, OverflowError)
 
 
@@ -39,7 +39,7 @@ def write(target, metadata, arrays):
     Parameters
     ----------
     target : path-like or binary file
-        Where to.  A file at this path is replaced once the new one is complete.
+        The destination.  A file at this path is replaced once the new one is complete.
     metadata : dict
     arrays : dict of str to ndarray
 
@@ -55,7 +55,7 @@ def write(target, metadata, arrays):
             f"{MOST_METADATA} are possible."
         )
     given = nullcontext(target) if hasattr(target, "write") else _replacing(target)
-    # The entries have the date of `ZipInfo`, so that the same model gives the same bytes.
+    # The entries have the default date of `ZipInfo`, so the same model gives the same bytes.
     with given as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo(METADATA), text)
         for name, array in arrays.items():
@@ -65,12 +65,12 @@ def write(target, metadata, arrays):
 
 
 def read(file, check):
-    """The metadata and the arrays of a binary file; `check` is called with the metadata first.
+    """Read the metadata and the arrays of a binary file; `check` is first called with the metadata.
 
     Raises
     ------
     ValueError
-        If the file is not what `write` writes.
+        If the file was not written by `write`.
     """
     try:
         size = file.seek(0, os.SEEK_END)
@@ -79,16 +79,16 @@ def read(file, check):
             if METADATA not in entries:
                 raise ValueError(f"it has no entry {METADATA}, so skode.save has not written it")
             metadata = _metadata(archive, entries.pop(METADATA), size)
-            check(metadata)  # first, as other formats may have other entries
+            check(metadata)  # first, since other formats may have other entries
             arrays = _arrays(archive, entries, size)
     except DAMAGED as error:
-        raise ValueError(f"it is damaged or no file of skode.save ({error})") from error
+        raise ValueError(f"it is damaged or was not written by skode.save ({error})") from error
     return metadata, arrays
 
 
 @contextmanager
 def opened(source):
-    """A binary file to read from, and what to call it."""
+    """Open a binary file for reading; yield it and its name for messages."""
     if hasattr(source, "read"):
         yield source, getattr(source, "name", "the file")
     else:
@@ -98,7 +98,7 @@ def opened(source):
 
 
 def _entries(archive):
-    """The entries of an archive by their names."""
+    """Return the entries of an archive by their names."""
     entries = {}
     for entry in archive.infolist():
         name = entry.filename
@@ -109,7 +109,7 @@ def _entries(archive):
 
 
 def _opened(archive, entry, size):
-    """The stream of an entry, which is as long as the part of the file that it takes."""
+    """Open an entry after checking that its data lie within the file."""
     plain = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
     if not plain or entry.flag_bits & ~(DATA_DESCRIPTOR | UTF_8):
         raise ValueError(f"its entry {entry.filename!r} is compressed or encrypted")
@@ -138,7 +138,7 @@ def _no_constant(name):
 
 
 def _arrays(archive, entries, size):
-    """The arrays of the entries by their names."""
+    """Read the arrays of the entries by their names."""
     if sum(entry.file_size for entry in entries.values()) > size:
         raise ValueError("its entries overlap")
     if unknown := [name for name in entries if not name.endswith(SUFFIX)]:
@@ -149,11 +149,11 @@ def _arrays(archive, entries, size):
 
 
 def _array(archive, entry, size):
-    """The array of an entry, once it is known that the file holds all of it."""
+    """Read the array of an entry, after checking that the file contains all of it."""
     with _opened(archive, entry, size) as stream:
         header = HEADER.match(stream.read(HEAD))
     if header is None:
-        raise ValueError(f"its entry {entry.filename!r} is no array of numbers or text")
+        raise ValueError(f"its entry {entry.filename!r} is not an array of numbers or text")
     try:
         dtype = np.dtype(header["dtype"].decode())
     except (TypeError, ValueError) as error:
@@ -173,10 +173,10 @@ def _array(archive, entry, size):
 
 @contextmanager
 def _replacing(path):
-    """A binary file that takes the place of `path` once it is complete, or vanishes."""
+    """Yield a binary file that replaces `path` once it is complete, and is removed on errors."""
     path = os.path.realpath(os.fsdecode(path))
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        with open(path, "wb") as file:  # a pipe or a device, which nothing can replace
+        with open(path, "wb") as file:  # a pipe or a device, which cannot be replaced
             yield file
         return
     part = os.path.join(os.path.dirname(path), f".skode-{secrets.token_hex(8)}.part")
@@ -188,7 +188,9 @@ def _replacing(path):
         if os.path.exists(path):
             shutil.copymode(path, part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.remove(part)
+        if isinstance(error, OSError) and error.filename == part:  # name the file asked for
+            raise type(error)(error.errno, error.strerror, path) from error
         raise

@@ -24,8 +24,8 @@ ESTIMATORS = {
     cls.__name__: cls
     for cls in (ODENetClassifier, ODENetRegressor, FeedForwardClassifier, FeedForwardRegressor)
 }
-NAME, FORMAT = "skode", 1  # to be raised when files change so that older versions misread them
-# What scikit-learn keeps in estimators for their training, by the names that users know.
+NAME, FORMAT = "skode", 1  # increase FORMAT when older versions would misread new files
+# Attributes that scikit-learn adds to estimators, with the names that users know.
 OF_SCIKIT_LEARN = {
     "_skl_callbacks": "the callbacks of set_callbacks",
     "_metadata_request": "the requests of set_fit_request",
@@ -60,15 +60,15 @@ def save(model, path):
         If `model` is not fitted.
     ValueError
         If the fitted attributes do not fit together, or a parameter is not allowed.  Both can only
-        happen when somebody has changed them after `fit`.
+        happen if they have been changed after `fit`.
 
     Warns
     -----
     UserWarning
         If a parameter can only be stored by pickle, such as a function given as `scoring`, or a
-        splitter of your own.  The file then holds the parameter's default.  Predictions do not
-        depend on it, but set it again before you train a loaded model further.  Callbacks, metadata
-        requests and attributes that you have added are left out, also with a warning.
+        splitter of your own.  The file then contains the parameter's default.  Predictions do not
+        depend on it, but set it again before you continue training.  Callbacks, metadata requests
+        and attributes that you have added are left out, also with a warning.
 
     See Also
     --------
@@ -104,8 +104,8 @@ def save(model, path):
         check(type(model), arrays, values)
     except ValueError as error:
         raise ValueError(
-            f"skode.save cannot store this {type(model).__name__}, as its attributes are not what "
-            f"fit has left: {error}. Fit it again."
+            f"skode.save cannot store this {type(model).__name__}, since its attributes have been "
+            f"changed after fit: {error}. Fit it again."
         ) from error
     metadata = {
         "format": NAME,
@@ -120,16 +120,16 @@ def save(model, path):
 
 
 def load(path):
-    """Load an estimator that `save` has written.
+    """Load an estimator that was saved with `save`.
 
     Nothing in the file is executed, and everything in it is checked. A damaged or forged file gives
-    an error, or a model whose arrays fit together. Loading takes about as much memory as the file
-    is large.
+    an error, or a model whose arrays fit together but may hold wrong numbers. Loading takes about
+    as much memory as the file is large.
 
     Parameters
     ----------
     path : path-like or binary file object
-        What was given to `save`.  A file object has to be seekable.
+        The file that was saved.  A file object has to be seekable.
 
     Returns
     -------
@@ -139,14 +139,14 @@ def load(path):
     Raises
     ------
     ValueError
-        If the file is no file of `save`, is damaged, or was written by a newer version of skode in
-        a format that this one does not know.
+        If the file was not written by `save`, is damaged, or was written by a newer version of
+        skode in a format that this version cannot read.
     OSError
         If the file cannot be read, for example `FileNotFoundError`.
 
     See Also
     --------
-    save : Write such a file.
+    Save a fitted estimator.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def _require_estimator(model):
 
 
 def _parameters(model):
-    """The parameters as JSON, and those that cannot be stored."""
+    """Return the parameters as JSON, and those that cannot be stored."""
     parameters, replaced = {}, {}
     for name, value in model.get_params(deep=False).items():
         try:
@@ -196,7 +196,7 @@ def _parameters(model):
 
 
 def _parts(model):
-    """The fitted attributes: arrays, other values, and the names of those that are left out."""
+    """Return the fitted attributes: arrays, other values, and the names of attributes left out."""
     given = dict(vars(model))
     for name in model.get_params(deep=False):
         del given[name]
@@ -218,12 +218,12 @@ def _parts(model):
 
 
 def _plain(value):
-    """A value of Python in place of one of NumPy."""
+    """Convert a NumPy scalar to a Python number."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _warn(cls, replaced, left_out):
-    """Say what the file has not."""
+    """Warn about parts that the file does not contain."""
     for name, value in replaced.items():
         default = inspect.signature(cls).parameters[name].default
         warnings.warn(
@@ -243,15 +243,15 @@ def _warn(cls, replaced, left_out):
 
 
 def _check_format(metadata):
-    """Raise a ValueError unless this version of skode knows files with such metadata."""
+    """Raise a ValueError unless this version of skode can read files with such metadata."""
     if not isinstance(metadata, dict) or metadata.get("format") != NAME:
         raise ValueError("it was not written by skode.save")
     number, writer = metadata.get("format_version"), metadata.get("skode_version")
     if type(number) is not int or number < 1 or not isinstance(writer, str):
-        raise ValueError("it does not say which version of skode has written it")
+        raise ValueError("it does not record the version of skode that wrote it")
     if number > FORMAT:
         raise ValueError(
-            f"skode {writer} has written it in format {number}, but skode {__version__} only knows "
+            f"skode {writer} wrote it in format {number}, but skode {__version__} only reads "
             f"formats up to {FORMAT}. Install a newer skode"
         )
     if metadata.keys() != KEYS:
@@ -260,7 +260,7 @@ def _check_format(metadata):
 
 
 def _estimator(metadata, arrays):
-    """The estimator that a file describes."""
+    """Create the estimator that a file describes."""
     cls = ESTIMATORS.get(str(metadata["class"]))
     if cls is None:
         raise ValueError(f"skode has no estimator {metadata['class']!r}")
@@ -282,7 +282,7 @@ def _estimator(metadata, arrays):
 
 
 def _attributes(arrays, values):
-    """The fitted attributes from the checked parts of a file."""
+    """Return the fitted attributes from the checked parts of a file."""
     found = {}
     for name, array in arrays.items():
         if name.startswith(CANDIDATES):

@@ -1,4 +1,4 @@
-"""What a saved model consists of: a table of its arrays and one of its other values."""
+"""The contents of a saved model: tables of its arrays and of its other values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ VIEW_SIZES = MAP + "views"
 
 
 class Part(NamedTuple):
-    """An array: the kinds of its type, as in NumPy, and the names of its axes.
+    """An array: its possible kinds of dtype, as in NumPy, and the names of its axes.
 
-    Where the kind is "f" alone, it is in single or double precision.
-    Axes of the same name are equally long, in all parts of a model; "*" stands for any length, and
-    no name at all for any shape.
+    If the only kind is "f", the array is in single or double precision.
+    Axes of the same name have the same length in all parts of a model; "*" stands for any length,
+    and no names at all for any shape.
     """
 
     kinds: str
@@ -62,7 +62,7 @@ OF_TARGETS = {
     "_scale": Part("f", finite=True),
     "oof_prediction_": Part("f", needed=False),
 }
-# What Adam remembers of the networks of a view, in this order, see `Stream`.
+# The state of Adam for the networks of a view, in this order, see `Stream`.
 MOMENTS = {
     "end": Part("f", "{view}-networks {view}-controls"),
     "mu": Part("f", "{view}-running {view}-controls"),
@@ -72,8 +72,8 @@ MOMENTS = {
     "rate_factor": Part("f", "{view}-running"),
 }
 
-# All that is no array: its type, or the axis along which it is a list of text; and whether it is
-# needed.
+# All values that are not arrays: the type, or the axis along which the value is a list of text; and
+# whether the value is needed.
 VALUES = {
     VIEW_SIZES: (list, True),
     "network_features_": ("networks", True),
@@ -99,7 +99,7 @@ VALUES_OF_CLASSIFIERS = {"classes_": ("classes", False), "_multilabel": (bool, T
 
 
 def tables(cls):
-    """The arrays and the values of the fitted estimators of a class."""
+    """Return the arrays and the values of the fitted estimators of a class."""
     arrays = ARRAYS | {
         f"{ADAM}{view}.{name}": part._replace(axes=part.axes.format(view=view), needed=False)
         for view in (GIVEN, PIECEWISE)

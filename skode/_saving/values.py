@@ -1,7 +1,7 @@
-"""Parameters and other small values as JSON, which has neither tuples nor NaN nor arrays.
+"""Parameters and other small values as JSON, which lacks tuples, NaN and arrays.
 
-What JSON has stays as it is, except for dictionaries, whose keys may be of any type.  They and all
-other values become an object with a single name, which says how to read what it holds.
+Values that JSON supports are stored directly, except dictionaries, whose keys may be of any type.
+They and all other values become an object with a single name, which defines how to read it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklearn import model_selection
 from .._devices import host_values
 from ..engine.tableaux import ButcherTableau
 
-# Those of scikit-learn's splitters that consist of the parameters they were made with.
+# The splitters of scikit-learn that are defined by their parameters.
 SPLITTERS = (
     "GroupKFold",
     "GroupShuffleSplit",
@@ -39,11 +39,11 @@ TYPES = re.compile(r"b1|[iu][1248]|f[48]|[Mm]8(\[\w+\])?")
 
 
 class UnstorableError(TypeError):
-    """A value that nothing but pickle can store."""
+    """A value that can only be stored by pickle."""
 
 
 def encoded(value):
-    """A value as JSON.
+    """Encode a value as JSON.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def encoded(value):
 
 
 def decoded(value):
-    """The value that `encoded` has made JSON of.
+    """Decode a value that `encoded` has encoded.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If this is not possible.
     """
     if isinstance(value, list):
         return [decoded(item) for item in value]
@@ -96,7 +96,7 @@ def decoded(value):
 
 
 def _parameters(splitter):
-    """What a splitter was made with; some keep a part of it in a dictionary."""
+    """Return the parameters of a splitter; some store a part of them in a dictionary."""
     attributes = {**vars(splitter), **getattr(splitter, "cvargs", {})}
     return {name: attributes[name] for name in inspect.signature(type(splitter)).parameters}
 

@@ -1,1 +1,1 @@
-"""The adjoint gradient descent on arrays: it knows neither scikit-learn nor its array library."""
+"""Training and prediction of networks on arrays, without scikit-learn or a given array library."""

@@ -13,7 +13,7 @@ from .arrays import Array, Namespace, positive_part
 
 Function = Callable[[Namespace, Array], Array]
 
-# What the compiled kernels call the functions.
+# Codes of the functions in the compiled kernels.
 IDENTITY, TANH, RELU, SOFTPLUS = range(4)
 
 
@@ -28,8 +28,8 @@ class Activation:
     derivative : callable (xp, s) -> array
         σ′(z), computed from s = σ(z).
     codes : tuple (int, int)
-        The function on the first half of the channels, and that on the others, as the compiled
-        kernels call them.  Of an odd number of channels, the first half is the larger one.
+        The codes of the functions on the first half of the channels and on the second, for the
+            compiled kernels.  With an odd number of channels, the first half is the larger one.
     """
 
     value: Function
@@ -38,7 +38,7 @@ class Activation:
 
 
 def _by_half(first: Function, second: Function) -> Function:
-    """The function that is `first` on the first half of the channels, and `second` on the rest."""
+    """Return a function: `first` on the first half of the channels, `second` on the rest."""
 
     def of_both(xp: Namespace, x: Array) -> Array:
         half = (x.shape[1] + 1) // 2

@@ -1,4 +1,4 @@
-"""The one place that knows array libraries: namespaces, host and device.
+"""All code that depends on the array library: namespaces, host and device.
 
 The engine is written against the Python array API standard.
 """
@@ -15,40 +15,40 @@ import numpy as np
 Array = Any
 Namespace = Any
 
-# The namespace of host arrays, in which the descent makes its decisions per member.  NumPy itself
-# follows the standard; the functions that array-api-compat wraps cost more than a small sum.
+# The namespace of host arrays, in which decisions per member are computed.  NumPy itself follows
+# the standard; the functions that array-api-compat wraps take longer than a small sum.
 host: Namespace = np
-PINNED = 2**20  # bytes; so much is copied to where PyTorch uploads it from without waiting
+PINNED = 2**20  # bytes; smaller arrays go through pinned memory, so that the upload is asynchronous
 device = array_api_compat.device
 
 
 def namespace(*arrays: Array) -> Namespace:
-    """The array namespace of `arrays`."""
+    """Return the array namespace of `arrays`."""
     if isinstance(arrays[0], np.ndarray):
-        return host  # without the search through all libraries, which costs more than a small sum
+        return host  # the search through all libraries takes longer than a small sum
     xp = array_api_compat.array_namespace(*arrays)
     return host if array_api_compat.is_numpy_namespace(xp) else xp
 
 
 def itemsize(like: Array) -> int:
-    """Bytes of a real number in the precision of `like`."""
+    """Return the size in bytes of a real number in the precision of `like`."""
     return int(namespace(like).finfo(like.dtype).bits) // 8
 
 
 def on_host(array: Array) -> bool:
-    """Whether `array` is of the host's own library."""
+    """Whether `array` is a NumPy array."""
     return bool(array_api_compat.is_numpy_array(array))
 
 
 def array_library(values: Any) -> str | None:
-    """The name of the library whose array this is, or None where it is NumPy's or no array."""
+    """Return the name of the library of an array; None for NumPy and for anything but arrays."""
     if on_host(values) or not array_api_compat.is_array_api_obj(values):
         return None
     return str(array_api_compat.array_namespace(values).__name__)
 
 
 def followed(array: Array) -> bool:
-    """Whether the engine is meant for the library of this array, which is not NumPy's."""
+    """Whether `array` is of a library other than NumPy that the engine supports."""
     if array_api_compat.is_cupy_array(array) or array_api_compat.is_torch_array(array):
         return True
     xp = array_api_compat.array_namespace(array)
@@ -56,28 +56,28 @@ def followed(array: Array) -> bool:
 
 
 def on_cpu(array: Array) -> bool:
-    """Whether the memory of `array`, of NumPy or a library that is followed, is the host's."""
+    """Whether `array`, of NumPy or a supported library, is in host memory."""
     if array_api_compat.is_cupy_array(array):
         return False
     if array_api_compat.is_torch_array(array):
         return bool(array.device.type == "cpu")
     if on_host(array):
         return True
-    # The other devices of array-api-strict stand for those with memory of their own.
+    # The other devices of array-api-strict stand for devices with separate memory.
     return "CPU" in str(device(array))
 
 
 def current_device(array: Array) -> AbstractContextManager[Any]:
-    """Compute on the device of `array`, which CuPy does not do by itself."""
+    """Make the device of `array` current, which CuPy does not do automatically."""
     if array_api_compat.is_cupy_array(array):
         return array.device  # type: ignore[no-any-return]
     return nullcontext()
 
 
 def placed(values: Any, like: Array, dtype: Any = None) -> Array:
-    """The host's `values`, numbers or an array, as an array where `like` is; its own dtype stays.
+    """Return host `values`, numbers or an array, as an array on the device of `like`.
 
-    They are uploaded without waiting for the device.
+    The dtype is kept unless one is given.  The upload does not wait for the device.
     """
     if isinstance(like, np.ndarray):
         return np.asarray(values, dtype=dtype)
@@ -91,8 +91,8 @@ def placed(values: Any, like: Array, dtype: Any = None) -> Array:
 
 
 def _torch_tensor(values: np.ndarray[Any, Any], like: Array) -> Array:
-    """The host's `values` on the device of the tensor `like`."""
-    # PyTorch takes neither memory that is read-only nor such as lies backward.
+    """Copy host `values` to the device of the tensor `like`."""
+    # PyTorch accepts neither read-only memory nor negative strides.
     shared = values.flags.writeable and all(stride >= 0 for stride in values.strides)
     tensor = sys.modules["torch"].from_numpy(values if shared else values.copy())
     if like.device.type == "cuda" and values.nbytes <= PINNED:
@@ -103,13 +103,13 @@ def _torch_tensor(values: np.ndarray[Any, Any], like: Array) -> Array:
 def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
     """Write ``array[row, column, :] = values[row, :]`` for the pairs of host `rows` and `columns`.
 
-    `rows` increase.
+    `rows` must be increasing.
     """
     xp = namespace(array)
     where = placed(rows, array)
     values = values if rows.size == values.shape[0] else xp.take(values, where, axis=0)
     if array_api_compat.is_array_api_strict_namespace(xp):
-        # The standard knows assignment by masks alone, for which a device would have to wait.
+        # The standard only has assignment by masks, which would have to wait for the device.
         mask = host.zeros(array.shape[:2], dtype=bool)
         mask[rows, columns] = True
         array[placed(mask, array)] = values
@@ -118,28 +118,28 @@ def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
 
 
 def to_host(array: Array) -> np.ndarray[Any, Any]:
-    """`array` as a NumPy array in host memory; the one place that waits for a device."""
+    """Return `array` as a NumPy array in host memory.  Only this function waits for a device."""
     if array_api_compat.is_numpy_array(array):
         return array
     if array_api_compat.is_cupy_array(array):
         return array.get()  # type: ignore[no-any-return]
     if array_api_compat.is_torch_array(array):
         array = array.detach().resolve_conj().resolve_neg().cpu()
-        if array.dtype == sys.modules["torch"].bfloat16:  # which NumPy has not
+        if array.dtype == sys.modules["torch"].bfloat16:  # NumPy has no bfloat16
             array = array.float()
         return array.numpy()  # type: ignore[no-any-return]
     return np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)
 
 
 def converted(array: Array, like: Array) -> Array:
-    """`array` in the library and on the device of `like`."""
+    """Return `array` in the library and on the device of `like`."""
     if array_library(array) == array_library(like) and device(array) == device(like):
         return array
     return placed(to_host(array), like)
 
 
 def contiguous(array: Array) -> Array:
-    """`array` with its last axis densest in memory, copied only if it is not."""
+    """Return `array` in C order, copied only if necessary."""
     if on_host(array):
         return np.ascontiguousarray(array)
     if array_api_compat.is_cupy_array(array):
@@ -149,8 +149,8 @@ def contiguous(array: Array) -> Array:
 
 def positive_part(xp: Namespace, z: Array) -> Array:
     """max(z, 0), entry by entry; NaN stays NaN."""
-    # A zero of no dimensions, since not every library takes a Python number here; `clip` would be
-    # the function for this, but array-api-compat's is slow.
+    # A zero-dimensional zero, since not every library accepts a Python number here.  `clip` would
+    # do this too, but it is slow in array-api-compat.
     return xp.maximum(z, placed(0.0, z, z.dtype))
 
 
@@ -160,7 +160,7 @@ def quiet() -> AbstractContextManager[None]:
 
 
 def free_memory(like: Array) -> int | None:
-    """The bytes that are free on the device of `like`, or None in host memory."""
+    """Return the number of free bytes on the device of `like`, or None in host memory."""
     if array_api_compat.is_cupy_array(like):
         pool = sys.modules["cupy"].get_default_memory_pool()
         return int(like.device.mem_info[0] + pool.free_bytes())
@@ -172,21 +172,21 @@ def free_memory(like: Array) -> int | None:
 
 
 def release_memory(like: Array) -> None:
-    """Give the memory that CuPy keeps for new arrays back to the device, to be parted anew."""
+    """Return the unused memory in CuPy's pool to the device."""
     if array_api_compat.is_cupy_array(like):
         sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
 
 
 def out_of_memory_errors() -> tuple[type[BaseException], ...]:
-    """What is raised where memory runs out; CuPy's error is a MemoryError."""
+    """Return the exceptions raised when memory runs out; CuPy's error is a MemoryError."""
     torch = sys.modules.get("torch")
     return (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
 
 
 def inverses(matrices: Array) -> Array:
-    """The inverse of every matrix in a stack, without waiting for a device.
+    """Return the inverse of every matrix in a stack, without waiting for a device.
 
-    Where one is singular, its inverse is not finite; NumPy and array-api-strict raise LinAlgError.
+    The inverse of a singular matrix is not finite; NumPy and array-api-strict raise LinAlgError.
     """
     if array_api_compat.is_torch_array(matrices):
         inverse, info = sys.modules["torch"].linalg.inv_ex(matrices)

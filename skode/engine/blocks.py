@@ -1,11 +1,11 @@
-"""Sums over blocks of samples: cut to what suits the machine, in threads, in a fixed order.
+"""Sums over blocks of samples, computed in threads and added up in a fixed order.
 
-Whatever the engine computes over samples is a sum, or a sequence, over blocks.  That bounds its
-memory whatever the number of samples is.  How many samples a block has depends on shapes alone, and
-a kernel treats members one by one; so the bits of a result depend neither on the number of threads
-nor on the other members of the batch.  (The reference solves the equations of implicit schemes for
-all members together: there a member depends on the others, to rounding, and members are not parted
-among threads.)
+All computations over samples are sums, or sequences, over blocks.  This bounds the memory for any
+number of samples.  The number of samples in a block depends only on shapes, and a kernel treats
+members one by one.  So results do not depend, to the last bit, on the number of threads or on the
+other members of the batch.  The reference is an exception: it solves the equations of implicit
+schemes for all members together.  There a member depends on the others up to rounding, and members
+are not distributed among threads.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .threads import Threads
 
 Result = TypeVar("Result")
 
-LEAST_WORK = 2**20  # bytes of all states of all layers, below which threads do not pay off
-TASKS = 2  # per thread, at least, where members can be parted
+LEAST_WORK = 2**20  # bytes of the states of all layers, below which threads do not pay off
+TASKS = 2  # per thread, at least, if the members can be distributed
 
 
 class Blocks:
-    """How samples are cut into blocks, and which threads compute them; by default one.
+    """The size of blocks of samples, and the threads that compute them; by default one.
 
-    A block has `size` samples, by default as many as the kernel asks for.  Where memory runs out,
-    the size is halved, with a RuntimeWarning.
+    A block has `size` samples; the kernel decides by default.  If memory runs out, the size is
+    halved, with a RuntimeWarning.
     """
 
     def __init__(self, threads: Threads | None = None, size: int | None = None) -> None:
@@ -46,27 +46,27 @@ class Blocks:
         gradient: bool,
         tolerance: Array | None = None,
     ) -> Sums:
-        """The sums of a kernel over all samples; see `Sums`, and `Kernel.evaluate`."""
+        """Return the sums of a kernel over all samples; see `Sums` and `Kernel.evaluate`."""
         kernel = kernel_for(problem, flat)
         n_samples = samples.X.shape[0]
         while True:
             n_members, size = self._call_size(kernel, problem, flat, n_samples)
             try:
                 if size >= n_samples and n_members >= flat.shape[0]:
-                    # A slice, since X may be the rows of two arrays, which this joins.
+                    # A slice, since X may hold the rows of two arrays, which slicing joins.
                     whole = samples.of(slice(0, n_samples))
                     return kernel.evaluate(problem, whole, flat, gradient, tolerance)
                 return self._in_parts(kernel, problem, samples, flat, gradient, tolerance)
             except out_of_memory_errors():
                 if min(size, n_samples) == 1:
                     raise
-            # Here the exception is gone, and what it held.
+            # At this point the exception and all that it referenced are gone.
             self._halve(min(size, n_samples), flat)
 
     def map(
         self, compute: Callable[[slice], Result], problem: Problem, flat: Array, n_samples: int
     ) -> list[Result]:
-        """What `compute` gives for every block of samples, in their order."""
+        """Return the results of `compute` for every block of samples, in order."""
         kernel = kernel_for(problem, flat)
         while True:
             _, size = self._call_size(kernel, problem, flat, n_samples)
@@ -106,36 +106,36 @@ class Blocks:
     def _call_size(
         self, kernel: Kernel, problem: Problem, flat: Array, n_samples: int
     ) -> tuple[int, int]:
-        """How many members and how many samples one call of the kernel takes."""
+        """Return the number of members and of samples for one call of the kernel."""
         total = flat.shape[0]
         key = (total, n_samples, kernel)
-        if key not in self._sizes:  # a device is asked for its free memory only once
+        if key not in self._sizes:  # a device is queried for its free memory only once
             self._sizes[key] = kernel.call_size(problem, total, n_samples, flat)
         n_members, size = self._sizes[key]
         size = self.size or size
-        parted = self.threads.number > 1 and total > 1 and kernel.takes_members_alone(problem)
+        parted = self.threads.number > 1 and total > 1 and kernel.members_are_independent(problem)
         if parted and _worth_threads(problem, flat, n_samples):
             parts = math.ceil(TASKS * self.threads.number / math.ceil(n_samples / size))
             n_members = min(n_members, math.ceil(total / parts))
         return n_members, size
 
     def _halve(self, size: int, flat: Array) -> None:
-        """Go on with blocks of half the size, and warn that memory has run out."""
+        """Continue with blocks of half the size, and warn that memory has run out."""
         release_memory(flat)
         self.size = size // 2
-        message = f"Memory ran out with {size} samples in a block; going on with {self.size}."
+        message = f"Memory ran out with {size} samples in a block; continuing with {self.size}."
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _slices(number: int, size: int) -> list[slice]:
-    """0 … number cut into slices of a size; the last may be smaller."""
+    """Cut 0 … number into slices of a size; the last may be smaller."""
     return [slice(k, min(k + size, number)) for k in range(0, number, size)]
 
 
 def _worth_threads(problem: Problem, flat: Array, n_samples: int) -> bool:
-    """Whether the states of all members, layers and stages are so many that threads pay off.
+    """Whether the states of all members, layers and stages are large enough for threads to pay off.
 
-    Devices, and libraries other than NumPy, have threads of their own.
+    Devices, and libraries other than NumPy, use threads of their own.
     """
     if not on_host(flat):
         return False
@@ -145,7 +145,7 @@ def _worth_threads(problem: Problem, flat: Array, n_samples: int) -> bool:
 
 
 def _joined(found: Iterator[Sums], number: int) -> Sums:
-    """The next `number` sums, which are those of different members, as one."""
+    """Join the next `number` sums, which belong to different members."""
     parts = [next(found) for _ in range(number)]
     if number == 1:
         return parts[0]
@@ -155,5 +155,5 @@ def _joined(found: Iterator[Sums], number: int) -> Sums:
 
 
 def _sum(one: Sums, other: Sums) -> Sums:
-    """The sum over the samples of both."""
+    """Return the sum over the samples of both."""
     return Sums(*(x if x is None else x + y for x, y in zip(one, other, strict=True)))

@@ -16,7 +16,7 @@ def unconstrained(flat: Array) -> Array:
 
 
 def on_part(part: slice, project: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """The projection of some columns of the flat controls; the others stay as they are."""
+    """Return the projection that changes only some columns of the flat controls."""
 
     def project_part(flat: Array) -> Array:
         projected = project(flat[:, part])
@@ -27,7 +27,7 @@ def on_part(part: slice, project: Callable[[Array], Array]) -> Callable[[Array],
 
 
 def structured(layout: Layout, field: VectorField, damping: float) -> Callable[[Array], Array]:
-    """The projection onto controls where K has the structure that a vector field asks for."""
+    """Return the projection onto controls with the structure of K that a vector field has."""
     structure = field.structure
     if structure is None:
         return unconstrained
@@ -41,12 +41,12 @@ def structured(layout: Layout, field: VectorField, damping: float) -> Callable[[
 
 
 def simplex_steps(layout: Layout, total: float) -> Callable[[Array], Array]:
-    """The projection onto {h ≥ 0, Σ h = total}."""
+    """Return the projection onto {h ≥ 0, Σ h = total}."""
     return on_part(layout.slices.h, lambda h: project_onto_simplex(h, total))
 
 
 def project_onto_simplex(v: Array, total: float) -> Array:
-    """The nearest point of {x ≥ 0, Σ x = total} to each row of `v`, by sorting.
+    """Project each row of `v` onto {x ≥ 0, Σ x = total}, by sorting.
 
     x = max(v - θ, 0), where θ is fixed by the number ρ of positive entries: ρ is the number of
     j with (Σi≤j u_i - total)/j < u_j, u being v in descending order.
@@ -55,7 +55,7 @@ def project_onto_simplex(v: Array, total: float) -> Array:
     learning in high dimensions" (ICML 2008), figure 1.
     """
     xp = namespace(v)
-    v = v - xp.max(v, axis=1, keepdims=True)  # changes nothing but the rounding of far-off points
+    v = v - xp.max(v, axis=1, keepdims=True)  # only affects the rounding of large entries
     u = xp.flip(xp.sort(v, axis=1), axis=1)
     rank = xp.arange(1, v.shape[1] + 1, dtype=v.dtype, device=device(v))[None, :]
     thresholds = (xp.cumulative_sum(u, axis=1) - total) / rank
@@ -69,14 +69,14 @@ def project_onto_simplex(v: Array, total: float) -> Array:
 def both(
     one: Callable[[Array], Array], other: Callable[[Array], Array]
 ) -> Callable[[Array], Array]:
-    """The projection onto two constraints on different parts of the controls."""
+    """Combine projections onto two constraints on different parts of the controls."""
     if one is unconstrained or other is unconstrained:
         return other if one is unconstrained else one
     return lambda flat: other(one(flat))
 
 
 def bounded_steps(layout: Layout, least: float, most: float) -> Callable[[Array], Array]:
-    """The projection onto steps from `least` to `most`."""
+    """Return the projection onto steps from `least` to `most`."""
 
     def project(h: Array) -> Array:
         xp = namespace(h)
@@ -86,7 +86,7 @@ def bounded_steps(layout: Layout, least: float, most: float) -> Callable[[Array]
 
 
 def spectral_ball(layout: Layout, bound: float) -> Callable[[Array], Array]:
-    """The projection of the K of every layer onto ‖K‖₂ ≤ `bound`."""
+    """Return the projection of the K of every layer onto ‖K‖₂ ≤ `bound`."""
 
     def project(flat_K: Array) -> Array:
         xp = namespace(flat_K)

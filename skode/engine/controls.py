@@ -15,10 +15,10 @@ from .arrays import Array, device, host, namespace, placed, to_host
 class Controls(NamedTuple):
     """The controls of every member, or a gradient with respect to them.
 
-    Shapes, with the leading axis of the members left out: K (n_layers, n_channels, n_channels),
-    b (n_layers, n_channels), h (n_layers,), W (n_outputs, n_channels), mu (n_outputs,), and for
-    networks that lift the features by a map of their own V (n_channels, n_features) and
-    nu (n_channels,), which elsewhere are None.
+    Shapes, without the leading axis of the members: K (n_layers, n_channels, n_channels),
+    b (n_layers, n_channels), h (n_layers,), W (n_outputs, n_channels), mu (n_outputs,).  Networks
+    with a learned lift of the features also have V (n_channels, n_features) and nu (n_channels,),
+    which are None otherwise.
     """
 
     K: Array
@@ -31,16 +31,16 @@ class Controls(NamedTuple):
 
 
 def refined(U: Controls, times: int) -> Controls:
-    """The same controls in finer time: every layer as `times` layers with the step h/times."""
+    """Refine the time grid: split every layer into `times` layers with the step h/times."""
     xp = namespace(U.K)
     K, b, h = (xp.repeat(part, times, axis=1) for part in (U.K, U.b, U.h))
     return U._replace(K=K, b=b, h=h / times)
 
 
 def without_idle_layers(U: Controls) -> Controls:
-    """The controls of an ODE network without the layers with h = 0, which leave the state alone.
+    """Remove the layers with h = 0 from an ODE network; they do not change the state.
 
-    Where members have different numbers of such layers, those with more keep some, at the end.
+    If members have different numbers of such layers, some members keep a few, at the end.
     """
     idle = to_host(U.h) == 0
     n_layers = max(1, int(host.max(host.sum(~idle, axis=1))))
@@ -60,9 +60,9 @@ def without_idle_layers(U: Controls) -> Controls:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each named part of the controls lies in the flat row of a member.
+    """The positions of the named parts of the controls in the flat row of a member.
 
-    `lifted` is the number of features that a learned map lifts to the channels; 0 where the
+    `lifted` is the number of features that a learned map lifts to the channels, or 0 if the
     features are padded with zeros.
     """
 
@@ -80,18 +80,18 @@ class Layout:
 
     @cached_property
     def slices(self) -> Controls:
-        """The place of every part in the flat row."""
+        """The slice of every part in the flat row."""
         shapes = [shape for shape in self.shapes if shape is not None]
         ends = list(accumulate(map(math.prod, shapes)))
         return Controls(*map(slice, [0, *ends], ends))
 
     @property
     def size(self) -> int:
-        """Number of controls of one member."""
+        """The number of controls of one member."""
         return max(int(part.stop) for part in self.slices if part is not None)
 
     def views(self, flat: Array) -> Controls:
-        """The named parts of `flat`, of shape (members, size)."""
+        """Return views of the named parts of `flat`, of shape (members, size)."""
         xp = namespace(flat)
         return Controls(
             *(
@@ -102,18 +102,18 @@ class Layout:
         )
 
     def flatten(self, controls: Controls) -> Array:
-        """The flat rows, (members, size), of named parts."""
+        """Return the flat rows, (members, size), of named parts."""
         parts = [part for part in controls if part is not None]
         xp = namespace(*parts)
         return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in parts], axis=1)
 
     def mask(self, free: Collection[str], like: Array) -> Array:
-        """A flat row, True on the parts named in `free` and False on the parts held fixed.
+        """Return a flat row, True on the parts named in `free` and False on the fixed parts.
 
         Raises
         ------
         ValueError
-            If a name is not that of a part.
+            If a name is not the name of a part.
         """
         if unknown := set(free) - set(Controls._fields):
             raise ValueError(

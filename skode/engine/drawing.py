@@ -1,10 +1,10 @@
-"""Butcher tableaux as a reader knows them from books: as plain text, HTML and LaTeX.
+"""Butcher tableaux in the usual layout: as plain text, HTML and LaTeX.
 
     c | A
     --+---
       | b
 
-Coefficients that are simple fractions are written as such.
+Coefficients that are simple fractions are written as fractions.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from fractions import Fraction
 from .rooted_trees import Matrix, Vector
 
 LARGEST_DENOMINATOR = 999
-ROUNDING = 1e-12  # how far a coefficient may be from a fraction that it is written as
-DIGITS = 6  # of coefficients that are no simple fractions
+ROUNDING = 1e-12  # largest difference between a coefficient and the fraction that it is written as
+DIGITS = 6  # of other coefficients
 
 Rows = list[list[str]]
 RULE = "border: none; border-right: 1px solid; padding: 0 0.6em; text-align: right"
@@ -25,7 +25,7 @@ PLAIN = "border: none; padding: 0 0.6em; text-align: right"
 
 
 def as_text(A: Matrix, b: Vector, c: Vector) -> str:
-    """Draw the tableau with the characters of a terminal."""
+    """Draw the tableau in plain text."""
     rows = _rows(A, b, c, _plain)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -37,7 +37,7 @@ def as_text(A: Matrix, b: Vector, c: Vector) -> str:
 
 
 def as_html(A: Matrix, b: Vector, c: Vector, caption: str) -> str:
-    """Draw the tableau as a table of HTML."""
+    """Draw the tableau as an HTML table."""
     *stages, weights = (
         "".join(f'<td style="{PLAIN if k else RULE}">{entry}</td>' for k, entry in enumerate(row))
         for row in _rows(A, b, c, _plain)
@@ -52,14 +52,14 @@ def as_html(A: Matrix, b: Vector, c: Vector, caption: str) -> str:
 
 
 def as_latex(A: Matrix, b: Vector, c: Vector) -> str:
-    """Draw the tableau as an array of LaTeX, in display mode."""
+    """Draw the tableau as a LaTeX array in display mode."""
     *stages, weights = (" & ".join(row) for row in _rows(A, b, c, _in_latex))
     body = r" \\ ".join(stages)
     return rf"$$\begin{{array}}{{c|{'c' * len(b)}}} {body} \\ \hline {weights} \end{{array}}$$"
 
 
 def _rows(A: Matrix, b: Vector, c: Vector, written: Callable[[float], str]) -> Rows:
-    """The entries row by row, of an explicit scheme only those below the diagonal."""
+    """Return the entries row by row; for an explicit scheme, only those below the diagonal."""
     explicit = not any(a for i, row in enumerate(A) for a in row[i:])
     rows = [
         [written(node), *("" if explicit and j >= i else written(a) for j, a in enumerate(row))]
@@ -69,7 +69,7 @@ def _rows(A: Matrix, b: Vector, c: Vector, written: Callable[[float], str]) -> R
 
 
 def _fraction(x: float) -> Fraction | None:
-    """The simple fraction that a coefficient is, up to rounding."""
+    """Return the simple fraction that equals a coefficient up to rounding, or None."""
     near = Fraction(x).limit_denominator(LARGEST_DENOMINATOR)
     return near if abs(x - near) <= ROUNDING * max(1.0, abs(x)) else None
 

@@ -1,8 +1,8 @@
-"""Fold weights: which samples each member is trained on, and which it is judged by.
+"""Fold weights: on which samples each member is trained, and on which it is validated.
 
-Samples that play the same part in every split form a group: a fold, for example.  What is stored
-is the group of each sample, the weight of each group in each split, and the split of each member,
-never an array of members × samples.
+Samples with the same role in every split form a group, for example a fold.  Only the group of each
+sample, the weight of each group in each split, and the split of each member are stored, never an
+array of members × samples.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class FoldWeights(NamedTuple):
     """The weights of the groups of samples in each split.
 
     `train` and `held_out`, (splits, groups), are factors of the samples' weights in the data loss
-    and in the held-out loss.  `group`, (samples,), is the group of each sample, and `split`,
-    (members,), the split of each member: both are integers.
+    and in the held-out loss.  `group`, (samples,), holds the group of each sample, and `split`,
+    (members,), the split of each member, both as integers.
     """
 
     group: Array
@@ -26,23 +26,23 @@ class FoldWeights(NamedTuple):
     split: Array
 
     def placed(self, like: Array) -> FoldWeights:
-        """These fold weights, which are the host's, where `like` is."""
+        """Copy these fold weights from the host to the device of `like`."""
         if on_host(like):
             return self
-        # Not every library takes small integers for indices.
+        # Not every library accepts small integers as indices.
         group = placed(self.group.astype(host.int64), like)
         return FoldWeights(group, *(placed(part, like) for part in self[1:]))
 
     def of_members(self, members: slice | Array) -> FoldWeights:
-        """The fold weights of some of the members."""
+        """Return the fold weights of some of the members."""
         return self._replace(split=_some(self.split, members))
 
     def of_samples(self, rows: slice | Array) -> FoldWeights:
-        """The fold weights of some of the samples."""
+        """Return the fold weights of some of the samples."""
         return self._replace(group=_some(self.group, rows))
 
     def weights(self, w: Array) -> tuple[Array, Array]:
-        """The weights of the samples in both losses, (members, samples), from their own."""
+        """Return the weights in both losses, (members, samples), from the weights `w`."""
         xp = namespace(self.train)
         train, held_out = (
             xp.take(xp.take(table, self.split, axis=0), self.group, axis=1) * w
@@ -52,5 +52,5 @@ class FoldWeights(NamedTuple):
 
 
 def _some(array: Array, which: slice | Array) -> Array:
-    """The entries of a vector in a slice, or at some indices."""
+    """Select the entries of a vector by a slice or by indices."""
     return array[which] if isinstance(which, slice) else namespace(array).take(array, which)

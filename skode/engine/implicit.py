@@ -1,19 +1,19 @@
-"""The stage equations of a block of implicit stages, and the linear equations of its costates.
+"""The equations of a block of implicit stages, and the linear equations of their costates.
 
-A block is a set of stages, with coefficients A (k × k), that have to be found together:
+A block is a set of stages, with coefficients A (k × k), that have to be solved for together:
 
     Yi = Bi + h Σj aij f(Yj),      Bi = y + h Σ aij f(Yj) over earlier blocks.
 
-Their residual R is driven to zero by Y ← Y - t M⁻¹ R(Y), side by side for all members and samples.
-With M = I this is fixed-point iteration, and with Newton's matrix it is Newton's method.  The
-costates V = hJᵀΓ obey
+The iteration Y ← Y - t M⁻¹ R(Y) reduces their residual R to zero, for all members and samples at
+once.  With M = I this is fixed-point iteration; with Newton's matrix it is Newton's method.  The
+costates V = hJᵀΓ satisfy
 
-    Mᵀ V = h Jᵀ r,     Γ = r + Aᵀ V,      ri = bi p⁺ + Σ aji Vj over later blocks,
+    Mᵀ V = h Jᵀ r,     Γ = r + Aᵀ V,      ri = bi p⁺ + Σ aji Vj over later blocks.
 
-and the inverse that the stage equations ended with solves this too, transposed; the same iteration,
-with the residual V - hJᵀ(r + Aᵀ V), makes the result exact.
+The last inverse from the stage equations, transposed, solves these equations too.  The same
+iteration, with the residual V - hJᵀ(r + Aᵀ V), makes the result exact to rounding.
 
-Every sample goes its own way, so that its solution is a function of the sample.
+The steps of a sample do not depend on other samples, so its solution is a function of it alone.
 
 Reference: Hairer, Wanner, "Solving Ordinary Differential Equations II" (1996), section IV.8.
 """
@@ -29,27 +29,27 @@ from .arrays import Array, Namespace, host, namespace, placed, to_host
 from .newton import StageMatrix
 from .rooted_trees import Matrix
 
-# Fixed-point iteration where |h| ‖A‖ ‖K‖₂ max σ′ is at most this, which is then the factor by which
-# each iteration shrinks the residual for certain.  (All activations have σ′ ≤ 1.)
+# Fixed-point iteration is used if |h| ‖A‖ ‖K‖₂ max σ′ is at most this.  Each iteration then reduces
+# the residual by at least this factor.  (All activations have σ′ ≤ 1.)
 CONTRACTION = 0.1
-GOOD_RATE = 0.3  # an inverse is good for costates while it leaves less of the residual
-CONTINUATION = 8  # steps from h = 0 to h for samples that are not solved otherwise
-ROUNDINGS = 16.0  # a residual of this many roundings counts as zero
+GOOD_RATE = 0.3  # for costates, an inverse that leaves more of a residual is recomputed
+CONTINUATION = 8  # steps from h = 0 to h for samples that could not be solved otherwise
+ROUNDINGS = 16.0  # a residual of this many rounding errors counts as zero
 
 
 class Effort(NamedTuple):
-    """How many iterations there are at most, and whether somebody looks when they may end.
+    """The largest number of iterations, and whether convergence is checked.
 
-    Where nobody `looks`, no device has to wait: all iterations are those of Newton's method.
+    Without `checks` no device has to wait, and all iterations are those of Newton's method.
     """
 
     limit: int
-    looks: bool
+    checks: bool
 
 
-CAREFUL = Effort(50, looks=True)
-HASTY = Effort(8, looks=False)  # where Newton's method works, it needs three to six
-REFINEMENTS = Effort(2, looks=False)  # of costates, with the matrix of a hasty iteration
+CAREFUL = Effort(50, checks=True)
+HASTY = Effort(8, checks=False)  # if Newton's method works, it takes three to six
+REFINEMENTS = Effort(2, checks=False)  # of costates, with the matrix of an iteration without checks
 
 
 class Status(NamedTuple):
@@ -61,7 +61,7 @@ class Status(NamedTuple):
 
 
 def worse(one: Status, other: Status) -> Status:
-    """The status of two iterations that both have to converge."""
+    """Combine the statuses of two iterations that both have to converge."""
     xp = namespace(one.residual)
     return Status(
         one.converged & other.converged,
@@ -73,7 +73,7 @@ def worse(one: Status, other: Status) -> Status:
 class Layer(NamedTuple):
     """Controls of one layer: K (members, n, n), b (members, n, 1), h (members, 1, 1).
 
-    Implicit schemes also have to know the stiffness ``|h| ‖K‖₂``, (members, 1).
+    Implicit schemes also need the stiffness ``|h| ‖K‖₂``, (members, 1).
     """
 
     K: Array
@@ -85,7 +85,7 @@ class Layer(NamedTuple):
 class Solution(NamedTuple):
     """The stages Yi and Fi = σ(K Yi + b) of a block, (members, channels, samples) each.
 
-    Also how the iteration ended; Newton's matrix and the effort serve for the costates too.
+    The status, Newton's matrix and the effort are kept for the costates.
     """
 
     Y: list[Array]
@@ -110,33 +110,33 @@ def solve_stages(
     """
     base, offset = _stacked(known), None if offsets is None else _stacked(offsets)
     xp, matrix = namespace(base), StageMatrix(A, layer.K, layer.h)
-    contracting = effort.looks and bool(xp.all(_norm(A) * layer.stiffness <= CONTRACTION))
+    contracting = effort.checks and bool(xp.all(_norm(A) * layer.stiffness <= CONTRACTION))
     equations = _StageEquations(A, layer, activation, base, offset)
     found = _iterate(equations, equations.start(), matrix, contracting, effort)
-    if effort.looks:
-        found = _mend(equations, found, _by_continuation)
+    if effort.checks:
+        found = _retry(equations, found, _by_continuation)
     return Solution(_stages(found.x), _stages(found.values), found.status, matrix, effort)
 
 
 def solve_costates(
     A: Matrix, solution: Solution, derivative: list[Array], r: list[Array], layer: Layer
 ) -> list[Array]:
-    """Return Γi; NaN for samples where they cannot be found.
+    """Return Γi; NaN for samples for which they cannot be found.
 
-    `solution` is that of the stages, and `derivative` is σ′ there.  Like the ri and the result it
-    has an array of shape (members, channels, samples) for every stage.
+    `solution` holds the stages and `derivative` the values of σ′ there.  Like the ri and the
+    result, `derivative` has an array of shape (members, channels, samples) for every stage.
     """
     equations = _CostateEquations(A, layer, _stacked(derivative), _stacked(r))
     matrix = solution.matrix
     V = matrix.solve(equations.pulled_back(equations.r), transposed=True)
-    effort = CAREFUL if solution.effort.looks else REFINEMENTS
+    effort = CAREFUL if solution.effort.checks else REFINEMENTS
     found = _iterate(equations, V, matrix, not matrix.computed, effort)
     xp, converged = namespace(V), found.status.converged[:, None, None, :]
     return _stages(xp.where(converged, found.values, xp.full_like(V, xp.nan)))
 
 
 def _stacked(stages: list[Array]) -> Array:
-    """The stages as one array, (members, channels, k, samples)."""
+    """Join the stages in one array, (members, channels, k, samples)."""
     return namespace(*stages).stack(stages, axis=2)
 
 
@@ -145,13 +145,13 @@ def _stages(stacked: Array) -> list[Array]:
     return [stacked[:, :, j, :] for j in range(stacked.shape[2])]
 
 
-# The same iteration solves both kinds of equations: R(x) = 0, with values that belong to x.  All
-# of them are of shape (members, channels, k, samples).
+# The same iteration solves both kinds of equations: R(x) = 0.  The residual is computed together
+# with other values.  All arrays are of shape (members, channels, k, samples).
 
 
 @dataclass(frozen=True)
 class _StageEquations:
-    """x is Y, and the values are F = f(Y)."""
+    """Equations of the stages: x is Y, and the values are F = f(Y)."""
 
     A: Matrix
     layer: Layer
@@ -159,15 +159,15 @@ class _StageEquations:
     base: Array
     offset: Array = None
 
-    transposed = False  # whether R is linear with the transposed Newton's matrix
+    transposed = False  # whether R is linear and its matrix is the transpose of Newton's
 
     def start(self) -> Array:
-        """Y = B, the solution for h = 0."""
+        """Return Y = B, the solution for h = 0."""
         K, base = self.layer.K, self.base
         return namespace(base).broadcast_to(base, (K.shape[0], *base.shape[1:]))
 
     def residual(self, x: Array) -> tuple[Array, Array]:
-        """R(x) and the values."""
+        """Return R(x) and the values."""
         xp, layer = namespace(x), self.layer
         Z = xp.matmul(layer.K, merged(xp, x)) + layer.b
         if self.offset is not None:
@@ -176,8 +176,8 @@ class _StageEquations:
         return x - self.base - layer.h[..., None] * _mix(xp, self.A, F), F
 
     def scale(self, R: Array, values: Array) -> Array:
-        """The size, (members, samples), whose rounding errors R has; R and values of the start."""
-        # At the start, Y = B, R is -h A F.  Errors of f(Y) are of the size of ε ‖K‖₂ |Y|.
+        """Return the size of the terms of R, (members, samples), from R and values of the start."""
+        # At the start, Y = B, R is -h A F.  Errors of f(Y) are of the order of ε ‖K‖₂ |Y|.
         xp = namespace(R)
         contraction = _norm(self.A) * self.layer.stiffness
         size = (1.0 + contraction) * (_size(xp, self.base) + _size(xp, R))
@@ -187,11 +187,11 @@ class _StageEquations:
         return size + _norm(self.A) * xp.abs(self.layer.h[:, 0, :]) * _size(xp, self.offset)
 
     def derivative(self, values: Array) -> Array:
-        """σ′, from which Newton's matrix is computed."""
+        """Return σ′, from which Newton's matrix is computed."""
         return self.activation.derivative(namespace(values), values)
 
     def on(self, samples: Array) -> _StageEquations:
-        """The equations of some of the samples."""
+        """Return the equations of some of the samples."""
         take = namespace(self.base).take
         offset = self.offset if self.offset is None else take(self.offset, samples, axis=3)
         return replace(self, base=take(self.base, samples, axis=3), offset=offset)
@@ -199,7 +199,7 @@ class _StageEquations:
 
 @dataclass(frozen=True)
 class _CostateEquations:
-    """x is V, and the values are Γ; σ′ is that of the stages."""
+    """Equations of the costates: x is V, the values are Γ, and σ′ belongs to the stages."""
 
     A: Matrix
     layer: Layer
@@ -234,7 +234,7 @@ _Equations = _StageEquations | _CostateEquations
 
 
 class _Found(NamedTuple):
-    """Where an iteration has ended."""
+    """The result of an iteration."""
 
     x: Array
     values: Array
@@ -242,7 +242,7 @@ class _Found(NamedTuple):
 
 
 def _by_continuation(equations: _StageEquations, x: Array) -> _Found:
-    """Newton's method along the branch of solutions that begins at the step zero."""
+    """Follow the branch of solutions from h = 0 with Newton's method."""
     layer = equations.layer
     x = equations.start()
     for k in range(1, CONTINUATION + 1):
@@ -254,8 +254,8 @@ def _by_continuation(equations: _StageEquations, x: Array) -> _Found:
     return found
 
 
-def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], _Found]) -> _Found:
-    """What has been found, with the samples that have not converged attempted again."""
+def _retry(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], _Found]) -> _Found:
+    """Try again the samples that have not converged, and insert the results in `found`."""
     x, values, status = found
     xp = namespace(x)
     open_ = ~status.converged & xp.isfinite(status.residual)
@@ -286,23 +286,23 @@ def _mend(equations: _Equations, found: _Found, attempt: Callable[[Any, Array], 
 def _iterate(
     equations: _Equations, x: Array, matrix: StageMatrix, contracting: bool, effort: Effort
 ) -> _Found:
-    """x ← x - t M⁻¹ R(x) until R(x) is zero up to rounding, or nothing helps.
+    """Iterate x ← x - t M⁻¹ R(x) until R(x) is zero up to rounding or no step helps.
 
-    A step that does not shrink a sample's residual is taken back; if M was up to date, the sample
-    goes on with half the step.  Where R is linear, M is computed anew only if it is not good.
+    A step that does not reduce a sample's residual is undone.  If M was up to date, the sample
+    continues with half the step.  If R is linear, M is recomputed only if it reduces R too slowly.
     """
-    xp, linear, (limit, looks) = namespace(x), equations.transposed, effort
+    xp, linear, (limit, checks) = namespace(x), equations.transposed, effort
     R, values = equations.residual(x)
     size = _size(xp, R)
     tolerance = ROUNDINGS * float(xp.finfo(x.dtype).eps) * equations.scale(R, values)
     t, stale = None, not contracting and not linear
-    # A residual that is NaN counts as small here: no step would mend it.
+    # A NaN residual counts as small here, since no step could repair it.
     for iterations in range(limit + 1):
         active = size > tolerance
-        if iterations == limit or (looks and not xp.any(active)):
+        if iterations == limit or (checks and not xp.any(active)):
             break
         if stale:
-            matrix.compute(equations.derivative(values), looks)
+            matrix.compute(equations.derivative(values), checks)
         delta = matrix.solve(R, linear)
         trial = x - (delta if t is None else t[:, None, None, :] * delta)
         R_trial, values_trial = equations.residual(trial)
@@ -310,7 +310,7 @@ def _iterate(
         arrived = size_trial <= tolerance
         slow = active & ~arrived & ~(size_trial <= GOOD_RATE * size)
         accepted = arrived | (size_trial < size)  # False for NaN
-        if looks and xp.all(accepted):
+        if checks and xp.all(accepted):
             x, R, values, size, t = trial, R_trial, values_trial, size_trial, None
         else:
             better = accepted[:, None, None, :]
@@ -319,7 +319,7 @@ def _iterate(
             size = xp.where(accepted, size_trial, size)
             t = xp.ones_like(size) if t is None else t
             t = xp.where(accepted, xp.ones_like(t), 0.5 * t if stale else t)
-        stale = not contracting and (not linear or (looks and bool(xp.any(slow))))
+        stale = not contracting and (not linear or (checks and bool(xp.any(slow))))
     return _Found(x, values, Status(size <= tolerance, iterations, size))
 
 
@@ -331,19 +331,19 @@ def _norm(A: Matrix) -> float:
 
 
 def _size(xp: Namespace, R: Array) -> Array:
-    """The largest entry of each sample's part, (members, samples)."""
+    """Return the largest entry per sample, (members, samples)."""
     return xp.max(xp.abs(R), axis=(1, 2))
 
 
 def _mix(xp: Namespace, A: Matrix, F: Array) -> Array:
-    """Σj aij Fj, with the stages on the third axis."""
+    """Return Σj aij Fj, with the stages on the third axis."""
     if len(A) == 1:
         return A[0][0] * F
     return xp.matmul(placed(host.asarray(A), F, F.dtype), F)
 
 
 def merged(xp: Namespace, Y: Array) -> Array:
-    """The stages side by side, as if they were more samples."""
+    """Put the stages side by side on the axis of the samples."""
     return xp.reshape(Y, (Y.shape[0], Y.shape[1], -1))
 
 

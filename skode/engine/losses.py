@@ -1,8 +1,8 @@
-"""Losses of the outputs z = W yᴺ + μ: value, derivative, and what the members say together.
+"""Losses of the outputs z = W yᴺ + μ: value, derivative, and the average over the members.
 
-Shapes: outputs z and targets c are (members or 1, outputs, samples).  Class targets are one
-column of zeros and ones for two classes, and one such column per class for more; or one per label,
-where a sample may have several labels or none.
+Shapes: outputs z and targets c are (members or 1, outputs, samples).  For two classes, the target
+is one column of zeros and ones; for more classes there is one such column per class.  If a sample
+may have several labels or none, there is one column per label.
 
 References
 ----------
@@ -23,11 +23,11 @@ from scipy.special import expit, logsumexp
 
 from .arrays import Array, Namespace, device, host
 
-# What the compiled kernels call the losses.  From SQUARED on, targets are numbers, not classes.
+# Codes of the losses in the compiled kernels.  From SQUARED on, targets are numbers, not classes.
 LOGISTIC, SOFTMAX, LOGISTIC_SQUARED, SQUARED, HUBER, QUANTILE, POISSON = range(7)
 
 THRESHOLD = 0.5  # of the Huber loss: larger errors count linearly
-SMOOTHING = 0.02  # of the quantile loss: smaller errors are on its smooth part
+SMOOTHING = 0.02  # of the quantile loss: smaller errors count quadratically
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ class Loss:
     Parameters
     ----------
     formula : callable (xp, z, c, loss) -> (array, array)
-        ℓ(z, c), of shape (members, samples), and ∂ℓ/∂z, of the shape of z; of this loss.
+        ℓ(z, c), of shape (members, samples), and ∂ℓ/∂z, of the shape of z, of the given loss.
     code : int
-        The loss as the compiled kernels call it.
+        The code of the loss in the compiled kernels.
     log_proba : callable (xp, z) -> array of shape (members, classes, samples), optional
-        Logarithms of the class probabilities, where the targets are classes.
+        Logarithms of the class probabilities, if the targets are classes.
     log_proba_adjoint : callable (xp, z, g) -> array of the shape of z, optional
-        What g, a derivative with respect to these logarithms, is with respect to z.
+        The derivative with respect to z, from the derivative g with respect to `log_proba`.
     log_link : bool, default=False
-        Whether the outputs are logarithms of what is predicted.
+        Whether the outputs are logarithms of the predictions.
     width : float, default=0.0
-        Up to this size of z - c the loss is quadratic, where it depends on that.
+        The size of z - c up to which the loss is quadratic, if it has one.
     quantile : float, default=0.5
-        The quantile to predict, where the loss has one.
+        The quantile to predict, if the loss has one.
     """
 
     formula: Callable[[Namespace, Array, Array, Loss], tuple[Array, Array]]
@@ -61,70 +61,70 @@ class Loss:
     quantile: float = 0.5
 
     def value_and_derivative(self, xp: Namespace, z: Array, c: Array) -> tuple[Array, Array]:
-        """ℓ(z, c), of shape (members, samples), and ∂ℓ/∂z, of the shape of z."""
+        """Return ℓ(z, c), of shape (members, samples), and ∂ℓ/∂z, of the shape of z."""
         return self.formula(xp, z, c, self)
 
     def mean(self, xp: Namespace, z: Array, weights: Array | None = None) -> Array:
-        """What all members say together, (classes or outputs, samples).
+        """Return the prediction of all members together, (classes or outputs, samples).
 
-        Logarithms of the members' mean probabilities where the targets are classes; of labels,
-        those of being absent and then those of being present.  Else the mean of their outputs, or
-        with a log link of the exponentials of these.  They are NaN for a sample where an output of
-        some member, or its exponential, is not finite.  The weights (members,) add up to one; equal
-        ones by default.
+        If the targets are classes, these are the logarithms of the members' mean probabilities; for
+        labels, first of the absence and then of the presence of each label.  Otherwise they are the
+        mean outputs or, with a log link, the mean of the outputs' exponentials.  They are NaN for a
+        sample if an output of some member, or its exponential, is not finite.  The weights
+        (members,) add up to one; by default they are equal.
         """
         if weights is None:
             weights = xp.full(z.shape[0], 1 / z.shape[0], dtype=z.dtype, device=device(z))
-        said = z if self.log_proba is None else self.log_proba(xp, z)
+        values = z if self.log_proba is None else self.log_proba(xp, z)
         finite = xp.all(xp.isfinite(z), axis=(0, 1))
         if self.log_link:
-            said = xp.exp(z)
-            finite = finite & xp.all(xp.isfinite(said), axis=(0, 1))
-        together = self.average(xp, said, weights)
-        return xp.where(finite, together, xp.full_like(together, xp.nan))
+            values = xp.exp(z)
+            finite = finite & xp.all(xp.isfinite(values), axis=(0, 1))
+        combined = self.average(xp, values, weights)
+        return xp.where(finite, combined, xp.full_like(combined, xp.nan))
 
-    def average(self, xp: Namespace, said: Array, weights: Array) -> Array:
-        """The weighted mean over the first axis.
+    def average(self, xp: Namespace, values: Array, weights: Array) -> Array:
+        """Return the weighted mean over the first axis.
 
-        `said` are logarithms of probabilities where the targets are classes; else outputs, or with
-        a log link their exponentials.
+        `values` are logarithms of probabilities if the targets are classes; otherwise outputs, or
+        with a log link their exponentials.
         """
         weights = weights[:, None, None]
         if self.log_proba is None:
-            return xp.sum(weights * said, axis=0)
-        parts = said + xp.log(weights)
-        together = reduce(xp.logaddexp, (parts[k, ...] for k in range(said.shape[0])))
-        # Rounding may make a probability a little larger than one.
-        return xp.minimum(together, xp.zeros_like(together))
+            return xp.sum(weights * values, axis=0)
+        parts = values + xp.log(weights)
+        combined = reduce(xp.logaddexp, (parts[k, ...] for k in range(values.shape[0])))
+        # Rounding may make a probability slightly larger than one.
+        return xp.minimum(combined, xp.zeros_like(combined))
 
     def mean_adjoint(self, xp: Namespace, z: Array, weights: Array, g: Array) -> Array:
-        """What g, a derivative with respect to `mean`, is with respect to z, of the shape of z.
+        """Return the derivative with respect to z, from the derivative g with respect to `mean`.
 
         A probability p = Σ wk qk of the model has d log p = Σ (wk qk / p) d log qk: each member
-        counts by its part of the probability.
+        contributes in proportion to its share of p.
         """
         weights = weights[:, None, None]
         if self.log_link:
             return weights * xp.exp(z) * g
         if self.log_proba is None or self.log_proba_adjoint is None:
             return weights * g
-        said = self.log_proba(xp, z)
-        parts = xp.exp(said + xp.log(weights) - self.average(xp, said, weights[:, 0, 0]))
+        values = self.log_proba(xp, z)
+        parts = xp.exp(values + xp.log(weights) - self.average(xp, values, weights[:, 0, 0]))
         return self.log_proba_adjoint(xp, z, parts * g)
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:
-    """1/(1 + exp(-z)), written so that it never overflows."""
+    """Return 1/(1 + exp(-z)), computed without overflow."""
     return expit(z) if xp is host else 0.5 + 0.5 * xp.tanh(0.5 * z)
 
 
 def _log_logistic(xp: Namespace, z: Array) -> Array:
-    """log(1/(1 + exp(-z)))."""
+    """Return log(1/(1 + exp(-z)))."""
     return -xp.logaddexp(-z, xp.zeros_like(z))
 
 
 def _log_sum_exp(xp: Namespace, z: Array) -> Array:
-    """log Σ exp z over the outputs, which stay as an axis of length one."""
+    """Return log Σ exp z over the outputs, whose axis is kept with length one."""
     if xp is host:
         return logsumexp(z, axis=1, keepdims=True)
     top = xp.max(z, axis=1, keepdims=True)
@@ -132,7 +132,7 @@ def _log_sum_exp(xp: Namespace, z: Array) -> Array:
 
 
 def _binary_log_proba(xp: Namespace, z: Array) -> Array:
-    """Of the first class, or of the absence of every label; then of the second, or presence."""
+    """Return those of the first class or of absent labels, and of the second or present labels."""
     return xp.concat([_log_logistic(xp, -z), _log_logistic(xp, z)], axis=1)
 
 
@@ -150,7 +150,7 @@ def _normalised_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
 
 
 def _logistic_squared(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
-    """½ ‖C(z) - c‖² with the logistic function C, of Benning et al. (2021)."""
+    """Return ½ ‖C(z) - c‖² with the logistic function C, as in Benning et al. (2021)."""
     C = _logistic(xp, z)
     error = C - c
     return 0.5 * xp.sum(error * error, axis=1), error * C * (1.0 - C)
@@ -159,7 +159,7 @@ def _logistic_squared(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array
 def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
     if z.shape[1] == 1:
         return _binary_log_proba(xp, z)
-    return _normalised_log_proba(xp, _log_logistic(xp, z))  # logistic outputs, made to sum to one
+    return _normalised_log_proba(xp, _log_logistic(xp, z))  # logistic outputs, normalised
 
 
 def _logistic_squared_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
@@ -169,29 +169,29 @@ def _logistic_squared_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
 
 
 def _binary_log_loss(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
-    """log(1 + exp z) - c z: one output for two classes, or one per label, averaged over these."""
-    # log(1 + exp z) - c z = log(1 + exp(-|z|)) + ½ |z| + (½ - c) z, which never overflows.
+    """Return log(1 + exp z) - c z, averaged over labels; for two classes there is one output."""
+    # log(1 + exp z) - c z = log(1 + exp(-|z|)) + ½ |z| + (½ - c) z does not overflow.
     size = xp.abs(z)
     value = xp.log1p(xp.exp(-size)) + 0.5 * size + (0.5 - c) * z
     return xp.mean(value, axis=1), (_logistic(xp, z) - c) / z.shape[1]
 
 
 def _softmax_log_loss(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
-    """log Σ exp z - ⟨c, z⟩: one output per class."""
+    """Return log Σ exp z - ⟨c, z⟩, with one output per class."""
     total = _log_sum_exp(xp, z)
     return total[:, 0, :] - xp.sum(c * z, axis=1), xp.exp(z - total) - c
 
 
 def _squared(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
-    """½ ‖z - c‖², averaged over the outputs."""
+    """Return ½ ‖z - c‖², averaged over the outputs."""
     error = z - c
     return 0.5 * xp.mean(error * error, axis=1), error / z.shape[1]
 
 
 def _huber(xp: Namespace, z: Array, c: Array, loss: Loss) -> tuple[Array, Array]:
-    """½ r² for |r| ≤ width, width (|r| - ½ width) beyond, with r = z - c; averaged over outputs.
+    """Return ½ r² for |r| ≤ width, else width (|r| - ½ width), with r = z - c.
 
-    The loss of Huber (1964).
+    This is the loss of Huber (1964), averaged over the outputs.
     """
     r = z - c
     cut = xp.clip(r, -loss.width, loss.width)
@@ -199,11 +199,11 @@ def _huber(xp: Namespace, z: Array, c: Array, loss: Loss) -> tuple[Array, Array]
 
 
 def _quantile(xp: Namespace, z: Array, c: Array, loss: Loss) -> tuple[Array, Array]:
-    """½ |r| + (½ - quantile) r with r = z - c and |r| smooth at 0, averaged over the outputs.
+    """Return ½ |r| + (½ - quantile) r with r = z - c and |r| smoothed, averaged over the outputs.
 
-    The loss of Koenker & Bassett (1978).  In place of |r| there is ½ (r²/width + width) where
-    |r| ≤ width: so it is averaged over errors up to `width`, equally likely (Fernandes, Guerre &
-    Horta 2021).  That is convex, and the predicted quantile is off by O(width²) only.
+    This is the loss of Koenker & Bassett (1978), except that ½ (r²/width + width) replaces |r| for
+    |r| ≤ width, which averages the loss over uniform errors up to `width` (Fernandes, Guerre &
+    Horta 2021).  The loss is convex, and the predicted quantile is off by O(width²) only.
     """
     r, w = z - c, loss.width
     cut = xp.clip(r, -w, w)
@@ -213,9 +213,9 @@ def _quantile(xp: Namespace, z: Array, c: Array, loss: Loss) -> tuple[Array, Arr
 
 
 def _poisson(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
-    """exp z - c z, averaged over the outputs.
+    """Return exp z - c z, averaged over the outputs.
 
-    Half the deviance of the Poisson distribution of mean exp z, without a term of c alone.
+    Half the deviance of the Poisson distribution with mean exp z, up to a term in c alone.
     """
     mean = xp.exp(z)
     return xp.mean(mean - c * z, axis=1), (mean - c) / z.shape[1]
@@ -238,5 +238,5 @@ LOSSES: dict[str, Loss] = {
 
 
 def loss_named(name: str, quantile: float = 0.5) -> Loss:
-    """The loss of this name, with a quantile where it has one."""
+    """Return the loss of this name, with the quantile if it has one."""
     return replace(LOSSES[name], quantile=quantile)

@@ -24,11 +24,11 @@ from .steps import Dynamics, Stages, step, step_adjoint
 
 
 class Forward(NamedTuple):
-    """A pass forward: outputs and states, and of every layer its stages, controls and status."""
+    """The results of a forward pass: outputs, states, and every layer's stages and status."""
 
     z: Array
-    y: list[Array]  # y⁰ … yᴺ; yᴺ alone where the pass was not recorded
-    stages: list[Stages]  # empty where the pass was not recorded
+    y: list[Array]  # y⁰ … yᴺ; only yᴺ unless recorded
+    stages: list[Stages]  # empty unless recorded
     layers: list[Layer]
     statuses: list[Status]  # how the stage equations were solved; empty for explicit schemes
 
@@ -46,8 +46,8 @@ class Network:
     skip : float
         α: 1 for an ODE network, 0 for a feed-forward network.
     lift : Activation
-        σ₀ of the map of the features to y⁰, where the controls have V and ν: the identity for an
-        affine lift.  Elsewhere the features are padded with zeros.
+        σ₀ of the map from the features to y⁰, if the controls have V and ν; the identity for a
+        linear lift.  Without V and ν, the features are padded with zeros.
     field : VectorField
         f, up to σ.
     damping : float
@@ -69,7 +69,7 @@ class Network:
     def forward(
         self, U: Controls, x: Array, record: bool = False, effort: Effort = CAREFUL
     ) -> Forward:
-        """The outputs of every member; with `record`, all that `backward` needs."""
+        """Return the outputs of every member; with `record`, also all that `backward` needs."""
         xp, layers = namespace(U.K), self.layers(U)
         y = self.lifted(U, x)
         states, recorded, statuses = [y], [], []
@@ -84,7 +84,7 @@ class Network:
         return Forward(z, states if record else [y], recorded, layers, statuses)
 
     def backward(self, U: Controls, x: Array, done: Forward, dz: Array) -> Controls:
-        """The gradient with respect to the controls, from ∂J/∂z."""
+        """Return the gradient with respect to the controls, from ∂J/∂z."""
         xp = namespace(dz)
         dW, dmu = xp.matmul(dz, xp.matrix_transpose(done.y[-1])), xp.sum(dz, axis=2)
         p, layers = xp.matmul(xp.matrix_transpose(U.W), dz), []
@@ -99,7 +99,7 @@ class Network:
         return dU._replace(V=xp.matmul(G, xp.matrix_transpose(x)), nu=xp.sum(G, axis=2))
 
     def costates(self, U: Controls, done: Forward, dz: Array) -> list[Array]:
-        """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, from ∂J/∂z."""
+        """Return the costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, from ∂J/∂z."""
         xp = namespace(dz)
         p = [xp.matmul(xp.matrix_transpose(U.W), dz)]
         for layer, stages in zip(done.layers[::-1], done.stages[::-1], strict=True):
@@ -108,7 +108,7 @@ class Network:
         return p[::-1]
 
     def features_adjoint(self, U: Controls, y: Array, p: Array, n_features: int) -> Array:
-        """∂J/∂x summed over the members, (n_features, samples), from y⁰ and p⁰ = ∂J/∂y⁰."""
+        """Return ∂J/∂x summed over the members, (n_features, samples), from y⁰ and p⁰ = ∂J/∂y⁰."""
         xp = namespace(p)
         if U.V is None:
             return xp.sum(p[:, :n_features, :], axis=0)
@@ -116,7 +116,7 @@ class Network:
         return xp.sum(xp.matmul(xp.matrix_transpose(U.V), G), axis=0)
 
     def lifted(self, U: Controls, x: Array) -> Array:
-        """The state y⁰ of every member."""
+        """Return the state y⁰ of every member."""
         xp, (members, _, n) = namespace(U.K), U.b.shape
         if U.V is not None:
             return self.lift.value(xp, xp.matmul(U.V, x) + U.nu[..., None])
@@ -125,7 +125,7 @@ class Network:
         return xp.broadcast_to(y[None, ...], (members, *y.shape))
 
     def layers(self, U: Controls) -> list[Layer]:
-        """The controls of every layer."""
+        """Return the controls of every layer."""
         K, b, h = U.K, U.b[..., None], U.h[..., None, None]
         layers = [Layer(K[:, k, ...], b[:, k, ...], h[:, k, ...]) for k in range(K.shape[1])]
         if self.tableau.explicit:
@@ -142,11 +142,11 @@ def ode_net(
     field: str = "standard",
     damping: float = 0.0,
 ) -> Network:
-    """The ODE network y′ = f(y), discretised by a Runge-Kutta scheme."""
+    """Return the ODE network y′ = f(y), discretised by a Runge-Kutta scheme."""
     sigma, of_lift = ACTIVATIONS[activation], ACTIVATIONS[lift]
     return Network(tableau, sigma, 1.0, of_lift, FIELDS[field], damping)
 
 
 def feed_forward(activation: str = "tanh", lift: str = "identity") -> Network:
-    """The feed-forward baseline y⁺ = h σ(K y + b), which is no ODE."""
+    """Return the feed-forward baseline y⁺ = h σ(K y + b), which does not discretise an ODE."""
     return Network(TABLEAUX["euler"], ACTIVATIONS[activation], 0.0, ACTIVATIONS[lift])

@@ -12,12 +12,12 @@ from __future__ import annotations
 from .arrays import Array, Namespace, host, inverses, namespace, placed
 from .rooted_trees import Matrix
 
-SMALL = 12  # the size up to which eliminating for all samples at once beats LAPACK for each
-ABOVE_ROUNDING = 1 + 1e-5  # makes a computed bound of a norm one for certain, in any precision
+SMALL = 12  # largest size at which joint elimination is faster than LAPACK for each sample
+ABOVE_ROUNDING = 1 + 1e-5  # makes a computed bound of a norm a true bound, in any precision
 
 
 class StageMatrix:
-    """M⁻¹ for one block of stages in one layer, as it was when last computed; at first, I.
+    """M⁻¹ for one block of stages in one layer, as of the last computation; initially I.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ class StageMatrix:
 
     @property
     def computed(self) -> bool:
-        """Whether M⁻¹ is more than I."""
+        """Whether M⁻¹ has been computed; otherwise it is I."""
         return self._inverse is not None
 
-    def compute(self, derivative: Array, looks: bool = True) -> None:
+    def compute(self, derivative: Array, checks: bool = True) -> None:
         """Compute M⁻¹ at the derivatives σ′, (members, channels, k, samples).
 
-        Unless the method `looks`, it does not see where a search for pivots would be needed.
+        Without `checks`, a matrix that needs pivoting is not detected.
         """
         xp = namespace(derivative)
         A = placed(host.asarray(self._A), derivative, derivative.dtype)
@@ -49,10 +49,10 @@ class StageMatrix:
         E = xp.reshape(E, (E.shape[0], size, size, E.shape[-1]))
         for i in range(size):
             E[:, i, i, :] += 1.0
-        self._inverse = inverse(xp, E, looks)
+        self._inverse = inverse(xp, E, checks)
 
     def solve(self, R: Array, transposed: bool = False) -> Array:
-        """M⁻¹ R, or M⁻ᵀ R, with R and the result of shape (members, channels, k, samples)."""
+        """Return M⁻¹ R or M⁻ᵀ R; R and the result are (members, channels, k, samples)."""
         if self._inverse is None:
             return R
         xp, P = namespace(R), self._inverse
@@ -61,17 +61,17 @@ class StageMatrix:
         return xp.reshape(product(xp, P, xp.reshape(R, (R.shape[0], -1, R.shape[3]))), R.shape)
 
 
-def inverse(xp: Namespace, M: Array, looks: bool = True) -> Array:
-    """The inverse of every matrix in M, (members, size, size, samples), in the same shape.
+def inverse(xp: Namespace, M: Array, checks: bool = True) -> Array:
+    """Invert every matrix in M, (members, size, size, samples); the result has the same shape.
 
-    Where a matrix is singular, some entries are not finite; unless the function `looks`, for which
-    a device has to wait, also where a small one has a pivot of zero.
+    The inverse of a singular matrix has entries that are not finite.  Without `checks`, for which
+    a device has to wait, this also holds for a small matrix that has a pivot of zero.
     """
     if M.shape[1] <= SMALL:
         X = _eliminate(xp, M)
-        if not looks or xp.isfinite(xp.sum(X)):
+        if not checks or xp.isfinite(xp.sum(X)):
             return X
-    # LAPACK searches for pivots, but gives up on all matrices when one of them is singular.
+    # LAPACK pivots, but fails on all matrices if one of them is singular.
     try:
         return xp.permute_dims(inverses(xp.permute_dims(M, (0, 3, 1, 2))), (0, 2, 3, 1))
     except host.linalg.LinAlgError:
@@ -79,9 +79,9 @@ def inverse(xp: Namespace, M: Array, looks: bool = True) -> Array:
 
 
 def _eliminate(xp: Namespace, M: Array) -> Array:
-    """Gauss-Jordan elimination without a search for pivots, which are near 1 in I - h λ J.
+    """Invert by Gauss-Jordan elimination without pivoting; pivots of I - h λ J are near 1.
 
-    A small pivot costs digits, which Newton's method and the refinement of the costates win back.
+    A small pivot loses digits, which Newton's method and the refinement of the costates recover.
     """
     if M.shape[1] == 2:
         a, b, c, d = M[:, 0, 0, :], M[:, 0, 1, :], M[:, 1, 0, :], M[:, 1, 1, :]
@@ -101,7 +101,7 @@ def _eliminate(xp: Namespace, M: Array) -> Array:
 
 
 def product(xp: Namespace, P: Array, r: Array) -> Array:
-    """P r for every sample: P (members, size, size, samples), r (members, size, samples)."""
+    """Return P r for every sample: P (members, size, size, samples), r (members, size, samples)."""
     if P.shape[1] <= SMALL:
         return xp.sum(P * r[:, None, :, :], axis=2)
     x = xp.matmul(xp.permute_dims(P, (0, 3, 1, 2)), xp.permute_dims(r, (0, 2, 1))[..., None])
@@ -109,20 +109,21 @@ def product(xp: Namespace, P: Array, r: Array) -> Array:
 
 
 def finite_matrices(xp: Namespace, K: Array) -> tuple[Array, Array]:
-    """K, (…, n, n), with zero in place of matrices that LAPACK would refuse, and where it is K."""
+    """Replace matrices in K, (…, n, n), that are not finite by zero; return K and the mask."""
     finite = xp.all(xp.isfinite(K), axis=(-2, -1))
     return xp.where(finite[..., None, None], K, xp.zeros_like(K)), finite
 
 
 def norm_bound(xp: Namespace, M: Array) -> Array:
-    """‖(MᵀM)⁴‖^⅛ in Frobenius' norm, which is from ‖M‖₂ to n^(1/16) ‖M‖₂, of a stack of matrices.
+    """Return ‖(MᵀM)⁴‖^⅛ of each matrix in a stack, with the Frobenius norm.
 
-    Infinite where an entry is not finite.  It costs three products, and no device waits for it.
+    It is between ‖M‖₂ and n^(1/16) ‖M‖₂, or infinite if an entry is not finite.  It takes three
+    products and does not wait for a device.
     """
     safe, finite = finite_matrices(xp, M)
     size = xp.max(xp.abs(safe), axis=(-2, -1))
     one = xp.ones_like(size)
-    size = xp.where(size > 0, size, one)  # two factors, so that no square overflows or vanishes
+    size = xp.where(size > 0, size, one)  # scaled twice, so that no square overflows or vanishes
     size = size * xp.maximum(xp.linalg.matrix_norm(safe / size[..., None, None]), one)
     power = safe / size[..., None, None]
     power = xp.matmul(xp.matrix_transpose(power), power)

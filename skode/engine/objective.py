@@ -2,8 +2,8 @@
 
     J(U) = Σi wi ℓ(W yᴺi + μ, ci) + ½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σℓ ‖Uℓ⁺¹ - Uℓ‖²/h
 
-for every member of the batch at once, and from the same forward pass the held-out loss, which is
-the first sum with other weights.
+for all members of the batch at once.  The same forward pass gives the held-out loss, which is the
+first sum with other weights.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ALL_BUT_STEPS = ("K", "b", "W", "mu", "V", "nu")
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation of the objective gives, for every member.
+    """The results of an evaluation of the objective, for every member.
 
     J (members,) and the held-out loss (members,) are in float64.  The gradient has the shape of the
-    controls; it is None where it is not asked for, and the held-out loss where nothing is held out.
-    The sensitivity is what J is off by, at most and to first order, per unit of the tolerance with
-    which stage equations are solved; None where they are always solved to rounding.
+    controls.  It is None if not requested; the held-out loss is None if nothing is held out.  The
+    sensitivity bounds, to first order, the error of J per unit of the tolerance of the stage
+    equations; it is None if these are always solved to rounding.
     """
 
     J: Array
@@ -43,10 +43,10 @@ class Evaluation(NamedTuple):
 
 
 class Objective:
-    """J and its gradient by the costate equation, exact to rounding.
+    """J and its gradient from the costate equation, exact to rounding.
 
-    Where the stage equations of an implicit scheme cannot be solved for every sample that has a
-    weight, J is +inf.
+    J is +inf if a stage equation of an implicit scheme cannot be solved for a sample with nonzero
+    weight.
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ class Objective:
     layout : Layout
     loss : Loss
     samples : Samples
-        Their weights wi are factors of their losses: 1/samples each for the mean, ones for the sum.
-        Fold weights say which samples each member is trained on and which it is judged by.
+        The weights wi are factors of the losses: 1/samples for the mean, ones for the sum.  Fold
+        weights define on which samples each member is trained and on which it is validated.
     penalties : Penalties
     free : collection of str, default=("K", "b", "W", "mu", "V", "nu")
         The parts of the controls to train; the gradient of the others is zero.
     blocks : Blocks, optional
-        How the samples are cut into blocks; by default as the kernels ask for, in one thread.
+        How the samples are split into blocks; by default as the kernels do, in one thread.
     judge : callable (problem, flat, split, loss) -> array of shape (members,), optional
-        What members that belong to these splits are judged by, in place of the held-out `loss`.
+        Returns the held-out loss, or a score in its place, of members in the given splits.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Objective:
         )
         self.blocks, self.judge = Blocks() if blocks is None else blocks, judge
         self._free = layout.mask(free, like)
-        # The kernels leave h alone where it is fixed; other parts that are fixed are rare.
+        # The kernels ignore h if it is fixed; other fixed parts are rare.
         named = zip(Controls._fields, layout.shapes, strict=True)
         parts = {name for name, shape in named if shape is not None}
         self._some_fixed = bool(parts - {"h"} - set(free))
@@ -96,7 +96,7 @@ class Objective:
 
     @cached_property
     def trained_rows(self) -> Array:
-        """The samples that have a weight in the data loss of some member."""
+        """Return the samples with nonzero weight in the data loss of some member."""
         weights, folds = to_host(self.samples.weights), self.samples.folds
         if folds is not None:
             some = host.any(to_host(folds.train) != 0, axis=0)
@@ -104,14 +104,14 @@ class Objective:
         return host.nonzero(weights)[0]
 
     def of_members(self, members: Array) -> Objective:
-        """The objective of some of the members."""
+        """Return the objective of some of the members."""
         part = copy.copy(self)
         part.samples = self.samples.of_members(members)
         part.penalties = self.penalties.of(members)
         return part
 
     def sample(self, rows: Array) -> Objective:
-        """The objective of some trained rows, an unbiased estimate of the whole data loss."""
+        """Return the objective of some trained rows, an unbiased estimate of the data loss."""
         part = copy.copy(self)
         part.samples, part.judge = self.samples.of(rows), None
         factor = self.trained_rows.shape[0] / rows.shape[0]
@@ -120,7 +120,7 @@ class Objective:
         return part
 
     def value_and_gradient(self, flat: Array, members: Array | None = None) -> tuple[Array, Array]:
-        """J, (members,) in float64, and its gradient, of the shape of `flat`."""
+        """Return J, (members,) in float64, and its gradient, of the shape of `flat`."""
         evaluation = self.evaluate(flat, members)
         return evaluation.J, evaluation.gradient
 
@@ -131,18 +131,18 @@ class Objective:
         gradient: bool = True,
         tolerance: Array | None = None,
     ) -> Evaluation:
-        """J, its gradient and the held-out loss.
+        """Return J, its gradient and the held-out loss.
 
         Parameters
         ----------
         flat : array of shape (members, layout.size)
         members : array of int, optional
-            Which members the rows are; all of them by default.
+            The members that the rows belong to; by default all.
         gradient : bool, default=True
-            Whether the gradient is wanted, which adds twice the cost of the values.
+            Whether to compute the gradient, which takes twice as long as the values.
         tolerance : host array of shape (members,), optional
-            How small the residuals of stage equations have to be, relative to the sizes of their
-            terms.  By default they are roundings.
+            The largest residuals of stage equations, relative to the sizes of their terms.  By
+            default the equations are solved to rounding.
         """
         samples = self.samples.of_members(members)
         sums = self.blocks.add_up(self.problem, samples, flat, gradient, tolerance)
@@ -162,7 +162,7 @@ class Objective:
         return Evaluation(J, dJ, held_out, sums.sensitivity)
 
     def costates(self, flat: Array) -> Array:
-        """The costates p⁰ … pᴺ = ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""
+        """Return the costates ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""
         network, layout, loss, _ = self.problem
         xp, U = namespace(flat), layout.views(flat)
 

@@ -2,8 +2,8 @@
 
     ½ α (‖K‖² + ‖W‖² + ‖V‖²) + ½ β Σℓ ‖Uℓ⁺¹ - Uℓ‖²/h,    U = (K, b)
 
-The second term is ½ β ∫ ‖dU/dt‖² dt of controls that are interpolated in time.  Steps that are
-learned do not enter: h is the nominal one.
+The second term is ½ β ∫ ‖dU/dt‖² dt for controls that are interpolated in time.  Learned steps do
+not enter: h is the nominal step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Penalties(NamedTuple):
     h: float = 1.0
 
     def of(self, members: Array | None) -> Penalties:
-        """Those of some of the members."""
+        """Return the penalties of some of the members."""
         if members is None:
             return self
         return self._replace(alpha=namespace(self.alpha).take(self.alpha, members, axis=0))
@@ -30,7 +30,7 @@ class Penalties(NamedTuple):
     def value_and_gradient(
         self, layout: Layout, squared: Array, flat: Array
     ) -> tuple[Array, Array]:
-        """The penalties, (members,) in float64, and their gradient, (members, controls).
+        """Return the penalties, (members,) in float64, and their gradient, (members, controls).
 
         `squared` is 1 on the parts K, W and V of a flat row and 0 elsewhere.
         """
@@ -42,7 +42,7 @@ class Penalties(NamedTuple):
         return value, gradient
 
     def _smoothness(self, U: Controls) -> tuple[Array, Controls]:
-        """½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h over the layers, and its gradient."""
+        """Return ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h over the layers, and its gradient."""
         xp = namespace(U.K)
         value, gradient = 0.0, []
         for part in (U.K, U.b):
@@ -56,6 +56,6 @@ class Penalties(NamedTuple):
 
 
 def _total(values: Array) -> Array:
-    """The sum over all axes but the first, in float64."""
+    """Return the sum over all axes but the first, in float64."""
     xp = namespace(values)
     return xp.sum(values, axis=tuple(range(1, values.ndim)), dtype=xp.float64)

@@ -22,10 +22,10 @@ def mean_outputs(
     blocks: Blocks | None = None,
     weights: Array | None = None,
 ) -> Array:
-    """What `Loss.mean` makes of the outputs of all members, (classes or outputs, samples).
+    """Return `Loss.mean` of the outputs of all members, (classes or outputs, samples).
 
-    `X` is (samples, n_features), and `blocks` says how its rows are cut into blocks.  The members
-    have the weights (members,), which add up to one; equal ones by default.
+    `X` is (samples, n_features), and `blocks` defines how its rows are split into blocks.  The
+    members have the weights (members,), which add up to one; by default they are equal.
 
     Raises
     ------
@@ -44,18 +44,18 @@ def mean_outputs(
 
 
 def outputs(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
-    """The outputs W yᴺ + μ, (members, n_outputs, samples); otherwise as `mean_outputs`."""
+    """Return the outputs W yᴺ + μ, (members, n_outputs, samples); see `mean_outputs`."""
     return _of_reference(network, U, X, blocks, lambda done: done.z, record=False)
 
 
 def trajectories(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
-    """The states y⁰ … yᴺ, (members, N + 1, n_channels, samples); otherwise as `mean_outputs`."""
+    """Return the states y⁰ … yᴺ, (members, N + 1, n_channels, samples); see `mean_outputs`."""
     xp = namespace(U.K)
     return _of_reference(network, U, X, blocks, lambda done: xp.stack(done.y, axis=1), record=True)
 
 
 def final_states(network: Network, U: Controls, X: Array, blocks: Blocks | None = None) -> Array:
-    """The states yᴺ, (members, n_channels, samples); otherwise as `mean_outputs`."""
+    """Return the states yᴺ, (members, n_channels, samples); see `mean_outputs`."""
     return _of_reference(network, U, X, blocks, lambda done: done.y[-1], record=False)
 
 
@@ -68,14 +68,14 @@ def input_gradients(
     weights: Array,
     blocks: Blocks | None = None,
 ) -> Array:
-    """The derivatives of functions of `mean_outputs` with respect to X.
+    """Return the derivatives of functions of `mean_outputs` with respect to X.
 
     Parameters
     ----------
     of_mean : callable (mean, rows) -> array (functions, classes or outputs, samples)
         The derivatives of the functions with respect to the `mean_outputs` of some rows of X.
     others
-        As those of `mean_outputs`.
+        See `mean_outputs`.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def _of_reference(
     part: Callable[[Forward], Array],
     record: bool,
 ) -> Array:
-    """Some part of a pass forward of the reference."""
+    """Return some part of a forward pass of the reference."""
     problem, flat = _problem(network, LOSSES["squared"], U)
 
     def of_rows(rows: slice) -> Array:
@@ -121,7 +121,7 @@ def _of_reference(
 
 
 def _problem(network: Network, loss: Loss, U: Controls) -> tuple[Problem, Array]:
-    """The problem that the controls belong to, and their flat rows."""
+    """Return the problem that the controls belong to, and their flat rows."""
     n_features = 0 if U.V is None else U.V.shape[2]
     layout = Layout(U.K.shape[1], U.K.shape[2], U.W.shape[1], lifted=n_features)
     return Problem(network, layout, loss, learn_step=False), layout.flatten(U)
@@ -134,9 +134,9 @@ def _by_blocks(
     X: Array,
     blocks: Blocks | None,
 ) -> Array:
-    """What `of_rows` makes of every block, side by side.
+    """Join the results of `of_rows` for all blocks.
 
-    All blocks are computed before samples that are unsolved are named.
+    All blocks are computed before an error names the unsolved samples.
     """
 
     def attempt(rows: slice) -> Array | tuple[int, UnsolvedStagesError]:

@@ -1,4 +1,4 @@
-"""Rooted trees, which number the order conditions of a Runge-Kutta scheme.
+"""Rooted trees, which correspond to the order conditions of a Runge-Kutta scheme.
 
 A scheme has order p if Φ(t) = 1/γ(t) for every rooted tree t of at most p nodes.
 
@@ -23,14 +23,14 @@ Tree = tuple[Any, ...]
 
 @cache
 def rooted_trees(order: int) -> tuple[Tree, ...]:
-    """All rooted trees with `order` nodes: a root over a multiset of smaller trees."""
+    """Return all rooted trees with `order` nodes: a root over a multiset of smaller trees."""
     return tuple(
         forest for sizes in _partitions(order - 1, order - 1) for forest in _forests(sizes)
     )
 
 
 def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
-    """Non-increasing tuples of positive integers, at most `largest`, that sum to `total`."""
+    """Yield the non-increasing tuples of positive integers, at most `largest`, with sum `total`."""
     if total == 0:
         yield ()
     for first in range(min(total, largest), 0, -1):
@@ -39,7 +39,7 @@ def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
 
 
 def _forests(sizes: tuple[int, ...]) -> list[Tree]:
-    """Multisets of rooted trees whose orders are `sizes`, equal sizes side by side."""
+    """Return the multisets of rooted trees whose orders are `sizes`, with equal sizes adjacent."""
     forests: list[Tree] = [()]
     for size, run in groupby(sizes):
         choices = list(combinations_with_replacement(rooted_trees(size), len(list(run))))
@@ -54,12 +54,12 @@ def _nodes(tree: Tree) -> int:
 
 @cache
 def density(tree: Tree) -> int:
-    """γ(t): the number of nodes times the densities of the subtrees."""
+    """Return γ(t): the number of nodes times the densities of the subtrees."""
     return _nodes(tree) * math.prod(map(density, tree))
 
 
 def stage_weights(A: Matrix, tree: Tree) -> Vector:
-    """The vector u with Φ(t) = bᵀu: ui = Π over subtrees t' of Σj aij u(t')j."""
+    """Return the vector u with Φ(t) = bᵀu: ui = Π over subtrees t' of Σj aij u(t')j."""
     u = [1.0] * len(A)
     for subtree in tree:
         v = stage_weights(A, subtree)

@@ -1,4 +1,4 @@
-"""The table of named schemes, and what else may stand for a scheme."""
+"""The table of named schemes, and the conversion of other descriptions of a scheme."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tableaux import ButcherTableau
 
 
 def _named(name: str, A: Sequence[Sequence[float]], b: Sequence[float]) -> ButcherTableau:
-    """A named scheme; rows of A may leave out the zeros at their end."""
+    """Create a named scheme; rows of A may omit trailing zeros."""
     full = tuple((*row, *[0.0] * (len(b) - len(row))) for row in A)
     return ButcherTableau(full, tuple(b), name=name)
 
@@ -25,7 +25,7 @@ TABLEAUX: dict[str, ButcherTableau] = {
     for scheme in (
         # Explicit, order 1.  With Euler's scheme an ODE network is a residual network (ResNet).
         _named("euler", [[]], [1]),
-        # Explicit, order 2.  Of all with two stages, Ralston's has the least bound on the error.
+        # Explicit, order 2.  Among those with two stages, Ralston's has the least error bound.
         _named("heun", [[], [1]], [1 / 2, 1 / 2]),  # improved Euler, explicit trapezoidal rule
         _named("midpoint", [[], [1 / 2]], [0, 1]),  # Runge; the first weight is zero
         _named("ralston2", [[], [2 / 3]], [1 / 4, 3 / 4]),  # Ralston (1962)
@@ -83,7 +83,7 @@ TABLEAUX: dict[str, ButcherTableau] = {
 
 
 def as_tableau(scheme: Any) -> ButcherTableau | PartitionedTableau:
-    """Return the tableau meant by a name, a `ButcherTableau`, or a tuple (A, b) or (A, b, c).
+    """Return the tableau for a name, a `ButcherTableau`, or a tuple (A, b) or (A, b, c).
 
     A name may be that of a partitioned scheme.
 

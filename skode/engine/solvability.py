@@ -1,4 +1,4 @@
-"""Controls for which every stage equation has exactly one solution, kept by projection.
+"""Projection onto controls for which every stage equation has exactly one solution.
 
 In the values F = σ(Z) the stage equations of a block of k implicit stages are
 
@@ -10,10 +10,10 @@ K = S + W there is therefore exactly one solution, for every sample, where
 
     h λmax(sym(à ⊗ K)) ≤ h (max(α₊ λmax(S), α₋ λmin(S)) + ω ‖W‖₂) ≤ θ < 1
 
-α₋ and α₊ being the least and the largest eigenvalue of sym(Ã) and 0, ω the norm of its skew part.
-This bounds the logarithmic norm of h (A ⊗ I) diag(σ′)(I ⊗ K), in the norm that D diag(σ′)⁻¹
-weights, by θ, so that I - h (A ⊗ I) J is regular everywhere.  With one stage ω is zero, and only
-λmax(S) = μ₂(K), the logarithmic norm of K, is bounded: K may rotate and contract as it likes.
+where α₋ and α₊ are the least and the largest eigenvalue of sym(Ã) and 0, and ω is the norm of its
+skew part.  This bounds the logarithmic norm of h (A ⊗ I) diag(σ′)(I ⊗ K) by θ, in the norm weighted
+with D diag(σ′)⁻¹, so that I - h (A ⊗ I) J is always invertible.  With one stage ω is zero, and only
+λmax(S) = μ₂(K), the logarithmic norm of K, is bounded; rotations and contractions are not limited.
 
 The set {λmin(S) ≥ -ρ₋, λmax(S) ≤ ρ, ‖W‖₂ ≤ ρ} has a simple orthogonal projection, since S and W are
 orthogonal to each other: clip the eigenvalues of S and the singular values of W.
@@ -39,14 +39,14 @@ from .newton import finite_matrices, norm_bound
 from .rooted_trees import Matrix
 from .tableaux import ButcherTableau
 
-MARGIN = 0.9  # θ that the projection keeps
-ROUNDING = 1e-12  # what counts as zero among the coefficients
+MARGIN = 0.9  # the bound θ of the projection
+ROUNDING = 1e-12  # coefficients up to this size count as zero
 
 
 class Bounds(NamedTuple):
-    """λmax(S) ≤ `above`, λmin(S) ≥ -`below`, ‖W‖₂ ≤ `skew`; infinite where there is no bound.
+    """λmax(S) ≤ `above`, λmin(S) ≥ -`below`, ‖W‖₂ ≤ `skew`; infinite if there is no bound.
 
-    Also the coefficients (α₊, -α₋, ω) that these parts of K are multiplied by.
+    Also used for the coefficients (α₊, -α₋, ω) by which these parts of K are multiplied.
     """
 
     above: float
@@ -57,9 +57,9 @@ class Bounds(NamedTuple):
 def solvable_stages(
     layout: Layout, tableau: ButcherTableau, longest: float, either_sign: bool = False
 ) -> Callable[[Array], Array]:
-    """The projection of K onto where every stage equation has one solution.
+    """Return the projection of K onto controls for which every stage equation has one solution.
 
-    It has one for all steps from 0 to `longest`, and with `either_sign` from -`longest` on.
+    This holds for all steps from 0 to `longest`; with `either_sign`, from -`longest` to `longest`.
     """
     bounds = solvable_bounds(tableau, longest)
     if either_sign:  # -h S is h (-S)
@@ -75,13 +75,13 @@ def solvable_stages(
 
 
 def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:
-    """The bounds that all implicit blocks of the scheme need together."""
+    """Return bounds that suffice for all implicit blocks of the scheme."""
     every = [max(_block_bounds(parts, h) for parts in candidates) for candidates in _parts(tableau)]
     return Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
 
 
 def solvable_stiffness(tableau: ButcherTableau, field: VectorField) -> float:
-    """How large h ‖K‖₂² may be, so that stage equations of a field T KᵀS have one solution.
+    """Return the largest h ‖K‖₂² for which stage equations of a field T KᵀS have one solution.
 
     They are those of the field σ(Q x + c) with Q = K T Kᵀ: symmetric, with eigenvalues from -‖K‖₂²
     to 0, for T = -I, and skew, with a norm of at most ‖K‖₂², for T = Ω.
@@ -93,9 +93,9 @@ def solvable_stiffness(tableau: ButcherTableau, field: VectorField) -> float:
 
 @cache
 def _parts(tableau: ButcherTableau) -> tuple[tuple[Bounds, ...], ...]:
-    """(α₊, -α₋, ω) of every implicit block, for all that is tried as D: ones, and b.
+    """Return (α₊, -α₋, ω) of every implicit block, for each D that is tried: ones, and b.
 
-    b is tried where it is positive, which suits algebraically stable schemes.
+    b is tried only if it is positive; it suits algebraically stable schemes.
     """
     parts = []
     for block in tableau.blocks:
@@ -116,7 +116,7 @@ def _coefficient_parts(A: Matrix, D: list[float]) -> Bounds:
 
 
 def _block_bounds(parts: Bounds, h: float) -> Bounds:
-    """ρ = θ/(h (α₊ + ω)), or with -α₋ where α₊ = 0, and the ρ₋ with h (-α₋ ρ₋ + ω ρ) = θ."""
+    """Return ρ = θ/(h (α₊ + ω)), with -α₋ if α₊ = 0, and the ρ₋ with h (-α₋ ρ₋ + ω ρ) = θ."""
     above, below, skew = parts
     symmetric = above or below
     rho = MARGIN / (h * (symmetric + skew)) if symmetric + skew else math.inf
@@ -128,10 +128,10 @@ def _block_bounds(parts: Bounds, h: float) -> Bounds:
 
 
 def project_parts(K: Array, bounds: Bounds) -> Array:
-    """The nearest matrices to K, (…, n, n), whose symmetric and skew parts keep the bounds.
+    """Project K, (…, n, n), onto matrices whose symmetric and skew parts satisfy the bounds.
 
-    Those that keep them for certain are told by a bound of their norms, which costs a few products,
-    and only the others are decomposed.
+    An upper bound of the norms, which takes a few products, usually shows that a matrix satisfies
+    the bounds.  Only the others are decomposed.
     """
     xp = namespace(K)
     every = xp.reshape(K, (-1, *K.shape[-2:]))
@@ -144,12 +144,12 @@ def project_parts(K: Array, bounds: Bounds) -> Array:
 
 
 def _project(K: Array, bounds: Bounds) -> Array:
-    """The projection of K; K itself where it keeps the bounds."""
+    """Project K; a K that satisfies the bounds is returned unchanged."""
     xp = namespace(K)
     safe, _ = finite_matrices(xp, K)
     S = (safe + xp.matrix_transpose(safe)) / 2
     W = safe - S
-    # What is added is exactly zero where nothing is out of bounds.
+    # The correction is exactly zero if nothing is out of bounds.
     if min(bounds.above, bounds.below) < math.inf:
         values, V = xp.linalg.eigh(S)
         excess = positive_part(xp, values - bounds.above)

@@ -8,11 +8,10 @@ from .arrays import Array, host
 
 
 class SparseRows:
-    """The rows of a sparse matrix in host memory, as `Samples` take them for X.
+    """The rows of a sparse matrix in host memory, which can be the X of `Samples`.
 
-    The entries of row i are ``data[indptr[i] : indptr[i + 1]]``, and those of `indices` are their
-    columns, as in a CSR matrix of SciPy.  A slice of the rows shares `data` and `indices` with the
-    whole.
+    The entries of row i are ``data[indptr[i] : indptr[i + 1]]``, with columns in `indices`, as
+    in a CSR matrix of SciPy.  A slice of the rows shares `data` and `indices` with the original.
 
     Parameters
     ----------
@@ -24,7 +23,7 @@ class SparseRows:
     Attributes
     ----------
     like : host array
-        The data: an array of the library, the device and the precision of X.
+        The data, which has the library, the device and the precision of X.
     shape : tuple of int
     """
 
@@ -38,7 +37,7 @@ class SparseRows:
         return int(self.shape[0])
 
     def __getitem__(self, key: Any) -> SparseRows:
-        """Some rows, with all their columns."""
+        """Return some rows, with all their columns."""
         rows = key[0] if isinstance(key, tuple) else key
         if not isinstance(rows, slice):
             return self.take(rows)
@@ -49,14 +48,14 @@ class SparseRows:
         return SparseRows(self.data, self.indices, indptr, self.shape[1])
 
     def take(self, rows: Array, axis: int = 0, out: None = None, mode: str = "raise") -> SparseRows:
-        """The rows of these numbers; the signature is that of NumPy's method."""
+        """Return the rows with these numbers; the signature is that of NumPy's method."""
         first, number = self.indptr[rows], host.diff(self.indptr)[rows]
         indptr = host.concatenate([host.zeros(1, dtype=host.int64), host.cumsum(number)])
         places = host.arange(indptr[-1]) + host.repeat(first - indptr[:-1], number)
         return SparseRows(self.data[places], self.indices[places], indptr, self.shape[1])
 
     def dense(self) -> Array:
-        """The rows as an array, (n_rows, n_columns)."""
+        """Return the rows as an array, (n_rows, n_columns)."""
         found = host.zeros(self.shape, dtype=self.dtype)
         row = host.repeat(host.arange(len(self)), host.diff(self.indptr))
         mine = slice(self.indptr[0], self.indptr[-1])

@@ -16,7 +16,7 @@ import math
 
 from .arrays import Array, host
 
-ROUNDING = 1e-11  # how far a polynomial's value may be from zero and count as zero
+ROUNDING = 1e-11  # values of a polynomial up to this size count as zero
 
 
 def a_stable(A: tuple[tuple[float, ...], ...], b: tuple[float, ...]) -> bool:
@@ -33,7 +33,7 @@ def a_stable(A: tuple[tuple[float, ...], ...], b: tuple[float, ...]) -> bool:
 
 
 def _on_imaginary_axis(P: Array) -> Array:
-    """The coefficients of |P(iy)|² as a polynomial in x = y², ascending."""
+    """Return the coefficients of |P(iy)|² as a polynomial in x = y², in ascending order."""
     s = len(P)
     square = host.zeros(s)
     for j in range(s):
@@ -44,7 +44,7 @@ def _on_imaginary_axis(P: Array) -> Array:
 
 
 def _nowhere_negative(E: Array) -> bool:
-    """Whether the polynomial E(x) ≥ 0 for all x ≥ 0: at 0, towards ∞ and where E′ = 0."""
+    """Whether the polynomial E(x) ≥ 0 for all x ≥ 0: check 0, x → ∞ and the zeros of E′."""
     nonzero = [k for k, c in enumerate(E) if c]
     if not nonzero:
         return True

@@ -18,8 +18,9 @@ For a field T KᵀS with S = σ(K Y + b), see `fields`,
 
 and the rest is as above; ⟨Fi, Γi⟩ is ⟨Si, Di⟩.
 
-The stages fall into blocks that need only themselves and the blocks before them.  A block of an
-explicit scheme is one stage, which is evaluated; an implicit block is solved for.  The equations of
+The stages are grouped into blocks that depend only on themselves and on earlier blocks.  A block
+of an explicit scheme is one stage, which is evaluated; an implicit block has to be solved for.  The
+equations of
 a block of the field T KᵀS are those of the field σ(Q x + c) with Q = K T Kᵀ and ci = K Bi + b: its
 stages are xi = Yi - Bi in other coordinates, and its costates Di obey Di = K Tᵀri + Σj aji Wj with
 Wi = h Qᵀ(σ′i∘Di).
@@ -42,7 +43,7 @@ from .partitioned import Scheme, Weight, coefficients
 
 
 class Stages(NamedTuple):
-    """What the adjoint needs: Yi, Si, and the solutions of implicit blocks by their first stage."""
+    """Data for the adjoint: Yi, Si, and the solutions of implicit blocks by their first stage."""
 
     Y: list[Array]
     S: list[Array]
@@ -67,7 +68,7 @@ class Dynamics(NamedTuple):
 
 
 def weighted_sum(weights: Iterable[Weight], arrays: Iterable[Array]) -> Array:
-    """Σ wi xi over the weights that are not zero; 0 if all are."""
+    """Return Σ wi xi over the nonzero weights; 0 if there are none."""
     terms = [
         x if _is(w, 1.0) else w * x for w, x in zip(weights, arrays, strict=True) if not _is(w, 0.0)
     ]
@@ -147,7 +148,7 @@ def step_adjoint(
 
 
 def turned_layer(field: VectorField, layer: Layer) -> Layer:
-    """The layer with Q = K T Kᵀ in place of K; the same if there is no T."""
+    """Return the layer with Q = K T Kᵀ in the place of K; the same layer if there is no T."""
     if field.plain:
         return layer
     xp = namespace(layer.K)

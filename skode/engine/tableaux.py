@@ -1,4 +1,4 @@
-"""Butcher tableaux: validated data, and facts derived from it.
+"""Butcher tableaux: validated coefficients and properties derived from them.
 
 A scheme (A, b, c) with s stages takes the step
 
@@ -21,15 +21,15 @@ from .drawing import as_html, as_latex, as_text
 from .rooted_trees import Matrix, Vector, density, rooted_trees, stage_weights
 from .stability import a_stable
 
-ROUNDING = 1e-12  # how far a coefficient may be from satisfying an identity exactly
+ROUNDING = 1e-12  # largest deviation from an identity that counts as rounding
 HIGHEST_ORDER_CHECKED = 8
 
 
 class Block(NamedTuple):
-    """Consecutive stages that have to be found together, and their part of A.
+    """Consecutive stages that have to be solved for together, and their part of A.
 
-    It begins with the stage `start`, and is `explicit` where it is one stage that does not depend
-    on itself.
+    The first stage is `start`.  The block is `explicit` if it is one stage that does not depend on
+    itself.
     """
 
     stages: range
@@ -82,7 +82,7 @@ class ButcherTableau:
 
     A: Matrix
     b: Vector
-    c: Vector = None  # type: ignore[assignment]  # until __post_init__ has made it the row sums
+    c: Vector = None  # type: ignore[assignment]  # None becomes the row sums
     name: str = "custom"
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class ButcherTableau:
         self._refuse_inconsistency()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields alone: what is derived from them need not be pickled."""
+        """Return only the fields: derived values need not be pickled."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _refuse_inconsistency(self) -> None:
@@ -143,7 +143,7 @@ class ButcherTableau:
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """The stages in blocks, each of which needs only itself and the blocks before it."""
+        """The stages in blocks, each of which depends only on itself and on earlier blocks."""
         s = self.n_stages
         cuts = [
             i for i in range(1, s) if not any(self.A[j][k] for j in range(i) for k in range(i, s))
@@ -187,7 +187,7 @@ class ButcherTableau:
         return p
 
     def order_defects(self, p: int) -> list[float]:
-        """Φ(t) - 1/γ(t) for every rooted tree t with `p` nodes, rounding errors set to zero."""
+        """Return Φ(t) - 1/γ(t) for every rooted tree t with `p` nodes, without rounding errors."""
         defects = []
         for tree in rooted_trees(p):
             weight = math.fsum(
@@ -205,8 +205,8 @@ class ButcherTableau:
         Raises
         ------
         ValueError
-            If a weight bi is zero: there is no partner, while the division-free form of the
-            adjoint step, which skode uses, goes on.
+            If a weight bi is zero.  There is no partner then, but the division-free form of the
+            adjoint step, which skode uses, still works.
         """
         if not all(self.b):
             raise ValueError(f"Scheme {self.name!r} has a weight of zero, hence no partner.")

@@ -1,8 +1,8 @@
-"""Blocks of samples side by side in threads, their results in the order of the blocks.
+"""Computation of blocks of samples in parallel threads, with results in the order of the blocks.
 
-The compiled kernel lets go of the interpreter's lock while it computes, and so do NumPy's
-functions, each for itself.  So threads compute at the same time, each with one thread of BLAS.
-What comes out does not depend on how many there are.
+The compiled kernel and NumPy's functions release the interpreter's lock while they compute, so
+threads run in parallel, each with one BLAS thread.  Results do not depend on the number of
+threads.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from threadpoolctl import ThreadpoolController
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WAITING = 16  # results per thread that wait to be taken, at most
+WAITING = 16  # results per thread that wait to be consumed, at most
 
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """The BLAS libraries of this process; to look for them takes milliseconds."""
+    """Return the BLAS libraries of this process; finding them takes milliseconds."""
     return ThreadpoolController().select(user_api="blas")
 
 
 class _OneBlasThread:
-    """BLAS has one thread from the first that enters to the last that leaves.
+    """A context in which BLAS has one thread, from the first entry to the last exit.
 
-    Fits may overlap in threads of the user's own; each for itself would restore what it has found.
+    Fits may overlap in threads of the caller.  With separate contexts, each would restore the
+    number of threads at its entry.
     """
 
     def __init__(self) -> None:
@@ -56,20 +57,20 @@ _one_blas_thread = _OneBlasThread()
 
 
 def blas_threads() -> int:
-    """How many threads BLAS would use here: one, for example, in a worker process of joblib."""
+    """Return how many threads BLAS would use: for example, one in a worker process of joblib."""
     return max((library["num_threads"] for library in _libraries().info()), default=1)
 
 
 def blas_architectures() -> set[str]:
-    """The processors that the BLAS libraries of this process compute for, by OpenBLAS' names."""
+    """Return the processors for which the BLAS libraries are optimised, by OpenBLAS' names."""
     return {library.get("architecture", "") for library in _libraries().info()}
 
 
 class Threads:
-    """A number of threads that work side by side; the caller is one of them.
+    """A number of threads that work in parallel, including the calling thread.
 
-    Within a ``with`` statement BLAS has one thread.  The threads are started when they are first
-    needed, and end with the statement.
+    In a ``with`` statement BLAS uses one thread.  The threads start when they are first needed, and
+    end with the statement.
 
     Parameters
     ----------
@@ -93,10 +94,10 @@ class Threads:
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], alone: bool = False
     ) -> Iterator[Result]:
-        """``function(item)`` for every item, in their order.
+        """Yield ``function(item)`` for every item, in order.
 
-        No more than `WAITING` results per thread wait to be taken.  With `alone`, or without
-        threads, everything is computed right here, one by one.
+        At most `WAITING` results per thread wait to be consumed.  With `alone`, or without further
+        threads, everything is computed in the calling thread, one by one.
         """
         if alone or self.number == 1 or len(items) == 1:
             yield from map(function, items)
@@ -125,8 +126,8 @@ class Threads:
         try:
             work()
         finally:
-            open_.clear()  # after an error, or Ctrl-C, nobody begins another item
+            open_.clear()  # after an error or Ctrl-C, no thread starts another item
             wait(helpers)
         for helper in helpers:
-            helper.result()  # raises what went wrong there
+            helper.result()  # raises the error of a thread
         return [results[k] for k in range(len(items))]

@@ -13,8 +13,8 @@ from .implicit import Status
 class UnsolvedStagesError(ValueError):
     """The stage equations of an implicit scheme could not be solved for some samples.
 
-    `samples` are rows of X, in ascending order.  `layers` are the first layers, counted from 0, at
-    which they failed, and `residuals` the largest entries of the residuals there.
+    `samples` are rows of X, in ascending order.  `layers` are the first layers that failed, counted
+    from 0, and `residuals` the largest entries of the residuals there.
     """
 
     def __init__(self, samples: list[int], layers: list[int], residuals: list[float]) -> None:
@@ -35,7 +35,7 @@ class UnsolvedStagesError(ValueError):
 
     @classmethod
     def raise_for(cls, statuses: list[Status]) -> None:
-        """Raise if a sample is unsolved; `statuses` are those of the layers."""
+        """Raise if a sample is unsolved; `statuses` has one entry per layer."""
         samples, layers, residuals = [], [], []
         failed = [~to_host(status.converged) for status in statuses]  # (members, samples) each
         for i in host.nonzero(host.any(failed, axis=(0, 1)))[0] if failed else []:
@@ -49,7 +49,7 @@ class UnsolvedStagesError(ValueError):
 
     @classmethod
     def joined(cls, errors: Iterable[tuple[int, UnsolvedStagesError]]) -> UnsolvedStagesError:
-        """One error for several parts of X, each with the number of its first row."""
+        """Join the errors of several parts of X, each with the number of its first row."""
         samples, layers, residuals = [], [], []
         for first, error in errors:
             samples += [first + i for i in error.samples]

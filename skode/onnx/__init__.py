@@ -12,9 +12,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["register_converters"]  # to_onnx is a name of the package above
+__all__ = ["register_converters"]  # to_onnx is exported by the package skode
 
-# Every onnxruntime since 1.14 runs these.
+# The opset that every onnxruntime since 1.14 supports.
 TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
@@ -58,8 +58,8 @@ def to_onnx(
 ):
     """Convert a fitted estimator, or a pipeline that contains one, to an ONNX model.
 
-    The graph takes features and gives what `predict` and `predict_proba` give.  A classifier has
-    two outputs, the labels and the probabilities; a regressor has one, of shape (n_samples,
+    The outputs of the graph are those of `predict` and `predict_proba`.  A classifier has two
+    outputs, the labels and the probabilities; a regressor has one, of shape (n_samples,
     n_targets).
 
     Explicit schemes become the same operations as in skode.  The stage equations of implicit
@@ -187,7 +187,7 @@ def to_onnx(
 
 
 def _imported(package, function):
-    """A package of the extra; `function` is what needs it."""
+    """Import a package of the extra, which `function` needs."""
     try:
         return import_module(package)
     except ImportError as error:

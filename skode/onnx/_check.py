@@ -1,4 +1,4 @@
-"""Whether a graph gives what the model gives, measured on samples."""
+"""A test whether a graph has the same outputs as the model, on samples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scipy.sparse import issparse
 from sklearn.base import is_regressor
 
 ROWS = 1000
-TOLERANCES = {"float32": 1e-5, "float64": 1e-10}  # larger differences are no rounding
+TOLERANCES = {"float32": 1e-5, "float64": 1e-10}  # larger differences are not due to rounding
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 
 
 def compare(model, graph, X):
-    """Warn if the graph gives something else for the first samples than the model.
+    """Warn if the outputs of graph and model differ for the first samples.
 
     Only regressors, and classifiers with probabilities, are compared.
 
@@ -58,12 +58,18 @@ def _session(graph):
 
 
 def _fed(session, X):
-    """The samples as the graph takes them: whole, or one input per column."""
+    """Return the samples as inputs of the graph: as a whole, or one input per column."""
     inputs = session.get_inputs()
     if len(inputs) == 1 and not _is_column(inputs[0], X):
         X = X.toarray() if issparse(X) else X
         return {inputs[0].name: np.asarray(X, dtype=TYPES.get(inputs[0].type))}
-    return {part.name: X[[part.name]].to_numpy(dtype=TYPES.get(part.type)) for part in inputs}
+    # skl2onnx gives columns such as "mean radius" other names, but keeps their order.
+    names = [part.name for part in inputs]
+    columns = names if set(names) <= set(X.columns) else X.columns
+    return {
+        part.name: X[[column]].to_numpy(dtype=TYPES.get(part.type))
+        for part, column in zip(inputs, columns, strict=True)
+    }
 
 
 def _is_column(part, X):
@@ -71,7 +77,7 @@ def _is_column(part, X):
 
 
 def _probabilities(results):
-    """The probabilities that a session returns, with or without zipmap."""
+    """Return the probabilities from the results of a session, with or without zipmap."""
     second = results[1]
     if isinstance(second, list):
         return np.array([list(row.values()) for row in second], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What skl2onnx calls for an estimator: the types of its outputs, and its graph."""
+"""The functions that skl2onnx calls for an estimator: types of the outputs, and the graph."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPTIONS = {
 
 
 def register():
-    """Make the converters of the four estimators known to skl2onnx."""
+    """Register the converters of the four estimators with skl2onnx."""
     for cls in (ODENetClassifier, FeedForwardClassifier):
         update_registered_converter(
             cls, f"Skode{cls.__name__}", classifier_types, convert_classifier, options=OPTIONS
@@ -38,12 +38,12 @@ def register():
 
 
 def exported_classes(model):
-    """The classes of a classifier as ONNX has them: integers, or an object array of strings.
+    """Return the classes of a classifier for ONNX: integers, or an object array of strings.
 
     Raises
     ------
     ValueError
-        If they are neither, nor booleans or other whole numbers.
+        If they are not integers, strings, booleans or other whole numbers.
     """
     classes = model._labels
     values = classes.tolist()
@@ -52,13 +52,13 @@ def exported_classes(model):
     if classes.dtype.kind in "biufO" and all(_whole(value) for value in values):
         return np.array([int(value) for value in values], dtype=np.int64)
     raise ValueError(
-        f"{type(model).__name__} cannot become ONNX with the classes {classes}: ONNX has integers "
-        "and strings. Fit it to such labels."
+        f"{type(model).__name__} cannot be converted to ONNX with the classes {classes}: ONNX "
+        "supports integers and strings. Fit it to such labels."
     )
 
 
 def _whole(value):
-    """Whether a label is a number that int64 holds exactly; a boolean is."""
+    """Whether a label is a number that int64 can represent exactly; booleans count."""
     return isinstance(value, int | float) and value == value // 1 and -(2**63) <= value < 2**63
 
 
@@ -86,14 +86,14 @@ def regressor_types(operator):
 
 
 def _type_of_results(operator):
-    """That of the features, where these are floats; float32 elsewhere, as skl2onnx has it."""
+    """Return the type of the features if that is floating-point; else float32, as in skl2onnx."""
     types = [variable.type for variable in operator.inputs]
     double = any(isinstance(type_, DoubleTensorType) for type_ in types)
     return DoubleTensorType if double else FloatTensorType
 
 
 def _in_dictionaries(operator):
-    """Whether the probabilities become dictionaries, which ONNX has for float32 only."""
+    """Whether the probabilities become dictionaries, which ONNX supports only for float32."""
     return any(
         other.type == "SklearnZipMap" and operator.outputs[1] in list(other.inputs)
         for other in operator.scope_inst.operators.values()
@@ -109,30 +109,30 @@ def convert_classifier(scope, operator, container):
     g, model, X = _started(scope, operator, container)
     label, scores = operator.output_full_names
     raw = _option(scope, operator.raw_operator, "raw_scores")
-    said, kind = _said(g, model, X, raw), model._kind
+    mean, kind = _mean_outputs(g, model, X, raw), model._kind
     if model._multilabel:
-        absent, present = _halves(g, said, kind.number)
+        absent, present = _halves(g, mean, kind.number)
         g.cast(g("Greater", present, absent), np.int64, output=label)
-        said = g("Sub", present, absent) if raw else present
+        mean = g("Sub", present, absent) if raw else present
     else:
         numbered = _option(scope, operator.raw_operator, "nocl")
         classes = np.arange(kind.n_rows) if numbered else exported_classes(model)
-        g("Gather", classes, g("ArgMax", said, axis=1, keepdims=0), output=label, axis=0)
-        if raw and kind.n_rows == 2:  # as skl2onnx has it: minus the log-odds, and these
-            first, second = _halves(g, said, 1)
+        g("Gather", classes, g("ArgMax", mean, axis=1, keepdims=0), output=label, axis=0)
+        if raw and kind.n_rows == 2:  # as in skl2onnx: the negative log-odds, and the log-odds
+            first, second = _halves(g, mean, 1)
             odds = g("Sub", second, first)
-            said = g("Concat", g("Neg", odds), odds, axis=1)
+            mean = g("Concat", g("Neg", odds), odds, axis=1)
     dtype = np.float32 if _in_dictionaries(operator) else g.dtype
-    g.cast(said, dtype, output=scores)
+    g.cast(mean, dtype, output=scores)
 
 
-def _said(g, model, X, logarithms):
-    """What the networks say together, the probabilities or their logarithms, (samples, rows).
+def _mean_outputs(g, model, X, logarithms):
+    """Add the mean prediction of the networks, probabilities or logarithms, (samples, rows).
 
     The rows are those of `Loss.mean`.
     """
     doubt = g.sum(g("Mul", X, 0.0), 1, keepdims=True)
-    if model._kind.n_rows == 1:  # of one class the probability is one
+    if model._kind.n_rows == 1:  # with one class, its probability is one
         return g("Add", doubt, 0.0 if logarithms else 1.0)
     z, weights = network_outputs(g, model, X)
     doubt = g("Add", doubt, _doubt(g, z))
@@ -147,7 +147,7 @@ def _said(g, model, X, logarithms):
 
 
 def _average(g, each, weights, logarithms):
-    """The weighted mean over the networks of probabilities; or its logarithm, from logarithms."""
+    """Add the weighted mean of probabilities over the networks; of logarithms, its logarithm."""
     if not logarithms:
         return g("Min", g.sum(g("Mul", each, weights), 0), 1.0)
     top = g.max(each, 0)
@@ -170,7 +170,7 @@ def convert_regressor(scope, operator, container):
 
 
 def _started(scope, operator, container):
-    """The graph, the model with its arrays on the host, and the features in the precision."""
+    """Return the graph, the model with host arrays, and the features in the graph's precision."""
     model = copy(operator.raw_operator).to_host()
     double = _type_of_results(operator) is DoubleTensorType
     g = Graph(scope, container, np.float64 if double else np.float32)
@@ -185,11 +185,11 @@ def _started(scope, operator, container):
 
 
 def _doubt(g, z):
-    """0 for samples of which all outputs are finite, else NaN, of shape (samples, 1)."""
+    """Add 0 for samples whose outputs are all finite, else NaN, of shape (samples, 1)."""
     return g("Unsqueeze", g.sum(g("Mul", z, 0.0), 0, 2), np.array([1]))
 
 
-def _halves(g, said, number):
-    """The first columns and the last."""
+def _halves(g, mean, number):
+    """Add slices with the first `number` columns and the next `number` columns."""
     edges = [np.array([k * number]) for k in range(3)]
-    return [g("Slice", said, edges[k], edges[k + 1], np.array([1])) for k in range(2)]
+    return [g("Slice", mean, edges[k], edges[k + 1], np.array([1])) for k in range(2)]

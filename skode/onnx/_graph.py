@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import helper, numpy_helper
 
-OLDEST_OPSET = 13  # since then the axes of ReduceSum and Unsqueeze are inputs
+OLDEST_OPSET = 13  # since this version the axes of ReduceSum and Unsqueeze are inputs
 
 
 class Graph:
@@ -17,7 +17,7 @@ class Graph:
     Parameters
     ----------
     scope, container : Scope, ModelComponentContainer
-        What skl2onnx gives to converters.
+        The arguments of a converter of skl2onnx.
     dtype : {np.float32, np.float64}
         The precision.
 
@@ -37,7 +37,7 @@ class Graph:
         self.dtype = np.dtype(dtype)
         self._scope, self._container = scope, container
         self._constants = {}
-        self._body = None  # the nodes of a loop's body, while it is written
+        self._body = None  # the nodes of the body of a loop, while it is written
 
     def __call__(self, op_type, *inputs, output=None, **attributes):
         output = output or self._name(op_type)
@@ -45,8 +45,10 @@ class Graph:
         return output
 
     def constant(self, values):
-        """The name of a constant: an array of floats, which get the precision of the graph, of
-        integers or booleans, or an object array of strings.
+        """Add a constant and return its name.
+
+        `values` are floats, which get the precision of the graph, integers or booleans, or an
+        object array of strings.
         """
         values = np.asarray(values)
         if values.dtype.kind == "f":
@@ -64,34 +66,34 @@ class Graph:
         return self._constants[key]
 
     def sum(self, x, *axes, keepdims=False):
-        """The sum over some axes."""
+        """Add a sum over some axes."""
         return self("ReduceSum", x, np.array(axes), keepdims=int(keepdims))
 
     def max(self, x, axis):
-        """The maximum over an axis."""
+        """Add a maximum over an axis."""
         if self._opset < 18:
             return self("ReduceMax", x, axes=[axis], keepdims=0)
         return self("ReduceMax", x, np.array([axis]), keepdims=0)
 
     def cast(self, x, dtype, output=None):
-        """The same numbers in another type."""
+        """Add a conversion to another type."""
         return self("Cast", x, output=output, to=_code(dtype))
 
     def repeat(self, most, x, fixed, shapes, step):
-        """Take steps x ← step(x, fixed) while one asks for another, but at most so many.
+        """Add a loop of steps x ← step(x, fixed), which continues while a step requests it.
 
-        skl2onnx sorts nodes by their inputs and does not look into loops.  So all that the step
-        uses besides its arguments has to be constant, or something that x was computed from.
+        skl2onnx sorts nodes by their inputs and does not look into loops.  So everything else that
+        the step uses has to be constant, or an input of the computation of x.
 
         Parameters
         ----------
         most : int
         x, fixed : str
-            Where to start, and what is the same in every step.
+            The start, and a value that is the same in every step.
         shapes : pair of lists
-            The shapes of these; None is a length that is not known.
+            The shapes of these; None is an unknown length.
         step : callable (str, str) -> (str, str)
-            Writes a step, and names the new x and a boolean, whether there is to be another step.
+            Adds a step, and returns the names of the new x and of a boolean: whether to continue.
 
         Returns
         -------
@@ -128,5 +130,5 @@ class Graph:
 
 
 def _code(dtype):
-    """A type of NumPy as ONNX calls it."""
+    """Return the ONNX code of a NumPy type."""
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

@@ -14,7 +14,7 @@ from ._stages import Layer, activated, solved_stages
 
 
 def network_outputs(g, model, X):
-    """The outputs z of every network, and the weights of the networks.
+    """Add the outputs z of every network; return them with the weights of the networks.
 
     Parameters
     ----------
@@ -43,20 +43,22 @@ def network_outputs(g, model, X):
         try:
             y = _step(g, network, activation, layer, y)
         except ValueError as error:
-            raise ValueError(f"{type(model).__name__} cannot become ONNX: {error}") from error
+            raise ValueError(
+                f"{type(model).__name__} cannot be converted to ONNX: {error}"
+            ) from error
     z = g("Add", g("MatMul", y, np.swapaxes(U.W, 1, 2)), U.mu[:, None, :])
     return z, model.network_weights_[order, None, None]
 
 
 def _by_view(model):
-    """The numbers of the networks that see each view of the features."""
+    """Return the indices of the networks that use each view of the features."""
     views = np.array(model.network_features_)
     found = {view: np.flatnonzero(views == view) for view in model.feature_map_.views}
     return {view: numbers for view, numbers in found.items() if len(numbers)}
 
 
 def _lifted(g, model, U, X, counts):
-    """The state y⁰ of every network; without V it is the same for all, (1, samples, channels)."""
+    """Add the state y⁰ of every network; without V they are equal, (1, samples, channels)."""
     n_channels = U.b.shape[2]
     if U.V is None:
         (view,) = counts
@@ -75,7 +77,7 @@ def _lifted(g, model, U, X, counts):
 
 
 def _inputs(g, feature_map, view, X):
-    """What networks with a view see of the features."""
+    """Add the inputs of networks with a view of the features."""
     if feature_map.is_identity or view == "given":
         return X
     mine = feature_map.views[view]
@@ -95,7 +97,7 @@ def _inputs(g, feature_map, view, X):
 
 
 def _step(g, network, activation, layer, y):
-    """y⁺ = skip·y + h Σi bi Fi with Fi = M σ(Zi) and Zi = K (y + h Σj aij Fj) + b.
+    """Add y⁺ = skip·y + h Σi bi Fi with Fi = M σ(Zi) and Zi = K (y + h Σj aij Fj) + b.
 
     M is I, or T Kᵀ; see `skode.engine.fields`.
     """
@@ -118,7 +120,7 @@ def _step(g, network, activation, layer, y):
 
 
 def _plus(g, y, h, weights, F):
-    """y + h Σi wi Fi, with h (networks, 1, 1) and numbers wi, or one for every channel."""
+    """Add y + h Σi wi Fi, with h (networks, 1, 1) and numbers wi, or one for every channel."""
     h = h.ravel()[0] if (h == h.ravel()[0]).all() else h
     weights = [np.swapaxes(w, 1, 2) if isinstance(w, np.ndarray) else w for w in weights]
     terms = [y] if y is not None else []

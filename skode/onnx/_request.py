@@ -1,4 +1,4 @@
-"""What skl2onnx has to be told: the types of the inputs, and the options of classifiers."""
+"""Arguments for skl2onnx: the types of the inputs, and the options of classifiers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ._converters import exported_classes
 
 
 def input_types(model, X, dtype):
-    """Names and types of the inputs; see `to_onnx`.
+    """Return names and types of the inputs; see `to_onnx`.
 
     Raises
     ------
     ValueError
-        If they cannot be known without X.
+        If they cannot be determined without X.
     """
     whole = isinstance(model, NetworkEstimator)
     if X is None and (not hasattr(model, "n_features_in_") or _by_columns(model)):
         raise ValueError(
-            "to_onnx needs X, a few rows are enough, or initial_types: the types of the columns "
-            f"that {type(model).__name__} takes are not known without."
+            "to_onnx needs X (a few rows are enough) or initial_types, since the types of the "
+            f"columns for {type(model).__name__} are unknown otherwise."
         )
     if X is None or whole:
         dtype = dtype or _precision(model, X)
@@ -50,7 +50,7 @@ def _floats(dtype, shape):
 
 
 def _precision(model, X):
-    """float32 if X has that type, or if the networks were fitted to such features."""
+    """Return float32 if X has this type, or if the networks were fitted to such features."""
     if X is not None:
         X = X[:1] if hasattr(X, "dtype") else np.asarray(X[:1])
         if X.dtype == np.float32:
@@ -67,18 +67,18 @@ def _by_columns(model):
 
 
 def last_step(model):
-    """The estimator that a pipeline ends in, or the model itself."""
+    """Return the estimator that a pipeline ends in, or the model itself."""
     while isinstance(model, Pipeline):
         model = model.steps[-1][1]
     return model
 
 
 def options_of(model, zipmap, options):
-    """The options of a caller, and `zipmap` for a classifier."""
+    """Return the options of the caller, and `zipmap` for a classifier."""
     options = {key: dict(value) for key, value in (options or {}).items()}
     if is_classifier(model):
         final = last_step(model)
         if isinstance(final, NetworkClassifier) and not final._multilabel:
-            exported_classes(final)  # skl2onnx would say less clearly what is wrong
+            exported_classes(final)  # the error of skl2onnx would be less clear
         options.setdefault(id(final), {}).setdefault("zipmap", zipmap)
     return options or None

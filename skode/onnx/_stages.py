@@ -4,16 +4,16 @@ The stage equations of a block of k stages are, in Z = K Y + b,
 
     Z = c + W σ(Z),      W = h (A ⊗ K),      c = K B + b.
 
-ONNX solves no linear equations, so Newton's method is no choice.  But every activation has slopes
-in [0, 1]: σ(Z) = ½ (Z + R(Z)), where R(Z) = 2σ(Z) - Z has slopes in [-1, 1].  Hence
+ONNX cannot solve linear equations, so Newton's method is not possible.  But every activation has
+slopes in [0, 1]: σ(Z) = ½ (Z + R(Z)), where R(Z) = 2σ(Z) - Z has slopes in [-1, 1].  Hence
 
     Z = q + P R(Z),      P = (I - ½W)⁻¹ ½W,      q = (I - ½W)⁻¹ c,
 
 with matrices that do not depend on the sample.  They are computed here, and the graph iterates
-Z ← q + P R(Z).  In a norm that is weighted by stages, ‖P‖ = ρ < 1 makes this a contraction: every
-sample has exactly one solution, and k iterations leave at most ρᵏ of the error.  ρ < 1 holds for
-certain where the symmetric part of W is bounded by a number below 1, as ``stage_guard="bound"``
-keeps it.  This is the Peaceman-Rachford iteration.
+Z ← q + P R(Z).  If ‖P‖ = ρ < 1 in a norm that is weighted by stages, this is a contraction: every
+sample has exactly one solution, and k iterations leave at most ρᵏ of the error.  ρ < 1 is
+guaranteed if the symmetric part of W is bounded by a number below 1, as with
+``stage_guard="bound"``.  This is the Peaceman-Rachford iteration.
 
 References
 ----------
@@ -30,10 +30,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-AT_ONCE = 3  # iterations between two looks at whether they may end
-MOST = 3000  # iterations; more would make a graph too slow to be useful
+AT_ONCE = 3  # iterations between two checks for convergence
+MOST = 3000  # iterations; with more, a graph would be too slow to be useful
 REMEDY = "Fit it with stage_guard='bound', a smaller h, or an explicit scheme."
-ROUNDINGS = 4.0  # a change of Z by so many roundings is none; two iterations follow all the same
+ROUNDINGS = 4.0  # rounding errors, up to which Z counts as unchanged; two iterations still follow
 
 
 class Layer(NamedTuple):
@@ -45,7 +45,7 @@ class Layer(NamedTuple):
 
 
 def activated(g, activation, z, n_channels, n_stages=1):
-    """σ(z); the stages of z, (networks, samples, n_stages · n_channels), lie side by side."""
+    """Add σ(z); the stages of z, (networks, samples, n_stages · n_channels), are side by side."""
     if activation == "identity":
         return z
     if activation == "tanh":
@@ -60,7 +60,7 @@ def activated(g, activation, z, n_channels, n_stages=1):
 
 
 def log_logistic(g, z):
-    """log(1/(1 + exp(-z))), which never overflows."""
+    """Add log(1/(1 + exp(-z))), computed without overflow."""
     return g("Sub", g("Min", z, 0.0), _log_of_one_plus_exp_of_minus_size(g, z))
 
 
@@ -69,7 +69,7 @@ def _log_of_one_plus_exp_of_minus_size(g, z):
 
 
 def solved_stages(g, activation, layer, A, b, c):
-    """The values Fi = σ(Zi) of a block of implicit stages.
+    """Add the values Fi = σ(Zi) of a block of implicit stages.
 
     Parameters
     ----------
@@ -88,12 +88,12 @@ def solved_stages(g, activation, layer, A, b, c):
     Raises
     ------
     ValueError
-        If the iteration is not known to converge, or would take too long.
+        If the iteration may not converge, or would take too long.
     """
     A, k, n_channels = np.asarray(A), len(A), layer.b.shape[2]
     W = layer.h * np.kron(A, layer.K)
     c = c[0] if k == 1 else g("Concat", *c, axis=2)
-    if activation == "identity":  # then the equations are linear
+    if activation == "identity":  # the equations are linear
         Z = g("MatMul", c, _transposed(_inverse(np.eye(W.shape[1]) - W)))
     else:
         inverse = _inverse(np.eye(W.shape[1]) - W / 2)
@@ -109,7 +109,7 @@ def solved_stages(g, activation, layer, A, b, c):
 
 
 def _iterated(g, activation, P, q, most, n_channels):
-    """Z ← q + P R(Z), until Z does not change any more or `most` times."""
+    """Add the iteration Z ← q + P R(Z), until Z no longer changes or `most` times."""
     (n_networks, size, _), PT = P.shape, g.constant(_transposed(P))
 
     def improved(Z):
@@ -150,9 +150,9 @@ def _inverse(M):
 
 
 def _rate(P, b):
-    """‖P‖₂ of the worst network, in the norm that the stages weigh 1, or b where that is smaller.
+    """Return the largest ‖P‖₂ of the networks, with the stages weighted by 1, or b if smaller.
 
-    Diagonal weights change nothing about R, which acts entry by entry.
+    Diagonal weights do not affect R, which is applied entry by entry.
     """
     weights = [np.ones(len(b))] + ([np.asarray(b)] if min(b) > 0 else [])
     roots = [np.repeat(np.sqrt(D), P.shape[1] // len(b)) for D in weights]
@@ -160,11 +160,11 @@ def _rate(P, b):
 
 
 def _iterations(rate, dtype):
-    """After how many the error is below the rounding of Z."""
+    """Return the number of iterations after which the error is below the rounding error of Z."""
     if not rate < 1:
         raise ValueError(
-            "the iteration that solves its stage equations may not converge, as an iteration "
-            f"multiplies the error by up to {rate:.3g}, which is not below 1. {REMEDY}"
+            "the iteration that solves its stage equations may not converge, since each step may "
+            f"multiply the error by up to {rate:.3g}, which is not below 1. {REMEDY}"
         )
     number = math.log(np.finfo(dtype).eps * (1 - rate)) / math.log(rate) if rate else 1
     if number > MOST:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 LEAST_MOVE = 0.02  # of the extent of the drawing; shorter paths have no arrow
-DARKER = 0.65  # an arrow is so much darker than its path
+DARKER = 0.65  # factor for the colour of an arrow, relative to its path
 
 
 def draw_arrows(ax, paths, rows, colours, number, arrow_kw=None):
-    """Arrows halfway along some of the paths in `rows`, far from each other.
+    """Draw arrows halfway along some of the paths in `rows`, far from each other.
 
     Parameters
     ----------
@@ -18,11 +18,11 @@ def draw_arrows(ax, paths, rows, colours, number, arrow_kw=None):
     paths : ndarray of shape (N + 1, n_samples, 2)
         All paths.
     rows : ndarray of int
-        Which of the samples may have an arrow.
+        The samples that may have an arrow.
     colours : ndarray of shape (1, 4) or (n_samples, 4)
         One colour, or one for each sample.
     number : int
-        How many arrows, if there are as many paths that are long enough.
+        Number of arrows, if enough paths are long enough.
     arrow_kw : dict, default=None
         Keywords of the arrows.
 
@@ -54,7 +54,7 @@ def draw_arrows(ax, paths, rows, colours, number, arrow_kw=None):
 
 
 def _halfway(paths):
-    """The point halfway along each path, half an arrow ahead from there, and each path's length."""
+    """Return the point halfway along each path, a point half an arrow further, and the length."""
     pieces = np.diff(paths, axis=0)
     lengths = np.linalg.norm(pieces, axis=2)
     walked = np.cumsum(lengths, axis=0)
@@ -67,7 +67,7 @@ def _halfway(paths):
 
 
 def _spread(points, number):
-    """The indices of so many points that are far from each other."""
+    """Return the indices of `number` points that are far from each other."""
     if not len(points) or number < 1:
         return np.empty(0, dtype=int)
     chosen = [int(np.argmin(np.linalg.norm(points - np.median(points, axis=0), axis=1)))]

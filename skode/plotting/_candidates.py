@@ -1,4 +1,4 @@
-"""The candidates of a fit: their held-out loss, and how much each counts."""
+"""The candidates of a fit: their held-out losses and weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLUE, ORANGE = OKABE_ITO[:2]
 
 
 class CandidatesDisplay:
-    """Held-out loss of every candidate, and how much each counts in the model.
+    """Held-out loss of every candidate, and its weight in the model.
 
     A candidate is a penalty and a view of the features, see ``candidates_``. Small dots are its
     networks, one per fold and restart. The large marker is their mean: filled if the candidate
@@ -28,11 +28,11 @@ class CandidatesDisplay:
     validation_loss : ndarray of shape (n_candidates, n_networks_each)
         Held-out loss or score of the networks of every candidate.
     weights : ndarray of shape (n_candidates,)
-        How much each candidate counts. They add up to one.
+        Weight of each candidate in the model. The weights add up to one.
     names : list of str of length n_candidates
-        What each candidate is.
+        Name of each candidate.
     score_name : str, default="loss"
-        What the held-out samples are judged by: "loss" or the name of a score.
+        The criterion on the held-out samples: "loss" or the name of a score.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class CandidatesDisplay:
         TypeError
             If the estimator is not one of skode.
         ValueError
-            If nothing was held out in `fit`, so that there is nothing to compare candidates by.
+            If nothing was held out in `fit`, so that candidates cannot be compared.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         model = network_of(estimator)
@@ -169,7 +169,7 @@ class CandidatesDisplay:
         return self
 
     def _draw(self, scatter_kw, mean_kw, line_kw):
-        """Networks, their means, and the lines between those of the same fold."""
+        """Draw networks, their means, and the lines between networks of the same fold."""
         from matplotlib.collections import PathCollection
         from matplotlib.lines import Line2D
 
@@ -190,12 +190,12 @@ class CandidatesDisplay:
             self.means_ += self.ax_.plot(np.mean(own), row, **keywords(Line2D, mean_kw, **style))
 
     def _labels(self):
-        """What each candidate is, and how much it counts."""
+        """Return the name and the weight of each candidate."""
         counts = [f"weight {w:.2g}" if w else "does not count" for w in self.weights]
         return [f"{name}\n{count}" for name, count in zip(self.names, counts, strict=True)]
 
     def _handles(self):
-        """What the legend explains."""
+        """Return the entries of the legend."""
         from matplotlib.lines import Line2D
 
         filled = np.argmax(self.weights)

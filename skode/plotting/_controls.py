@@ -18,16 +18,16 @@ from ._style import (
 )
 
 KINDS = ("auto", "entries", "image", "norm")
-FEW_CHANNELS = 2  # up to here "auto" draws every entry
-FEW_LAYERS = 12  # up to here it draws images
-GAP = 0.35  # between images, of the width of one
-STRIP = 0.1  # width of the image of b, where K is as wide as 1
-CLIPPED = 0.5  # percent of the entries that may be beyond the ends of the colour bar
+FEW_CHANNELS = 2  # "auto" draws every entry up to this number
+FEW_LAYERS = 12  # "auto" draws images up to this number
+GAP = 0.35  # between images, relative to their width
+STRIP = 0.1  # width of the image of b, if K has width 1
+CLIPPED = 0.5  # percent of the entries that may be beyond each end of the colour bar
 LINESTYLES = ("-", "--", "-.", ":")
 
 
 class ControlsDisplay:
-    """Controls K and b over the layers: what training has made the vector field do over time.
+    """Controls K and b over the layers: the trained vector field as a function of time.
 
     There are three kinds of drawings of the vector field σ(K y + b).
 
@@ -209,14 +209,14 @@ class ControlsDisplay:
         return self
 
     def _draw_stairs(self, values, style, line_kw):
-        """A line that is constant within a layer."""
+        """Draw a line that is constant within a layer."""
         from matplotlib.patches import StepPatch
 
         options = keywords(StepPatch, line_kw, linewidth=1.5, **style)
         self.lines_.append(self.ax_.stairs(values, self._edges(), baseline=None, **options))
 
     def _edges(self):
-        """The ends of the layers on the horizontal axis, which gets its label."""
+        """Set the label of the horizontal axis, and return the ends of the layers on it."""
         N = self.K.shape[1]
         if self.h is None:
             self.ax_.set_xlabel("layer")
@@ -226,7 +226,7 @@ class ControlsDisplay:
         return self.h * np.arange(N + 1)
 
     def _draw_entries(self, cmap, line_kw):
-        """Every entry of K and b: a colour for each row, a line style for each column."""
+        """Draw every entry of K and b: a colour for each row, a line style for each column."""
         K, b = self.K[self.network], self.b[self.network]
         n = K.shape[1]
         colours = colours_of(n, cmap)
@@ -241,7 +241,7 @@ class ControlsDisplay:
         self.ax_.axhline(0, color="0.8", linewidth=0.8, zorder=0)
 
     def _draw_norms(self, cmap, line_kw, fill_between_kw):
-        """Mean and range of the norms over the networks."""
+        """Draw mean and range of the norms over the networks."""
         from matplotlib.patches import StepPatch
 
         norms = np.linalg.norm(self.K, 2, axis=(2, 3)), np.linalg.norm(self.b, axis=2)
@@ -263,7 +263,7 @@ class ControlsDisplay:
         self.ax_.set(ylabel="norm", ylim=(0, None))
 
     def _draw_images(self, cmap, legend, image_kw):
-        """K and b of every layer, side by side in rows, with one scale of colours."""
+        """Draw K and b of every layer, side by side in rows, with the same scale of colours."""
         K, b = self.K[self.network], self.b[self.network]
         N = len(K)
         top = np.percentile(np.abs(np.concatenate([K.ravel(), b.ravel()])), 100 - CLIPPED)
@@ -294,5 +294,5 @@ class ControlsDisplay:
 
 
 def _entry(name, *indices):
-    """The name of an entry, counted from 1."""
+    """Return the name of an entry, counted from 1."""
     return f"${name}_{{{''.join(str(i + 1) for i in indices)}}}$"

@@ -1,4 +1,4 @@
-"""The training: the objective and the held-out loss after every iteration."""
+"""The course of training: the objective and the held-out loss after every iteration."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class LossCurveDisplay:
     best_iter : ndarray of shape (n_networks,)
         Iteration that was kept.
     candidate : ndarray of shape (n_networks,)
-        Candidate that each of these networks belongs to.
+        Candidate of each of these networks.
     weights : ndarray of shape (n_candidates,)
-        How much each candidate counts.
+        Weight of each candidate in the model.
     names : list of str of length n_candidates
-        What each candidate is.
+        Name of each candidate.
     validation_curve : ndarray of shape (n_candidates, n_networks_each, n_iterations + 1) or None
         Held-out loss or score of all networks. NaN after a network has ended. None if nothing was
         held out.
     score_name : str, default="loss"
-        What the held-out samples are judged by: "loss" or the name of a score.
+        The criterion on the held-out samples: "loss" or the name of a score.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ class LossCurveDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If an option is unknown, or if held-out curves are asked for and there are none.
+            If an option is unknown, or if held-out curves are requested and there are none.
         """
         self._check(curves, candidates, networks)
         ax = open_axes(self, ax)
@@ -254,15 +254,15 @@ class LossCurveDisplay:
         return self.validation_curve is None or self.score_name == "loss"
 
     def _best(self, curves):
-        """The iterate of each network that is best for what is held out."""
+        """Return the best iterate of each network on the held-out samples."""
         worst = np.inf if self.score_name == "loss" else -np.inf
         filled = np.where(np.isnan(curves), worst, curves)
         return filled.argmin(axis=1) if worst > 0 else filled.argmax(axis=1)
 
     def _draw(self, curves, kept, k, linestyle):
-        """The curves of a candidate, and markers of the iterates that were kept if they are given.
+        """Draw the curves of a candidate, and markers of the kept iterates if they are given.
 
-        A candidate that does not count is drawn faintly.
+        A candidate without weight is drawn faintly.
         """
         from matplotlib.collections import PathCollection
         from matplotlib.lines import Line2D
@@ -311,7 +311,7 @@ class LossCurveDisplay:
         set_integer_ticks(self.ax_.xaxis)
 
     def _explain(self, shown):
-        """The legend: colours of candidates, styles of lines, and what bands and markers are."""
+        """Draw the legend: colours of candidates, styles of lines, bands and markers."""
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
@@ -348,6 +348,6 @@ class LossCurveDisplay:
 
 
 def _carried_on(curves):
-    """Curves that keep their last value after they have ended."""
+    """Fill the curves with their last value after they have ended."""
     last = np.where(np.isnan(curves), 0, np.arange(curves.shape[1]))
     return np.take_along_axis(curves, np.maximum.accumulate(last, axis=1), axis=1)

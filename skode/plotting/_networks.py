@@ -1,4 +1,4 @@
-"""What a fitted model has to say of its networks and candidates, in words for a figure."""
+"""Names of the networks and candidates of a fitted model, for figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def chosen_network(model, network):
-    """The number of the network to draw; None means the first of those that count most.
+    """Return the index of the network to draw; None means the first with the largest weight.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def chosen_network(model, network):
 
 
 def title_of(model, network):
-    """Which network is drawn, in words; nothing where there is only one."""
+    """Return a description of the drawn network; empty if there is only one."""
     number = len(model.K_)
     if number == 1:
         return ""
@@ -40,7 +40,7 @@ def title_of(model, network):
 
 
 def candidate_names(model):
-    """What each candidate is, as text: what tells it from the others."""
+    """Return a text for each candidate that distinguishes it from the others."""
     features, alphas = (model.candidates_[key] for key in ("features", "alpha"))
     several = len(set(features)) > 1
     return [
@@ -50,9 +50,9 @@ def candidate_names(model):
 
 
 def candidates_of_networks(model):
-    """The index into `candidates_` of each network that was kept.
+    """Return the index into `candidates_` of each network that was kept.
 
-    After `partial_fit`, or where nothing was held out, candidates are counted from 0.
+    After `partial_fit`, or if nothing was held out, candidates are counted from 0.
     """
     each = len(model.K_) // model._n_kept
     kept = np.arange(model._n_kept)
@@ -62,9 +62,9 @@ def candidates_of_networks(model):
 
 
 def held_out_scale(model):
-    """The sign and the name of what held-out samples are judged by.
+    """Return the sign and the name of the criterion on the held-out samples.
 
-    Scores are kept with a negative sign, as losses that training would lower.
+    Scores are stored with a negative sign, so that lower is better.
     """
     scoring = model._fitted_scoring
     return (1.0, "loss") if scoring == "auto" else (-1.0, scoring)

@@ -1,9 +1,9 @@
-"""The plane that trajectories are drawn in, and what the readout decides in it.
+"""The plane in which trajectories are drawn, and the decisions of the readout in it.
 
-The readout z = W y + μ is affine.  So what it decides is bounded by straight lines, and regions are
-polygons, exact at any zoom.  They say the truth about a point of the plane if z, or for classes the
-differences of its entries, depend on the state only by the point.  That holds for states of one or
-two channels, and for any number of channels if the plane contains all directions that z looks at.
+The readout z = W y + μ is affine.  So its decisions are bounded by straight lines, and the regions
+are polygons, exact at any zoom.  They are correct if z, or for classes the differences of its
+entries, depends on a state only through its point in the plane.  This holds for states of one or
+two channels, and for any number of channels if the plane contains all directions that z depends on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-TINY = 1e-10  # times the largest singular value: directions below are none
+TINY = 1e-10  # relative to the largest singular value: smaller ones count as zero
 
 
 class Plane(NamedTuple):
@@ -24,10 +24,10 @@ class Plane(NamedTuple):
     paths : ndarray of shape (N + 1, n_samples, 2)
         The states as points of the plane.
     W : ndarray of shape (n_outputs, 2) or None
-        Weights of the readout as a function of the points.  None where the points do not say what
-        it decides.
+        Weights of the readout as a function of the points.  None if the points do not determine its
+        decisions.
     labels : tuple of str
-        What the axes are.
+        Labels of the axes.
     equal : bool
         Whether both axes have the same unit.
     """
@@ -39,7 +39,7 @@ class Plane(NamedTuple):
 
 
 def plane_of(states, W, projection, channels):
-    """The plane to draw states of shape (N + 1, n_samples, n_channels) in.
+    """Return the plane for states of shape (N + 1, n_samples, n_channels).
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def plane_of(states, W, projection, channels):
     Plane
     """
     n_layers, n_samples, n = len(states) - 1, states.shape[1], states.shape[2]
-    if n == 1:  # over the layers
+    if n == 1:  # one channel: draw over the layers
         layer = np.broadcast_to(np.arange(n_layers + 1.0)[:, None], (n_layers + 1, n_samples))
         paths = np.stack([layer, states[:, :, 0]], axis=2)
         return Plane(paths, W @ np.array([[0.0, 1.0]]), ("layer", channels[0]), False)
@@ -75,9 +75,9 @@ def plane_of(states, W, projection, channels):
 
 
 def readout_directions(W):
-    """An orthonormal basis of the directions in state space that the readout looks at.
+    """Return an orthonormal basis of the directions in state space that the readout depends on.
 
-    Of several outputs only differences count.  A single one increases along its direction.
+    With several outputs only differences count.  A single output increases along its direction.
     """
     if len(W) == 1:
         size = np.linalg.norm(W)
@@ -87,10 +87,10 @@ def readout_directions(W):
 
 
 def plane_axes(points, seen):
-    """Two orthonormal axes for points of shape (n_points, n), and their names.
+    """Return two orthonormal axes for points of shape (n_points, n), and their names.
 
-    They are the principal ones within the directions that are `seen`, or if that is a single one,
-    that and the principal one of the rest.
+    The axes are the principal directions within the directions `seen`.  If this is a single
+    direction, the second axis is the principal direction of the rest.
     """
     n = points.shape[1]
     if len(seen) == 1:
@@ -107,21 +107,21 @@ def plane_axes(points, seen):
 
 
 def principal_directions(points, number):
-    """The first principal directions of centred points, their largest entry positive."""
+    """Return the first principal directions of centred points; their largest entry is positive."""
     directions = np.linalg.svd(points, full_matrices=False)[2][:number]
     largest = np.abs(directions).argmax(axis=1)
     return directions * np.sign(directions[np.arange(number), largest])[:, None]
 
 
 def decision(z, n_classes):
-    """The class that outputs of shape (..., n_outputs) stand for."""
+    """Return the classes for outputs of shape (..., n_outputs)."""
     if z.shape[-1] == 1 and n_classes == 2:
         return (z[..., 0] > 0).astype(int)
     return z.argmax(axis=-1)
 
 
 def class_polygons(W, mu, n_classes, rectangle):
-    """The part of a rectangle in which each class is decided; without corners if there is none."""
+    """Return the part of a rectangle for each class; the polygon is empty if there is none."""
     if len(W) == 1 and n_classes == 2:
         W, mu = np.vstack([np.zeros(2), W]), np.append(0.0, mu)
     polygons = []
@@ -135,7 +135,7 @@ def class_polygons(W, mu, n_classes, rectangle):
 
 
 def strips(w, mu, levels, rectangle):
-    """The parts of a rectangle between neighbouring levels of ⟨w, x⟩ + μ, and those beyond."""
+    """Return the parts of a rectangle between neighbouring levels of ⟨w, x⟩ + μ, and the rest."""
     ends = np.concatenate([[-np.inf], levels, [np.inf]])
     polygons = []
     for low, high in pairwise(ends):
@@ -145,7 +145,7 @@ def strips(w, mu, levels, rectangle):
 
 
 def cut(polygon, w, c):
-    """The part of a convex polygon of shape (n_corners, 2) in which ⟨w, x⟩ + c is not negative.
+    """Clip a convex polygon of shape (n_corners, 2) to the half-plane ⟨w, x⟩ + c ≥ 0.
 
     Sutherland and Hodgman, "Reentrant polygon clipping" (1974).
     """

@@ -1,4 +1,4 @@
-"""What a drawing of trajectories needs of an estimator: readout, labels and names."""
+"""Data for drawing trajectories: readout, labels and names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._plane import decision
 
 
 def outputs_of(model, network, target):
-    """The readout of a network, in units of the target, and its classes."""
+    """Return the readout of a network, in units of the target, and its classes."""
     W, mu = model.W_[network], model.mu_[network]
     if is_classifier(model):
         classes = model.classes_
@@ -27,7 +27,7 @@ def outputs_of(model, network, target):
 
 
 def labels_of(model, y, target):
-    """The class of each sample as an index, or its target."""
+    """Return the class of each sample as an index, or its target."""
     if is_classifier(model):
         labels = model._kind.codes(y)
         return labels[:, target] if labels.ndim == 2 else labels
@@ -36,14 +36,14 @@ def labels_of(model, y, target):
 
 
 def predicted(z, outputs):
-    """What the readout says, in place of labels."""
+    """Return the predictions of the readout, in place of labels."""
     if outputs["classes"] is not None:
         return decision(z, len(outputs["classes"]))
     return np.exp(z[:, 0]) if outputs["log_link"] else z[:, 0]
 
 
 def _check_target(target, name, number):
-    """Raise unless there is the target or label."""
+    """Raise unless the target or label exists."""
     if target not in range(number) or isinstance(target, bool):
         raise ValueError(
             f"target={target!r} does not exist: the estimator has the {name}s 0 to {number - 1}."
@@ -51,14 +51,14 @@ def _check_target(target, name, number):
 
 
 def target_name_of(y, target):
-    """The name that a data frame or a series gives to the targets, or None."""
+    """Return the name of the targets in a data frame or a series, or None."""
     columns = getattr(y, "columns", None)
     name = getattr(y, "name", None) if columns is None else columns[target]
     return name if isinstance(name, str) else None
 
 
 def channel_names_of(estimator, model):
-    """The names of the channels; those that start as a feature say so."""
+    """Return the names of the channels; those that start as a feature include its name."""
     names = [f"channel {k + 1}" for k in range(2)]
     if hasattr(model, "V_") or not model.feature_map_.is_identity:
         return names
@@ -71,10 +71,10 @@ def channel_names_of(estimator, model):
 
 
 def _names_behind(pipeline):
-    """The names of the features behind the steps before the network, or None."""
+    """Return the names of the features after the steps before the network, or None."""
     if len(pipeline) < 2 or not hasattr(pipeline, "feature_names_in_"):
         return None
     try:
         return pipeline[:-1].get_feature_names_out()
-    except AttributeError:  # some step cannot tell
+    except AttributeError:  # some step does not define names
         return None

@@ -184,7 +184,7 @@ class StepSizeDisplay:
         style["drawstyle"] = "steps-mid"
         options = keywords(Line2D, line_kw, **style)
         self.lines_ = self.ax_.plot(self._layers, self.h.mean(axis=0), **options)
-        if not np.ptp(self.h, axis=0).any():  # one network, or all the same
+        if not np.ptp(self.h, axis=0).any():  # one network, or all are equal
             return
         band = keywords(
             PolyCollection,
@@ -194,7 +194,7 @@ class StepSizeDisplay:
             linewidth=0,
             label="smallest to largest step",
         )
-        # Each layer has a bar of its own, as there is nothing between layers.
+        # Each layer has a separate bar, since there is nothing between layers.
         edges = np.repeat(np.arange(self.h.shape[1] + 1) + 0.5, 2)[1:-1]
         low, high = (np.repeat(end, 2) for end in (self.h.min(axis=0), self.h.max(axis=0)))
         self.band_ = self.ax_.fill_between(edges, low, high, **band)
@@ -211,7 +211,7 @@ class StepSizeDisplay:
             self.lines_ += self.ax_.plot(self._layers, h, **options)
 
     def _mark_zeros(self, scatter_kw):
-        """Crosses at zero: thick ones where all networks have a zero step, thin ones where some."""
+        """Mark zeros: thick crosses if all networks have a zero step, thin ones if only some do."""
         from matplotlib.collections import PathCollection
 
         zero = self.h == 0

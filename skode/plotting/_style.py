@@ -1,4 +1,4 @@
-"""What all displays share: axes, colours, markers, keywords and legends."""
+"""Code shared by all displays: axes, colours, markers, keywords and legends."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 # The colours of Okabe and Ito, "Color universal design" (2008), without yellow, which is hard to
-# see on white.  Neighbours in this order differ in lightness too, so that they differ in grey.
+# see on white.  Neighbours in this order differ in lightness too, so they differ in grey.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
-MARKERS = "os^Dv*<>Pd"  # "x" is for what is wrong
-THIN = "*Pd"  # need a larger area
+MARKERS = "os^Dv*<>Pd"  # "x" marks wrong predictions
+THIN = "*Pd"  # these need a larger area
 DARK = "#333333"
 BAND = 0.18  # opacity of a band
-WIDER = 1.25  # a new figure is so many times wider than usual, as the legend is beside the axes
-LONGEST_LINE = 24  # characters of a legend
-DECADES = 2.0  # of a logarithmic axis; shorter ones have labels at 2 and 5 too
+WIDER = 1.25  # width of a new figure relative to the default, since the legend is beside the axes
+LONGEST_LINE = 24  # characters in a line of a legend
+DECADES = 2.0  # of a logarithmic axis; shorter ones also have labels at 2 and 5
 MOST_ENTRIES = 24  # in one column of a legend
 
 
@@ -33,15 +33,15 @@ def open_axes(display, ax):
 
 
 def colours_of(number, cmap=None):
-    """As many colours as there are things to tell apart, as an array of RGBA.
+    """Return distinguishable colours as an array of RGBA.
 
     Parameters
     ----------
     number : int
-        How many.
+        Number of colours.
     cmap : str or Colormap, default=None
-        Where to take them from.  None means Okabe and Ito's colours, or "viridis" for more than
-        there are.
+        Source of the colours.  None means Okabe and Ito's colours, or "viridis" if these are not
+        enough.
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import ListedColormap, to_rgba_array
@@ -49,37 +49,37 @@ def colours_of(number, cmap=None):
     if cmap is None and number <= len(OKABE_ITO):
         return to_rgba_array(OKABE_ITO[:number])
     cmap = plt.get_cmap("viridis" if cmap is None else cmap)
-    if isinstance(cmap, ListedColormap) and number <= cmap.N < 64:  # one of separate colours
+    if isinstance(cmap, ListedColormap) and number <= cmap.N < 64:  # a colormap of separate colours
         return cmap(np.arange(number))
     return cmap(np.linspace(0, 1, number))
 
 
 def tints_of(colours, strength):
-    """Opaque tints of RGBA colours, for what is behind everything: where they overlap, no seams."""
+    """Return opaque tints of RGBA colours for backgrounds, so that overlaps leave no seams."""
     tints = np.ones_like(colours)
     tints[:, :3] += strength * (colours[:, :3] - 1)
     return tints
 
 
 def marker_of(k):
-    """The marker of the k-th thing, so that things can be told apart without colour."""
+    """Return the marker with index k, so that things can be distinguished without colour."""
     return MARKERS[k % len(MARKERS)]
 
 
 def area_of(marker, area):
-    """The area of a marker that looks about as large as a circle of this area."""
+    """Return the area for which a marker looks about as large as a circle of the given area."""
     return (1.7 if marker in THIN else 1.0) * area
 
 
 def keywords(artist, given, **defaults):
-    """The keywords of an artist: the given ones, under any alias, before the defaults."""
+    """Merge keywords of an artist: given ones, under any alias, override the defaults."""
     from matplotlib.cbook import normalize_kwargs
 
     return {**normalize_kwargs(defaults, artist), **normalize_kwargs(given or {}, artist)}
 
 
 def legend_beside(ax, handles, title=None):
-    """A legend to the right of the axes, where it covers nothing."""
+    """Draw a legend to the right of the axes, where it covers nothing."""
     return ax.legend(
         handles=handles,
         labels=[wrapped(handle.get_label()) for handle in handles],
@@ -96,19 +96,19 @@ def legend_beside(ax, handles, title=None):
 
 
 def wrapped(text):
-    """Text in lines short enough for a legend."""
+    """Wrap text in lines short enough for a legend."""
     return "\n".join(fill(line, LONGEST_LINE) for line in str(text).splitlines())
 
 
 def set_integer_ticks(axis):
-    """Ticks at whole numbers only."""
+    """Set ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def set_log_scale(ax, axis):
-    """A logarithmic axis, "x" or "y", whose labels are plain numbers and do not overlap."""
+    """Make an axis, "x" or "y", logarithmic, with plain numbers that do not overlap as labels."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     ax.set(**{f"{axis}scale": "log"})
@@ -121,15 +121,15 @@ def set_log_scale(ax, axis):
 
 
 def set_title(ax, text):
-    """A title that is no wider than it has to be; none if there is no text."""
+    """Set a left-aligned title of medium size; none if there is no text."""
     if text:
         ax.set_title(text, loc="left", fontsize="medium")
 
 
 def draw_quartiles(ax, x, curves, style, line_kw=None, fill_between_kw=None):
-    """The median of some curves as a line, and their middle half as a band; both are returned.
+    """Draw the median of some curves as a line and their middle half as a band; return both.
 
-    `style` are the keywords of the line, of which the band has the colour.  A single curve has no
+    `style` holds the keywords of the line; the band has the same colour.  A single curve has no
     band.
     """
     from matplotlib.collections import PolyCollection

@@ -25,25 +25,25 @@ from ._style import (
     tints_of,
 )
 
-FAR = 50.0  # regions reach so many times the extent beyond it, to be there after zooming out
+FAR = 50.0  # regions extend this many times further than the states, for zooming out
 LEVELS = 20  # of the predictions of a regressor
-MOST_IN_LEGEND = 24  # classes; more have a colour bar
+MOST_IN_LEGEND = 24  # classes; with more there is a colour bar
 FINAL = 22  # area of a final state
-FAINTEST = 0.2  # opacity of a path where it starts, relative to where it ends
+FAINTEST = 0.2  # opacity of a path at its start, relative to its end
 
 
 class TrajectoryDisplay:
-    """Flow of the samples through the layers of one network, and what its readout decides.
+    """Flow of the samples through the layers of one network, and the decisions of its readout.
 
     Each sample is a path, from its lifted features (a small dot) to its final state (a marker).
-    Paths become darker along the way, and some have an arrow. The background shows what the readout
-    makes of a final state: the decision regions of a classifier, or the predictions of a regressor.
+    Paths become darker along the way, and some have an arrow. The background shows the result of
+    the readout for a final state: the class regions, or the predictions of a regressor.
     A sample that the network classifies wrongly is crossed out.
 
     States of two channels are drawn as they are. States of one channel are drawn over the layers.
     States of more channels are projected onto a plane, see `projection` of `plot`. The background
-    is drawn only if it is right for every sample: the readout must see the same in a state as in
-    its projection. Otherwise it is left out.
+    is drawn only if it is right for every sample: the readout must give the same result for a state
+    and its projection. Otherwise it is left out.
 
     Use `from_estimator` to create a display. All parameters are stored as attributes.
 
@@ -87,7 +87,7 @@ class TrajectoryDisplay:
         Arrows along some paths.
     surface_ : PolyCollection or None
         One polygon per class in which it is decided, or polygons between levels of the prediction.
-        None if the plane does not show what the readout decides.
+        None if the plane does not show the decisions of the readout.
     legend_ : Legend or None
         Legend beside the axes.
     colorbar_ : Colorbar or None
@@ -163,8 +163,8 @@ class TrajectoryDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Their classes, labels or targets, which give the colours. None means what the drawn
-            network predicts.
+            Their classes, labels or targets, which give the colours. None means the predictions of
+            the drawn network.
         network : int, default=None
             Which network to draw, as an index into ``K_``. None means the first network of the
             candidate that counts most, see ``network_weights_``.
@@ -172,7 +172,7 @@ class TrajectoryDisplay:
             Which target of a regressor with several targets, or which label of a classifier with
             several labels.
         subsample : int or None, default=300
-            If there are more samples, so many of them are drawn, chosen at random. None draws all.
+            Number of samples to draw, chosen at random if there are more. None draws all.
         random_state : int, RandomState instance or None, default=0
             Determines the choice of samples.
         ax : matplotlib Axes, default=None
@@ -257,12 +257,11 @@ class TrajectoryDisplay:
             ``layout="constrained"``, so that there is room for the legend.
         projection : {"readout", "pca"}, default="readout"
             Plane for states of more than two channels. "readout": the directions that the readout
-            looks at. For two classes and for regressors this is one direction, and the second axis
-            is the principal component of the rest. For three classes there are two directions. In
-            both cases the background is right for every sample. For more classes, the plane shows
-            the two directions in which the states vary most out of those that the readout looks at,
-            and there is no background. "pca": the first two principal components of the states,
-            without background.
+            depends on. For two classes and for regressors this is one direction, and the second
+            axis is the principal component of the rest. For three classes there are two directions.
+            In both cases the background is right for every sample. For more classes, the plane
+            shows the two of these directions in which the states vary most, and there is no
+            background. "pca": the first two principal components of the states, without background.
         cmap : str or Colormap, default=None
             Colours. None means the colours of Okabe and Ito for up to seven classes, and "viridis"
             otherwise.
@@ -317,7 +316,7 @@ class TrajectoryDisplay:
         return self
 
     def _draw_classes(self, plane, view, cmap, styles, surface_kw):
-        """Regions and paths in the colours of the classes."""
+        """Draw regions and paths in the colours of the classes."""
         self._colours = colours_of(len(self.classes), cmap)
         if plane.W is not None:
             polygons = class_polygons(plane.W, self.mu, len(self.classes), view)
@@ -336,11 +335,11 @@ class TrajectoryDisplay:
             self._draw_paths(plane.paths[:, self.labels == k], colour, options, styles)
 
     def _cross_out(self, final, wrong_kw):
-        """Crosses on final states that the readout takes for another class."""
+        """Draw crosses on final states that the readout classifies wrongly."""
         from matplotlib.collections import PathCollection
 
-        said = decision(self.states[-1] @ self.W.T + self.mu, len(self.classes))
-        wrong = said != self.labels
+        predicted = decision(self.states[-1] @ self.W.T + self.mu, len(self.classes))
+        wrong = predicted != self.labels
         if wrong.any():
             label = f"wrong ({wrong.sum()} of {len(wrong)})"
             style = {"s": 26, "c": "black", "marker": "x", "linewidth": 1.1, "label": label}
@@ -348,7 +347,7 @@ class TrajectoryDisplay:
             self.wrong_ = self.ax_.scatter(*final[wrong].T, **options)
 
     def _draw_targets(self, plane, view, cmap, styles, surface_kw):
-        """Paths in the colours of the targets, and the predictions behind them."""
+        """Draw paths in the colours of the targets, on a background of the predictions."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
@@ -378,7 +377,7 @@ class TrajectoryDisplay:
         self.surface_ = self.ax_.add_collection(PolyCollection(polygons, **options), autolim=False)
 
     def _draw_paths(self, paths, colours, points, styles):
-        """The paths of some samples, of one colour or of a colour each, and both of their ends."""
+        """Draw the paths of some samples with both ends, in one colour or with a colour each."""
         from matplotlib.collections import LineCollection, PathCollection
 
         n_layers, n_samples = len(paths) - 1, paths.shape[1]
@@ -400,7 +399,7 @@ class TrajectoryDisplay:
         self.points_.append(self.ax_.scatter(*paths[-1].T, **final))
 
     def _draw_arrows(self, paths, number, arrow_kw):
-        """An arrow halfway along some paths of each class, or of all paths of a regressor."""
+        """Draw an arrow halfway along some paths of each class, or of all paths of a regressor."""
         groups = [np.arange(paths.shape[1])]
         if self.classes is not None:
             groups = [np.flatnonzero(self.labels == k) for k in range(len(self.classes))]
@@ -408,13 +407,13 @@ class TrajectoryDisplay:
             self.arrows_ += draw_arrows(self.ax_, paths, rows, colours, number, arrow_kw)
 
     def _arrow_colours(self, groups):
-        """For each group of samples the colours of its arrows."""
+        """Return the colours of the arrows for each group of samples."""
         if self.classes is None:
             return [self.points_[0].to_rgba(self.labels)]
         return [self._colours[[k]] for k in range(len(groups))]
 
     def _explain(self):
-        """The colour bar of a regressor, the legend of a classifier."""
+        """Draw the colour bar of a regressor, or the legend of a classifier."""
         from matplotlib.lines import Line2D
 
         name = self.target_name or ("target" if self.classes is None else "class")
@@ -429,7 +428,7 @@ class TrajectoryDisplay:
             self.legend_ = legend_beside(self.ax_, handles, title=name)
 
     def _explain_many_classes(self, name):
-        """A colour bar with the names of some classes, where a legend would be too tall."""
+        """Draw a colour bar with the names of some classes, since a legend would be too tall."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import BoundaryNorm, ListedColormap
 
@@ -448,7 +447,7 @@ def _show(ax, plane):
     ax.autoscale_view()
     ax.set(xlabel=plane.labels[0], ylabel=plane.labels[1])
     if plane.equal:
-        # Both may have to stay as they are.
+        # Both may have to stay unchanged.
         shared = all(
             len(axes.get_siblings(ax)) > 1
             for axes in (ax.get_shared_x_axes(), ax.get_shared_y_axes())

@@ -2,9 +2,9 @@ import pytest
 
 from tests.namespaces import NAMESPACES
 
-# One device of array-api-strict, where everything takes ten times as long as elsewhere, is enough
-# for most tests: the second refuses what the first does, and hidden copies to the host as well.
-# Both are in `everywhere`.
+# One device of array-api-strict, which is ten times as slow as other libraries, is enough for most
+# tests: the second rejects the same calls as the first, and hidden copies to the host as well.
+# `everywhere` has both.
 ONE_STRICT = [name for name in NAMESPACES if name != "strict"]
 
 

@@ -1,4 +1,4 @@
-"""Tests in every namespace: NumPy arrays are put there, and what comes out is brought home."""
+"""Tests in every namespace: NumPy arrays are converted to it, and results back to NumPy."""
 
 from itertools import product
 
@@ -9,7 +9,7 @@ import pytest
 from skode.engine.arrays import namespace, to_host
 from tests.namespaces import NAMESPACES, Namespace
 
-# For what takes long.  Array-api-strict looks at every call, and takes ten times as long for all.
+# For slow tests.  Array-api-strict checks every call, and is ten times as slow.
 NOT_STRICT = [name for name in NAMESPACES if not name.startswith("strict")]
 not_strict = pytest.mark.parametrize("xp", NOT_STRICT, indirect=True)
 not_cupy = pytest.mark.parametrize(
@@ -19,10 +19,10 @@ numpy_only = pytest.mark.parametrize("xp", ["numpy"], indirect=True)
 
 
 def there(xp, values):
-    """The values, with NumPy arrays put into the namespace.
+    """Convert NumPy arrays in the values to the namespace.
 
-    Arrays in tuples, lists and dictionaries too.  The namespace itself becomes what the
-    engine takes as its `xp`.
+    This includes arrays in tuples, lists and dictionaries.  The namespace itself becomes the `xp`
+    of the engine.
     """
     return _changed(
         lambda array: xp.asarray(array) if isinstance(array, np.ndarray) else array, values
@@ -30,7 +30,7 @@ def there(xp, values):
 
 
 def home(xp, values):
-    """The values, with arrays, which have to be in the namespace, as NumPy arrays."""
+    """Convert arrays in the values, which have to be in the namespace, to NumPy arrays."""
 
     def bring(array):
         assert xp.holds(array), f"not in {xp}: {array!r}"
@@ -40,7 +40,7 @@ def home(xp, values):
 
 
 def on(xp, function):
-    """The function in the namespace, of NumPy arrays and with NumPy arrays as its results."""
+    """Call the function in the namespace, with NumPy arrays as arguments and results."""
 
     def call(*args, **options):
         return home(xp, function(*there(xp, args), **there(xp, options)))
@@ -60,10 +60,10 @@ def _changed(change, values):
 
 
 def everywhere(names=NAMESPACES, **choices):
-    """Parametrise with all combinations of the choices on NumPy, and with few elsewhere.
+    """Parametrise with all combinations of the choices on NumPy, and with few on other libraries.
 
-    Those few have each choice at least once.  A list that is shorter than others is gone through
-    again and again, each time from another beginning, so that not always the same ones meet.
+    Those few include each choice at least once.  A list that is shorter than others is repeated,
+    each time from another start, so that different choices are combined.
     """
     lists = [list(values) for values in choices.values()]
     few = [

@@ -1,5 +1,4 @@
-"""What the tests of the engine train and evaluate: small networks, and objectives in closed
-form."""
+"""Problems for the tests of the engine: small networks, and objectives in closed form."""
 
 from dataclasses import replace
 
@@ -42,7 +41,7 @@ def problem(
     outputs=None,
     samples=7,
 ):
-    """A layout, random controls, data, targets, weights and penalties."""
+    """Return a layout, random controls, data, targets, weights and penalties."""
     rng = np.random.default_rng(seed)
     q = outputs or (1 if loss == "logistic" else 3)
     layout = Layout(N, n_channels, q, lifted=n_features if lifted else 0)
@@ -81,7 +80,7 @@ def problem(
 
 
 def folds_of(members, samples=7):
-    """Five groups: trained on or held out with multiplicities, in both sides, or in neither."""
+    """Five groups: for training or validation with multiplicities, on both sides, or on neither."""
     rng = np.random.default_rng(1)
     group = np.resize([0, 1, 2, 3, 4], samples)
     rng.shuffle(group)
@@ -95,17 +94,17 @@ def folds_of(members, samples=7):
 def objective_of(
     network, layout, loss, data, free=ALL_BUT_STEPS, folds=None, smooth=(0.0, 1.0), blocks=None
 ):
-    """The objective of X, targets, weights and alpha."""
+    """Return the objective for X, targets, weights and alpha."""
     X, targets, weights, alpha = data
     samples, penalties = Samples(X, targets, weights, folds), Penalties(alpha, *smooth)
     return Objective(network, layout, loss_named(loss, QUANTILE), samples, penalties, free, blocks)
 
 
 class Placed:
-    """The objective of data that are put into a namespace; the arguments are of `objective_of`.
+    """An objective whose data are in a namespace; the arguments are those of `objective_of`.
 
-    It can be asked from there, as `train` does, and from the host, which its answers then come back
-    to.  Either way they have to be in the namespace.
+    It can be evaluated with arrays of the namespace, as `train` does, or with host arrays; the
+    results are then host arrays too.  Internally all arrays have to be in the namespace.
     """
 
     def __init__(self, xp, *arguments, size=None, **options):
@@ -134,13 +133,13 @@ class Placed:
 
 
 def trained(xp, objective, start, *arguments, **options):
-    """What `train` makes of NumPy controls in a namespace, all as NumPy arrays."""
+    """Call `train` with NumPy controls in a namespace, and convert the results to NumPy."""
     training = train(objective, xp.asarray(start), *arguments, **options)
     return replace(training, flat=home(xp, training.flat))
 
 
 def network_objective(xp, steps="learned", members=3, **options):
-    """A small softmax network under Heun's method, with random start and targets."""
+    """Return a small softmax network with Heun's method, with random start and targets."""
     layout, flat, *data = problem("softmax", steps, members=members)
     network = ode_net(TABLEAUX["heun"])
     objective = Placed(xp, network, layout, "softmax", data, FREE[steps], **options)
@@ -150,8 +149,8 @@ def network_objective(xp, steps="learned", members=3, **options):
 class Quadratic:
     """J = ½ Σ curvature (u - centre)² per member, evaluated like an `Objective`.
 
-    Its numbers are NumPy arrays, which are put where the controls are.  It has one sample, so that
-    every batch of Adam is the whole.
+    Its numbers are NumPy arrays, which are copied to the device of the controls.  It has one
+    sample, so that every batch of Adam is complete.
     """
 
     def __init__(self, curvature, centre):
@@ -165,7 +164,7 @@ class Quadratic:
         return 0.5 * xp.sum(miss * g, axis=1), g
 
     def held_out(self, flat, members):
-        """The held-out loss; there is none."""
+        """Return no held-out loss."""
         return
 
     def evaluate(self, flat, members=None, gradient=True):
@@ -176,7 +175,7 @@ class Quadratic:
 
 
 def rows_of(values, flat, members):
-    """The rows of some members, or all, of a NumPy array, where the controls are."""
+    """Return the rows of some members, or all, of a NumPy array, on the device of the controls."""
     values = placed(values, flat)
     return values if members is None else namespace(flat).take(values, members, axis=0)
 
@@ -200,14 +199,14 @@ class Judged(Quadratic):
 
 
 class Cliff(Quadratic):
-    """Not a number, or infinite, or of infinite gradient, beyond a wall at u = 1."""
+    """A function that is NaN, infinite, or of infinite gradient beyond a wall at u = 1."""
 
     def __init__(self, beyond):
         super().__init__(np.ones((1, 1)), np.array([[0.9]]))
         self.beyond = beyond
 
     def inside(self, flat, members):
-        """J and its gradient on this side."""
+        """Return J and its gradient on this side of the wall."""
         return super().value_and_gradient(flat, members)
 
     def value_and_gradient(self, flat, members=None):
@@ -220,7 +219,7 @@ class Cliff(Quadratic):
 
 
 class Wrong(Quadratic):
-    """A gradient that points the wrong way."""
+    """A gradient with the wrong sign."""
 
     def value_and_gradient(self, flat, members=None):
         J, g = super().value_and_gradient(flat, members)

@@ -15,7 +15,7 @@ def test_the_plain_reference_has_all_activations():
 def test_value_and_derivative_from_the_value(name, xp):
     sigma, derivative = reference.ACTIVATIONS[name]
     for channels in (1, 2, 3):
-        # No grid point is on the kink of relu.
+        # No grid point is at the kink of relu.
         z = np.linspace(-5, 5, 303).reshape(1, 3, 101)[:, :channels, :] + 0.003
         s = on(xp, ACTIVATIONS[name].value)(xp, z)
         np.testing.assert_allclose(s, sigma(z), atol=1e-15)
@@ -26,7 +26,7 @@ def test_value_and_derivative_from_the_value(name, xp):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_stages_side_by_side_are_treated_alike(name, xp):
+def test_stages_side_by_side_are_treated_the_same(name, xp):
     # Implicit schemes have the stages on an axis between channels and samples.
     z = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     activation = ACTIVATIONS[name]

@@ -29,7 +29,7 @@ def test_quiet_silences_expected_overflow():
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
 @pytest.mark.parametrize("kind", ["plain", "read-only", "reversed", "broadcast"])
 def test_what_is_placed_is_there_as_it_was(kind, dtype, xp):
-    # PyTorch warns of memory that is read-only, and refuses such as lies backward.
+    # PyTorch warns of read-only memory, and rejects negative strides.
     values = np.arange(12).reshape(3, 4).astype(dtype)
     if kind == "reversed":
         values = values[::-1, ::-1]

@@ -1,4 +1,4 @@
-"""Sums over blocks of samples: in any number of blocks and threads, and where memory runs out."""
+"""Sums over blocks of samples: any number of blocks and threads, and exhausted memory."""
 
 import os
 import re
@@ -24,9 +24,9 @@ from tests.engine.everywhere import not_strict, on, there
 from tests.engine.problems import FREE, Placed, folds_of, objective_of, problem
 from tests.namespaces import NAMESPACES
 
-# Samples that are no multiple of anything; channels for which BLAS has code of its own, and not.
+# A number of samples without small factors; channels with and without special code in BLAS.
 SHAPES = [(2, 7), (3, 203), (8, 64), (16, 257)]
-FEW_SHAPES = [(3, 31), (14, 11)]  # implicit stages of 14 channels are solved in another way
+FEW_SHAPES = [(3, 31), (14, 11)]  # implicit stages of 14 channels use another solver
 
 
 def assert_close(found, expected):
@@ -68,7 +68,7 @@ def test_any_number_of_threads_and_blocks_give_the_same_sums(scheme, size, numbe
 
 
 def evaluated(network, layout, flat, data, folds, blocks):
-    """All that is computed of some members, as a list of arrays with the members first."""
+    """Return everything that is computed for some members, as arrays with the members first."""
     objective = objective_of(
         network, layout, "softmax", data, FREE["learned"], folds, blocks=blocks
     )
@@ -80,7 +80,7 @@ def evaluated(network, layout, flat, data, folds, blocks):
 
 @pytest.fixture(params=["the first", "the reference"])
 def kernels(request, monkeypatch):
-    """The kernels that serve, which are the reference alone in one of two runs."""
+    """The usable kernels; in one of two runs, only the reference."""
     monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
     if request.param == "the reference":
         monkeypatch.setattr("skode.engine.kernels.KERNELS", KERNELS[-1:])
@@ -150,7 +150,7 @@ OTHER_BLAS = "OPENBLAS_CORETYPE"
 @pytest.mark.skipif(OTHER_BLAS in os.environ, reason="this is such a process")
 @pytest.mark.parametrize(("core", "flag"), [("Haswell", "avx2"), ("SkylakeX", "avx512f")])
 def test_bits_with_the_kernels_of_another_blas(core, flag):
-    # Which kernels OpenBLAS takes is decided when it is loaded.
+    # OpenBLAS chooses its kernels when it is loaded.
     if flag not in flags_of_processor():
         pytest.skip(f"this processor has no {flag}")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -172,19 +172,19 @@ def test_which_kernels_blas_has():
 
 # --- memory
 
-MESSAGE = r"Memory ran out with (\d+) samples in a block; going on with (\d+)\."
+MESSAGE = r"Memory ran out with (\d+) samples in a block; continuing with (\d+)\."
 OF_HOST, OF_CUDA = "MemoryError", "torch.cuda.OutOfMemoryError"
 
 
 def sizes_of(seen):
-    """What the warnings say: (samples of a block, samples that it goes on with) each."""
+    """Return the numbers in the warnings: (old block size, new block size) each."""
     found = [re.fullmatch(MESSAGE, str(warning.message)) for warning in seen]
     return [tuple(map(int, match.groups())) for match in found if match]
 
 
 @pytest.fixture
 def enough_for(monkeypatch):
-    """Lets memory run out where there are more than some number of samples in a block."""
+    """Simulate exhausted memory for blocks with more than some number of samples."""
     plain = Network.forward
     monkeypatch.setattr("skode.engine.kernels.KERNELS", KERNELS[-1:])
 
@@ -226,7 +226,7 @@ def test_where_memory_runs_out_blocks_are_halved(xp, error, enough_for):
         found = objective.evaluate(flat)
     assert sizes_of(seen) == [(20, 10), (10, 5)]
     assert_close(found, expected)
-    again = objective.evaluate(flat)  # it knows by now
+    again = objective.evaluate(flat)  # the size is known now
     for one, other in zip(again, found, strict=True):
         np.testing.assert_array_equal(one, other)
     for function, whole in zip(functions, predicted, strict=True):
@@ -239,7 +239,7 @@ def test_where_memory_runs_out_blocks_are_halved(xp, error, enough_for):
 
 @not_strict
 def test_many_samples_are_halved_until_they_fit(xp, enough_for):
-    # What a device says is free may be more than it has in one piece.
+    # The free memory of a device may not be contiguous.
     layout, n_samples = Layout(1, 2, 1), 100_000
     rng = np.random.default_rng(0)
     flat, X = rng.normal(size=(1, layout.size)), rng.normal(size=(n_samples, 2))
@@ -255,7 +255,7 @@ def test_many_samples_are_halved_until_they_fit(xp, enough_for):
     assert_close(found, expected)
 
 
-def test_what_memory_a_batch_has_found_is_known_to_all(xp, enough_for):
+def test_batches_share_a_reduced_block_size(xp, enough_for):
     layout, flat, *data = there(xp, problem("softmax", "learned", samples=20))
     objective = objective_of(ode_net(TABLEAUX["heun"]), layout, "softmax", data)
     enough_for(5)

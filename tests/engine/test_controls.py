@@ -49,7 +49,7 @@ def test_idle_layers_are_left_out_and_the_others_stay_in_their_order(xp):
     U = layout.views(np.random.default_rng(0).normal(size=(3, layout.size)))
     U.h[:, :] = [[0.5, 0.0, 0.2, 0.0], [0.0, 0.0, 0.3, 0.0], [0.0, 0.1, 0.0, 0.4]]
     found = on(xp, without_idle_layers)(U)
-    # The second member has one layer that counts, and keeps its first idle one.
+    # The second member has one active layer, and keeps its first idle one.
     for k, layers in enumerate([[0, 2], [2, 0], [1, 3]]):
         for name in ("K", "b", "h"):
             one, other = getattr(found, name)[k], getattr(U, name)[k]

@@ -1,4 +1,4 @@
-"""What matters on a device besides right results: nothing is read from it without need."""
+"""Efficiency on a device: nothing is read from it unnecessarily."""
 
 import sys
 
@@ -19,7 +19,7 @@ second_device = pytest.mark.parametrize("xp", ["strict-device1"], indirect=True)
 
 
 class Watch:
-    """Within a ``with`` statement nothing may be read from the device, and so waited for."""
+    """A context in which nothing may be read from the device, which would wait for it."""
 
     forbidden = False
 
@@ -39,7 +39,7 @@ class Watch:
 
 @pytest.fixture
 def unread(xp, monkeypatch):
-    """A watch over what brings numbers of array-api-strict to the host."""
+    """Detect copies of numbers of array-api-strict to the host."""
     watch, cls = Watch(), type(xp.zeros(1))
     for name in ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__dlpack__"):
         monkeypatch.setattr(cls, name, watch.guarded(getattr(cls, name)))
@@ -69,7 +69,7 @@ def test_an_evaluation_reads_nothing_from_the_device(scheme, steps, with_folds, 
 
 @second_device
 def test_a_prediction_reads_only_the_steps_from_the_device(xp, unread, monkeypatch):
-    # Layers with h = 0 are left out; which they are has to be known.
+    # Layers with h = 0 are left out; this requires reading h.
     layout, flat, X, *_ = there(xp, problem("softmax", "learned"))
     network, U = ode_net(TABLEAUX["heun"]), layout.views(flat)
     monkeypatch.setattr("skode.engine.prediction.without_idle_layers", lambda U: U)

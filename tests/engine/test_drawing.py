@@ -35,7 +35,7 @@ def test_a_tableau_is_printed_as_in_books(drawn):
 
 
 class Cells(HTMLParser):
-    """The text of the cells of a table, row by row, and of its caption."""
+    """Return the text of the cells of a table, row by row, and of its caption."""
 
     def __init__(self, text):
         super().__init__()
@@ -62,7 +62,7 @@ class Cells(HTMLParser):
 
 
 def values(entries, places):
-    """The numbers that entries stand for; nothing stands for zero."""
+    """Return the values of the entries; an empty entry is zero."""
     found = []
     for entry in entries:
         number, _, denominator = entry.partition("/")
@@ -105,7 +105,7 @@ def test_what_is_a_simple_fraction_and_what_is_not():
     assert "-1/4" in str(tableau)
     assert r"-\tfrac{1}{4}" in tableau._repr_latex_()
     assert "&lt;own &amp; $&gt;: 2 stages" in tableau._repr_html_()
-    # Close to a third, but not as close as rounding brings a number.
+    # Close to a third, but further than rounding errors.
     near = ButcherTableau([[0, 0], [0.3333333, 0]], [0.5, 0.5])
     assert "0.333333" in str(near)
     assert "1/3" not in str(near)

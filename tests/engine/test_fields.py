@@ -174,7 +174,7 @@ def test_kernels_compute_what_the_reference_does(case, dtype):
             expected = [*expected, reference_kernel.predict(of, X, flat)]
             for one, other in zip(found, expected, strict=True):
                 assert np.abs(one - other).max() <= tolerance * np.abs(other).max()
-            if kernel.takes_members_alone(of):
+            if kernel.members_are_independent(of):
                 alone = kernel.evaluate(of, samples.of_members(np.array([1])), flat[1:], True)
                 np.testing.assert_array_equal(alone.gradient[0], found[2][1])
 

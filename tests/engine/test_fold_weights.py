@@ -48,7 +48,7 @@ def test_members_may_have_one_split_in_common(xp):
 
 
 def test_folds_use_every_sample_on_one_side_of_every_split(xp):
-    # Five folds, of which each member holds out one.
+    # Five folds; each member holds out one.
     group = np.resize(np.arange(5), 23)
     folds = FoldWeights(group, 1 - np.eye(5), np.eye(5), np.arange(5))
     train, held_out = on(xp, FoldWeights.weights)(folds, np.ones((1, 23)))
@@ -64,7 +64,7 @@ def test_single_precision_stays(xp):
 
 
 def test_small_integers_of_the_host_are_placed_as_indices_of_the_library(xp):
-    # The folds of many samples are stored in as few bytes as there are groups.
+    # The folds of many samples are stored in the smallest integer type for the groups.
     host = folds_of(members=2, samples=9)
     folds = host._replace(group=host.group.astype(np.int8)).placed(xp.zeros(1))
     w = np.ones((1, 9))

@@ -17,7 +17,7 @@ from tests.engine.problems import FREE, Placed, folds_of, problem
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
 SMOOTH = ["tanh", "softplus", "identity"]
-EVERY = [*SMOOTH, "relu", "mixed"]  # no point of these tests is at a kink
+EVERY = [*SMOOTH, "relu", "mixed"]  # no point in these tests is at a kink
 
 
 def assert_exact(
@@ -83,7 +83,7 @@ def test_steps_fixed_learned_and_on_the_simplex_against_complex_steps(steps, sch
 def test_implicit_schemes_against_complex_steps(scheme, loss, activation, xp):
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, activation)
-    # Learned steps of either sign, but not so long that there is more than one solution.
+    # Learned steps of either sign, but short enough for a unique solution.
     assert_exact(
         xp, network, reference.triple(tableau), activation, 1.0, loss, "learned", 1e-11, spread=0.2
     )
@@ -138,7 +138,7 @@ def test_without_the_state_a_scheme_of_many_stages_is_exact_too(scheme, xp):
 
 @everywhere(steps=FREE, N=[1, 2, 4])
 def test_smoothness_against_complex_steps(N, steps, xp):
-    # One layer has nothing to be smooth against; the nominal step counts, not the learned ones.
+    # A single layer has no smoothness penalty, which uses the nominal step, not the learned ones.
     heun = TABLEAUX["heun"]
     options = {"smooth": (0.7, 0.4), "N": N}
     assert_exact(
@@ -191,7 +191,7 @@ def test_random_implicit_tableaux_with_zero_weights(xp, scheme, seed):
 
 @pytest.mark.parametrize("scheme", ["implicit_midpoint", "gauss4", "lobatto_iiia4"])
 def test_gradient_with_shared_and_decoupled_matrices(scheme, xp):
-    # 14 channels: not small any more.  The samples differ so much that some need their own matrix.
+    # 14 channels are not small.  The samples differ so much that some need separate matrices.
     tableau = TABLEAUX[scheme]
     network = ode_net(tableau, "tanh")
     sizes = {"n_features": 14, "n_channels": 14, "N": 1, "members": 1}
@@ -211,7 +211,7 @@ def test_gradient_with_shared_and_decoupled_matrices(scheme, xp):
 def pulled_back(network, U, x, p):
     """p⁰ and the gradient with respect to K and b, from pᴺ.
 
-    Reading out the state itself, with W = I, makes ∂J/∂z the costate pᴺ.
+    With W = I the readout is the state itself, and ∂J/∂z is the costate pᴺ.
     """
     xp, n = namespace(p), p.shape[1]
     W = placed(np.eye(n)[None], p)
@@ -222,7 +222,7 @@ def pulled_back(network, U, x, p):
 
 
 def costates(xp, network, scheme, activation, seed):
-    """p⁰, ∂K, ∂b by the engine and by Proposition 1, from the same random pᴺ."""
+    """Return p⁰, ∂K, ∂b from the engine and from Proposition 1, for the same random pᴺ."""
     spread = 0.2 if np.triu(scheme[0]).any() else 1.0
     layout, flat, X, *_ = problem("logistic", "learned", members=1, seed=seed, spread=spread)
     p = np.random.default_rng(seed).normal(size=(1, layout.n_channels, len(X)))
@@ -259,7 +259,7 @@ def test_named_schemes_agree_with_proposition_1(scheme, activation, xp):
 @everywhere(loss=LOSSES, activation=EVERY)
 def test_float32_by_finite_differences(activation, loss, xp):
     # Along the gradient with step 1e-2: cancellation in float32 leaves 1e-7/1e-2 = 1e-5, and
-    # truncation 1e-4 of the third derivative, so 5e-3 of the derivative tells right from wrong.
+    # truncation 1e-4 of the third derivative, so 5e-3 of the derivative distinguishes errors.
     layout, flat, *data = problem(loss, "learned", dtype=np.float32)
     network = ode_net(TABLEAUX["heun"], activation)
     objective = Placed(xp, network, layout, loss, data, FREE["learned"])

@@ -1,4 +1,4 @@
-"""Stage equations: that they are solved, how the iteration ends, and what cannot be solved."""
+"""Stage equations: their solution, the end of the iteration, and unsolvable equations."""
 
 import itertools
 
@@ -38,14 +38,14 @@ def random_layer(n, size, h=0.1, members=2, seed=0):
 
 
 def stages_of(stacked):
-    """The stages, which are on the third axis, as a list."""
+    """Return the stages, which are on the third axis, as a list."""
     return [stacked[:, :, j] for j in range(stacked.shape[2])]
 
 
 def solved(xp, A, layer, B, activation=TANH):
-    """The solution in NumPy with the stages on the third axis.
+    """Convert the solution to NumPy, with the stages on the third axis.
 
-    All but Newton's matrix, which stays in the namespace.
+    Newton's matrix stays in the namespace.
     """
     with quiet():
         found = on(xp, solve_stages)(A, activation, stages_of(B), layer)
@@ -53,7 +53,7 @@ def solved(xp, A, layer, B, activation=TANH):
 
 
 def costates_of(xp, A, layer, solution, derivative, r):
-    """Γ in NumPy, with the stages on the third axis."""
+    """Return Γ in NumPy, with the stages on the third axis."""
     parts = [stages_of(derivative), stages_of(r)]
     solution = Solution(*(None,) * 3, solution.matrix, solution.effort)
     return np.stack(on(xp, solve_costates)(A, solution, *parts, layer), axis=2)
@@ -111,9 +111,9 @@ def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch, 
     computed = []
     compute = implicit.StageMatrix.compute
 
-    def spy(self, derivative, looks):
+    def spy(self, derivative, checks):
         computed.append(derivative.shape)
-        compute(self, derivative, looks)
+        compute(self, derivative, checks)
 
     monkeypatch.setattr(implicit.StageMatrix, "compute", spy)
     A, B = FULL["implicit_midpoint"], np.random.default_rng(0).normal(size=(1, 2, 1, 50))
@@ -127,7 +127,7 @@ def test_fixed_point_iteration_only_where_it_contracts_for_certain(monkeypatch, 
 
 
 def test_samples_that_newton_misses_are_reached_by_continuation(monkeypatch, xp):
-    # Far beyond (h/2) ‖K‖₂ = 1, damped Newton now and then gets stuck at a minimum of |R|.
+    # Far beyond (h/2) ‖K‖₂ = 1, damped Newton sometimes gets stuck at a minimum of |R|.
     A, layer = FULL["implicit_midpoint"], random_layer(3, 4.0, h=1.0, members=5)
     B = 2 * np.random.default_rng(0).normal(size=(1, 3, 1, 1000))
     with_it = solved(xp, A, layer, B)
@@ -185,7 +185,7 @@ def test_samples_do_not_depend_on_each_other(xp, scheme, seed):
 
 @everywhere(NOT_STRICT, n=[3, 8, 16], scheme=["implicit_euler", "gauss4"])
 def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutions(scheme, n, xp):
-    # Far beyond what can be solved uniquely.  The network finds out by itself that it is.
+    # Far beyond the bound for a unique solution, the network detects this.
     rng = np.random.default_rng(0)
     U = Controls(
         4 * rng.normal(size=(3, 2, n, n)) / n**0.5,
@@ -212,7 +212,7 @@ def test_samples_and_members_go_their_own_way_where_there_may_be_several_solutio
         one = Controls(*(part[[k]] for part in U if part is not None))
         alone, solved_alone = propagate(one, y)
         np.testing.assert_array_equal(solved_alone[0], solved_together[k])
-        # Near a fold of the solutions roundings are amplified.
+        # Near a fold of the solutions, rounding errors are amplified.
         found = solved_together[k]
         np.testing.assert_allclose(alone[0][:, found], together[k][:, found], atol=1e-6)
         for i in range(0, 60, 7):

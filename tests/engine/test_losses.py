@@ -56,13 +56,13 @@ def test_probabilities_sum_to_one_far_out_too(xp, loss, q, data):
 
 
 def test_regression_targets_have_no_probabilities():
-    # What the estimators tell classes from numbers by.
+    # The estimators distinguish classes from numbers by this.
     assert [name for name, loss in LOSSES.items() if loss.log_proba is None] == REGRESSION
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_do_not_overflow(loss, xp):
-    far = 700.0 if loss == "poisson" else 1e8  # as exp z itself is finite
+    far = 700.0 if loss == "poisson" else 1e8  # exp z has to be finite
     z = np.array([[[far], [-far]]])[:, : 1 if loss == "logistic" else 2]
     c = np.array([[[0.0], [1.0]]])[:, : z.shape[1]]
     value, derivative = on(xp, LOSSES[loss].value_and_derivative)(xp, z, c)
@@ -84,7 +84,7 @@ def test_members_together_say_the_mean_of_their_probabilities(loss, q, xp):
 
 
 @pytest.mark.parametrize("loss", REGRESSION)
-def test_members_together_say_the_mean_of_what_they_predict_in_regression(loss, xp):
+def test_members_predict_their_mean_in_regression(loss, xp):
     z = np.random.default_rng(0).normal(size=(3, 2, 5))
     found = on(xp, LOSSES[loss].mean)(xp, z)
     expected = (np.exp(z) if loss == "poisson" else z).mean(axis=0)
@@ -93,7 +93,7 @@ def test_members_together_say_the_mean_of_what_they_predict_in_regression(loss, 
 
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_adjoint_of_what_members_say_together(loss, outputs, xp):
+def test_adjoint_of_the_mean_prediction(loss, outputs, xp):
     rng = np.random.default_rng(0)
     z, weights = 2 * rng.normal(size=(2, outputs, 6)), np.array([0.3, 0.7])
     rows = on(xp, LOSSES[loss].mean)(xp, z, weights)
@@ -160,8 +160,8 @@ def test_the_quantile_loss_is_the_pinball_loss_but_for_small_errors(quantile, xp
 
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
 def test_the_minimum_of_the_quantile_loss_is_the_quantile(quantile):
-    # Of samples of a normal distribution, a hundred times as wide as the smooth part of the loss
-    # and more: there its smoothing changes the share of samples below by 1e-3 at most.
+    # For samples of a normal distribution that is at least a hundred times as wide as the smooth
+    # part of the loss.  Smoothing then changes the share of samples below by at most 1e-3.
     c = np.random.default_rng(0).normal(size=(1, 1, 20_001))
     loss, low, high = loss_named("quantile", quantile), -3.0, 3.0
     for _ in range(50):
@@ -189,7 +189,7 @@ def test_the_logarithm_of_a_mean_probability_that_underflows_is_right(loss, xp):
     q = 1 if loss == "logistic" else 2
     z = np.repeat([[[1000.0], [0.0]]], 2, axis=0)[:, :q]
     found = on(xp, LOSSES[loss].mean)(xp, z)
-    # Two independent logistic outputs, 1 and ½, which are made to sum to one.
+    # Two independent logistic outputs, 1 and ½, are normalised to the sum one.
     expected = {"logistic": -1000, "softmax": -1000, "logistic_squared": np.log(1 / 3)}[loss]
     np.testing.assert_allclose(found.min(), expected, rtol=1e-13)
 

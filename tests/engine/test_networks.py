@@ -70,7 +70,7 @@ def test_a_pass_that_is_recorded_has_the_states_and_stages_of_all_layers(scheme,
 
 
 @not_strict
-def test_every_layer_says_how_its_stages_were_solved(xp):
+def test_every_layer_returns_the_status_of_its_stages(xp):
     layout, flat, X, *_ = problem("softmax", "fixed", N=2, members=1)
     U = layout.views(flat)
     U.K[...], U.h[...] = 0.0, 1.0

@@ -11,7 +11,7 @@ ONE, GAUSS4, RADAU5 = (((0.5,),), TABLEAUX["gauss4"].A, TABLEAUX["radau_iia5"].A
 
 
 def last(M):
-    """Samples first and the matrix last, as NumPy wants it."""
+    """Move the samples to the front and the matrix to the end, as NumPy requires."""
     return np.moveaxis(M, -1, 1)
 
 
@@ -50,7 +50,7 @@ def test_a_singular_matrix_spoils_only_itself(size, xp):
 
 
 def dense(A, K, h, sigma):
-    """I - h (A ⊗ I) diag(J1, …, Jk) of every member and sample, (channel, stage) by the same.
+    """Return I - h (A ⊗ I) diag(J1, …, Jk) per member and sample; indices are (channel, stage).
 
     `sigma` is σ′ at the stages.
     """

@@ -40,7 +40,7 @@ def test_blocks_and_subsets_change_nothing_with_folds_lift_and_smoothness(
     np.testing.assert_allclose(found.held_out, whole.held_out[rows], rtol=1e-12)
     scale = np.abs(whole.gradient[rows]).max()
     np.testing.assert_allclose(found.gradient, whole.gradient[rows], atol=1e-12 * scale)
-    # Without the gradient the values have the same bits.
+    # Without the gradient, the values are the same to the last bit.
     values = objective.evaluate(flat[rows], rows, gradient=False)
     assert values.gradient is None
     np.testing.assert_array_equal(values.J, found.J)
@@ -48,7 +48,7 @@ def test_blocks_and_subsets_change_nothing_with_folds_lift_and_smoothness(
 
 
 def test_samples_held_out_do_not_train(xp):
-    # Neither J nor its gradient may know the targets by which a member is judged.
+    # Neither J nor its gradient may depend on the validation targets of a member.
     layout, flat, X, targets, weights, alpha = problem("squared", "learned")
     folds = folds_of(members=2)
     unseen = folds.train[0][folds.group] == 0
@@ -78,8 +78,8 @@ def test_some_of_the_members(xp):
 
 @everywhere(NOT_STRICT, scheme=["euler", "rk4", "implicit_midpoint"], lifted=[True, False])
 def test_evaluations_leave_nothing_behind(scheme, lifted, xp):
-    # One objective is asked for values and gradients of all or some members, on the whole and on
-    # parts; each answer has the bits of an objective that was asked for nothing else.
+    # One objective is evaluated with and without gradients, for all or some members, on all and on
+    # some samples; each result equals that of a new objective to the last bit.
     layout, flat, *data = problem("softmax", "learned", members=3, lifted=lifted)
 
     def objective():
@@ -125,7 +125,7 @@ def test_every_namespace_computes_the_same(loss, scheme, xp):
 @pytest.mark.parametrize(
     ("scheme", "loss"), [("heun", "softmax"), ("heun", "squared"), ("implicit_midpoint", "softmax")]
 )
-def test_every_namespace_computes_folds_and_lift_alike(loss, scheme, xp):
+def test_every_namespace_computes_folds_and_lift_the_same(loss, scheme, xp):
     layout, flat, *data = problem(loss, "learned", members=3, spread=0.2, lifted=True)
     network = ode_net(TABLEAUX[scheme], "mixed", lift="tanh")
     arguments = network, layout, loss, data, FREE["learned"]
@@ -149,14 +149,14 @@ SIZES = [(1, False), (2, False), (4, False), (8, False), (1, True), (7, True)]
 @settings(max_examples=12)
 @given(st.integers(0, 1000), st.sampled_from(SIZES))
 def test_sampling_is_unbiased(xp, seed, size_and_folds):
-    # The mean over a partition into batches of one size is the data part of the whole.
+    # The mean over a partition into equal batches is the data loss of all samples.
     size, with_folds = size_and_folds
     layout, flat, *data, _ = problem("softmax", "learned", samples=8, seed=seed)
     folds = folds_of(members=2, samples=8) if with_folds else None
     data = (*data, np.zeros(2))
     objective = Placed(xp, HEUN, layout, "softmax", data, FREE["learned"], folds=folds)
     whole, rows = objective.evaluate(flat), objective.trained_rows
-    if with_folds:  # one sample has no weight in training, whichever the member
+    if with_folds:  # one sample has no training weight for any member
         assert set(range(8)) - set(rows) == set(np.flatnonzero(folds.group == 3))
     order = np.random.default_rng(seed).permutation(rows).reshape(-1, size)
     parts = [objective.sample(rows).evaluate(flat) for rows in order]
@@ -172,7 +172,7 @@ def test_samples_without_weight_are_not_drawn(xp):
     assert list(objective.trained_rows) == [0, 1, 3, 4, 6, 7]
 
 
-def test_a_part_knows_its_own_trained_samples(xp):
+def test_a_part_has_its_own_trained_samples(xp):
     layout, _, *data = problem("softmax", "learned")
     objective = Placed(xp, HEUN, layout, "softmax", data)
     assert len(objective.trained_rows) == 7
@@ -259,7 +259,7 @@ def test_samples_without_weight_need_not_be_finite(lifted, xp):
     alone = folds._replace(group=folds.group[rest])
     expected = Placed(*arguments, data, FREE["learned"], folds=alone).evaluate(flat)
     X, targets = X.copy(), targets.copy()
-    X[2], targets[3] = 1e200, 1e300  # whose squares overflow
+    X[2], targets[3] = 1e200, 1e300  # their squares overflow
     data = (X, targets, weights, alpha)
     found = Placed(*arguments, data, FREE["learned"], folds=folds).evaluate(flat)
     for one, other in zip(found[:3], expected[:3], strict=True):
@@ -298,12 +298,12 @@ def test_unsolvable_stages_make_the_objective_infinite_for_their_member_alone(xp
 
 
 def with_an_unsolvable_sample():
-    """A network, and a problem of which the stage equations of sample 3 have no solution."""
+    """Return a network and a problem in which the stage equations of sample 3 have no solution."""
     layout, flat, X, *rest = problem("softmax", "fixed")
     U = layout.views(flat)
     U.K[...] *= 0.1
     U.K[:, 0] = np.diag([30.0, 0, 0])
-    U.b[:, 0] = [-1000.0, 0, 0]  # no harm except where the first channel is large
+    U.b[:, 0] = [-1000.0, 0, 0]  # harmless unless the first channel is large
     X[3, 0] = 1e3
     return ode_net(TABLEAUX["implicit_euler"], "softplus"), layout, flat, X, *rest
 

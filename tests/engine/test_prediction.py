@@ -120,7 +120,7 @@ def test_unsolved_samples_of_several_blocks_are_all_named_with_layer_and_residua
     U.K[...] *= 0.1
     assert np.isfinite(on(xp, outputs)(network, U, X)).all()
     U.K[1, 2] = np.diag([30.0, 0, 0])
-    U.b[1, 2] = [-1000, 0, 0]  # no harm except where the first channel is large
+    U.b[1, 2] = [-1000, 0, 0]  # harmless unless the first channel is large
     X[[1, 3, 5], 0] = 1e3
 
     def mean(network, U, X, blocks):
@@ -158,7 +158,7 @@ def test_layers_with_a_step_of_zero_are_skipped_in_prediction(lifted, monkeypatc
     found = on(xp, mean_outputs)(HEUN, squared, U, X)
     np.testing.assert_allclose(found, z.mean(axis=0), rtol=1e-12)
     assert len(steps) == 2
-    # A layer of a feed-forward network with h = 0 leaves nothing of the state.
+    # A layer of a feed-forward network with h = 0 erases the state.
     steps.clear()
     on(xp, mean_outputs)(feed_forward(), squared, U, X)
     assert len(steps) == 4

@@ -22,7 +22,7 @@ def parts(K):
 
 
 def coupled(A, K, h, D):
-    """λmax of the symmetric part of h (Ã ⊗ K), Ã = D^½ A D^-½, in full."""
+    """Return λmax of the symmetric part of h (Ã ⊗ K), Ã = D^½ A D^-½, computed directly."""
     root = np.sqrt(D)
     M = h * np.kron(root[:, None] * np.array(A) / root, K)
     return np.linalg.eigvalsh((M + M.T) / 2).max()
@@ -43,7 +43,7 @@ def test_bounded_controls_make_every_newton_matrix_regular(xp, scheme, n, h, see
         candidates += [b] if b.min() > 0 else []
         assert min(coupled(block.A, K, h, D) for D in candidates) <= MARGIN * (1 + 1e-9)
         for _ in range(5):
-            slopes = rng.uniform(size=k * n).round(rng.integers(0, 3))  # zeros and ones among them
+            slopes = rng.uniform(size=k * n).round(rng.integers(0, 3))  # with some zeros and ones
             M = np.eye(k * n) - h * np.kron(block.A, K) * slopes
             assert np.linalg.det(M) > 0
 
@@ -53,7 +53,7 @@ def test_bounds_of_named_schemes():
     for name, a in [("implicit_euler", 1.0), ("implicit_midpoint", 0.5), ("trapezoid", 0.5)]:
         expected = Bounds(MARGIN / (a * 0.1), np.inf, np.inf)
         np.testing.assert_allclose(solvable_bounds(TABLEAUX[name], 0.1), expected)
-    # Algebraically stable schemes leave contraction free, whatever the number of stages.
+    # Algebraically stable schemes do not limit contraction, for any number of stages.
     for name in ("gauss4", "gauss6", "radau_iia3", "radau_iia5", "lobatto_iiic4"):
         bounds = solvable_bounds(TABLEAUX[name], 0.1)
         assert bounds.below == np.inf
@@ -77,7 +77,7 @@ def test_projection_of_the_parts_is_the_nearest_point(xp, bounds, n, seed):
     assert values.min() >= -bounds.below - 1e-12
     assert skew.max() <= bounds.skew + 1e-12
     np.testing.assert_allclose(on(xp, project_parts)(found, bounds), found, atol=1e-12)
-    # The obtuse angle that marks the projection onto a convex set, against points of the set.
+    # The obtuse angle that characterises the projection onto a convex set.
     for _ in range(10):
         other = on(xp, project_parts)(3 * rng.normal(size=(2, n, n)), bounds)
         assert ((K - found) * (other - found)).sum(axis=(1, 2)).max() <= 1e-10

@@ -35,7 +35,7 @@ def test_random_schemes(scheme):
         assert R.max() <= 1 + 1e-9
         assert np.abs(stability_function(A, b, LEFT)).max() <= 1 + 1e-9
     elif R.max() <= 1 + 1e-9:
-        # Then a pole in the left half-plane must be the reason, or a narrow or slight excess.
+        # Otherwise the reason must be a pole in the left half-plane, or a narrow or slight excess.
         poles = 1 / np.linalg.eigvals(np.array(A) + 1e-300)
         fine = 1j * np.logspace(-4, 8, 200_000)
         assert (poles.real <= 0).any() or np.abs(stability_function(A, b, fine)).max() > 1
@@ -53,7 +53,7 @@ def test_random_schemes(scheme):
         ([[0.4]], [1.0], False),  # the θ method below 1/2
         ([[0.5]], [1.0], True),
         ([[0.6]], [1.0], True),
-        # A stage that nothing uses brings a pole that cancels.
+        # A stage that is not used adds a pole that cancels.
         ([[0.5, 0.0], [0.0, -1.0]], [1.0, 0.0], True),
         # |R| = 1 on the imaginary axis, but with a pole at -2: the partner in time of the midpoint.
         ([[-0.5]], [1.0], False),

@@ -1,4 +1,4 @@
-"""One step and its adjoint on their own, against plain loops and complex steps."""
+"""A single step and its adjoint, compared with plain loops and complex steps."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ MEMBERS, CHANNELS, SAMPLES = 2, 3, 4
 
 
 def layer_of(seed, spread):
-    """Controls of one layer of two members, of which one steps back."""
+    """Return controls of one layer of two members; one of them has a negative step."""
     rng = np.random.default_rng(seed)
     K = rng.normal(size=(MEMBERS, CHANNELS, CHANNELS))
     b = rng.normal(size=(MEMBERS, CHANNELS, 1))
@@ -32,14 +32,14 @@ def forth_and_back(scheme, skip, activation, layer, y, p):
 
 
 def plain_step(scheme, activation, skip, y, K, b, h):
-    """y⁺, Yi and Fi in plain loops; all arguments may have one axis more in front."""
+    """Compute y⁺, Yi and Fi in plain loops; all arguments may have an additional first axis."""
     h = h[..., None, None]
     Y, F = reference.stage_values(scheme, activation, y, K, b, h)
     return skip * y + h * sum(w * Fi for w, Fi in zip(scheme[1], F, strict=True)), Y, F
 
 
 def plain_adjoint(scheme, activation, skip, y, K, b, h, p):
-    """The derivatives of ⟨p, y⁺⟩ with respect to y, K, b and h by complex steps."""
+    """Return the derivatives of ⟨p, y⁺⟩ with respect to y, K, b and h by complex steps."""
     parts = [y, K, b, h]
     ends = np.cumsum([part.size for part in parts])
     flat = np.concatenate([part.ravel() for part in parts])
@@ -55,7 +55,7 @@ def plain_adjoint(scheme, activation, skip, y, K, b, h, p):
 
 
 def assert_step(xp, scheme, activation, skip, tolerance, seed=0, spread=1.0):
-    """`scheme` is a plain triple (A, b, c)."""
+    """Compute the step; `scheme` is a plain triple (A, b, c)."""
     layer, y, p = layer_of(seed, spread)
     arguments = as_tableau(scheme), skip, ACTIVATIONS[activation], layer, y, p
     after, Y, F, (p0, gradient) = on(xp, forth_and_back)(*arguments)
@@ -106,7 +106,7 @@ def test_single_precision_stays(scheme, xp):
 
 @pytest.mark.parametrize("scheme", ["rk4", "gauss4"])
 def test_arguments_are_left_as_they_were(scheme, xp):
-    # With "numpy-read-only" nothing could be written; elsewhere nothing is.
+    # "numpy-read-only" detects writing; the other libraries are checked here.
     layer, y, p = layer_of(0, 0.3)
     arguments = [*layer[:4], y, p]
     placed = [xp.asarray(part) for part in arguments]

@@ -58,13 +58,13 @@ def measured_order(tableau):
     def error(steps):
         y, h = 1.0, 1.0 / steps
         for k in range(steps):
-            t = (k + c) * h  # where c enters
+            t = (k + c) * h  # c is used here
             rate = np.diag(np.cos(t) - t / 2)
             F = np.linalg.solve(np.eye(len(b)) - h * rate @ A, rate @ np.full(len(b), y))
             y += h * b @ F
         return abs(y - np.exp(np.sin(1.0) - 1 / 4))
 
-    # Schemes of high order reach rounding soon.
+    # Schemes of high order soon reach rounding errors.
     steps = np.array([64, 128, 256] if tableau.order < 5 else [4, 8, 16])
     return -np.polyfit(np.log(steps), np.log([error(n) for n in steps]), 1)[0]
 
@@ -86,7 +86,7 @@ def test_blocks_are_as_fine_as_can_be():
     assert sizes["gauss6"] == [3]
     assert sizes["lobatto_iiia4"] == [1, 2]  # its first stage is explicit
     assert [block.explicit for block in TABLEAUX["lobatto_iiia4"].blocks] == [True, False]
-    # A stage that needs nothing and is needed by nothing before it stands alone.
+    # A stage that neither uses nor serves an earlier one is a separate block.
     own = ButcherTableau([[0, 0, 0.5], [0, 0, 0], [0.5, 0, 0]], [0.5, 0.25, 0.25], [0.5, 0, 0.5])
     assert [block.stages for block in own.blocks] == [range(3)]
     assert own.blocks[0].A == own.A
@@ -141,7 +141,7 @@ def test_number_of_rooted_trees(order, trees):
 
 
 def collocation(nodes):
-    """The tableau whose stages interpolate at the nodes: aij and bj are integrals of Lagrange's ℓj.
+    """Return the tableau that interpolates at the nodes: aij and bj are integrals of Lagrange's ℓj.
 
     Hairer, Nørsett, Wanner I, theorem II.7.7.
     """

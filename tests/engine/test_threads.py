@@ -23,7 +23,7 @@ def test_results_come_in_order_whichever_thread_is_first(number, alone):
     turns = [threading.Event() for _ in range(7)]
 
     def late(k):
-        # Where there are threads, every even item waits for the odd one after it.
+        # With threads, every even item waits for the following odd one.
         if k % 2:
             turns[k].set()
         elif number > 1 and not alone and k + 1 < len(turns):
@@ -36,7 +36,7 @@ def test_results_come_in_order_whichever_thread_is_first(number, alone):
     by_the_caller = {main for _, main in found}
     if number == 1 or alone:
         assert by_the_caller == {True}
-    elif number == 2:  # the caller takes part, and of two that wait for each other, both do
+    elif number == 2:  # the caller takes part, so both of two waiting items run
         assert by_the_caller == {True, False}
 
 
@@ -64,7 +64,7 @@ def test_an_error_is_raised_whoever_meets_it_and_ends_the_work(by_the_caller):
     with Threads(2) as threads:
         with pytest.raises(ValueError, match="it went wrong"):
             list(threads.map(fail, range(2 * WAITING)))
-        if by_the_caller:  # who then takes the other items away
+        if by_the_caller:  # the calling thread then removes the other items
             assert len(begun) < 2 * WAITING
         assert list(threads.map(abs, range(3))) == [0, 1, 2]
 
@@ -75,7 +75,7 @@ def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
         assert blas_threads() == max(before)
         with Threads(2):
             assert blas_numbers() == {1}
-            assert blas_threads() == 1  # so that what is nested has one thread
+            assert blas_threads() == 1  # so that nested code uses one thread
         assert blas_numbers() == before
 
 
@@ -85,7 +85,7 @@ def test_overlapping_fits_leave_blas_as_it_was():
         one, other = Threads(1), Threads(1)
         one.__enter__()
         other.__enter__()
-        one.__exit__()  # the first to come is the first to go
+        one.__exit__()  # the first to enter is the first to exit
         assert blas_numbers() == {1}
         other.__exit__()
         assert blas_numbers() == before
@@ -99,7 +99,7 @@ def test_threads_end_with_the_statement():
 
 
 def test_what_overflows_in_a_thread_is_silent(monkeypatch):
-    # Warnings are errors here, and each thread has its own state of them.
+    # Warnings are errors here, and each thread has separate warning filters.
     monkeypatch.setattr("skode.engine.blocks.LEAST_WORK", 0)
     layout, flat, X, *data = problem("softmax", "fixed")
     with Threads(2) as threads:

@@ -1,4 +1,4 @@
-"""The engine on a real device: exact, without waiting, in as many blocks as memory allows."""
+"""The engine on a real device: correct, without waiting, and in blocks that fit into memory."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ extern "C" __global__ void spin(long long cycles) {
 
 
 def spinning():
-    """An event that happens when the device has been busy for about a second."""
+    """Return an event that occurs when the device has been busy for about a second."""
     import cupy
 
     spun = cupy.cuda.Event()
@@ -87,7 +87,7 @@ def spinning():
 @pytest.mark.parametrize("scheme", IMPLICIT)
 def test_an_evaluation_with_an_implicit_scheme_waits_for_the_device_once(scheme, gpu, monkeypatch):
     objective, flat = objective_on(gpu, ode_net(TABLEAUX[scheme]), "softmax", np.float64)
-    objective.evaluate(flat)  # compiles kernels, and asks what it remembers
+    objective.evaluate(flat)  # compiles kernels, and caches properties
     done = []
 
     def asked(array):
@@ -97,7 +97,7 @@ def test_an_evaluation_with_an_implicit_scheme_waits_for_the_device_once(scheme,
     monkeypatch.setattr(reference, "to_host", asked)
     spun = spinning()
     objective.evaluate(flat)
-    assert done == [False]  # all has been queued by then
+    assert done == [False]  # everything has been queued by then
 
 
 @pytest.mark.parametrize("folds", [False, True])
@@ -105,10 +105,10 @@ def test_an_evaluation_with_an_implicit_scheme_waits_for_the_device_once(scheme,
 def test_an_evaluation_does_not_wait_for_the_device(scheme, folds, gpu):
     network = ode_net(TABLEAUX[scheme])
     objective, flat = objective_on(gpu, network, "softmax", np.float64, folds=folds)
-    objective.evaluate(flat)  # compiles kernels, and asks what it remembers
+    objective.evaluate(flat)  # compiles kernels, and caches properties
     spun = spinning()
     found = objective.evaluate(flat)
-    assert not spun.done  # all is queued behind it, and nobody has asked for a result
+    assert not spun.done  # everything is queued behind it, and no result has been requested
     assert np.isfinite(to_host(found.J)).all()
     assert spun.done
 

@@ -1,5 +1,5 @@
-"""The estimators on a real device.  What is tested on every library is in tests/test_array_api.py,
-whose cases for CuPy run where there is a device."""
+"""The estimators on a real device.  tests/test_array_api.py tests them with every library; its
+cases for CuPy run if there is a device."""
 
 import pickle
 import subprocess

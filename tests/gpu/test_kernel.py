@@ -1,4 +1,4 @@
-"""The CUDA kernel on a real device, held against the reference on the host."""
+"""The CUDA kernel on a real device, compared with the reference on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in files of the current format, which later versions have to load; run once per format.
+"""Write models in the current format, which later versions have to load; run once per format.
 
 python -m tests.saved.write
 """
@@ -22,7 +22,7 @@ SMALL = {"N": 1, "n_channels": 3, "max_iter": 3}
 
 
 def models():
-    """Names, fitted estimators, and the samples that they predict."""
+    """Yield names, fitted estimators, and samples for prediction."""
     X, y = blobs(3, n_samples=30)
     dates = np.array(["2024-02-29", "2025-02-28", "2026-02-28"], dtype="datetime64[D]")
     yield (

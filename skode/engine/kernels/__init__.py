@@ -1,8 +1,8 @@
 """Kernels: code that computes the data loss, its gradient and the held-out loss of samples.
 
-The `reference` computes every case with every array library, and defines what is right.  The others
-are optimisations of it for the cases that their `is_usable_for` names.  Code outside this package
-never asks which one runs.
+The `reference` computes every case with every array library and defines the correct results.  The
+others are faster in the cases that their `is_usable_for` accepts.  Code outside this package does
+not depend on which one runs.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from .interface import Kernel, Problem, Samples, Sums
 
 __all__ = ["KERNELS", "Kernel", "Problem", "Samples", "Sums", "kernel_for"]
 
-# The first that is usable serves; the last always is.
+# The first usable kernel is chosen; the last is always usable.
 KERNELS: tuple[Kernel, ...] = (cpu, cuda, reference)
 
 
 def kernel_for(problem: Problem, like: Array) -> Kernel:
-    """Return the kernel that serves a problem with controls like `like`."""
+    """Return the kernel for a problem with controls like `like`."""
     return next(kernel for kernel in KERNELS if kernel.is_usable_for(problem, like))

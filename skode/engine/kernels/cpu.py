@@ -1,8 +1,8 @@
-"""The kernel for host arrays: one call without the interpreter's lock.
+"""The kernel for host arrays, which releases the interpreter's lock.
 
-Its loops, in `cpu_networks`, are compiled by numba when they are first used, once for every
-precision and kind of scheme; numba writes what it has compiled to a cache on disk.  Where numba is
-missing, or finds no place for a cache, the reference serves.
+numba compiles the loops in `cpu_networks` when they are first used, once for every precision and
+kind of scheme, and caches the result on disk.  If numba is missing, or cannot write a cache, the
+reference is used instead.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from ..threads import blas_architectures
 from . import reference
 from .interface import Problem, Samples, Sums
 
-STATE_BYTES = 2**14  # of one state of a block: a layer touches a few, and L1 holds most of those
+STATE_BYTES = 2**14  # of one state of a block: most of the states that a layer uses fit into L1
 FOR_BLAS = 240  # samples of a block, at least, unless the states of all layers would then exceed
-ALL_BYTES = 2**22  # which is several times the L2 cache
+ALL_BYTES = 2**22  # bytes, which is several times the L2 cache
 BLOCK_SIZES = 64, 512  # the least and the most samples of a block
-BLOCK_STEP = 8  # a block is a multiple of so many samples, which a vector holds
-CALL_WORK = 2**22  # multiplications, so many that Python's overhead per call is negligible
-CALLS = 64  # of many samples: enough for the threads of most machines
+BLOCK_STEP = 8  # the size of a block is a multiple of this, to fill vector registers
+CALL_WORK = 2**22  # multiplications per call, so many that Python's overhead is negligible
+CALLS = 64  # for many samples: enough calls for the threads of most machines
 
 # On these processors OpenBLAS multiplies A Bᵀ without packing A and B first, which is faster, if
-# the product has at most so many entries.
+# the product has at most this many entries.
 UNPACKED = 1200
 AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 PRECISIONS = np.dtype(np.float32), np.dtype(np.float64)
@@ -47,13 +47,13 @@ _lock = Lock()
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
-    """Whether the arrays are the host's, and numba works."""
+    """Whether the arrays are NumPy arrays, and numba works."""
     return on_host(like) and like.dtype in PRECISIONS and _numba_works()
 
 
 @cache
 def _numba_works() -> bool:
-    """Whether numba is there, is allowed to compile, and finds a place for its cache."""
+    """Whether numba is installed, may compile, and can write its cache."""
     try:
         import numba
 
@@ -63,7 +63,7 @@ def _numba_works() -> bool:
     except (ImportError, RuntimeError) as error:
         logger.info("numba does not work here, so that NumPy computes: %s", error)
         return False
-    # Uncompiled loops would be slower than the reference by far.
+    # Without compilation the loops would be much slower than the reference.
     return not vars(numba.config).get("DISABLE_JIT")
 
 
@@ -74,7 +74,7 @@ def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., None]:
         kind = "explicit" if network.tableau.explicit else "implicit"
     else:
         kind = "turned" if network.tableau.explicit else "implicit_turned"
-    with _lock:  # not in two threads at once
+    with _lock:  # only one thread compiles
         return _compile(name, kind, dtype)
 
 
@@ -86,18 +86,18 @@ def _compile(name: str, kind: str, dtype: Any) -> Callable[..., None]:
     return function
 
 
-def takes_members_alone(problem: Problem) -> bool:
-    """Yes: it computes them one by one."""
+def members_are_independent(problem: Problem) -> bool:
+    """Return True: the kernel computes them one by one."""
     return True
 
 
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
-    """Return how many members and samples one call takes; the latter do not depend on members."""
+    """Return the numbers of members and samples per call; samples do not depend on members."""
     layout, s = problem.layout, problem.network.tableau.n_stages
     n = layout.n_channels
-    # What is not a product takes as long as the product with some 20 channels more.
+    # The rest takes about as long as the product with 20 more channels.
     work = n_samples * layout.n_layers * s * n * (n + 20)
-    # A power of two, so that most numbers of threads have the same to do.
+    # A power of two, so that most numbers of threads share the work evenly.
     calls = min(CALLS, 2 ** max(0, math.floor(math.log2(max(1, work / CALL_WORK)))))
     block = _block_size(problem, like.dtype)
     return n_members, block * math.ceil(n_samples / calls / block)
@@ -110,7 +110,7 @@ def evaluate(
     gradient: bool,
     tolerance: Array | None = None,
 ) -> Sums:
-    """Return the sums over the samples, by one row of `flat` for every member."""
+    """Return the sums over the samples; `flat` has one row for every member."""
     X, targets, weights, folds = samples
     dtype, n_members = flat.dtype, len(flat)
     if folds is None:
@@ -146,7 +146,7 @@ def evaluate(
 
 
 def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
-    """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
+    """Return `loss.mean` of the outputs, (classes or outputs, samples)."""
     dtype, q = flat.dtype, problem.layout.n_outputs
     scheme = _scheme(problem.network, dtype)
     weights_given = weights
@@ -157,7 +157,7 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
         with quiet():
             weights = np.log(weights)
     binary = of_classes and (q == 1 or problem.loss.code == LOGISTIC)
-    together = np.empty((2 * q if binary else q, len(X)), dtype)
+    combined = np.empty((2 * q if binary else q, len(X)), dtype)
     unsolved = np.zeros(1, np.int64)
     _compiled("predict", problem, dtype)(
         _features(X, dtype),
@@ -166,23 +166,23 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
         _tolerances(flat),
         _numbers(problem, X, scheme, gradient=False),
         scheme,
-        together,
+        combined,
         unsolved,
     )
-    if unsolved[0]:  # which it names, unless it can solve them after all
+    if unsolved[0]:  # it names them in the error, unless it can solve them
         return reference.predict(problem, X, flat, weights_given)
-    # Rounding may make a probability a little larger than one.
-    return np.minimum(together, 0, out=together) if of_classes else together
+    # Rounding may make a probability slightly larger than one.
+    return np.minimum(combined, 0, out=combined) if of_classes else combined
 
 
 def _given(x: Array, dtype: Any) -> Array:
-    """An array as the compiled functions take it: of their dtype, aligned, and no memory map."""
+    """Convert an array for the compiled functions: to their dtype, aligned, and no memory map."""
     x = np.asarray(x, dtype=dtype)
     return x if x.flags.aligned else x.copy()
 
 
 def _features(X: Array | SparseRows, dtype: Any) -> tuple[Array, ...]:
-    """X as the compiled functions take it: an array and the fields of `SparseRows`, one empty."""
+    """Convert X to an array and the fields of `SparseRows`; one of the two is empty."""
     if isinstance(X, SparseRows):
         entries = _given(X.data, dtype), _given(X.indices, np.int32), _given(X.indptr, np.int64)
         return np.empty((0, 0), dtype), *entries
@@ -191,14 +191,14 @@ def _features(X: Array | SparseRows, dtype: Any) -> tuple[Array, ...]:
 
 @cache
 def _no_folds(dtype: Any) -> tuple[Array, ...]:
-    """Empty arrays in place of the fields of `FoldWeights`."""
+    """Return empty arrays in place of the fields of `FoldWeights`."""
     nothing, table = np.empty(0, np.int64), np.empty((0, 0), dtype)
     return nothing, table, table, nothing
 
 
 @cache
 def _scheme(network: Network, dtype: Any) -> Array:
-    """The coefficients of a scheme, as the loops for the network take them."""
+    """Return the coefficients of a scheme, as the loops for the network take them."""
     tableau = network.tableau
     if isinstance(tableau, PartitionedTableau):
         halves = tableau.first, tableau.second
@@ -212,12 +212,12 @@ def _scheme(network: Network, dtype: Any) -> Array:
 
 
 def _plain_scheme(tableau: ButcherTableau, dtype: Any) -> Array:
-    """The coefficients for layers with the field σ(K y + b).
+    """Return the coefficients for layers with the field σ(K y + b).
 
-    For an explicit scheme, A, below it b, and below that the transpose of A, without stages that
-    nothing depends on.  For an implicit one, these rows with the part of A below its blocks; then
-    the blocks, their transpose, and two rows that say of every stage which is the first of its
-    block, and of how many; none, if it is explicit.
+    For an explicit scheme: A, b, and the transpose of A, one below the other, without stages that
+    nothing depends on.  For an implicit one: the same rows with the part of A below its blocks,
+    then the blocks, their transpose, and two rows with the first stage of each stage's block and
+    the number of its stages; 0 stages if the block is explicit.
     """
     A, b = np.array(tableau.A, dtype), np.array(tableau.b, dtype)
     if tableau.explicit:
@@ -236,23 +236,23 @@ def _plain_scheme(tableau: ButcherTableau, dtype: Any) -> Array:
 
 @cache
 def _most_stages(tableau: Scheme) -> int:
-    """How many stages have to be solved for together, at most; 0 for an explicit scheme."""
+    """Return the size of the largest block of implicit stages; 0 for an explicit scheme."""
     return max((0 if block.explicit else len(block.A)) for block in tableau.blocks)
 
 
 def _tolerances(flat: Array, given: Array | None = None) -> Array:
-    """How exactly the stage equations of every member are solved; by default to rounding."""
+    """The tolerance of the stage equations for every member; by default rounding."""
     rounding = np.full(len(flat), ROUNDINGS * np.finfo(flat.dtype).eps)
     found = rounding if given is None else np.maximum(given, rounding)
     return found.astype(flat.dtype)
 
 
 def _numbers(problem: Problem, X: Array, scheme: Array, gradient: bool) -> Array:
-    """The fields of `cpu_case.Case`."""
+    """Return the fields of `cpu_case.Case`."""
     network, layout, loss, learn_step = problem
     n_samples, n_features = X.shape
     block = _block_size(problem, scheme.dtype)
-    # Blocks of the same size, nearly, so that the last is not a small one.
+    # Blocks of nearly the same size, so that the last is not small.
     block = math.ceil(n_samples / math.ceil(n_samples / block) / BLOCK_STEP) * BLOCK_STEP
     return np.array(
         [
@@ -280,12 +280,12 @@ def _numbers(problem: Problem, X: Array, scheme: Array, gradient: bool) -> Array
 
 @cache
 def _panel() -> int:
-    """How many entries of an outer product are computed at once, as suits this machine's BLAS."""
+    """How many entries of an outer product are computed at once, depending on the BLAS."""
     return UNPACKED if blas_architectures() & AVX512 else sys.maxsize
 
 
 def _block_size(problem: Problem, dtype: Any) -> int:
-    """How many samples a block has."""
+    """Return the number of samples in a block."""
     layout, s = problem.layout, problem.network.tableau.n_stages
     bytes_of_state = layout.n_channels * int(dtype.itemsize)
     wanted = max(FOR_BLAS, STATE_BYTES // bytes_of_state)

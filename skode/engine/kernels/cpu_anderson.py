@@ -1,11 +1,12 @@
-"""Anderson's acceleration for the equations of implicit stages and of costates.
+"""Anderson acceleration for the equations of implicit stages and of costates.
 
-Every sample goes by itself.  With its residual r = G(x) - x, and its last differences Δr and ΔG,
+Samples are independent of each other.  With the residual r = G(x) - x of a sample and its last
+differences Δr and ΔG,
 
     x⁺ = G(x) - Σ γi ΔGi,    γ = argmin ‖r - Σ γi Δri‖₂,
 
-by the normal equations.  The products with K are computed for all samples at once.  Samples that
-are done leave, so that a sample does not depend on when the others end.
+from the normal equations.  The products with K are computed for all samples at once.  Samples that
+have converged are removed, so the result for a sample does not depend on the others.
 
 Reference: Walker, Ni, "Anderson acceleration for fixed-point iterations" (SIAM Journal on Numerical
 Analysis 49, 2011).
@@ -22,25 +23,25 @@ from .cpu_stages import (
     TOLERANCE,
     G,
     apply,
-    give_back,
+    copy_in,
+    copy_out,
     measure,
     set_tolerances,
-    take_in,
 )
 from .elementary import constants
 
 DEPTH = 3  # pairs of differences that are kept
-LIMIT = 150  # iterations, after which a sample lags behind
+LIMIT = 150  # iterations; samples that have not converged by then are left to Newton's method
 # The least pivot of the normal equations, relative to the diagonal, in double and in single
-# precision.  With a smaller one a pair is left out.
+# precision.  A pair with a smaller pivot is left out.
 LEAST_PIVOT, LEAST_PIVOT_SINGLE = 1e-12, 1e-5
-WORTH_MOVING = 0.75  # where no more than this fraction of the samples go on, they move together
+WORTH_MOVING = 0.75  # if at most this fraction of the samples is left, they are moved together
 
-# The places, in v, of the last residual, of the last G, and of Δr and ΔG.
+# Where the last residual, the last G, Δr and ΔG are in v.
 LAST, LAST_G, DR, DG = MORE, MORE + 1, MORE + 2, MORE + 2 + DEPTH
 N_STATES = MORE + 2 + 2 * DEPTH
-# The rows of the normal equations ⟨Δri, Δrj⟩ γ = ⟨Δri, r⟩; of what elimination makes of them; and
-# of their right-hand side, which becomes γ.
+# The rows of the normal equations ⟨Δri, Δrj⟩ γ = ⟨Δri, r⟩; of their elimination; and of their
+# right-hand side, which becomes γ.
 GRAM, WORK = MORE_ROWS, MORE_ROWS + DEPTH**2
 RIGHT = WORK + DEPTH**2
 N_ROWS = RIGHT + DEPTH
@@ -49,9 +50,9 @@ COLUMN, WAS, LAGGING = 0, 1, 2  # rows of the index
 
 @loops
 def anderson(e, given, states, places, space, scales):
-    """Solve for the samples of a block; return the number of those that lag behind.
+    """Solve for the samples of a block; return how many have not converged.
 
-    Their columns are left in the last row of the index.
+    The last row of the index then begins with their columns.
 
     Parameters
     ----------
@@ -59,20 +60,20 @@ def anderson(e, given, states, places, space, scales):
     given : Given
     states : array of shape (all places, channels, samples)
     places : tuple of int
-        The places of the first B, or r, which Y, or Γ, takes; of the first F, or V, which are found
-        with it; and that of the first σ(K Y + b), for costates.
+        The place of the first B, or r, which is overwritten with Y, or Γ; of the first F, or V,
+        which are computed as well; and, for costates, of the first σ(K Y + b).
     space : tuple
-        Work space: numbers for v; rows; and the index of shape (3, samples), which says which
-        columns of `states` the columns of v are, or -1 for those that have left.
+        Work space: numbers for v; rows; and the index of shape (3, samples), which holds the
+        column of `states` for each column of v, or -1 for samples that have been removed.
     scales : array of shape (samples,)
-        The sizes that the tolerance refers to, which are found for stages.
+        The sizes that the tolerance is relative to; computed for stages.
     """
     flat, rows, index = space
     m = states.shape[2]
     v = flat[: N_STATES * e.k * e.n * m].reshape((-1, e.n, m))
     for j in range(m):
         index[COLUMN, j] = j
-    take_in(e, states, places, index[COLUMN], v)
+    copy_in(e, states, places, index[COLUMN], v)
     n_live, n_lagging = m, 0
     for iteration in range(LIMIT):
         apply(e, given, v)
@@ -85,7 +86,7 @@ def anderson(e, given, states, places, space, scales):
             if column < 0 or not (done or iteration == LIMIT - 1 or size != size):
                 continue
             if done:
-                give_back(e, v, j, states, places, column)
+                copy_out(e, v, j, states, places, column)
             else:
                 index[LAGGING, n_lagging] = column
                 n_lagging += 1
@@ -103,7 +104,7 @@ def anderson(e, given, states, places, space, scales):
 
 @loops
 def _remember(e, v, rows, iteration):
-    """Put the newest differences in the place of the oldest, and update the normal equations."""
+    """Replace the oldest differences by the newest, and update the normal equations."""
     k, slot, m = e.k, (iteration - 1) % DEPTH, v.shape[2]
     zero = constants(rows[0, 0]).zero
     used = min(iteration, DEPTH)
@@ -138,9 +139,9 @@ def _remember(e, v, rows, iteration):
 
 @loops
 def _solve(v, rows, iteration):
-    """Put γ in the place of the right-hand side, by elimination from the newest pair on.
+    """Replace the right-hand side by γ, by elimination from the newest pair to the oldest.
 
-    A pair that the newer ones nearly span gets γ = 0.
+    A pair that newer pairs nearly span gets γ = 0.
     """
     m, used, newest = v.shape[2], min(iteration, DEPTH), iteration - 1
     c = constants(rows[0, 0])
@@ -177,7 +178,7 @@ def _solve(v, rows, iteration):
 
 @loops
 def _advance(e, v, rows, iteration):
-    """x⁺ = G(x) - Σ γi ΔGi."""
+    """Compute x⁺ = G(x) - Σ γi ΔGi."""
     k, used = e.k, min(iteration, DEPTH)
     for i in range(k):
         for c in range(v.shape[1]):
@@ -190,7 +191,7 @@ def _advance(e, v, rows, iteration):
 
 @loops
 def _moved(flat, v, rows, index, n_live):
-    """The columns of v that go on, as an array of them alone in the same space."""
+    """Move the columns of v that are left to the front, and return them as an array."""
     n_places, n, m = v.shape
     live = 0
     for j in range(m):

@@ -1,4 +1,4 @@
-"""What the compiled loops compute, and where in their work space everything lies."""
+"""The description of a computation for the compiled loops, and the layout of their work space."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Case(NamedTuple):
     gradient: Any
     block: Any
     panel: Any
-    most_stages: Any  # of a block that has to be solved for; 0 for an explicit scheme
+    most_stages: Any  # in a block of implicit stages; 0 for an explicit scheme
     sparse: Any  # whether X is sparse
     turn: Any  # see `VectorField`
 
 
 class _Starts(NamedTuple):
-    """Where the parts of the controls begin in a flat row; see `Layout`."""
+    """The positions of the parts of the controls in a flat row; see `Layout`."""
 
     b: Any
     h: Any
@@ -47,7 +47,7 @@ class _Starts(NamedTuple):
 
 @loops
 def described(numbers):
-    """The case that an array of numbers stands for."""
+    """Return the case that an array of numbers encodes."""
     n = numbers
     codes = (n[6], n[7]), (n[8], n[9])
     rest = n[10], n[11], n[12], n[13], n[14], n[15], n[16], n[17], n[18]
@@ -56,7 +56,7 @@ def described(numbers):
 
 @loops
 def starts_of(case):
-    """Where the parts of the controls begin."""
+    """Return the positions of the parts of the controls."""
     b = case.n_layers * case.n_channels * case.n_channels
     h = b + case.n_layers * case.n_channels
     W = h + case.n_layers
@@ -67,7 +67,7 @@ def starts_of(case):
 
 @loops
 def has_terms(scheme, row):
-    """Whether some number in a row is not zero."""
+    """Whether a row has nonzero entries."""
     found = False
     for i in range(scheme.shape[1]):
         found |= scheme[row, i] != 0
@@ -76,7 +76,7 @@ def has_terms(scheme, row):
 
 @loops
 def place_of_state(case, layer):
-    """The place of y of a layer; from y¹ on they take turns if no gradient is wanted."""
+    """Return the place of y of a layer; without a gradient, from y¹ on two places alternate."""
     if case.gradient or layer == 0:
         return layer
     return 1 + layer % 2
@@ -84,15 +84,15 @@ def place_of_state(case, layer):
 
 @loops
 def place_of_values(case, layer):
-    """The place of F₁ of a layer; the other Fi follow."""
+    """Return the place of F₁ of a layer; the other Fi follow."""
     return case.n_layers + 1 + layer * case.n_stages if case.gradient else 3
 
 
 @loops
 def place_of_stage(case, scheme, layer, i):
-    """The place of Yi of a layer.
+    """Return the place of Yi of a layer.
 
-    In an explicit scheme it is that of y for a stage that depends on no other.
+    In an explicit scheme, a stage that depends on no other has the place of y.
     """
     if case.most_stages > 0:
         if not case.gradient:
@@ -107,9 +107,9 @@ def place_of_stage(case, scheme, layer, i):
 
 @loops
 def places_of_costates(case):
-    """The places of Γ₁, of Gi, of p, and of V₁, which the others follow.
+    """Return the places of Γ₁, Gi, p and V₁; the other Γi and Vi follow.
 
-    In an explicit scheme one Γi at a time is needed.
+    An explicit scheme needs only one Γi at a time.
     """
     s = case.n_stages
     if case.most_stages > 0:
@@ -121,7 +121,7 @@ def places_of_costates(case):
 
 @loops
 def _n_plain_places(case):
-    """The number of places without those of a field T KᵀS."""
+    """Return the number of places, without those of a field T KᵀS."""
     s = case.n_stages
     if case.gradient:
         return places_of_costates(case)[3] + s
@@ -130,9 +130,9 @@ def _n_plain_places(case):
 
 @loops
 def places_of_field(case):
-    """Two places after all others for a field T KᵀS: a spare one, and F₁, which the Fi follow.
+    """Return two places for a field T KᵀS: a spare one, and that of F₁; the other Fi follow.
 
-    On the way back one is for TᵀΓ, and the others for the Di.
+    The backward pass uses them for TᵀΓ and for the Di.
     """
     first = _n_plain_places(case)
     return first, first + 1
@@ -140,18 +140,18 @@ def places_of_field(case):
 
 @loops
 def _n_places(case):
-    """The number of places."""
+    """Return the number of places."""
     return _n_plain_places(case) + (1 + case.n_stages if case.turn else 0)
 
 
 class Work(NamedTuple):
     """Arrays for a block of samples.
 
-    states (places, channels, samples); features (1, n_features, samples), none without a lift or
-    where X is sparse, whose entries, columns and starts of the rows of the block come next;
-    outputs (2, n_outputs, samples), z or ∂J/∂z and below it the targets; rows of samples; the
-    numbers 1, 0 and the skip; what implicit stages are solved with, see `cpu_anderson`; and which
-    samples are unsolved; and the sizes that tolerances refer to, by layer and stage.
+    These are, in order: states (places, channels, samples); features (1, n_features, samples),
+    empty without a lift or if X is sparse; entries, columns and row starts of sparse features;
+    outputs (2, n_outputs, samples), which are z or ∂J/∂z and the targets; rows of samples; the
+    numbers 1, 0 and the skip; work space for implicit stages, see `cpu_anderson`; which samples
+    are unsolved; and the sizes that tolerances are relative to, by layer and stage.
     """
 
     states: Any
@@ -167,13 +167,13 @@ class Work(NamedTuple):
 
 @loops
 def _n_dense(case):
-    """How many rows the features of a block have."""
+    """Return how many rows the features of a block have."""
     return 0 if case.sparse else case.lifted
 
 
 @loops
-def room(case, n_rows, like):
-    """The arrays that those of the largest block are parts of, and the numbers."""
+def allocate(case, n_rows, like):
+    """Allocate the arrays for the largest block, and the numbers."""
     n, q, d, k = case.n_channels, case.n_outputs, _n_dense(case), case.most_stages
     betas = np.empty(3, like.dtype)
     betas[0], betas[1], betas[2] = 1, 0, case.skip
@@ -190,7 +190,7 @@ def room(case, n_rows, like):
 
 @loops
 def work_for(case, space, n_rows, X, start, m):
-    """The arrays for a block of m samples, which are the rows of X from `start` on."""
+    """Return the arrays for a block of m samples, the rows of X from `start` on."""
     rows, betas, solver, unsolved, scales = space
     n, q, d = case.n_channels, case.n_outputs, _n_dense(case)
     _, data, indices, indptr = X
@@ -212,7 +212,7 @@ def work_for(case, space, n_rows, X, start, m):
 
 @loops
 def fill(samples, start, blocks, place):
-    """Put the rows of `samples` from `start` on in the columns of a block, and zeros below."""
+    """Copy the rows of `samples` from `start` on to the columns of a block, with zeros below."""
     for i in range(blocks.shape[1]):
         for j in range(blocks.shape[2]):
             blocks[place, i, j] = samples[start + j, i] if i < samples.shape[1] else 0
@@ -220,9 +220,9 @@ def fill(samples, start, blocks, place):
 
 @loops
 def fill_features(case, X, start, work):
-    """Put the rows of X from `start` on where the networks begin.
+    """Copy the rows of X from `start` on to the input of the networks.
 
-    Sparse rows that are lifted stay as they are.
+    Sparse rows are not copied if there is a lift.
     """
     if case.lifted and not case.sparse:
         fill(X[0], start, work.features, FIRST)

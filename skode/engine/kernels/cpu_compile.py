@@ -1,4 +1,4 @@
-"""How the loops are compiled: their types, and numba's cache on disk."""
+"""Compilation of the loops: their types, and numba's cache on disk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SOURCES = (
 
 
 def _stamp() -> int:
-    """A number that changes with the source of the loops."""
+    """Return a number that changes with the source of the loops."""
     digest = hashlib.sha256()
     for name in SOURCES:
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
@@ -45,10 +45,10 @@ def _stamp() -> int:
 
 
 def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
-    """The functions to compile, by name and by the kind of layers.
+    """Return the functions to compile, by name and by the kind of layers.
 
-    numba's cache tells them apart by their free variables too.  It would not notice that another
-    file than this has changed; the stamp does.
+    numba's cache also distinguishes them by their free variables.  It would not notice a change in
+    another file than this one; the stamp does.
     """
 
     def evaluate_explicit(samples, folds, flat, tolerances, numbers, form, scheme, sums):
@@ -67,22 +67,22 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
         if stamp >= 0:
             EVALUATE_IMPLICIT_TURNED(samples, folds, flat, tolerances, numbers, form, scheme, sums)
 
-    def predict_explicit(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+    def predict_explicit(X, flat, weights, tolerances, numbers, scheme, combined, unsolved):
         if stamp >= 0:
-            PREDICT_EXPLICIT(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+            PREDICT_EXPLICIT(X, flat, weights, tolerances, numbers, scheme, combined, unsolved)
 
-    def predict_implicit(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+    def predict_implicit(X, flat, weights, tolerances, numbers, scheme, combined, unsolved):
         if stamp >= 0:
-            PREDICT_IMPLICIT(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+            PREDICT_IMPLICIT(X, flat, weights, tolerances, numbers, scheme, combined, unsolved)
 
-    def predict_turned(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+    def predict_turned(X, flat, weights, tolerances, numbers, scheme, combined, unsolved):
         if stamp >= 0:
-            PREDICT_TURNED(X, flat, weights, tolerances, numbers, scheme, together, unsolved)
+            PREDICT_TURNED(X, flat, weights, tolerances, numbers, scheme, combined, unsolved)
 
-    def predict_implicit_turned(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
+    def predict_implicit_turned(X, flat, weights, tolerances, numbers, scheme, combined, unsolved):
         if stamp >= 0:
             PREDICT_IMPLICIT_TURNED(
-                X, flat, weights, tolerances, numbers, scheme, together, unsolved
+                X, flat, weights, tolerances, numbers, scheme, combined, unsolved
             )
 
     return {
@@ -98,34 +98,34 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
 
 
 def compilable(name: str, kind: str = "explicit", cache: bool = True) -> Any:
-    """`evaluate` or `predict` as numba compiles it, which caches it on disk.
+    """Return `evaluate` or `predict` as a numba function that is cached on disk.
 
-    The functions that it calls are in its machine code.  They are not cached one by one: to load
-    them would take the time that is to be saved.
+    The machine code includes the functions that it calls.  These are not cached one by one, since
+    loading them would take most of the time that the cache saves.
 
     Raises
     ------
     RuntimeError
-        If there is no place for the cache.
+        If the cache cannot be written anywhere.
     """
     return njit(cache=cache, nogil=True, error_model="numpy")(_entries(_stamp())[name, kind])
 
 
 def for_precision(name: str, kind: str, dtype: Any) -> Any:
-    """`evaluate` or `predict`, compiled for arrays of a dtype, and never for another.
+    """Return `evaluate` or `predict`, compiled for arrays of one dtype only.
 
     Warns
     -----
     RuntimeWarning
-        If the cache cannot be read or written; then it is compiled for this process alone.
+        If the cache cannot be read or written; then the function is compiled for this process.
     """
     function = compilable(name, kind)
-    if not hasattr(function, "compile"):  # numba is told not to compile
+    if not hasattr(function, "compile"):  # with NUMBA_DISABLE_JIT=1
         return function
     signature = _signatures(from_dtype(dtype))[name]
     try:
         function.compile(signature)
-    except Exception as error:  # whatever a damaged file or a full disk gives rise to
+    except Exception as error:  # a damaged file or a full disk can raise many exceptions
         message = (
             f"numba's cache in {function.stats.cache_path} fails ({error!r}), so that skode "
             "compiles its kernel in each process. Delete the files, or set NUMBA_CACHE_DIR."
@@ -138,7 +138,7 @@ def for_precision(name: str, kind: str, dtype: Any) -> Any:
 
 
 def _signatures(real: Any) -> dict[str, Any]:
-    """The types that are compiled for, by the name of the function."""
+    """Return the types to compile for, by the name of the function."""
 
     def given(ndim: int, of: Any = real, order: Literal["A", "C"] = "A") -> Any:
         return types.Array(of, ndim, order, readonly=True)

@@ -28,9 +28,9 @@ from .cpu_rows import (
     activate,
     add_outer_product,
     dot,
+    expanded,
     loops,
     multiply_by,
-    parts,
     product,
     pull_back,
 )
@@ -71,7 +71,7 @@ def turn(code, back, states, x, out):
             states[out, k, j] = -states[x, source, j] if minus else states[x, source, j]
 
 
-@parts
+@expanded
 def step(case, scheme, U, layer, work, tolerance):
     """Put y⁺ and the Si of a layer in their places."""
     states, betas = work.states, work.betas
@@ -94,7 +94,7 @@ def step(case, scheme, U, layer, work, tolerance):
     _combine((betas[SKIP], betas[SKIP]), h, scheme, s, states, (y, F, after))
 
 
-@parts
+@expanded
 def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
     """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer.
 

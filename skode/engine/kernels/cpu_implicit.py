@@ -27,26 +27,26 @@ from .cpu_rows import (
     add_outer_product,
     combine,
     dot,
+    expanded,
     loops,
     multiply_by,
-    parts,
     product,
     pull_back,
     size,
 )
 from .cpu_stages import COSTATES, STAGES, Equations, Given
 
-TINY = 8  # equations per sample, up to which Newton's method costs less than Anderson's
-# Samples that Newton's method takes at once: so many that their few states fit into the L1 cache,
-# or those that a vector holds.
+TINY = 8  # equations per sample, up to which Newton's method is faster than Anderson's
+# Samples that Newton's method solves at once: as many as fit into the L1 cache with their few
+# states, or into a vector register.
 TINY_GROUP, GROUP = 128, 8
 
 
 @loops
 def block_of(scheme, i):
-    """The first stage of the block of stage i, and how many stages it has; 0 if it is explicit.
+    """Return the first stage of the block of stage i and its number of stages; 0 if explicit.
 
-    They are in the last rows of the scheme.
+    These are stored in the last rows of the scheme.
     """
     rows = len(scheme)
     return np.int64(scheme[rows - 2, i]), np.int64(scheme[rows - 1, i])
@@ -54,7 +54,7 @@ def block_of(scheme, i):
 
 @loops
 def solve(e, given, states, places, work, scales):
-    """Solve for all samples; return how many are left, whose columns begin the index."""
+    """Solve for all samples; return how many are unsolved.  Their columns begin the index."""
     _, rows, index = work.solver
     columns, m = index[LAGGING], states.shape[2]
     if e.k * e.n <= TINY:
@@ -74,9 +74,9 @@ def solve(e, given, states, places, work, scales):
     return n_unsolved
 
 
-@parts
+@expanded
 def step(case, scheme, U, layer, work, tolerance):
-    """Put y⁺, the Yi and the Fi of a layer in their places, and note which samples are unsolved."""
+    """Compute y⁺, the Yi and the Fi of a layer in their places; record unsolved samples."""
     states, betas = work.states, work.betas
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
     h, K, b = U[starts.h + layer], layer * n * n, starts.b + layer * n
@@ -103,12 +103,12 @@ def step(case, scheme, U, layer, work, tolerance):
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
-@parts
+@expanded
 def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
-    """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer.
+    """Replace p⁺ by p, and add the gradient with respect to the controls of the layer.
 
-    Return what the loss changes by, at most and to first order, per unit of the tolerance:
-    residuals R of the stages change it by ⟨V, R⟩.
+    Return the largest change of the loss per unit of the tolerance, to first order: residuals R
+    of the stages change the loss by ⟨V, R⟩.
     """
     states, betas = work.states, work.betas
     n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), work.betas[ONE]

@@ -30,9 +30,9 @@ from .cpu_rows import (
     add_outer_product,
     combine,
     dot,
+    expanded,
     loops,
     multiply_by,
-    parts,
     product,
     pull_back,
     size,
@@ -61,7 +61,7 @@ def _turned_controls(code, U, K, b, n):
     return found
 
 
-@parts
+@expanded
 def step(case, scheme, U, layer, work, tolerance):
     """Put y⁺, the Yi and the Si of a layer in their places, and note which samples are unsolved."""
     states, betas = work.states, work.betas
@@ -101,7 +101,7 @@ def step(case, scheme, U, layer, work, tolerance):
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
-@parts
+@expanded
 def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
     """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer.
 

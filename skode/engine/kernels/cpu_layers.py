@@ -24,15 +24,15 @@ from .cpu_rows import (
     add_outer_product,
     combine,
     dot,
-    parts,
+    expanded,
     product,
     pull_back,
 )
 
 
-@parts
+@expanded
 def step(case, scheme, U, layer, work, tolerance):
-    """Put y⁺ and the Fi of a layer in their places."""
+    """Compute y⁺ and the Fi of a layer in their places."""
     states, betas = work.states, work.betas
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
     h, K = U[starts.h + layer], layer * n * n
@@ -50,11 +50,11 @@ def step(case, scheme, U, layer, work, tolerance):
     combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
-@parts
+@expanded
 def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
-    """Put p in the place of p⁺, and add the gradient with respect to the controls of the layer.
+    """Replace p⁺ by p, and add the gradient with respect to the controls of the layer.
 
-    Return 0, as no equation is solved; see `cpu_implicit`.
+    Return 0, since no equation is solved; see `cpu_implicit`.
     """
     states, betas = work.states, work.betas
     n, s, starts, one = case.n_channels, case.n_stages, starts_of(case), betas[ONE]

@@ -1,4 +1,4 @@
-"""The losses of a block of samples, and what the members say together, in compiled loops.
+"""The losses of a block of samples, and the average over the members, in compiled loops.
 
 Blocks are arrays of outputs × samples; the formulas are those of `losses`.
 """
@@ -12,7 +12,7 @@ from .elementary import constants, exp, inlined, log1p
 
 @inlined
 def _logistic(z):
-    """1/(1 + exp(-z)), which never overflows."""
+    """Compute 1/(1 + exp(-z)) without overflow."""
     c = constants(z)
     e = exp(-abs(z))
     return (e if z < c.zero else c.one) / (c.one + e)
@@ -20,7 +20,7 @@ def _logistic(z):
 
 @loops
 def _log_sum_exp(z, top, rest):
-    """Leave log Σ exp z over the outputs in `top`; `rest` is work space."""
+    """Compute log Σ exp z over the outputs in `top`; `rest` is work space."""
     outputs, samples = z.shape
     c = constants(z[0, 0])
     for k in range(outputs):
@@ -39,16 +39,16 @@ def _log_sum_exp(z, top, rest):
 
 @inlined
 def _cut(x, size):
-    """The nearest number to x from -size to size; NaN stays."""
+    """Clip x to -size … size; NaN stays NaN."""
     x = -size if x < -size else x
     return size if x > size else x
 
 
 @loops
 def data_loss(code, form, z, targets, loss, work):
-    """Put the loss of every sample in `loss`, and the derivatives in the place of the outputs z.
+    """Write the loss of every sample to `loss`, and replace the outputs z by the derivatives.
 
-    `form` are the width and the quantile of `Loss`.
+    `form` holds the width and the quantile of `Loss`.
     """
     outputs, samples = z.shape
     constant = constants(z[0, 0])
@@ -104,7 +104,7 @@ def data_loss(code, form, z, targets, loss, work):
 
 @loops
 def weigh(weights, folds, member, start, rows):
-    """Put the weights of a block of samples for one member in two rows: training, held out."""
+    """Write the weights of a block of samples for one member to two rows: training, held out."""
     group, train, held_out, split = folds
     for j in range(rows.shape[1]):
         w = weights[start + j]
@@ -117,7 +117,7 @@ def weigh(weights, folds, member, start, rows):
 
 @sums
 def weighted_sum(weights, loss):
-    """Σ w ℓ over the samples whose weight is positive, in float64."""
+    """Return Σ w ℓ over the samples with a positive weight, in float64."""
     result = 0.0
     for j in range(loss.size):
         result += weights[j] * loss[j] if weights[j] > 0 else 0.0
@@ -126,7 +126,7 @@ def weighted_sum(weights, loss):
 
 @loops
 def multiply(weights, z):
-    """Multiply the rows of z by the weights of the samples; 0 where they are not positive."""
+    """Multiply the rows of z by the weights of the samples; 0 unless a weight is positive."""
     zero = constants(weights[0]).zero
     for k in range(len(z)):
         for j in range(weights.size):
@@ -135,7 +135,7 @@ def multiply(weights, z):
 
 @loops
 def _log_proba(code, z, out, top, rest):
-    """Put the logarithms of the probabilities of all classes in `out`, from the outputs z."""
+    """Write the log-probabilities of all classes to `out`, from the outputs z."""
     outputs, samples = z.shape
     if code == LOGISTIC or outputs == 1:
         for k in range(outputs):
@@ -153,22 +153,22 @@ def _log_proba(code, z, out, top, rest):
 
 
 @loops
-def add_member(code, first, weight, z, together, work):
-    """Add what one member says of a block to `together`.
+def add_member(code, first, weight, z, combined, work):
+    """Add the predictions of one member for a block to `combined`.
 
     Parameters
     ----------
     code : int
-        The loss.
+        The code of the loss.
     first : bool
-        Whether this is the first member, which `together` does not yet hold anything of.
+        Whether this is the first member; `combined` is then overwritten.
     weight : float
-        The member's weight in the mean, or its logarithm where the targets are classes.
+        The member's weight in the mean, or its logarithm if the targets are classes.
     z : array of shape (outputs, samples)
         The outputs of the member.
-    together : array of shape (classes or outputs, samples)
-        Logarithms of the weighted sums of the probabilities so far, or where the targets are no
-        classes those of the outputs, or of their exponentials.
+    combined : array of shape (classes or outputs, samples)
+        The weighted sums so far: logarithms of those of the probabilities if the targets are
+        classes, otherwise those of the outputs, or of their exponentials.
     work : array of shape (2 + classes or outputs or more, samples)
         Work space.
     """
@@ -184,13 +184,13 @@ def add_member(code, first, weight, z, together, work):
     for j in range(z.shape[1]):
         not_finite[j] = 0
         for k in range(len(z)):
-            not_finite[j] += z[k, j] - z[k, j]  # NaN where an output is not finite, else 0
+            not_finite[j] += z[k, j] - z[k, j]  # NaN if an output is not finite, else 0
             if code == POISSON:
                 not_finite[j] += own[k, j] - own[k, j]
     zero = constants(z[0, 0]).zero
-    for k in range(len(together)):
+    for k in range(len(combined)):
         for j in range(z.shape[1]):
-            a, b = together[k, j], own[k, j]
+            a, b = combined[k, j], own[k, j]
             b = weight + b if of_classes else weight * b
             if first:
                 a = b
@@ -199,4 +199,4 @@ def add_member(code, first, weight, z, together, work):
             else:
                 apart = zero if a == b else abs(a - b)
                 a = max(a, b) + log1p(exp(-apart))
-            together[k, j] = a + not_finite[j]
+            combined[k, j] = a + not_finite[j]

@@ -1,6 +1,6 @@
 """Networks on blocks of samples, in compiled loops without the interpreter's lock.
 
-The formulas are those of `networks`.  A member is computed by itself, in blocks of samples, one
+The formulas are those of `networks`.  Members are computed one by one, in blocks of samples, one
 layer after the other.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 from .cpu_case import (
     FIRST,
     SECOND,
+    allocate,
     described,
     fill,
     fill_features,
     place_of_state,
     places_of_costates,
-    room,
     starts_of,
     work_for,
 )
@@ -31,21 +31,21 @@ from .cpu_rows import (
     activate,
     add_outer_product,
     add_row_sums,
-    parts,
+    expanded,
     product,
     pull_back,
 )
 from .cpu_sparse import add_sparse_outer_product, sparse_product
 
-FLUSH = 16  # blocks, after which a gradient in single precision is added up in double
+FLUSH = 16  # blocks, after which a gradient in single precision is added to a sum in double
 
 
-@parts
-def _forget_idle(weights, states, features, z):
-    """Zero out the samples of weight zero whose outputs are not finite.
+@expanded
+def _clear_unweighted(weights, states, features, z):
+    """Set samples of weight zero to zero if their outputs are not finite.
 
-    Otherwise they would turn the gradient into NaN.  Return whether there are any: their features
-    are gone too, for the members that follow.
+    Otherwise they would turn the gradient into NaN.  Return whether there are any.  Their features
+    are then overwritten too, and have to be copied again for the next member.
     """
     found = False
     for j in range(states.shape[2]):
@@ -61,18 +61,18 @@ def _forget_idle(weights, states, features, z):
     return found
 
 
-@parts
+@expanded
 def _flush(gradient, total):
-    """Add the gradient to the total in float64, where there is one, and begin it anew."""
+    """Add the gradient to the total in float64, if there is one, and reset it to zero."""
     for member in range(len(total)):
         for k in range(total.shape[1]):
             total[member, k] += gradient[member, k]
             gradient[member, k] = 0
 
 
-@parts
-def _forget_unsolved(loss, gradient, total):
-    """Set the gradient of members whose loss is infinite to zero: it was left unfinished."""
+@expanded
+def _clear_unsolved(loss, gradient, total):
+    """Set the unfinished gradient of members whose loss is infinite to zero."""
     for member in range(len(loss)):
         if loss[member] == np.inf:
             gradient[min(member, len(gradient)) :][:1] = 0
@@ -80,15 +80,15 @@ def _forget_unsolved(loss, gradient, total):
 
 
 def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any]:
-    """Return `evaluate` and `predict` for networks of layers with a step and its adjoint."""
+    """Return `evaluate` and `predict` for networks whose layers have this step and adjoint."""
     forward = _forward_with(step)
     return _evaluate_with(forward, _backward_with(step_adjoint)), _predict_with(forward)
 
 
 def _forward_with(step: Any) -> Any:
-    @parts
+    @expanded
     def forward(case, scheme, U, work, tolerance):
-        """Put the states of all layers, and the outputs, in their places."""
+        """Compute the states of all layers and the outputs in their places."""
         starts, states, z, betas = starts_of(case), work.states, work.outputs, work.betas
         if case.lifted:
             if case.sparse:
@@ -112,7 +112,7 @@ def _forward_with(step: Any) -> Any:
 
 
 def _backward_with(step_adjoint: Any) -> Any:
-    @parts
+    @expanded
     def backward(case, scheme, U, dU, work, tolerance):
         """Add the gradient with respect to all controls to dU, from ∂J/∂z.
 
@@ -140,21 +140,21 @@ def _backward_with(step_adjoint: Any) -> Any:
 
 
 def _predict_with(forward: Any) -> Any:
-    @parts
-    def predict(X, flat, weights, tolerances, numbers, scheme, together, unsolved):
-        """Put what all members say together in `together`, (classes or outputs, samples).
+    @expanded
+    def predict(X, flat, weights, tolerances, numbers, scheme, combined, unsolved):
+        """Write the mean over the members to `combined`, (classes or outputs, samples).
 
-        The weights of the members are given by their logarithms where the targets are classes.
-        The first entry of `unsolved` counts the samples for which some stage equation could not be
-        solved, of every member.
+        If the targets are classes, `weights` are the logarithms of the members' weights.  The first
+        entry of `unsolved` counts the samples, of all members, for which a stage equation could not
+        be solved.
         """
-        case, n_rows = described(numbers), 2 + len(together)
-        space = room(case, n_rows, scheme)
-        n_samples = together.shape[1]
+        case, n_rows = described(numbers), 2 + len(combined)
+        space = allocate(case, n_rows, scheme)
+        n_samples = combined.shape[1]
         for start in range(0, n_samples, case.block):
             m = min(case.block, n_samples - start)
             work = work_for(case, space, n_rows, X, start, m)
-            part = together[:, start : start + m]
+            part = combined[:, start : start + m]
             fill_features(case, X, start, work)
             for member in range(len(flat)):
                 forward(case, scheme, flat[member], work, tolerances[member])
@@ -167,17 +167,17 @@ def _predict_with(forward: Any) -> Any:
 
 
 def _evaluate_with(forward: Any, backward: Any) -> Any:
-    @parts
+    @expanded
     def evaluate(samples, folds, flat, tolerances, numbers, form, scheme, sums):
-        """Add to the sums over the samples for every member, the gradient only where it is wanted.
+        """Add the sums over the samples for every member; the gradient only if requested.
 
         Parameters
         ----------
         samples : tuple of arrays
-            X as an array and as the fields of `SparseRows`, of which either is empty; targets and
+            X as an array and as the fields of `SparseRows`, one of which is empty; targets and
             weights; see `Samples`.
         folds : tuple of arrays
-            The fields of `FoldWeights`, the group of length zero where there are no fold weights.
+            The fields of `FoldWeights`; the group has length zero if there are no fold weights.
         flat : array of shape (members, size)
             The controls.
         tolerances : array of shape (members,)
@@ -190,13 +190,13 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
             See `cpu._scheme`.
         sums : tuple of arrays
             The losses, the held-out losses, and how much the former depend on the tolerances, all
-            (members,) in float64; the gradient (members, size); and that in float64 where it is to
-            be added up so, else of length zero.
+                (members,) in float64; the gradient (members, size); and the gradient in float64 if
+                that is wanted, otherwise an array of length zero.
         """
         X, targets, weights = samples
         loss, held_out, sensitivity, gradient, total = sums
         case, n_rows = described(numbers), np.int64(4)
-        space = room(case, n_rows, scheme)
+        space = allocate(case, n_rows, scheme)
         for start in range(0, len(weights), case.block):
             m = min(case.block, len(weights) - start)
             work = work_for(case, space, n_rows, X, start, m)
@@ -208,7 +208,7 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
                 weigh(weights, folds, member, start, rows)
                 forward(case, scheme, U, work, tolerances[member])
                 if case.gradient:
-                    spoilt = _forget_idle(rows[0], work.states, work.features, work.outputs)
+                    spoilt = _clear_unweighted(rows[0], work.states, work.features, work.outputs)
                 data_loss(case.loss, form, z, c, rows[2], rows[3])
                 for j in range(min(len(work.unsolved), rows.shape[1])):
                     rows[2, j] = np.inf if work.unsolved[j] else rows[2, j]
@@ -223,6 +223,6 @@ def _evaluate_with(forward: Any, backward: Any) -> Any:
             if start // case.block % FLUSH == FLUSH - 1 or start + m == len(weights):
                 _flush(gradient, total)
         if case.most_stages > 0:
-            _forget_unsolved(loss, gradient, total)
+            _clear_unsolved(loss, gradient, total)
 
     return evaluate

@@ -1,15 +1,15 @@
 """Newton's method for the equations of implicit stages and of costates.
 
-For the residuals R = x - G(x) of a few samples side by side it is
+For the residuals R = x - G(x) of a few samples at once, a step is
 
     x⁺ = x - t M⁻¹ R(x),      M = I - h (A ⊗ I) diag(J1, …, Jk),      Jj = diag(σ′j) K.
 
-Every sample goes by itself.  A step that does not make its residual smaller is taken back, and half
-of it is tried.  Where that leads nowhere, the sample follows the branch of solutions that begins at
-the step zero.  The equations of costates are linear, with the transpose of M.
+Samples are independent of each other.  A step that does not reduce a sample's residual is undone
+and tried again with half the length.  If that fails, the branch of solutions is followed from step
+size 0.  The equations of costates are linear, with the transpose of M.
 
-M has pivots near 1, or the stage equations would have several solutions, so that elimination does
-not search for larger ones.
+Elimination does not use pivoting: the pivots of M are near 1, or the stage equations would have
+several solutions.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from .cpu_stages import (
     T,
     adjacent,
     apply,
-    give_all_back,
-    give_back,
+    copy_all_out,
+    copy_in,
+    copy_out,
     measure,
     set_tolerances,
-    take_in,
     with_step,
 )
 from .elementary import constants
@@ -42,14 +42,14 @@ from .elementary import constants
 LIMIT = 50  # iterations
 CONTINUATION = 8  # steps from h = 0 to h
 REFINEMENTS = 5  # of the costates
-# The tolerance of a residual that Newton's method no longer makes smaller, in double and in single
-# precision: the rounding errors of wide layers are a little larger than they are taken for.
+# The tolerance of a residual that Newton's method no longer reduces, in double and in single
+# precision: for wide layers, the estimate of the rounding errors is a little too small.
 ENOUGH, ENOUGH_SINGLE = 3e-14, 1.6e-5
 
-# The places in v of the best x so far, of its residual R, and of M⁻¹R.
+# Where the best x so far, its residual R, and M⁻¹R are in v.
 BEST, RESIDUAL, STEP = MORE, MORE + 1, MORE + 2
 N_STATES = MORE + 3
-# The rows of the size of the residual of the best x, and of t.
+# The rows of the size of the best x's residual, and of t.
 LEAST, DAMPING = MORE_ROWS, MORE_ROWS + 1
 
 
@@ -57,7 +57,7 @@ LEAST, DAMPING = MORE_ROWS, MORE_ROWS + 1
 def newton(e, given, states, places, rows, columns, scales):
     """Solve for the samples in some columns; return how many are left unsolved.
 
-    Their columns are then the first of `columns`.  The other parameters are those of `anderson`.
+    `columns` then begins with their columns.  The other parameters are those of `anderson`.
     """
     n_unsolved = _attempt(e, given, states, places, rows, columns, scales, 1)
     if n_unsolved > 0 and e.kind == STAGES:
@@ -69,11 +69,11 @@ def newton(e, given, states, places, rows, columns, scales):
 
 @loops
 def _attempt(e, given, states, places, rows, columns, scales, n_pieces):
-    """The same by going from the step zero to h in a number of pieces."""
+    """Do the same in several pieces, from step size 0 to h."""
     size, m = e.k * e.n, len(columns)
     v = np.empty((N_STATES * e.k, e.n, m), states.dtype)
     M = np.empty((size, size, m), states.dtype)
-    take_in(e, states, places, columns, v)
+    copy_in(e, states, places, columns, v)
     for piece in range(1, n_pieces + 1):
         h = e.h * (states.dtype.type(piece) / states.dtype.type(n_pieces))
         part = with_step(e, h)
@@ -88,12 +88,12 @@ def _attempt(e, given, states, places, rows, columns, scales, n_pieces):
     for j in range(m):
         rows[TOLERANCE, j] *= max(enough / e.tolerance, constants(enough).one)
     if adjacent(columns, m) and not _open(v, rows, SIZE, True):
-        give_all_back(e, v, states, places, columns[0])
+        copy_all_out(e, v, states, places, columns[0])
         return 0
     n_unsolved = 0
     for j in range(m):
         if rows[SIZE, j] <= rows[TOLERANCE, j]:
-            give_back(e, v, j, states, places, columns[j])
+            copy_out(e, v, j, states, places, columns[j])
         else:
             columns[n_unsolved] = columns[j]
             n_unsolved += 1
@@ -102,7 +102,7 @@ def _attempt(e, given, states, places, rows, columns, scales, n_pieces):
 
 @loops
 def _open(v, rows, row, invalid):
-    """Whether the size of a residual is not yet small enough, or, if asked for, is NaN."""
+    """Whether the size of a residual is too large or, if `invalid` is set, NaN."""
     found = False
     for j in range(v.shape[2]):
         size = rows[row, j]
@@ -112,7 +112,7 @@ def _open(v, rows, row, invalid):
 
 @loops
 def _refine(e, given, v, M, rows, columns, scales):
-    """Solve the linear equations of the costates, and mend the rounding errors."""
+    """Solve the linear equations of the costates, with iterative refinement."""
     _put_matrix(e, given, v, M)
     _factorise(M)
     k, step = e.k, STEP * e.k
@@ -135,7 +135,7 @@ def _refine(e, given, v, M, rows, columns, scales):
 
 @loops
 def _descend(e, given, v, M, rows):
-    """Newton's method for the stages, after `apply` and `measure`, which it ends with too."""
+    """Iterate for the stages; `apply` and `measure` are called before and at the end."""
     k, m = e.k, v.shape[2]
     best, residual, step = BEST * k, RESIDUAL * k, STEP * k
     for iteration in range(LIMIT + 1):
@@ -171,9 +171,9 @@ def _descend(e, given, v, M, rows):
 
 @loops
 def _keep_better(e, v, rows, first):
-    """Take x as the best one where its residual is smaller; elsewhere halve t.
+    """Take x as the best one if its residual is smaller; otherwise halve t.
 
-    Return whether x now is the best one of every sample.
+    Return whether x is now the best one for every sample.
     """
     k, m = e.k, v.shape[2]
     c = constants(rows[0, 0])
@@ -199,7 +199,7 @@ def _keep_better(e, v, rows, first):
 
 @loops
 def _put_matrix(e, given, v, M):
-    """M, or its transpose for costates, (k n, k n, samples)."""
+    """Compute M, or its transpose for costates, (k n, k n, samples)."""
     k, n, scheme, U, one = e.k, e.n, given.scheme, given.U, constants(e.h).one
     for i in range(k):
         for j in range(k):
@@ -218,7 +218,7 @@ def _put_matrix(e, given, v, M):
 
 @loops
 def _factorise(M):
-    """L U in the place of M, with the inverses of the pivots; of two equations, M⁻¹."""
+    """Replace M by its LU factors with inverted pivots; for two equations, by M⁻¹."""
     size, m = len(M), M.shape[2]
     if size == 2:
         for j in range(m):
@@ -240,7 +240,7 @@ def _factorise(M):
 
 @loops
 def _substitute(M, v, place):
-    """Put the solution of L U x = b in the place of b, states from a place on."""
+    """Replace b, the states from a place on, by the solution of L U x = b."""
     size, m, n = len(M), M.shape[2], v.shape[1]
     if size == 2:
         other, channel = place + 1 // n, 1 % n

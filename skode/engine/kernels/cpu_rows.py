@@ -23,32 +23,32 @@ OPTIONS: Any = {
     "no_cfunc_wrapper": True,
 }
 loops: Any = njit(**OPTIONS)
-# Sums may be computed in the parts that vectors have.
+# Sums may be reordered for vector instructions.
 sums: Any = njit(**OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}, "forceinline": True})
-# Functions that are called in one place: parts of their callers.
-parts: Any = njit(**OPTIONS, inline="always")
-# Numbers of numba's own type for integers, lest functions be compiled for every value of them.
+# Functions with a single call site are inlined.
+expanded: Any = njit(**OPTIONS, inline="always")
+# Integers of numba's own type, so that functions are not compiled for every value of them.
 NO, YES = np.int64(0), np.int64(1)
-ONE, NOTHING, SKIP = np.int64(0), np.int64(1), np.int64(2)  # where in the array `betas`
-FEW = 4  # entries of a matrix whose products are plain loops
-PANEL_ROWS = 8  # of an outer product, below which it is not cut into panels
+ONE, NOTHING, SKIP = np.int64(0), np.int64(1), np.int64(2)  # positions in the array `betas`
+FEW = 4  # entries of a matrix, up to which products are plain loops
+PANEL_ROWS = 8  # of an outer product, below which it is not split into panels
 
 
 @inlined
 def softplus(z):
-    """log(1 + exp z), which never overflows."""
+    """Compute log(1 + exp z) without overflow."""
     c = constants(z)
     return log1p(exp(-abs(z))) + (c.zero if z < c.zero else z)
 
 
-# All states of a block of samples lie in one array (places, channels, samples).  The functions are
-# told the places, because every view of an array counts references, which takes as long as the
-# arithmetic on a dozen numbers.
+# All states of a block of samples are in one array (places, channels, samples).  The functions get
+# the array and the places, since every view of an array counts references, which takes as long as
+# the arithmetic on a dozen numbers.
 
 
 @loops
 def activate(codes, controls, start, states, place):
-    """Put σ(z + b) in the place of z; b begins at `start`, codes are those of `Activation`."""
+    """Replace z by σ(z + b); b begins at `start`, and `codes` are those of `Activation`."""
     _, channels, samples = states.shape
     for k in range(channels):
         bias = controls[start + k]
@@ -60,7 +60,7 @@ def activate(codes, controls, start, states, place):
         elif code == RELU:
             for j in range(samples):
                 z = states[place, k, j] + bias
-                states[place, k, j] = zero if z < zero else z  # NaN stays
+                states[place, k, j] = zero if z < zero else z  # NaN stays NaN
         elif code == SOFTPLUS:
             for j in range(samples):
                 states[place, k, j] = softplus(states[place, k, j] + bias)
@@ -71,7 +71,7 @@ def activate(codes, controls, start, states, place):
 
 @sums
 def pull_back(codes, scale, states, places, totals, start):
-    """Put G = scale·σ′∘Γ in its place, and add the sums of its rows to `totals` from `start` on.
+    """Compute G = scale·σ′∘Γ, and add the sums of its rows to `totals` from `start` on.
 
     The places are those of the values of σ, of Γ and of G.
     """
@@ -107,7 +107,7 @@ def pull_back(codes, scale, states, places, totals, start):
 
 @loops
 def differentiate(codes, scale, states, place, out):
-    """Put scale·σ′ in a place, from the values of σ."""
+    """Compute scale·σ′ in a place, from the values of σ."""
     _, channels, samples = states.shape
     c = constants(scale)
     for k in range(channels):
@@ -126,9 +126,9 @@ def differentiate(codes, scale, states, place, out):
 
 @loops
 def combine(scale, h, weights, row, states, places):
-    """Put scale·y + h Σ wi xi in a place; the wi are a row of `weights`, zeros are left out.
+    """Compute scale·y + h Σ wi xi in a place; the wi are a row of `weights`, zeros are skipped.
 
-    The places are those of y, of the first x and of the result, which is none of them.
+    The places are those of y, of the first x and of the result, which must differ from the others.
     """
     _, channels, samples = states.shape
     y, x, out = places
@@ -137,7 +137,7 @@ def combine(scale, h, weights, row, states, places):
         for i in range(weights.shape[1]):
             if weights[row, i] == 0:
                 continue
-            if before < 0:  # two at once, for out is read and written once for both
+            if before < 0:  # two at once, so that `out` is read and written once for both
                 before = i
                 continue
             v, w = h * weights[row, before], h * weights[row, i]
@@ -173,7 +173,7 @@ def multiply_by(factor, states, place):
 
 @loops
 def accumulate(states, y, x, number):
-    """Add the states in a number of places from x on to y."""
+    """Add `number` states, from place x on, to y."""
     _, channels, samples = states.shape
     for k in range(channels):
         for i in range(x, x + number - 1, 2):
@@ -187,7 +187,7 @@ def accumulate(states, y, x, number):
 
 @sums
 def dot(states, x, y):
-    """The scalar product of two states."""
+    """Return the scalar product of two states."""
     _, channels, samples = states.shape
     result = 0.0
     for k in range(channels):
@@ -200,7 +200,7 @@ def dot(states, x, y):
 
 @sums
 def size(states, x, weights):
-    """The sum of the absolute values of a state, with weights of the samples."""
+    """Return the sum of the absolute values of a state, with weights of the samples."""
     _, channels, samples = states.shape
     result = 0.0
     for k in range(channels):
@@ -222,22 +222,22 @@ def add_row_sums(blocks, out, start):
 
 
 def gemm(a, b, c, betas, starts, shape, transposed):
-    """Put beta·c + op(a) op(b) in the place of the matrix c, by BLAS.
+    """Replace the matrix c by beta·c + op(a) op(b), with BLAS.
 
-    np.dot would do, except for beta, and for the references that views count.
+    np.dot has no beta, and needs views, which count references.
 
     Parameters
     ----------
     a, b, c : arrays, C-contiguous
-        What the matrices lie in.
+        The arrays that contain the matrices.
     betas : array
         One, and further numbers.
     starts : tuple of int
-        Where a, b and c begin, and where beta is.
+        The positions of a, b, c and beta.
     shape : tuple of int
         Rows and columns of c, and the length of the sums.
     transposed : tuple of int
-        Whether a and b lie there transposed.
+        Whether a and b are stored transposed.
     """
     (m, n, k), (at_a, at_b, at_c, at_beta) = shape, starts
     A = _matrix(a, at_a, k, m).T if transposed[0] else _matrix(a, at_a, m, k)
@@ -247,11 +247,11 @@ def gemm(a, b, c, betas, starts, shape, transposed):
 
 
 def _matrix(array, start, rows, columns):
-    """The matrix that begins at `start` of an array, if that is flat."""
+    """Return the matrix that begins at `start` of an array, if the array is flat."""
     return array.reshape(-1)[start : start + rows * columns].reshape(rows, columns)
 
 
-# BLAS as np.dot calls it in compiled code, with addresses for pointers.
+# BLAS, as compiled code calls it in np.dot, with addresses for pointers.
 _blas_gemm: Any = types.ExternalFunction(
     "numba_xxgemm", types.intc(*[types.char] * 3, *[types.intp] * 11)
 )
@@ -264,7 +264,7 @@ def _compiled_gemm(a, b, c, betas, starts, shape, transposed):
 
     def compiled(a, b, c, betas, starts, shape, transposed):
         m, n, k = shape
-        # BLAS has columns where C has rows: this is cᵀ = op(b)ᵀ op(a)ᵀ.
+        # BLAS uses column-major order: this computes cᵀ = op(b)ᵀ op(a)ᵀ.
         _blas_gemm(
             kind,
             yes if transposed[1] else no,
@@ -293,10 +293,10 @@ def _is_small(rows, columns):
 
 @loops
 def product(a, x, out, betas, places):
-    """Put beta·out + A x in the place of the block `out`, for a matrix A or its transpose.
+    """Replace the block `out` by beta·out + A x, for a matrix A or its transpose.
 
-    The places are where A begins in `a`, whether it lies there transposed, those of the blocks, and
-    where beta is in `betas`, of which the first is one.
+    The places are where A begins in `a`, whether A is stored transposed, those of the blocks, and
+    the position of beta in `betas`, the first entry of which is one.
     """
     start, transposed, px, pz, at_beta = places
     rows, columns, samples = out.shape[1], x.shape[1], x.shape[2]
@@ -323,8 +323,8 @@ def product(a, x, out, betas, places):
 def add_outer_product(x, y, betas, out, places):
     """Add x yᵀ, the sum over the samples of two blocks, to `out`.
 
-    The places are those of the blocks, where the matrix begins in `out`, and how many entries of it
-    are computed at once; the first of `betas` are one and zero.
+    The places are those of the blocks, where the matrix begins in `out`, and how many of its
+    entries are computed at once; the first of `betas` are one and zero.
     """
     px, py, start, panel = places
     rows, columns, samples = x.shape[1], y.shape[1], x.shape[2]
@@ -337,7 +337,7 @@ def add_outer_product(x, y, betas, out, places):
                 out[start + i * columns + k] += total
     else:
         most = panel // columns if panel // columns >= PANEL_ROWS else rows
-        step = -(-rows // -(-rows // most))  # panels of the same size, nearly
+        step = -(-rows // -(-rows // most))  # panels of nearly the same size
         for i in range(0, rows, step):
             starts = ((px * rows + i) * samples, py * columns * samples, start + i * columns, ONE)
             shape = (min(step, rows - i), columns, samples)

@@ -1,7 +1,7 @@
-"""The products of the lift with sparse features, in loops over the entries that are not zero.
+"""Products of the lift with sparse features, in loops over the nonzero entries.
 
-The loops go through a row of V, or of its gradient, before they come to the next: such a row stays
-in the cache, while V as a whole may be far larger.
+The loops finish a row of V, or of its gradient, before the next: a row stays in the cache, while
+the whole matrix may be much larger.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from .elementary import constants
 
 @loops
 def sparse_product(a, rows, out, places):
-    """Put A x in a place of the block `out`, for sparse features x.
+    """Compute A x in a place of the block `out`, for sparse features x.
 
-    The places are where A begins in `a`, how many columns it has, and that of the block.
+    The places are where A begins in `a`, the number of its columns, and the place of the block.
     """
     start, columns, place = places
     data, indices, indptr = rows
@@ -31,8 +31,8 @@ def sparse_product(a, rows, out, places):
 def add_sparse_outer_product(x, rows, out, places):
     """Add x yᵀ, the sum over the samples of a block, to `out`, for sparse features y.
 
-    The places are that of the block x, where the matrix begins in `out`, and how many columns it
-    has.
+    The places are the place of the block x, where the matrix begins in `out`, and the number of its
+    columns.
     """
     place, start, columns = places
     data, indices, indptr = rows

@@ -1,15 +1,15 @@
 """The equations of a block of implicit stages, and those of its costates, in compiled loops.
 
-Both ask for a fixed point x = G(x); see `implicit` for where they come from:
+Both are fixed-point equations x = G(x); `implicit` derives them:
 
     stages     Fj = σ(K xj + b),         G(x)i = Bi + h Σj aij Fj           x is Y
                Fj = σ(Q xj + b + cj),    G(x)i = h Σj aij Fj                fields T KᵀS
     costates   Fj = rj + Σi aij xi,      G(x)j = h Kᵀ(σ′j ∘ Fj)             x is V, and F is Γ
 
-For fields T KᵀS, Q = K T Kᵀ stands in the place of K, see `steps`.
+For fields T KᵀS, Q = K T Kᵀ takes the place of K; see `steps`.
 
-`cpu_anderson` and `cpu_newton` find it, for a number of samples side by side.  What they work with
-is an array v of states, (places, channels, samples), and rows of numbers of those samples.
+`cpu_anderson` and `cpu_newton` solve them for several samples at once.  They work on an array v of
+states, (places, channels, samples), and on rows of numbers per sample.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from .cpu_rows import NO, NOTHING, ONE, YES, activate, combine, differentiate, l
 from .elementary import constants
 
 STAGES, COSTATES = np.int64(0), np.int64(1)
-# Where in v the k states of each kind begin, in multiples of k: x; B, or r; hσ′; F; G(x); and
-# hσ′∘F, of which there is one.  What else the methods need follows.
+# Where the k states of each kind begin in v, in multiples of k: x; B, or r; hσ′; F; G(x); and
+# hσ′∘F, which is only one state.  Further states of the methods follow.
 KNOWN, SLOPE, F, G, T, MORE = 1, 2, 3, 4, 5, 6
-# The rows of the size of the residual, of how small that has to become, and of what is not kept;
-# more follow.
+# The rows of the size of the residual, of its tolerance, and of temporary values; further rows
+# follow.
 SIZE, TOLERANCE, SPARE, MORE_ROWS = 0, 1, 2, 3
-# Residuals of costates that are nearly zero round to numbers of this size, in double and in single
+# The rounding errors of costates whose residuals are nearly zero, in double and in single
 # precision.
 SMALLEST, SMALLEST_SINGLE = 1e-305, 1e-36
-SETTLED = 2  # iterations, after which sizes are known well enough to set the tolerances again
+SETTLED = 2  # iterations, after which sizes are known well enough to update the tolerances
 
 
 class Equations(NamedTuple):
-    """The equations of a block of a layer: integers, and the step.
+    """The equations of a block of a layer: integers, the step, and the tolerance.
 
-    What they are for; whether they have ci in place of Bi; the activation; the number of channels;
-    the first stage, and how many there are; where K and b begin in the controls; in which row A, or
-    its transpose, begins in the scheme; h; how small residuals have to be, relative to the sizes of
-    what they are computed from.
+    These are the kind of the equations; whether they have ci in the place of Bi; the activation; the
+    number of channels; the first stage and the number of stages; where K and b begin in the
+    controls; the row of the scheme at which A, or its transpose, begins; h; and the tolerance,
+    relative to the sizes of the terms of a residual.
     """
 
     kind: Any
@@ -66,14 +66,14 @@ class Given(NamedTuple):
 
 @loops
 def with_step(e, h):
-    """The equations with another step."""
+    """Return the equations with another step."""
     first, last = (e.kind, e.turned, e.activation, e.n, e.first), (e.k, e.K, e.b, e.A)
     return Equations(*first, *last, h, e.tolerance)
 
 
 @loops
 def apply(e, given, v):
-    """Put F and G(x) in their places."""
+    """Compute F and G(x) in their places."""
     scheme, U, betas = given
     k, f, g, t = e.k, F * e.k, G * e.k, T * e.k
     if e.kind == STAGES:
@@ -103,7 +103,7 @@ def apply(e, given, v):
 
 @loops
 def measure(e, v, rows):
-    """Put the largest entry of every residual G(x) - x in its row; NaN where there is one."""
+    """Write the largest entry of each residual G(x) - x to its row; NaN if there is one."""
     for j in range(v.shape[2]):
         rows[SIZE, j] = 0
     for i in range(e.k):
@@ -115,12 +115,11 @@ def measure(e, v, rows):
 
 @loops
 def set_tolerances(e, given, v, rows, columns, scales):
-    """Put how small the residuals have to become in their row.
+    """Write the tolerances of the residuals to their row.
 
-    They have the rounding errors of what they are computed from, which is of the size of
-    (1 + c)(|B| + |G - B|) for stages, and of (1 + c) c |Γ| for costates, where h A ⊗ J multiplies
-    by no more than c.  With ci in place of Bi, it is h A ci that counts.  Those of stages are noted
-    down too, in their columns.
+    Residuals have rounding errors of the order of (1 + c)(|B| + |G - B|) for stages, and of
+    (1 + c) c |Γ| for costates, where c bounds the norm of h A ⊗ J.  With ci in the place of Bi, B
+    is replaced by h A c.  The sizes for stages are also recorded in `scales`.
     """
     c, k, zero = _contraction(e, given.scheme, given.U), e.k, constants(e.h).zero
     one = constants(e.h).one
@@ -151,20 +150,20 @@ def set_tolerances(e, given, v, rows, columns, scales):
 
 @loops
 def _contraction(e, scheme, U):
-    """|h| ‖A‖ ‖K‖, with the upper bounds √(‖·‖₁ ‖·‖∞) of both norms."""
+    """Return |h| ‖A‖ ‖K‖, with the upper bounds √(‖·‖₁ ‖·‖∞) of both norms."""
     return abs(e.h) * np.sqrt(_squared_norm(e, scheme) * _bound(U, e.K, e.n, e.n))
 
 
 @loops
 def _squared_norm(e, scheme):
-    """‖A‖₁ ‖A‖∞."""
+    """Return ‖A‖₁ ‖A‖∞."""
     s = scheme.shape[1]
     return _bound(scheme.reshape(-1), (e.A + e.first) * s + e.first, e.k, s)
 
 
 @loops
 def _bound(a, start, n, stride):
-    """‖·‖₁ ‖·‖∞ of the n × n matrix that begins at `start`, whose rows are `stride` apart."""
+    """Return ‖·‖₁ ‖·‖∞ of the n × n matrix at `start`, whose rows are `stride` apart."""
     zero = constants(a[start]).zero
     most_rows, most_columns = zero, zero
     for i in range(n):
@@ -177,8 +176,8 @@ def _bound(a, start, n, stride):
 
 
 @loops
-def take_in(e, states, places, columns, v):
-    """Copy some columns of B, or r, to where they are worked with, and begin with x = B, or 0."""
+def copy_in(e, states, places, columns, v):
+    """Copy some columns of B, or r, to v, and start with x = B, or 0."""
     known, _, values = places
     k, zero, start = e.k, constants(e.h).zero, columns[0]
     together = adjacent(columns, v.shape[2])
@@ -207,13 +206,13 @@ def take_in(e, states, places, columns, v):
 
 @loops
 def adjacent(columns, m):
-    """Whether the first m columns are one after the other, as ascending numbers."""
+    """Whether the first m columns are consecutive and ascending."""
     return columns[m - 1] - columns[0] == m - 1
 
 
 @loops
-def give_back(e, v, j, states, places, column):
-    """Copy what was found for sample j to its column: Y and F, or Γ and V."""
+def copy_out(e, v, j, states, places, column):
+    """Copy the solution of sample j, Y and F or Γ and V, to its column."""
     known, found, _ = places
     k, x, y = e.k, _first(e), _second(e)
     for i in range(k):
@@ -223,8 +222,8 @@ def give_back(e, v, j, states, places, column):
 
 
 @loops
-def give_all_back(e, v, states, places, start):
-    """The same for all samples, to adjacent columns."""
+def copy_all_out(e, v, states, places, start):
+    """Copy the solutions of all samples to adjacent columns."""
     known, found, _ = places
     k, x, y = e.k, _first(e), _second(e)
     for i in range(k):
@@ -236,11 +235,11 @@ def give_all_back(e, v, states, places, start):
 
 @loops
 def _first(e):
-    """The place of Y, or of Γ."""
+    """Return the place of Y, or of Γ."""
     return 0 if e.kind == STAGES else F * e.k
 
 
 @loops
 def _second(e):
-    """The place of F, or of V."""
+    """Return the place of F, or of V."""
     return (F if e.kind == STAGES else G) * e.k

@@ -1,11 +1,11 @@
-"""The CUDA kernel: explicit schemes, all members, layers and samples in one launch.
+"""The CUDA kernel: explicit schemes, with all members, layers and samples in one launch.
 
-A second launch adds up.  The kernels are in explicit.cu, the arrangement of their threads in
-products.cuh.  Here their arguments are prepared, for a `Machine`: a device, or its emulation on the
-CPU in the tests.
+A second launch adds up partial sums.  The kernels are in explicit.cu, and the layout of their
+threads is in products.cuh.  This module prepares their arguments for a `Machine`, which is a
+device, or its emulation on the CPU in the tests.
 
-Sums are added up in an order that the shapes of one member decide; so results are the same bit for
-bit each time, and those of a member do not depend on the others.
+The order of the sums depends only on the shapes of one member.  So results are reproducible to the
+last bit, and those of a member do not depend on the other members.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from ..tableaux import ButcherTableau
 from .cuda_machine import ADDERS, Launch, Machine, Variant, device_of, machine_of
 from .interface import Problem, Samples, Sums
 
-MOST_CHANNELS = 128  # from there on cuBLAS is as fast
+MOST_CHANNELS = 128  # with more channels, cuBLAS is as fast
 MOST_STAGES = 16
 MOST_SAMPLES = 2**30
 DEVICE_FRACTION = 0.5  # of the free memory
-RECORD_FRACTION = 0.125  # of all memory, for what the way back needs
+RECORD_FRACTION = 0.125  # of all memory, for the states and stages that the backward pass needs
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
-    """Whether it serves this problem with controls like `like`, on this machine."""
+    """Whether the kernel supports this problem with controls like `like`, on this machine."""
     machine = machine_of(like)
     return machine is not None and serves(machine, problem, like.dtype)
 
 
 def serves(machine: Machine, problem: Problem, dtype: Any) -> bool:
-    """Whether a machine can compute a problem; what the controls are is another matter."""
+    """Whether a machine supports a problem in a precision."""
     network, layout = problem.network, problem.layout
     return (
-        Variant.knows(dtype)
+        Variant.supports(dtype)
         and network.field.plain
         and isinstance(network.tableau, ButcherTableau)
         and network.tableau.explicit
@@ -51,13 +51,13 @@ def serves(machine: Machine, problem: Problem, dtype: Any) -> bool:
     )
 
 
-def takes_members_alone(problem: Problem) -> bool:
-    """Yes: it computes them one by one."""
+def members_are_independent(problem: Problem) -> bool:
+    """Return True: the kernel computes them one by one."""
     return True
 
 
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
-    """All samples, and as many members as there is memory for the sums of their jobs."""
+    """Return all samples, and as many members as there is memory for their partial sums."""
     layout, variant = problem.layout, Variant.of(problem, like.dtype, n_samples)
     of_member = variant.n_jobs(n_samples) * (layout.size + 4) * variant.itemsize
     room = int(DEVICE_FRACTION * (free_memory(like) or 0))
@@ -71,7 +71,7 @@ def evaluate(
     gradient: bool,
     tolerance: Array | None = None,
 ) -> Sums:
-    """Return the sums over the samples, by one row of `flat` for every member."""
+    """Return the sums over the samples; `flat` has one row for every member."""
     with device_of(flat) as device:
         folds = None if samples.folds is None else FoldWeights(*map(device.take, samples.folds))
         X, targets, weights = map(device.take, samples[:3])
@@ -81,9 +81,9 @@ def evaluate(
 
 
 def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
-    """Return what `loss.mean` makes of the outputs, (classes or outputs, samples)."""
+    """Return `loss.mean` of the outputs, (classes or outputs, samples)."""
     n_samples, (n_members, _) = X.shape[0], flat.shape
-    # `mean` makes a few arrays of the size of the outputs, or of twice that.
+    # `mean` allocates a few arrays of one or two times the size of the outputs.
     of_sample = 12 * n_members * problem.layout.n_outputs * itemsize(flat)
     room = free_memory(flat)
     at_once = n_samples if room is None else int(DEVICE_FRACTION * room) // of_sample
@@ -101,7 +101,7 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
 def evaluate_on(
     machine: Machine, problem: Problem, samples: Samples, flat: Array, gradient: bool
 ) -> Sums:
-    """The sums, by a launch that computes them for every job, and one that adds up the jobs."""
+    """Return the sums: one launch computes partial sums, a second adds them up."""
     variant = Variant.of(problem, flat.dtype, samples.X.shape[0])
     n_members, size = flat.shape
     n_jobs = variant.n_jobs(samples.X.shape[0])
@@ -121,7 +121,7 @@ def evaluate_on(
 
 
 def outputs_on(machine: Machine, problem: Problem, X: Array, flat: Array) -> Array:
-    """The outputs for the rows of X, (members, n_outputs, samples)."""
+    """Return the outputs for the rows of X, (members, n_outputs, samples)."""
     variant = Variant.of(problem, flat.dtype, X.shape[0])
     z = machine.empty((flat.shape[0], problem.layout.n_outputs, X.shape[0]), flat.dtype)
     _launch(machine, variant, problem, Samples(X, None, None), flat, (None, None, z))
@@ -136,7 +136,7 @@ def _launch(
     flat: Array,
     results: tuple[Array, Array, Array],
 ) -> None:
-    """Launch `evaluate` of explicit.cu for its results: gradients and losses, or outputs."""
+    """Launch `evaluate` of explicit.cu; its results are gradients and losses, or outputs."""
     network, layout, loss, learn_step = problem
     n_jobs = variant.n_jobs(samples.X.shape[0])
     blocks = min(flat.shape[0] * n_jobs, machine.multiprocessors * (512 // variant.threads))
@@ -175,16 +175,16 @@ def _launch(
 
 
 def _states_are_stored(problem: Problem) -> bool:
-    """Whether the states are stored for the way back, rather than recovered by y⁺ - h Σ bi Fi.
+    """Whether states are stored for the backward pass, and not recovered by y⁺ - h Σ bi Fi.
 
-    A state that has grown has lost digits of those before it; and the sign of what relu gave must
-    be that.  So they are recovered only where σ is bounded, all of it tanh.
+    If a state grows in a step, recovering the previous one loses digits, and for relu the sign has
+    to be exact.  So states are recovered only if σ is bounded, that is, tanh in all channels.
     """
     return problem.network.skip != 1.0 or problem.network.activation.codes != (TANH, TANH)
 
 
 def _arguments_of_samples(machine: Machine, samples: Samples, dtype: Any) -> tuple[Any, ...]:
-    """The samples and their fold weights, as `evaluate` of explicit.cu takes them."""
+    """Return the samples and their fold weights as arguments of `evaluate` in explicit.cu."""
     contiguous = machine.xp.ascontiguousarray
     X = machine.xp.asarray(samples.X, dtype=dtype)
     arguments = [np.int32(X.shape[0]), X, *(np.int64(stride // X.itemsize) for stride in X.strides)]
@@ -206,5 +206,5 @@ def _arguments_of_samples(machine: Machine, samples: Samples, dtype: Any) -> tup
 
 
 def _nulls(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments with null pointers for None, which CuPy takes for no argument at all."""
+    """Replace None by null pointers, since CuPy rejects None as an argument."""
     return tuple(np.uintp(0) if argument is None else argument for argument in arguments)

@@ -1,7 +1,7 @@
-"""What the CUDA kernel is compiled for, and what it runs on: a device, through CuPy.
+"""Compilation of the CUDA kernel, and the devices that run it, through CuPy.
 
 CuPy compiles the source for a number of channels, a number of stages, an activation and a precision
-when they are first needed, and remembers that on disk.  Tensors of PyTorch come and go through
+when they are first needed, and caches the result on disk.  Tensors of PyTorch are exchanged through
 DLPack.
 """
 
@@ -23,16 +23,16 @@ from ..arrays import Array, Namespace, current_device
 from ..tableaux import ButcherTableau
 from .interface import Problem
 
-# From so many channels on, a thread does not hold all those of a sample in its registers.
+# From this number of channels on, a thread does not hold a whole sample in its registers.
 FEWEST_OF_WIDE = {"float32": 33, "float64": 25}
-FEW_SAMPLES = 8192  # so few are parted finer in wide networks, for more multiprocessors
-JOBS = 512  # of a member, at most
-ADDERS = 16  # rows of threads that add up the jobs
+FEW_SAMPLES = 8192  # at most this many are split more finely in wide networks
+JOBS = 512  # per member, at most
+ADDERS = 16  # rows of threads that add up the partial sums
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What the source is compiled for; see products.cuh.
+    """The compile-time parameters of the source; see products.cuh.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class Variant:
         "float32" or "float64".
     n_channels, n_stages : int
     codes : tuple (int, int)
-        Those of the activation.
+        The codes of the activation.
     channel_threads, thread_channels, thread_samples, threads : int
-        How a block of threads parts a tile of samples.
+        How the threads of a block share a tile of samples.
     """
 
     dtype: str
@@ -55,13 +55,13 @@ class Variant:
     threads: int
 
     @staticmethod
-    def knows(dtype: Any) -> bool:
-        """Whether there are variants in this precision."""
+    def supports(dtype: Any) -> bool:
+        """Whether this precision is supported."""
         return _name(dtype) in FEWEST_OF_WIDE
 
     @classmethod
     def of(cls, problem: Problem, dtype: Any, n_samples: int) -> Variant:
-        """The variant for a problem and a number of samples."""
+        """Return the variant for a problem and a number of samples."""
         network, n, dtype = problem.network, problem.layout.n_channels, _name(dtype)
         what = dtype, n, network.tableau.n_stages, network.activation.codes
         if n < FEWEST_OF_WIDE[dtype]:
@@ -77,25 +77,25 @@ class Variant:
 
     @property
     def itemsize(self) -> int:
-        """The bytes of a number."""
+        """The size of a number in bytes."""
         return np.dtype(self.dtype).itemsize
 
     @property
     def channels(self) -> int:
-        """The channels, and zeros up to whole threads."""
+        """The number of channels, rounded up to whole threads."""
         return self.channel_threads * self.thread_channels
 
     @property
     def tile(self) -> int:
-        """The samples that a block of threads takes at a time."""
+        """The number of samples that a block of threads processes at a time."""
         return self.threads // self.channel_threads * self.thread_samples
 
     def n_jobs(self, n_samples: int) -> int:
-        """How many sums over samples of one member are computed side by side."""
+        """Return how many partial sums over the samples of one member are computed in parallel."""
         return min(math.ceil(n_samples / self.tile), JOBS)
 
     def shared_bytes(self, n_outputs: int) -> int:
-        """Shared memory of a block of threads: the same formula is in products.cuh."""
+        """Return the shared memory of a block of threads; products.cuh has the same formula."""
         vector = 16 // self.itemsize
         row = self.tile + vector
         row_of_K = _rounded_up(self.channels, vector) + vector
@@ -108,7 +108,7 @@ class Variant:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The definitions, as a compiler takes them."""
+        """Return the definitions as compiler options."""
         values = {
             "REAL": {"float32": "float", "float64": "double"}[self.dtype],
             "N_CHANNELS": self.n_channels,
@@ -135,7 +135,7 @@ class Launch(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What the kernels run on: a device, or its emulation.
+    """A device that runs the kernels, or its emulation.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class Machine(NamedTuple):
         CuPy, or NumPy.
     multiprocessors : int
     shared_bytes, memory_bytes : int
-        Shared memory that a block of threads may have, and memory of the device.
+        Shared memory available to a block of threads, and memory of the device.
     empty : callable (shape, dtype) -> array
     tableau : callable (tableau, dtype) -> array
         The rows of A and, below them, b.
@@ -164,12 +164,12 @@ def _rounded_up(number: int, multiple: int) -> int:
 
 
 def _name(dtype: Any) -> str:
-    """The name of a dtype: that of a torch.dtype has the library's in front."""
+    """Return the name of a dtype; torch.dtype has the prefix "torch."."""
     return str(dtype).rpartition(".")[2]
 
 
 class Device(NamedTuple):
-    """A device, and how arrays get into CuPy, and results out of it."""
+    """A device, and functions that move arrays into CuPy and results out of it."""
 
     machine: Machine
     take: Callable[[Array], Array]
@@ -177,7 +177,7 @@ class Device(NamedTuple):
 
 
 def machine_of(like: Array) -> Machine | None:
-    """The device of an array of CuPy, or of PyTorch if CuPy finds it as well; None elsewhere."""
+    """Return the device of a CuPy array, or of a PyTorch tensor if CuPy supports it; else None."""
     if array_api_compat.is_cupy_array(like):
         return _machine(like.device.id)
     if not array_api_compat.is_torch_array(like) or like.device.type != "cuda":
@@ -190,13 +190,13 @@ def _cupy_finds_devices() -> bool:
     try:
         cupy = importlib.import_module("cupy")
         return bool(cupy.cuda.runtime.getDeviceCount() > 0)
-    except Exception:  # CuPy is not there, or not made for this driver
+    except Exception:  # CuPy is not installed, or does not support this driver
         return False
 
 
 @contextmanager
 def device_of(like: Array) -> Iterator[Device]:
-    """Compute on the device of `like`; that of a tensor in PyTorch's present stream."""
+    """Compute on the device of `like`; for a tensor, in PyTorch's current stream."""
     cupy = importlib.import_module("cupy")
     if array_api_compat.is_cupy_array(like):
         with current_device(like):
@@ -205,7 +205,7 @@ def device_of(like: Array) -> Iterator[Device]:
     torch, number = importlib.import_module("torch"), like.device.index
 
     def empty(shape: tuple[int, ...], dtype: Any) -> Array:
-        # Of PyTorch's own memory, since that is what its `free_memory` tells.
+        # From PyTorch's memory pool, since `free_memory` refers to that.
         dtype = getattr(torch, np.dtype(dtype).name)
         return cupy.from_dlpack(torch.empty(shape, dtype=dtype, device=like.device))
 
@@ -222,7 +222,7 @@ def device_of(like: Array) -> Iterator[Device]:
 
 @cache
 def _machine(number: int) -> Machine:
-    """The device of a number."""
+    """Return the device of a number."""
     cupy = importlib.import_module("cupy")
     facts = cupy.cuda.runtime.getDeviceProperties(number)
 
@@ -239,12 +239,12 @@ def _machine(number: int) -> Machine:
     @cache
     def function(variant: Variant, kernel: str, large: bool) -> Any:
         found = module(variant).get_function(kernel)
-        if large:  # all that there is, since the limit is one for all launches
+        if large:  # the maximum, since the limit applies to all launches of the function
             found.max_dynamic_shared_size_bytes = facts["sharedMemPerBlockOptin"]
         return found
 
     def run(variant: Variant, launch: Launch) -> None:
-        # A kernel has to ask for more than 48 KiB.
+        # A kernel must request more than 48 KiB explicitly.
         kernel = function(variant, launch.kernel, launch.shared > 48 * 1024)
         kernel((launch.blocks,), (launch.threads,), launch.arguments, shared_mem=launch.shared)
 
@@ -261,7 +261,7 @@ def _machine(number: int) -> Machine:
 
 @cache
 def source() -> str:
-    """The CUDA source, one file after the other."""
+    """Return the CUDA source, all files joined."""
     folder = files(__package__)
     names = "products.cuh", "functions.cuh", "explicit.cu"
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)

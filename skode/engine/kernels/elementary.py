@@ -1,13 +1,13 @@
 """exp, expm1, log1p and tanh that LLVM can vectorise.
 
-The functions of numba's math module are scalar calls, an order of magnitude slower, because the
-wheels of numba come without Intel's SVML.  These have no branches and no tables, are within two
-units in the last place, and follow the conventions for infinities and NaN.  All but log1p, and
-tanh in single precision, rest on
+The functions of numba's math module are scalar calls and ten times slower, because the wheels of
+numba do not include Intel's SVML.  The functions here have no branches and no tables, are accurate
+to two units in the last place, and handle infinities and NaN as usual.  All except log1p, and tanh
+in single precision, are based on
 
     x = ½ k log 2 + r,  |r| ≤ ¼ log 2,    tanh r = r/(1 + u),    exp 2r = (1 + u + r)/(1 + u - r),
 
-where u = r coth r - 1 = r² P(r²) is even in r, so that a short polynomial P serves (fdlibm's
+where u = r coth r - 1 = r² P(r²) is even in r, so that a short polynomial P is enough (fdlibm's
 e_exp.c).  log1p follows fdlibm's s_log1p.c.
 
 Every function takes a float64 or float32 scalar.  Without compilation (NUMBA_DISABLE_JIT=1) the
@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-# Not "reassoc", which cancels the number that rounds to integers; not "nnan" and "ninf".
+# Not "reassoc", which would cancel the `rounder`; nor "nnan" and "ninf".
 OPTIONS: Any = {
     "error_model": "numpy",
     "fastmath": {"contract", "nsz"},
@@ -33,11 +33,12 @@ inlined: Any = njit(**OPTIONS)
 
 
 class Constants(NamedTuple):
-    """Numbers in the precision of the argument, because a literal would make it float64.
+    """Constants in the precision of the argument; a literal would make it float64.
 
-    Adding `rounder` rounds to integers, and leaves them in the low bits.  `ln2_high` and `ln2_low`
+    Adding `rounder` rounds to integers and leaves them in the low bits.  `ln2_high` and `ln2_low`
     add up to ½ log 2; the first has so few bits that its products with integers are exact.
-    Arguments outside of `exp_least` … `exp_most` are beyond 0 and infinity, and so on.
+    For arguments outside of `exp_least` … `exp_most` the result is 0 or infinity; the other limits
+    are similar.
     """
 
     zero: Any
@@ -68,7 +69,7 @@ _SINGLE = Constants(
 
 
 def _by_precision(double, single):
-    """A function of a scalar x, from its source for float64 and that for float32."""
+    """Return a function of a scalar x, from its versions for float64 and float32."""
 
     def function(x):
         return single(x) if isinstance(x, np.float32) else double(x)
@@ -116,7 +117,7 @@ def _power_of_two_single(x):
     return np.int32((bits + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-# With the bits of √½ taken off, the exponent is that of x between √½ and √2.
+# Without the bits of √½, the exponent is that of x between √½ and √2.
 def _exponent_double(x):
     return np.float64((np.float64(x).view(np.int64) - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52))
 
@@ -139,7 +140,7 @@ _exponent = _by_precision(_exponent_double, _exponent_single)
 
 @inlined
 def _reduced(x):
-    """(k + rounder, r, high, low, u) of moderate x, with r = high - low to more digits."""
+    """Return (k + rounder, r, high, low, u) for moderate x, with r = high - low more precisely."""
     c = constants(x)
     rounded = x * c.two_log2_e + c.rounder
     k = rounded - c.rounder
@@ -151,10 +152,10 @@ def _reduced(x):
 
 @inlined
 def _exp_parts(x):
-    """(k, ½ exp(x)/2^k - ½) of moderate x."""
+    """Return (k, ½ exp(x)/2^k - ½) for moderate x."""
     c = constants(x)
     rounded, r, high, low, u = _reduced(c.half * x)
-    # r/(1 + u - r) = r + r (r - u)/(1 + u - r), which rounds better.
+    # r/(1 + u - r) = r + r (r - u)/(1 + u - r), which has smaller rounding errors.
     v = u - r
     return rounded - c.rounder, high - (r * v / (v + c.one) + low)
 
@@ -166,7 +167,7 @@ def exp(x):
     x = c.exp_least if x < c.exp_least else x
     x = c.exp_most if x > c.exp_most else x
     k, half_less = _exp_parts(x)
-    # In two factors, for 2^k itself may be infinite or subnormal where the result is not.
+    # In two factors, since 2^k itself may overflow or be subnormal when the result does not.
     part = (k * c.half + c.rounder) - c.rounder
     first, second = _power_of_two(part + c.rounder), _power_of_two((k - part) + c.rounder)
     return (c.one + (half_less + half_less)) * first * second
@@ -174,12 +175,12 @@ def exp(x):
 
 @inlined
 def expm1(x):
-    """exp(x) - 1, accurate for small x too."""
+    """Compute exp(x) - 1, accurately for small x too."""
     c = constants(x)
     y = c.expm1_least if x < c.expm1_least else x
     y = c.exp_most if y > c.exp_most else y
     k, half_less = _exp_parts(y)
-    # Twice a half, for 2^k may be infinite where the result is not.
+    # Twice a half, since 2^k may overflow when the result does not.
     s = _power_of_two((k - c.one) + c.rounder)
     half = s * (half_less + half_less) + (s - c.half)
     return half + half
@@ -187,13 +188,13 @@ def expm1(x):
 
 @inlined
 def log1p(x):
-    """log(1 + x), accurate for small x too."""
+    """Compute log(1 + x), accurately for small x too."""
     c = constants(x)
     y, quarter = c.one + x, c.half * c.half
     k = _exponent(y)
     # A quarter of it is 2^-k, which itself may be subnormal.
     scale = _power_of_two((c.two - k) + c.rounder)
-    # x - (y - 1) is what rounding lost; so f is exactly x where k is 0.
+    # x - (y - 1) is the rounding error; so f is exactly x where k is 0.
     f = (quarter * y * scale - c.one) + (x - (y - c.one)) * (quarter * scale)
     square = c.half * f * f
     s = f / (c.two + f)
@@ -212,13 +213,13 @@ def _tanh_double(x):
     size = c.tanh_most if size > c.tanh_most else size
     rounded, r, high, low, u = _reduced(size)
     s = _power_of_two(rounded)
-    # exp(2|x|) ∓ 1, times 1 + u - r, are each the sum of two parts.
+    # exp(2|x|) ∓ 1, multiplied by 1 + u - r, are both sums of two parts.
     less, more = s - c.one, s + c.one
     rest_less = more * high + (less * u - more * low)
     rest_more = less * r + more * u
     inverse = c.one / (more + rest_more)
     value = (less + rest_less) * inverse
-    # What rounding has left of the quotient.
+    # The rounding error of the quotient.
     value += inverse * ((less - value * more) + (rest_less - value * rest_more))
     return np.copysign(value, x)
 

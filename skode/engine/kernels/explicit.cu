@@ -1,14 +1,14 @@
 /* Networks with explicit schemes: losses, gradients and outputs of many members in one launch.
 
-The formulas are those of steps.py and networks.py.  A block of threads takes a tile of samples of
-one member through all layers, forward and back.  Only the Fi of every layer go to global memory,
-and the states where y = y⁺ - h Σ bi Fi would not give them back.
+The formulas are those of steps.py and networks.py.  A block of threads computes a tile of samples
+of one member through all layers, forward and backward.  Only the Fi of every layer are stored in
+global memory, and the states if y = y⁺ - h Σ bi Fi would not recover them.
 
-Sums over samples are added up in an order that shapes alone decide: over a tile by `OuterProducts`,
-over the tiles of a job one after the other, and over the jobs of a member by `add_up`.  Which block
-of threads does which job has no influence.
+The order of sums over samples depends only on shapes: `OuterProducts` sums over a tile, the tiles
+of a job are added one after the other, and `add_up` sums over the jobs of a member.  The assignment
+of jobs to blocks of threads does not affect the results.
 
-cuda_machine.py puts products.cuh and functions.cuh before this file.
+cuda_machine.py inserts products.cuh and functions.cuh before this file.
 */
 
 /* The parts of the flat row of a member, or of its gradient: see Layout. */
@@ -46,8 +46,8 @@ __device__ inline Controls<Number> controls(Number* flat, const Network& net) {
     return U;
 }
 
-/* The memory of a block of threads for what the way back needs: the Fi of every layer, and its
-   state.  A thread reads what it has written itself. */
+/* The memory of a block of threads for the backward pass: the Fi of every layer, and its state.
+   A thread only reads values that it has written itself. */
 struct Record {
     REAL* memory;
     int parts_of_layer;
@@ -60,7 +60,7 @@ struct Record {
         REAL* to = part(layer, i);
         FOR_PART(a, q) to[(a * THREAD_SAMPLES + q) * THREADS] = x.at[a][q];
     }
-    /* What was stored; zero for samples without weight, whose values need not be finite. */
+    /* The stored values; zero for samples without weight, whose values may not be finite. */
     __device__ Part load(int layer, int i, const bool* trained) const {
         const REAL* from = part(layer, i);
         Part x;
@@ -163,7 +163,7 @@ struct Pass {
         FOR_PART(a, q) y.at[a][q] = net.skip * y.at[a][q] + rise.at[a][q];
     }
 
-    /* z = W yᴺ + μ in shared memory, and among the outputs where they are wanted. */
+    /* z = W yᴺ + μ in shared memory, and in the outputs if they are requested. */
     __device__ void readout(const Part& y, REAL* outputs) const {
         __syncthreads();
         put(at.Y, y);
@@ -197,7 +197,7 @@ struct Pass {
                 const REAL* c = samples.targets + (long long)sample * net.n_outputs;
                 value = loss_and_derivative(net.loss, z, c, net.n_outputs);
             }
-            // Samples without weight need not be finite.
+            // Samples without weight may not be finite.
             if (w > 0) loss += w * value;
             if (w_held_out > 0) held_out += w_held_out * value;
             for (int k = 0; k < net.n_outputs; k++) z[k * ROW] = w > 0 ? w * z[k * ROW] : (REAL)0;
@@ -266,7 +266,7 @@ struct Pass {
             put(at.G, G);
             put(at.Y, Y);
             __syncthreads();
-            if (i > 0 || layer > 0 || net.lifted) {  // elsewhere p⁰ has no use
+            if (i > 0 || layer > 0 || net.lifted) {  // p⁰ is only used by a lift
                 Part product = {};
                 add_transposed_product(product, at.K, G, at.G);
                 FOR_PART(a, q) {
@@ -306,8 +306,8 @@ struct Pass {
 
 /* The sums of every job, which is every n_jobs-th tile of a member; or all its outputs.
 
-   Null: group, train, held_out and split without folds; gradients and memory where the gradient is
-   not wanted; outputs (members, n_outputs, samples) where losses are. */
+   Null pointers: group, train, held_out and split without folds; gradients and memory if the
+   gradient is not requested; outputs (members, n_outputs, samples) if losses are requested. */
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) evaluate(
     int n_layers, int n_outputs, int n_features, int lifted, int nonlinear_lift, int states_stored,
     int learn_step, int loss, REAL width, REAL quantile, REAL skip, const REAL* tableau,
@@ -360,7 +360,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) evaluate(
 
 /* Add up the jobs of every member, ADDERS at a time: both losses, then `size` sums of the gradient.
 
-   A block of threads has 32 columns, and a row of threads every ADDERS-th job. */
+   A block of threads has 32 columns, and each row of threads adds every ADDERS-th job. */
 extern "C" __global__ void __launch_bounds__(32 * ADDERS) add_up(
     int n_jobs, int size, const double* losses, const REAL* gradients,
     double* loss, double* held_out, REAL* gradient

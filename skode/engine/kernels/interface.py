@@ -1,4 +1,4 @@
-"""The interface of a kernel: what it is given, and what it gives back."""
+"""The interface of a kernel: its arguments and results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..networks import Network
 
 
 class Problem(NamedTuple):
-    """What is computed: the network, where its controls lie, the loss, and whether h is learned."""
+    """The computation: network, layout of its controls, loss, and whether h is learned."""
 
     network: Network
     layout: Layout
@@ -21,12 +21,12 @@ class Problem(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Samples in the order of their rows.
+    """Samples, one per row.
 
-    X (samples, n_features) may be read-only, of any memory layout and any real dtype; on the host
-    it may be `SparseRows`.  The targets (samples, n_outputs) and weights (samples,) are in the
-    dtype of the controls.  Without fold weights every member is trained on all samples, and judged
-    by none.
+    X (samples, n_features) may be read-only, and have any memory layout and any real dtype; on the
+    host it may be `SparseRows`.  The targets (samples, n_outputs) and weights (samples,) have the
+    dtype of the controls.  Without fold weights every member is trained on all samples, and there
+    is no held-out loss.
     """
 
     X: Array
@@ -35,7 +35,7 @@ class Samples(NamedTuple):
     folds: FoldWeights | None = None
 
     def of(self, rows: slice | Array) -> Samples:
-        """Some of the samples."""
+        """Return some of the samples."""
         folds = self.folds if self.folds is None else self.folds.of_samples(rows)
         if isinstance(rows, slice):
             return Samples(self.X[rows, :], self.targets[rows, :], self.weights[rows], folds)
@@ -44,7 +44,7 @@ class Samples(NamedTuple):
         return Samples(X, targets, take(self.weights, rows), folds)
 
     def of_members(self, members: slice | Array | None) -> Samples:
-        """The samples with the fold weights of some of the members."""
+        """Return the samples with the fold weights of some of the members."""
         if self.folds is None or members is None:
             return self
         return self._replace(folds=self.folds.of_members(members))
@@ -56,17 +56,17 @@ class Sums(NamedTuple):
     Parameters
     ----------
     loss : array of shape (members,) in float64
-        Σ w ℓ over the samples with their weights in training; +inf where a stage equation of a
-        sample that has a weight could not be solved.
+        Σ w ℓ over the samples with their training weights; +inf if a stage equation of a sample
+        with nonzero weight could not be solved.
     held_out : array of shape (members,) in float64, or None
-        The same with their weights in judging; +inf in place of NaN.  None without fold weights.
+        The same with held-out weights, and +inf in place of NaN.  None without fold weights.
     gradient : array of shape (members, layout.size), or None
-        Derivatives of `loss` with respect to the flat controls; None where it is not wanted.  That
-        with respect to h is zero unless `learn_step`.
+        Derivatives of `loss` with respect to the flat controls; None if not requested.  The
+        derivative with respect to h is zero unless `learn_step`.
     sensitivity : array of shape (members,) in float64, or None
-        What `loss` is off by, at most and to first order, per unit of the tolerance with which the
-        stage equations of an implicit scheme are solved.  None without a gradient, and where they
-        are always solved to rounding.
+        A bound, to first order, on the error of `loss` per unit of the tolerance of the stage
+        equations of an implicit scheme.  None without a gradient, or if they are always solved
+        to rounding.
     """
 
     loss: Array
@@ -76,18 +76,18 @@ class Sums(NamedTuple):
 
 
 class Kernel(Protocol):
-    """What the modules of this package offer."""
+    """The functions that each kernel module provides."""
 
     def is_usable_for(self, problem: Problem, like: Array) -> bool:
-        """Whether it can compute this problem with controls like `like`, on this machine."""
+        """Whether the kernel supports this problem with controls like `like`, on this machine."""
 
-    def takes_members_alone(self, problem: Problem) -> bool:
-        """Whether a member has the same bits in any company."""
+    def members_are_independent(self, problem: Problem) -> bool:
+        """Whether the results of a member do not depend, to the last bit, on the other members."""
 
     def call_size(
         self, problem: Problem, n_members: int, n_samples: int, like: Array
     ) -> tuple[int, int]:
-        """How many members and how many samples one call takes.
+        """Return the number of members and the number of samples for one call.
 
         On the host the number of samples does not depend on the number of members.
         """
@@ -100,18 +100,18 @@ class Kernel(Protocol):
         gradient: bool,
         tolerance: Array | None = None,
     ) -> Sums:
-        """The sums over the samples, by one row of `flat` for every member.
+        """Return the sums over the samples; `flat` has one row for every member.
 
         The residuals of stage equations are at most `tolerance`, (members,), relative to the sizes
-        of their terms; by default they are roundings.  A kernel may always solve to rounding.
+        of their terms; by default they are rounding errors.  A kernel may always solve to rounding.
         """
 
     def predict(
         self, problem: Problem, X: Array, flat: Array, weights: Array | None = None
     ) -> Array:
-        """What `loss.mean` makes of the outputs for the rows of X: (classes or outputs, samples).
+        """Return `loss.mean` of the outputs for the rows of X: (classes or outputs, samples).
 
-        The members have the weights (members,), which add up to one; equal ones by default.
+        The members have the weights (members,), which add up to one; by default they are equal.
 
         Raises
         ------

@@ -1,13 +1,13 @@
-/* How the threads of a block part a tile of samples, and the products and sums they make together.
+/* Distribution of a tile of samples over the threads of a block, and their joint products and sums.
 
-A block of threads has one tile of samples, and a thread the states of THREAD_CHANNELS channels and
-THREAD_SAMPLES samples of it in registers (a `Part`):
+A block of threads processes one tile of samples.  Each thread holds the states of THREAD_CHANNELS
+channels and THREAD_SAMPLES samples in registers (a `Part`):
 
-- narrow networks: a thread has all channels of one sample, and K Y needs nothing of other threads;
+- narrow networks: a thread has all channels of one sample, and computes K Y without other threads;
 - wide networks: there are CHANNEL_THREADS rows of threads, and K Y is computed from shared memory,
   by squares in registers.
 
-cuda_machine.py defines REAL, N_CHANNELS, N_STAGES and the four numbers of the arrangement.
+cuda_machine.py defines REAL, N_CHANNELS, N_STAGES and the four numbers of this distribution.
 */
 
 #define FOR_PART(a, q)                                                            \
@@ -26,12 +26,12 @@ __device__ constexpr int largest_power_of_two(int limit) {
 
 constexpr bool NARROW = CHANNEL_THREADS == 1;
 constexpr int VECTOR = 16 / sizeof(REAL);  // numbers that are read at once
-// Of a tile.  In wide networks there may be more channels than the network has, with zeros in K.
+// For a tile.  Wide networks may be padded with further channels, whose entries of K are zero.
 constexpr int CHANNELS = CHANNEL_THREADS * THREAD_CHANNELS;
 constexpr int SAMPLES = THREADS / CHANNEL_THREADS * THREAD_SAMPLES;
 
-// Rows in shared memory have room for a vector more, so that their beginnings lie in different
-// banks.  That of a row of K holds its entry of b.
+// Rows in shared memory are padded by a vector, so that they begin in different banks.  The padding
+// of a row of K holds its entry of b.
 constexpr int BIAS = rounded_up(CHANNELS, VECTOR);
 constexpr int K_ROW = BIAS + VECTOR;
 constexpr int ROW = SAMPLES + VECTOR;
@@ -45,13 +45,13 @@ constexpr int GROUPS = GROUPS_AT_MOST < 32 ? GROUPS_AT_MOST : 32;
 constexpr int BLOCK = SIDE * SIDE_OF_THREAD;  // rows and columns of all threads together
 constexpr int ROWS = CHANNELS > BLOCK ? CHANNELS : BLOCK;
 
-// Blocks of threads that a multiprocessor has at a time: as many as leave enough registers.
+// Blocks of threads per multiprocessor: as many as the registers allow.
 constexpr int BYTES = (NARROW ? N_CHANNELS : SIDE_OF_THREAD * SIDE_OF_THREAD) * sizeof(REAL);
 constexpr int BLOCKS_OF_WIDE = BYTES <= 72 ? 2 : 1;
 constexpr int BLOCKS_OF_NARROW = BYTES <= 32 ? 4 : BYTES <= 64 ? 3 : 2;
 constexpr int BLOCKS_AT_ONCE = NARROW ? BLOCKS_OF_NARROW : BLOCKS_OF_WIDE;
 
-// Arrays over the stages stay in registers where they are small.
+// Small arrays over the stages stay in registers.
 constexpr int REGISTERS_FOR_STAGES = 32 / (sizeof(REAL) / 4);
 constexpr int STAGES_AT_ONCE =
     N_STAGES * THREAD_CHANNELS * THREAD_SAMPLES <= REGISTERS_FOR_STAGES ? N_STAGES : 1;
@@ -100,7 +100,7 @@ __device__ inline int first_sample() {
     return (int)threadIdx.x % (THREADS / CHANNEL_THREADS) * THREAD_SAMPLES;
 }
 
-/* The sum over all threads, for thread 0.  They are in step again before the next one. */
+/* The sum over all threads, for thread 0.  The threads are synchronised before the next sum. */
 __device__ inline double sum_over_threads(double x, double* warps) {
     for (int distance = 16; distance; distance /= 2) x += __shfl_xor_sync(~0u, x, distance);
     __syncthreads();
@@ -111,10 +111,10 @@ __device__ inline double sum_over_threads(double x, double* warps) {
     return sum;
 }
 
-/* The first tile of a job sets its sums, the others add to them. */
+/* The first tile of a job sets its sums; the others add to them. */
 __device__ inline void add(REAL& sum, REAL x, bool first) { sum = first ? x : sum + x; }
 
-/* A matrix and a vector behind its rows, with zeros up to CHANNELS rows and columns. */
+/* A matrix with a vector after its rows, padded with zeros to CHANNELS rows and columns. */
 __device__ inline void load(
     REAL* K, const REAL* matrix, const REAL* vector, int n_columns, int stride
 ) {
@@ -184,7 +184,7 @@ struct OuterProducts {
     static __device__ int row() { return (int)threadIdx.x / GROUPS / SIDE; }
     static __device__ int column() { return (int)threadIdx.x / GROUPS % SIDE; }
 
-    /* Add those of a tile, of whose rows and columns the first ones are wanted. */
+    /* Add the products of a tile, for its first rows and columns. */
     __device__ void add_tile(const REAL* G, const REAL* Y, int n_rows, int n_columns) {
         if (row() >= SIDE || row() >= n_rows || column() >= n_columns) return;
         G += row() * ROW;
@@ -208,8 +208,8 @@ struct OuterProducts {
         }
     }
 
-    /* Add `factor` times the sums of all groups to the sums of the job; those of the vector
-       where there is one. */
+    /* Add `factor` times the sums of all groups to the sums of the job, including those of the
+       vector if there is one. */
     __device__ void add_to(
         REAL* of_matrix, REAL* of_vector, int n_rows, int n_columns, int stride, REAL factor,
         bool first

@@ -1,4 +1,4 @@
-"""The reference kernel: every case, with any array library.  It defines what is right."""
+"""The reference kernel, for every case and any array library.  It defines the correct results."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ..sparse_rows import SparseRows
 from ..unsolved import UnsolvedStagesError
 from .interface import Problem, Samples, Sums
 
-STATE_BYTES = 240 * 1024  # of one state on the host: a layer touches a few, and L2 holds those
-FEWEST_SAMPLES = 128  # on the host: below, the calls themselves cost more than what they compute
+STATE_BYTES = 240 * 1024  # of one state on the host: L2 holds the few that a layer uses
+FEWEST_SAMPLES = 128  # on the host: with fewer, the overhead of the calls dominates
 DEVICE_FRACTION = 0.5  # of the free memory of a device
 
 
 def is_usable_for(problem: Problem, like: Array) -> bool:
-    """It serves every problem."""
+    """Return True: it supports every problem."""
     return True
 
 
-def takes_members_alone(problem: Problem) -> bool:
-    """Not where they iterate together, and end with other bits in other company."""
+def members_are_independent(problem: Problem) -> bool:
+    """Return False if stage equations are solved for all members together."""
     return problem.network.tableau.explicit
 
 
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
-    """How many members and samples one call takes.
+    """Return the numbers of members and samples for one call.
 
-    On the host their states suit the cache; a device takes as many samples as its memory allows.
+    On the host their states fit into the cache; on a device the free memory is the limit.
     """
     layout, bytes_of_sample = problem.layout, problem.layout.n_channels * itemsize(like)
     room = free_memory(like)
@@ -41,10 +41,10 @@ def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> 
 
 
 def _n_states(network: Network, layout: Layout) -> int:
-    """How many arrays of the size of a state there are: y, Yi and Fi of all layers, Vi and Γi.
+    """Return the number of arrays of the size of a state: y, Yi and Fi of all layers, Vi and Γi.
 
-    Every block of k implicit stages has a matrix of k² n states in each layer, and three more of
-    them are at work.
+    Every block of k implicit stages has a matrix of k² n states in each layer, and the iteration
+    needs three more.
     """
     s, blocks = network.tableau.n_stages, network.tableau.blocks
     squares = [len(block.stages) ** 2 for block in blocks if not block.explicit]
@@ -53,7 +53,7 @@ def _n_states(network: Network, layout: Layout) -> int:
 
 
 def features(X: Array, like: Array) -> Array:
-    """The features of the rows of `X` in the dtype of the controls, (n_features, samples)."""
+    """Return the features of the rows of `X`, (n_features, samples), in the controls' dtype."""
     xp = namespace(like)
     dense = X.dense() if isinstance(X, SparseRows) else X
     return xp.astype(xp.permute_dims(dense, (1, 0)), like.dtype, copy=False)
@@ -66,19 +66,19 @@ def evaluate(
     gradient: bool,
     tolerance: Array | None = None,
 ) -> Sums:
-    """Return the sums over the samples, by one row of `flat` for every member."""
+    """Return the sums over the samples; `flat` has one row for every member."""
     U, x = problem.layout.views(flat), features(samples.X, flat)
     with quiet():
         for effort in _efforts(problem, flat):
             done = problem.network.forward(U, x, record=gradient, effort=effort)
             sums = _sums(problem, samples, U, x, done, gradient)
-            if not effort.looks and _all_solved(done, sums):
+            if not effort.checks and _all_solved(done, sums):
                 break
         return sums
 
 
 def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = None) -> Array:
-    """Return what `loss.mean` makes of the outputs, (classes or outputs, samples).
+    """Return `loss.mean` of the outputs, (classes or outputs, samples).
 
     Raises
     ------
@@ -95,24 +95,24 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
 
 
 def _outputs(problem: Problem, x: Array, flat: Array) -> Array:
-    """The outputs z of some members."""
+    """Return the outputs z of some members."""
     U = problem.layout.views(flat)
     for effort in _efforts(problem, flat):
         done = problem.network.forward(U, x, effort=effort)
-        if not effort.looks and _all_solved(done):
+        if not effort.checks and _all_solved(done):
             return done.z
     UnsolvedStagesError.raise_for(done.statuses)
     return done.z
 
 
 def _efforts(problem: Problem, like: Array) -> tuple[Effort, ...]:
-    """What is made for stage equations, one after the other, until they are solved."""
+    """Return the efforts to try for stage equations, one after the other."""
     hasty_first = not (problem.network.tableau.explicit or on_cpu(like))
     return (HASTY, CAREFUL) if hasty_first else (CAREFUL,)
 
 
 def _all_solved(done: Forward, sums: Sums | None = None) -> bool:
-    """Whether all stages and costates have been found, for which alone a device is waited for."""
+    """Whether all stages and costates have been found.  Waits for the device once."""
     xp = namespace(done.z)
     found = [xp.all(status.converged) for status in done.statuses]
     if sums is not None and sums.gradient is not None:
@@ -123,7 +123,7 @@ def _all_solved(done: Forward, sums: Sums | None = None) -> bool:
 def _sums(
     problem: Problem, samples: Samples, U: Controls, x: Array, done: Forward, gradient: bool
 ) -> Sums:
-    """The sums over the samples after a pass forward."""
+    """Return the sums over the samples after a forward pass."""
     network, layout, loss, learn_step = problem
     xp, w, w_held_out = namespace(done.z), samples.weights[None, :], None
     if samples.folds is not None:
@@ -137,7 +137,7 @@ def _sums(
     if not gradient:
         return Sums(J, held_out, None)
     dz = _where_weighted(xp, w[:, None, :], derivative)
-    if done.statuses:  # the gradient of what is unsolved is of no use, and zero costs nothing
+    if done.statuses:  # for unsolved samples, the gradient is useless and zero is fastest
         dz = xp.where(xp.isinf(J)[:, None, None], xp.zeros_like(dz), dz)
     dU = network.backward(U, x, done, dz)
     if not learn_step:
@@ -146,13 +146,13 @@ def _sums(
 
 
 def _where_weighted(xp: Namespace, w: Array, values: Array) -> Array:
-    """w times the values; 0 where w is, so that samples without weight need not be finite."""
+    """Return w times the values; 0 where w is 0, even if a value is not finite."""
     product = w * values
     return xp.where(w > 0, product, xp.zeros_like(product))
 
 
 def _total(xp: Namespace, w: Array, value: Array, statuses: list[Status]) -> Array:
-    """Σ w ℓ per member; +inf where a sample that has a weight is unsolved in some layer."""
+    """Return Σ w ℓ per member; +inf if a sample with nonzero weight is unsolved in some layer."""
     total = xp.sum(_where_weighted(xp, w, value), axis=1, dtype=xp.float64)
     for status in statuses:
         unsolved = xp.any(~status.converged & (w > 0), axis=1)

@@ -1,8 +1,8 @@
 """Training: minimise the objective of every member of a batch.
 
-The loop is array code over members.  Whatever is decided, to accept a trial, to stop, to keep a
-point, is decided for each member alone, in masks, and all numbers that a decision needs come from
-the device together.
+The loop is array code over members.  Decisions, such as accepting a trial, stopping or keeping a
+point, are made for each member separately, with masks.  All numbers that they depend on are copied
+from the device at once.
 """
 
 from .adam import Adam, Moments, Schedule

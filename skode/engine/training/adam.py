@@ -1,12 +1,12 @@
-"""Adam on mini-batches, all members on the same samples.
+"""Adam on mini-batches, which are the same for all members.
 
 With the gradient g of a batch, entry by entry,
 
     μ ← β₁ μ + (1 - β₁) g,   ν ← β₂ ν + (1 - β₂) g²,
     u ← project(u - η (μ / (1 - β₁ᵏ)) / (√(ν / (1 - β₂ᵏ)) + ε)),   k = 1, 2, …
 
-with the learning rate η = η₀/(1 + decay · e) in epoch e.  The point of a member is not u, which the
-noise of the batches moves about, but a mean of the u so far, in which the older ones fade,
+with the learning rate η = η₀/(1 + decay · e) in epoch e.  The point of a member is not u, which
+fluctuates with the noise of the batches, but a running mean of u that forgets old values,
 
     ū ← ū + γ (u - ū),   γ = (1 + c) / (k + c).
 
@@ -27,15 +27,15 @@ from .exactness import LOOSEST
 from .state import State, chosen, inner
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-FADING = 9  # c: about the last tenth of the u is averaged
-LEAST_FACTOR = 1e-6  # of the learning rate; below, a member has no acceptable step
+FADING = 9  # c: the mean is over about the last tenth of the u
+LEAST_FACTOR = 1e-6  # of the learning rate; below it, a member stops with "no acceptable step"
 
 
 class Schedule(NamedTuple):
     """The batches and the learning rate of Adam.
 
-    A batch has at most `batch_size` samples; those of an epoch differ in size by one at most.  The
-    method ``permutation(n)`` of `rng`, a RandomState or Generator, gives the order of the samples.
+    A batch has at most `batch_size` samples; the sizes within an epoch differ by at most one.  The
+    method ``permutation(n)`` of `rng`, a RandomState or Generator, determines their order.
     """
 
     batch_size: int
@@ -45,35 +45,35 @@ class Schedule(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What Adam remembers of every running member.
+    """The state of Adam for every running member.
 
     μ and ν, (running, controls), are the running means of the gradients and of their squares, and u
-    is where the next batch begins.  The others are host arrays of shape (running,).
+    is the point for the next batch.  The others are host arrays of shape (running,).
     """
 
     mu: Array
     nu: Array
     u: Array
-    k: Array  # the number of batches that μ, ν and the mean of the u are made of
-    rate_factor: Array  # the fraction of the learning rate that the member goes on with
+    k: Array  # the number of batches in μ, ν and the mean of the u
+    rate_factor: Array  # the current fraction of the learning rate
 
     @classmethod
     def none(cls, u: Array) -> Moments:
-        """Return the moments of members that begin at `u`."""
+        """Return the moments of members that start at `u`."""
         zeros, members = namespace(u).zeros_like(u), u.shape[0]
         return cls(zeros, zeros, u, host.zeros(members, dtype=int), host.ones(members))
 
 
 class Adam:
-    """Epochs of Adam, which go on with the `moments` of the call before.
+    """Epochs of Adam, which continue from the given `moments`.
 
     If a batch holds all samples there is no noise, and the point of a member is u.  A member whose
-    objective is no longer finite goes back to its best point, forgets μ and ν, and halves its η.
+    objective becomes infinite or NaN returns to its best point, resets μ and ν, and halves η.
     """
 
     def __init__(self, state: State, schedule: Schedule, moments: Moments | None = None) -> None:
         self.state, self.schedule = state, schedule
-        # The samples of a call that goes on with moments are but a part of a stream.
+        # If a call continues from moments, its samples are only a part of a stream.
         n_samples = state.objective.trained_rows.shape[0]
         self._whole = moments is None and schedule.batch_size >= n_samples
         self.moments = Moments.none(state.u) if moments is None else moments
@@ -82,7 +82,7 @@ class Adam:
             state.steepness = host.zeros(state.running.shape)
 
     def round(self) -> Array:
-        """Go through one epoch with every running member; return a host mask of who is stuck."""
+        """Train every running member for one epoch; return a host mask of those that are stuck."""
         state, evaluate, loosely = self.state, self.state.objective.evaluate, {}
         if state.exactness is not None:  # the noise of the batches is much larger
             loosely["tolerance"] = host.full(state.running.shape, LOOSEST)
@@ -119,7 +119,7 @@ class Adam:
             yield objective.sample(order[start:end])
 
     def _update(self, g: Array) -> None:
-        """Make one step with the gradient of a batch."""
+        """Take one step with the gradient of a batch."""
         state, xp, u = self.state, self.state.xp, self.moments.u
         mu = BETA_1 * self.moments.mu + (1 - BETA_1) * g
         nu = BETA_2 * self.moments.nu + (1 - BETA_2) * g * g
@@ -133,13 +133,13 @@ class Adam:
         self.moments = Moments(mu, nu, u, k, rate_factor)
 
     def _averaged(self, mean: Array) -> Array:
-        """Return the mean of the u so far, from that before the last step."""
+        """Update the mean of the u, from the mean before the last step."""
         u, k = self.moments.u, self.moments.k
         gamma = placed(((1 + FADING) / (k + FADING))[:, None], u, u.dtype)
         return mean + gamma * (u - mean)
 
     def _arrival(self, u: Array, found: Evaluation) -> tuple[tuple[Array, ...], Array]:
-        """Return what `State.move` asks for of new points, and for whom all of it is finite."""
+        """Return the arguments of `State.move` for new points, and a mask of the finite ones."""
         state = self.state
         state.n_evaluations[state.running] += 1
         r, facts = None, [found.J, inner(u, u)]
@@ -155,7 +155,7 @@ class Adam:
         return (u, found.gradient, r, steepness, J, held_out), finite
 
     def _forget(self, which: Array) -> None:
-        """Begin anew, with half the learning rate, for the members in the host's mask."""
+        """Reset the members in the host mask, with half the learning rate."""
         mu, nu, u, k, rate_factor = self.moments
         mu, nu = (chosen(which, self.state.xp.zeros_like(part), part) for part in (mu, nu))
         u = chosen(which, self.state.best, u)
@@ -163,7 +163,7 @@ class Adam:
         self.moments = Moments(mu, nu, u, host.where(which, 0, k), rate_factor)
 
     def select(self, rows: Array) -> None:
-        """Go on with these rows, an array on the host: the other members have ended."""
+        """Keep only these rows, a host array; the other members have ended."""
 
         def some(part: Array) -> Array:
             return self.state.xp.take(part, placed(rows, part), axis=0)

@@ -1,11 +1,10 @@
-"""Descent with backtracking, every member at its own pace.
+"""Descent with backtracking, in which members do not wait for each other.
 
-Every round evaluates one trial point per running member, all in one batch.  A member whose trial is
-accepted moves there; the others take a shorter step in the next round.  No member waits for the
-line search of another.
+Every round evaluates one trial point per running member, all in one batch.  A member moves to its
+trial if that is accepted, and otherwise takes a shorter step in the next round.
 
-A round asks the device for numbers at most twice: for what decides about the trials, and for what
-the next directions are computed from.
+A round waits for the device at most twice: for the numbers that decide about the trials, and for
+those from which the next directions are computed.
 """
 
 from __future__ import annotations
@@ -19,46 +18,46 @@ from .exactness import Exactness
 from .line_search import LineSearch
 from .state import State, chosen, inner
 
-# J with its gradient takes three times as long as J alone, and the gradient by itself needs the
-# forward pass again.  So both are computed together where more than this fraction of the trials
-# is accepted.
+# J with its gradient takes three times as long as J alone, and a separate gradient repeats the
+# forward pass.  So both are computed together if more than this fraction of the trials is
+# accepted.
 MOSTLY = 0.7
 LEARNING = 0.2  # the weight of the last round in that fraction
 
 
 class Steepest:
-    """Gradient descent, d = -g; and the interface of directions that remember more.
+    """Gradient descent, d = -g; also the interface of directions with a memory.
 
-    A direction is where backtracking searches, for every running member.
+    A direction gives the line along which backtracking searches, for every running member.
     """
 
     def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array | None:
-        """Compute on the device what `solve` needs, (running, any number) in float64; here nothing.
+        """Compute the inputs of `solve` on the device, (running, any number) in float64; here none.
 
         `accepted` is a host mask of the members whose trial ũ was accepted.  Their rows of s are
-        the steps ũ - u; the other rows are of no use.  r and `r_new`, (running, controls), are the
-        projected gradients of all running members before and after those steps.
+        the steps ũ - u; the other rows are meaningless.  r and `r_new`, (running, controls), are
+        the projected gradients of all running members before and after those steps.
         """
         return None
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
-        """Return the directions d from where the members are now.
+        """Return the directions d at the current points.
 
-        `accepted` is a host mask of those that have moved, and `products`, on the host, is what
-        `measure` has computed: None if nobody has moved, or if it was nothing.
+        `accepted` is a host mask of the members that have moved.  `products`, on the host, is the
+        result of `measure`, or None if no member has moved or the result was None.
         """
         return -state.g
 
     def forget(self, which: Array) -> Array:
-        """Make the members in the host's mask go steepest next; return those that would not."""
+        """Reset the host mask's members to steepest descent; return a mask of those it changes."""
         return host.zeros_like(which)
 
     def select(self, rows: Array) -> None:
-        """Go on with these rows, an array on the host: the other members have ended."""
+        """Keep only these rows, a host array; the other members have ended."""
 
 
 class Trial(NamedTuple):
-    """Trial points ũ = project(u + t d) of the running members, and what decides about them.
+    """Trial points ũ = project(u + t d) of the running members, and data that decide about them.
 
     u, `step`, g and r are of shape (running, controls), and the others host arrays of shape
     (running,).  g, r and `steepness` are None unless they were computed with J.
@@ -84,16 +83,16 @@ class Backtracking:
     def __init__(self, state: State, direction: Steepest, line_search: LineSearch) -> None:
         self.state, self.direction, self.line_search = state, direction, line_search
         self.t = host.full(state.running.shape, line_search.first_step)  # steps of the next trials
-        self.acceptance = 1.0  # the fraction of the trials that were accepted of late
-        nobody = host.zeros(state.running.shape, dtype=bool)
+        self.acceptance = 1.0  # a running mean of the fraction of accepted trials
+        none_moved = host.zeros(state.running.shape, dtype=bool)
         with quiet():
-            self.d = direction.solve(state, nobody, None)  # the directions, (running, controls)
+            self.d = direction.solve(state, none_moved, None)  # the directions, (running, controls)
 
     def round(self) -> Array:
         """Try one point for every running member: move there, or shorten the step.
 
-        Return a host mask of the members that are stuck: rounding cannot tell their trials from
-        their present points.
+        Return a host mask of the members that are stuck: their trials equal their current points up
+        to rounding.
         """
         state, t, evaluate = self.state, self.t, self.state.objective.evaluate
         with quiet():
@@ -106,9 +105,9 @@ class Backtracking:
             J = state.J[state.running]
             nothing2 = state.xp.finfo(u.dtype).eps ** 2 * trial.size2
             stuck = trial.distance2 <= nothing2
-            if trial.direction2 is not None:  # the projection of u itself may be a rounding off u
+            if trial.direction2 is not None:  # rounding may move u itself in the projection
                 stuck |= t**2 * trial.direction2 <= nothing2
-            downhill = trial.directional <= 0  # False where it is not a number
+            downhill = trial.directional <= 0  # False for NaN
             enough = self.line_search.accepts(J, trial.J, trial.directional, trial.distance2, t)
             accepted, products = enough & downhill & ~stuck, None
             if trial.steepness is not None:
@@ -122,7 +121,7 @@ class Backtracking:
             state.n_evaluations[state.running] += 1
             self.acceptance += LEARNING * (float(host.mean(accepted)) - self.acceptance)
             self.t = self.line_search.next_step(t, accepted, J, trial.J, trial.directional)
-            # A direction that leads nowhere may be due to what it remembers.
+            # If a direction fails, its memory may be the reason.
             renewed = self.direction.forget((stuck | ~downhill) & ~accepted)
             self.t[renewed] = self.line_search.first_step
             if host.any(accepted | renewed):
@@ -131,9 +130,9 @@ class Backtracking:
         return stuck & ~renewed
 
     def _exact_enough(self, u: Array, exactness: Exactness) -> Trial:
-        """Evaluate trial points, so exactly that errors do not decide about them.
+        """Evaluate trial points so exactly that errors do not affect decisions about them.
 
-        This may improve J at the present points too.
+        This may also update J at the current points.
         """
         state, evaluate, tightest = self.state, self.state.objective.evaluate, exactness.tightest
         here, there = exactness.tolerance, exactness.of_trials(to_host(inner(state.g, u - state.u)))
@@ -153,7 +152,7 @@ class Backtracking:
         return self._trial(u, found, exactness.at(found.sensitivity, there))
 
     def _trial(self, u: Array, found: Evaluation, exactness: Exactness | None = None) -> Trial:
-        """Bring what decides about the trials to the host."""
+        """Copy the numbers that decide about the trials to the host."""
         state, step, g, r = self.state, u - self.state.u, found.gradient, None
         facts = {
             "J": found.J,
@@ -173,7 +172,7 @@ class Backtracking:
         return Trial(u=u, step=step, g=g, r=r, exactness=exactness, **facts)
 
     def _some(self, u: Array, rows: Array) -> tuple[Array, Array]:
-        """Return the points of some running members, and who they are."""
+        """Return the points of some running members, and their indices."""
         state, xp = self.state, self.state.xp
         if rows.size == u.shape[0]:
             return u, state.members
@@ -181,7 +180,7 @@ class Backtracking:
         return xp.take(u, some, axis=0), xp.take(state.members, some)
 
     def _spread(self, g: Array, rows: Array) -> Array:
-        """Return an array with the rows `rows` of `g` for all running members, and others."""
+        """Expand `g` from the members in `rows` to all running members; the rest is arbitrary."""
         members = host.arange(self.state.running.size)
         if rows.size == members.size:
             return g
@@ -189,10 +188,10 @@ class Backtracking:
         return self.state.xp.take(g, placed(place, g), axis=0)
 
     def _move(self, trial: Trial, accepted: Array) -> tuple[Array, Array | None]:
-        """Move the members in the mask `accepted` to their trials, which have g and r by now.
+        """Move the members in the mask `accepted` to their trials, whose g and r are known.
 
-        Return a mask of those that have moved, and what the direction has measured, on the host.
-        Trials whose gradient was not computed along with J are rejected too if it is not finite.
+        Return a mask of the members that have moved, and the result of `measure`, on the host.  A
+        trial whose gradient was not computed along with J is rejected if that is not finite.
         """
         state, xp, steepness = self.state, self.state.xp, trial.steepness
         g, r, columns = trial.g, trial.r, []
@@ -216,7 +215,7 @@ class Backtracking:
         return accepted, products
 
     def select(self, rows: Array) -> None:
-        """Go on with these rows, an array on the host: the other members have ended."""
+        """Keep only these rows, a host array; the other members have ended."""
         self.d = self.state.xp.take(self.d, placed(rows, self.d), axis=0)
         self.t = self.t[rows]
         self.direction.select(rows)

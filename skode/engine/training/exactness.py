@@ -1,16 +1,16 @@
-"""How exactly the stage equations of implicit schemes are solved while training searches.
+"""The tolerance of the stage equations of implicit schemes during training.
 
 The residuals R of the stage equations change J by Σ ⟨V, R⟩ to first order, where V are the costates
 of the stages.  With residuals up to a tolerance τ, J is therefore off by no more than c τ, and the
-kernel adds up c along with the gradient.  A trial point ũ is solved for with::
+kernel computes c along with the gradient.  The tolerance for a trial point ũ is::
 
     τ = min(LOOSEST, FRACTION · |⟨g, ũ - u⟩| / c),
 
-so that errors stay far below the decrease of J that the gradient predicts.  Where they could change
-a decision all the same, both points are computed again to rounding.
+so that errors are much smaller than the decrease of J that the gradient predicts.  If they could
+still change a decision, both points are evaluated again, to rounding.
 
 Reference: Becker, Rannacher, "An optimal control approach to a posteriori error estimation in
-finite element methods" (Acta Numerica 10, 2001), for errors of J from costates and residuals.
+finite element methods" (Acta Numerica 10, 2001), on errors of J from costates and residuals.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ FRACTION = 1e-3  # of the predicted decrease
 
 
 class Exactness(NamedTuple):
-    """What is known of the errors of J at the present points; host arrays of shape (running,)."""
+    """Data on the errors of J at the current points, as host arrays of shape (running,)."""
 
     sensitivity: Array  # c
     tolerance: Array  # τ
-    tightest: float  # the tolerance that stands for rounding
+    tightest: float  # the tolerance that means solving to rounding
 
     @classmethod
     def of(cls, sensitivity: Array | None, eps: float) -> Exactness | None:
-        """Return that of points that are solved for to rounding; None where there is no choice."""
+        """Return the data for points solved to rounding; None if this is always so."""
         if sensitivity is None:
             return None
         tightest = ROUNDINGS * eps
@@ -41,23 +41,23 @@ class Exactness(NamedTuple):
 
     @property
     def error(self) -> Array:
-        """What J is off by, at most."""
+        """Return a bound on the error of J."""
         return self.sensitivity * self.tolerance
 
     def of_trials(self, directional: Array) -> Array:
         """Return the tolerances for trial points, from ⟨g, ũ - u⟩."""
-        wanted = FRACTION * host.abs(directional) / self.sensitivity  # NaN or infinite with c = 0
+        wanted = FRACTION * host.abs(directional) / self.sensitivity  # NaN or infinite if c = 0
         return host.maximum(host.where(wanted < LOOSEST, wanted, LOOSEST), self.tightest)
 
     def at(self, sensitivity: Array, tolerance: Array) -> Exactness:
-        """Return that of other points."""
+        """Return the data for other points."""
         return self._replace(sensitivity=sensitivity, tolerance=tolerance)
 
     def moved(self, where: Array, other: Exactness) -> Exactness:
-        """Return this with what is known of other points, for the members in a mask."""
+        """Return these data, with those of other points for the members in a mask."""
         pairs = zip(other[:2], self[:2], strict=True)
         return self.at(*(host.where(where, new, old) for new, old in pairs))
 
     def select(self, rows: Array) -> Exactness:
-        """Return that of some of the members."""
+        """Return the data of some of the members."""
         return self.at(self.sensitivity[rows], self.tolerance[rows])

@@ -6,32 +6,32 @@ from ..arrays import Array, device, host, namespace, placed, put
 from .backtracking import Steepest
 from .state import State, inner
 
-MEMORY = 10  # pairs that are kept
-LONGEST = 0.5  # how long a direction may be, as a fraction of √(1 + ‖u‖²)
+MEMORY = 10  # pairs that are stored
+LONGEST = 0.5  # largest length of a direction, as a fraction of √(1 + ‖u‖²)
 
 
 class LBFGS(Steepest):
     """The limited-memory BFGS direction d = -H r in its compact form.
 
     Let s = ũ - u and y = r̃ - r be the last pairs, as columns of S and Y from the oldest to the
-    newest.  With R the upper triangle of SᵀY, D its diagonal, and γ ≈ ⟨s, y⟩/⟨y, y⟩ of the newest
+    newest.  With the upper triangle R of SᵀY, its diagonal D, and γ ≈ ⟨s, y⟩/⟨y, y⟩ of the newest
     pair,
 
         H r = γ r + S R⁻ᵀ ((D + γ YᵀY) R⁻¹ Sᵀr - γ Yᵀr) - γ Y R⁻¹ Sᵀr.
 
-    So a direction takes two products with the memory; everything between them is small, and done on
-    the host.  r is the gradient, or under constraints the projected gradient u - project(u - g).
-    A pair whose curvature ⟨s, y⟩ is not clearly positive is not learned.
+    So a direction takes two products with the memory; the rest is small and computed on the host.
+    r is the gradient, or under constraints the projected gradient u - project(u - g).  A pair is
+    skipped if its curvature ⟨s, y⟩ is not clearly positive.
 
-    γ is no more than a scale, so it is rounded to three bits.  A number nearby does as well, and
-    the rounding errors of ⟨s, y⟩/⟨y, y⟩ end there.  Without that they would enter every component
-    of d, and the same training with its samples in another order would soon be another one.
+    γ only sets the scale, so it is rounded to three bits.  This removes the rounding errors of
+    ⟨s, y⟩/⟨y, y⟩, which would otherwise enter every component of d.  Training with the samples in
+    another order would then soon give different results.
 
-    d is made no longer than ½ √(1 + ‖u‖²): where the pairs know little of the curvature, it may
-    be far too long, and what happens there depends on its last digits.
+    The length of d is limited to ½ √(1 + ‖u‖²): if the pairs contain little information on the
+    curvature, d may be far too long, and the result would depend on its last digits.
 
-    A pair is written before its curvature is known, so that all products come to the host together:
-    the memory has a slot more than it holds pairs, and the spare one is written to.
+    A pair is stored before its curvature is known, so that all products are copied to the host at
+    once.  For this the memory has one slot more than it holds pairs, the spare slot.
 
     Reference: Byrd, Nocedal, Schnabel, "Representations of quasi-Newton matrices and their use in
     limited memory methods" (Mathematical Programming 63, 1994), equation (3.1).
@@ -41,17 +41,17 @@ class LBFGS(Steepest):
     u : array of shape (running, controls)
         Where the members start.
     memory : int, default=10
-        Number of pairs that are kept, p.
+        Number of pairs that are stored, p.
 
     Attributes
     ----------
     pairs : array of shape (running, 2 (p + 1), controls)
         The rows s of S, then the rows y of Y, by slot.
     SY, YY : host arrays of shape (running, p + 1, p + 1)
-        SᵀY and YᵀY by slot; only what belongs to pairs in use is of any meaning.
+        SᵀY and YᵀY by slot; entries of unused slots are meaningless.
     n_learned, n_pairs : host arrays of int of shape (running,)
-        Pairs that were ever learned, and pairs in use, at most p.  The newest is in slot
-        n_learned - 1 modulo p + 1, the others are in the slots before it, and the slot after it is
+        The number of all pairs so far, and of pairs in use, at most p.  The newest is in slot
+        n_learned - 1 modulo p + 1, the others are in the slots before it, and the next slot is
         the spare one.
     """
 
@@ -78,7 +78,7 @@ class LBFGS(Steepest):
         return xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
-        """Return the directions; -r, but no longer than 1, of a member without pairs."""
+        """Return the directions; for a member without pairs, -r with a length of at most 1."""
         r, xp = state.r, state.xp
         gamma = 1 / host.maximum(1.0, state.steepness**0.5)
         if products is None:
@@ -95,7 +95,7 @@ class LBFGS(Steepest):
         return xp.astype(factor, r.dtype, copy=False)[:, None] * d
 
     def _learn(self, rows: Array, products: Array) -> None:
-        """Use the pairs in the spare slots of these members, if they have curvature.
+        """Use the pairs in the spare slots of these members, if their curvature is positive.
 
         `products` are Sᵀ(s, y, r) and Yᵀ(s, y, r), (running, 2, slots, 3).
         """
@@ -115,10 +115,10 @@ class LBFGS(Steepest):
     def _coefficients(self, products: Array, gamma: Array) -> tuple[Array, Array, Array]:
         """Return the coefficients of S and of Y, by slot, and of r in H r.
 
-        `products` are Sᵀr and Yᵀr, (running, 2, slots), and `gamma` is γ of a member without pairs.
+        `products` are Sᵀr and Yᵀr, (running, 2, slots); `gamma` is γ for members without pairs.
         """
         members, slots = self.SY.shape[:2]
-        # The slots of every member from the oldest pair to the newest, and which are empty.
+        # The slots of every member from the oldest pair to the newest, and a mask of empty ones.
         age = host.arange(slots - 1)
         order = (self.n_learned[:, None] + 1 + age) % slots
         empty = age < slots - 1 - self.n_pairs[:, None]
@@ -143,13 +143,13 @@ class LBFGS(Steepest):
         return *by_slot, gamma
 
     def forget(self, which: Array) -> Array:
-        """Forget the pairs of the members in the host's mask; return those that had some."""
+        """Remove the pairs of the members in the host mask; return which of them had pairs."""
         had_some = which & (self.n_pairs > 0)
         self.n_pairs[had_some] = 0
         return had_some
 
     def select(self, rows: Array) -> None:
-        """Go on with these rows, an array on the host: the other members have ended."""
+        """Keep only these rows, a host array; the other members have ended."""
         for place, row in enumerate(rows):  # in place, since a copy is large
             if place != row:
                 self.pairs[place, ...] = self.pairs[int(row), ...]

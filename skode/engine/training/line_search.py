@@ -1,13 +1,13 @@
-"""Line searches: how far to go in a direction, and which trial points to accept.
+"""Line searches: the step along a direction, and the acceptance of trial points.
 
-Both rules of the published experiments are one rule with different numbers.  For the step t, the
-trial point ũ = project(u + t d) is accepted where
+Both rules of the published experiments are the same rule with different numbers.  For the step t,
+the trial point ũ = project(u + t d) is accepted if
 
     J(ũ) ≤ J + θ ⟨g, ũ - u⟩ + (κ / 2t) ‖ũ - u‖².
 
 *Lipschitz* is θ = 1, κ = 1 with t = 1/L.  *Armijo* is κ = 0; for ũ = u - t g it reads
-J(ũ) ≤ J - θ t ‖g‖².  Along a quasi-Newton direction, whose natural step is 1, *interpolation* asks
-for little.  After a rejected trial it goes to the minimum of the parabola through J and J(ũ) that
+J(ũ) ≤ J - θ t ‖g‖².  *Interpolation* is for quasi-Newton directions, whose natural step is 1; its
+θ is small.  After a rejected trial, t becomes the minimiser of the parabola through J and J(ũ) that
 has the directional derivative ⟨g, ũ - u⟩ at u.
 
 Reference: Nocedal, Wright, "Numerical Optimization" (2006), section 3.5.
@@ -25,12 +25,12 @@ from ..arrays import Array, host
 class LineSearch:
     """A backtracking rule.
 
-    With `least_reduction`, a rejected step is multiplied by the place of the parabola's minimum,
-    but by no less than this factor and no more than `reduction`.
+    With `least_reduction`, a rejected step is multiplied by the minimiser of the parabola, but by
+    no less than this factor and no more than `reduction`.
     """
 
-    decrease: float  # θ, the fraction of the linear prediction by which the objective has to fall
-    curvature: float  # κ, how much of a quadratic with curvature 1/t is allowed for
+    decrease: float  # θ, the fraction of the predicted decrease that is required
+    curvature: float  # κ, the allowance for a quadratic with curvature 1/t
     first_step: float
     largest_step: float
     growth: float  # the factor of the step after an accepted trial
@@ -40,21 +40,21 @@ class LineSearch:
     def accepts(
         self, J: Array, J_trial: Array, directional: Array, distance2: Array, t: Array
     ) -> Array:
-        """Return which trials are good enough; one that is not a number is not.
+        """Return a mask of the accepted trials; NaN is never accepted.
 
         All arguments are host arrays of shape (members,): the objective at u and at ũ,
         ⟨g, ũ - u⟩, ‖ũ - u‖², and the step.
         """
-        return J_trial <= self.bound(J, directional, distance2, t)  # False where it is NaN or +inf
+        return J_trial <= self.bound(J, directional, distance2, t)  # False if NaN or +inf
 
     def bound(self, J: Array, directional: Array, distance2: Array, t: Array) -> Array:
-        """Return what the objective at ũ may be at most; the arguments are those of `accepts`."""
+        """Return the largest acceptable objective at ũ; for the arguments see `accepts`."""
         return J + self.decrease * directional + self.curvature / (2 * t) * distance2
 
     def next_step(
         self, t: Array, accepted: Array, J: Array, J_trial: Array, directional: Array
     ) -> Array:
-        """Return the steps of the next trials; the arguments are those of `accepts`."""
+        """Return the steps of the next trials; for the arguments see `accepts`."""
         shorter = host.full_like(t, self.reduction)
         if self.least_reduction is not None:
             minimum = -directional / (2 * (J_trial - J - directional))  # in units of t
@@ -85,7 +85,7 @@ INTERPOLATION = LineSearch(
     curvature=0.0,
     first_step=1.0,
     largest_step=1.0,
-    growth=math.inf,  # each iteration begins with the natural step
+    growth=math.inf,  # each iteration starts with the natural step
     reduction=0.5,
     least_reduction=0.1,
 )

@@ -18,7 +18,7 @@ from .state import State, Training
 from .stopping import CALLBACK, INTERRUPTED, Stopping, ending
 
 DEFAULT = Stopping()
-ADAM_FRACTION = 0.6  # of the iterations, before L-BFGS takes over
+ADAM_FRACTION = 0.6  # of the iterations, after which L-BFGS takes over
 
 
 def _gd(state: State, line_search: str, schedule: Schedule | None) -> Backtracking:
@@ -26,7 +26,7 @@ def _gd(state: State, line_search: str, schedule: Schedule | None) -> Backtracki
 
 
 def _lbfgs(state: State, line_search: str, schedule: Schedule | None) -> Backtracking:
-    if state.n_iter.any():  # it takes over
+    if state.n_iter.any():  # L-BFGS takes over from Adam
         state.go_to_best()
     return Backtracking(state, LBFGS(state.u), INTERPOLATION)
 
@@ -36,7 +36,7 @@ def _adam(state: State, line_search: str, schedule: Schedule | None) -> Adam:
     return Adam(state, schedule)
 
 
-# The phases of each solver, with the fraction of the iterations at which they end.
+# The phases of each solver, with the fraction of the iterations at which each ends.
 SOLVERS: dict[str, list[tuple[Callable[..., Backtracking | Adam], float]]] = {
     "gd": [(_gd, 1.0)],
     "lbfgs": [(_lbfgs, 1.0)],
@@ -63,18 +63,18 @@ def train(
     Parameters
     ----------
     solver : {"gd", "lbfgs", "adam", "adam+lbfgs"}
-        Gradient descent and L-BFGS with backtracking, Adam on mini-batches, or Adam for the first
-        60 percent of the iterations, which no plateau ends, and L-BFGS from its best point on.
+        Gradient descent and L-BFGS with backtracking; Adam on mini-batches; or Adam for the first
+        60 percent of the iterations, even on a plateau, and then L-BFGS from the best point.
     line_search : {"armijo", "lipschitz"}
         The rule of gradient descent.
     schedule : Schedule
-        Needed by Adam alone.
+        Required for Adam; otherwise ignored.
     project : callable
         Projection of flat controls onto the constraints, applied to every trial.
     race : Race, optional
-        Ends members that have no chance to be chosen any more.
+        Ends members that can no longer be selected.
     on_iteration : callable (state) -> bool, optional
-        Called when a member has gone further than all before.  Training ends if it returns True.
+        Called when the largest number of iterations increases.  Training ends if it returns True.
     exact_stages : bool, default=False
         See `State`.
 
@@ -84,7 +84,7 @@ def train(
         If the objective or its gradient is not finite at the start of a member.
     """
     foremost, state = 0, State(objective, start, project, exact_stages)
-    patient = replace(stopping, n_iter_no_change=stopping.max_iter + 1)  # ends nobody at a plateau
+    patient = replace(stopping, n_iter_no_change=stopping.max_iter + 1)  # a plateau ends no member
     try:
         for begin, fraction in SOLVERS[solver]:
             last = math.ceil(fraction * stopping.max_iter)
@@ -101,14 +101,14 @@ def train(
                 if on_iteration is not None:
                     foremost = _follow(state, foremost, on_iteration)
     except KeyboardInterrupt:
-        if not state.running.size:  # no reason would say so
+        if not state.running.size:  # no reason would mention the interruption
             raise
         state.end_all(INTERRUPTED)
     return state.result()
 
 
 def _follow(state: State, foremost: int, on_iteration: Callable[[State], bool]) -> int:
-    """Call `on_iteration` if a member is further than `foremost`; return how far one is."""
+    """Call `on_iteration` if a member has passed `foremost`; return the most iterations so far."""
     now = int(host.max(state.n_iter))
     if now > foremost and on_iteration(state) and state.running.size:
         state.end_all(CALLBACK)

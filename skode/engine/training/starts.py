@@ -1,9 +1,9 @@
-"""The random controls that training starts from.
+"""The random initial controls.
 
-K and b are normal.  Without b the network of an odd activation would be an odd function, and
-training on a task that is symmetric about the origin would start from a saddle.  Because the
-readout W, μ is zero, no class is favoured: renaming the classes, in whatever order, does not change
-the fit.
+K and b are normally distributed.  With b = 0 and an odd activation, the network would be an odd
+function, and training on a task that is symmetric about the origin would start from a saddle.
+Because the readout W, μ is zero, no class is preferred: renaming or reordering the classes does not
+change the fit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..controls import Controls, Layout
 
 
 def random_start(layout: Layout, members: int, spread: float, h: float, rng: Any) -> Controls:
-    """Draw controls: host arrays in float64.
+    """Draw controls, as host arrays in float64.
 
     `spread` is √n_channels times the standard deviation of K and b, and all steps are `h`.  The
     method ``normal(scale=…, size=…)`` of `rng`, a RandomState or Generator, is called for K, b and
@@ -32,5 +32,5 @@ def random_start(layout: Layout, members: int, spread: float, h: float, rng: Any
     )
     if V is None:
         return start
-    # So that the channels are of unit variance where the features are.
+    # This gives the channels unit variance if the features have it.
     return start._replace(V=rng.normal(scale=layout.lifted**-0.5, size=V), nu=host.zeros(nu))

@@ -1,4 +1,4 @@
-"""The members of a training under way: where they are, and what they have come through."""
+"""The state of a training: the current points of the members, and their history."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ Project = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Training:
-    """What came out of a training; all but `flat` are host arrays.
+    """The results of a training; all but `flat` are host arrays.
 
-    The best point of a member, the row of `flat`, is that of the lowest held-out loss if there is
-    one, else of the lowest objective.  The curves, (members, iterations + 1), begin with the start;
-    they are NaN after a member has ended.  The held-out losses are NaN if nothing is held out.
+    The best point of a member, its row of `flat`, is the one with the lowest held-out loss or, if
+    nothing is held out, with the lowest objective.  The curves, (members, iterations + 1), include
+    the start; they are NaN after a member has ended.  Held-out losses are NaN if nothing is held
+    out.
     """
 
     flat: Array  # the best points, (members, controls)
-    J: Array  # the objective there, (members,) like all that is no curve
+    J: Array  # the objective there, (members,) like all others but the curves
     curve: Array
     held_out: Array  # the held-out loss at the best points
     held_out_curve: Array
@@ -35,7 +36,7 @@ class Training:
 
 
 class State:
-    """The members of a training under way.
+    """The members during training.
 
     A member runs until it ends.  Some arrays have a row per running member, in the order of
     `running`; the others, on the host, have a row per member.
@@ -47,31 +48,31 @@ class State:
     project : callable
         The projection of flat controls onto the constraints.
     exact_stages : bool, default=False
-        Whether stage equations are always solved to rounding, as is needed unless `project` keeps
-        all controls where each has one solution: near its loss, a residual may be small without it.
+        Whether stage equations are always solved to rounding.  This is necessary unless `project`
+        ensures that they have one solution: otherwise a small residual does not imply one.
 
     Attributes
     ----------
     running, members : arrays of int of shape (running,)
         The members that have not ended, on the host and on the device of the controls.
     u, best : arrays of shape (running, controls)
-        The present and the best point.
+        The current and the best point.
     g, r : arrays of shape (running, controls), or None
         The gradient at u, and r = u - project(u - g), which is g if there is no constraint.  None
         if the gradient on all samples is not known.
     steepness : host array of shape (running,)
         ‖r‖², or 0 without a gradient.
     exactness : Exactness or None
-        How exactly J is known at u; None where it is always known to rounding.
+        The tolerance of J at u; None if J is always known to rounding.
     J, held_out : host arrays of shape (members,)
         The objective and the held-out loss at u; the latter is NaN if nothing is held out, and
         `judged` is then False.
-    curve, held_out_curve, lowest_curve : host arrays of shape (members, room for iterations)
-        Of J, of the held-out loss, and of the lowest J since the phase began.
+    curve, held_out_curve, lowest_curve : host arrays of shape (members, allocated iterations)
+        Curves of J, of the held-out loss, and of the lowest J since the phase began.
     phase_start : host array of int of shape (members,)
-        The iteration at which the present phase of the solver began.
+        The iteration at which the current phase of the solver began.
     mark, mark_iter : host arrays of shape (members,)
-        The held-out loss that has last fallen by more than `tol` below the mark before it, and its
+        The held-out loss that last fell by more than `tol` below the previous mark, and its
         iteration.
     n_iter, n_evaluations, reason, best_J, best_held_out, best_iter : host arrays, (members,)
         As in `Training`; the reason is empty until a member ends.
@@ -120,7 +121,7 @@ class State:
         self._ended: list[tuple[Array, Array]] = []  # members and their points
 
     def projected_gradient(self, u: Array, g: Array) -> Array:
-        """Return r = u - project(u - g), which is g, to the last bit, without a constraint."""
+        """Return r = u - project(u - g), which is exactly g without a constraint."""
         if self.project is unconstrained:
             return g
         goal = u - g
@@ -136,11 +137,11 @@ class State:
         J: Array,
         held_out: Array | None,
     ) -> None:
-        """Note down another iteration of the members in the host's mask `moving`.
+        """Record another iteration of the members in the host mask `moving`.
 
-        u, g, r and `steepness` are the attributes from now on; the rows of the other members have
-        to be as they were.  J and `held_out` are host arrays of shape (running,); the entries of
-        the others are ignored.
+        u, g, r and `steepness` become the attributes; the rows of the other members must be
+        unchanged.  J and `held_out` are host arrays of shape (running,); entries of the other
+        members are ignored.
         """
         who = self.running[moving]
         n_iter = _changed(self.n_iter, who, self.n_iter[who] + 1)
@@ -151,7 +152,7 @@ class State:
         self._write(who, n_iter, new_J, new_held_out)
         better = new_held_out < self.best_held_out if self.judged else new_J < self.best_J
         best = chosen(better[self.running], u, self.best)
-        # In one statement, so that an interruption (in CPython) finds a point with its objective.
+        # In one statement, so that after an interruption (in CPython) J belongs to the point.
         self.best, self.best_J, self.best_held_out, self.best_iter = (
             best,
             host.where(better, new_J, self.best_J),
@@ -162,12 +163,12 @@ class State:
         self.J, self.held_out, self.n_iter = new_J, new_held_out, n_iter
 
     def improve(self, which: Array, J: Array, exactness: Exactness) -> None:
-        """Take better values of J, (running,), at the present points of the members in a mask."""
+        """Replace J at the current points of the members in a mask by better values, (running,)."""
         self.J = _changed(self.J, self.running[which], J[which])
         self.exactness = exactness
 
     def _write(self, who: Array, n_iter: Array, J: Array, held_out: Array) -> None:
-        """Write the next entries of the curves."""
+        """Append entries to the curves."""
         if who.size and host.max(n_iter) >= self.curve.shape[1]:  # full: make it twice as long
             self.curve, self.held_out_curve, self.lowest_curve = (
                 host.pad(curve, ((0, 0), (0, curve.shape[1])), constant_values=host.nan)
@@ -179,7 +180,7 @@ class State:
         self.held_out_curve[who, n_iter[who]] = held_out[who]
 
     def go_to_best(self) -> None:
-        """Put the running members where they were best: a new phase of the solver begins."""
+        """Move the running members to their best points, and begin a new phase of the solver."""
         running = self.running
         found = self.objective.evaluate(self.best, self.members)
         with quiet():
@@ -195,12 +196,12 @@ class State:
         self.lowest_curve[running, self.n_iter[running]] = J
 
     def end_all(self, reason: str) -> None:
-        """End all members as they are."""
+        """End all members at their current points."""
         self.reason[self.running] = reason
         self.take_out(host.ones(self.running.shape, dtype=bool))
 
     def so_far(self, reason: str) -> Training:
-        """Return what would come out if training ended now, for this reason."""
+        """Return the result if training ended now, for this reason."""
         now = copy.copy(self)
         now.reason = self.reason.copy()
         if now.running.size:
@@ -208,7 +209,7 @@ class State:
         return now.result()
 
     def take_out(self, leaving: Array) -> Array:
-        """End the running members in the host's mask; return the rows of those that stay."""
+        """End the running members in the host mask; return the rows of the others."""
         staying = host.nonzero(~leaving)[0]
         rows, rows_out = (placed(r, self.u) for r in (staying, host.nonzero(leaving)[0]))
         out = (self.running[leaving], self.xp.take(self.best, rows_out, axis=0))
@@ -232,17 +233,17 @@ class State:
         return staying
 
     def result(self) -> Training:
-        """Return what has come out, once all members have ended."""
+        """Return the result, once all members have ended."""
         members = host.concatenate([members for members, _ in self._ended])
         flat = self.xp.concat([best for _, best in self._ended], axis=0)
         flat = self.xp.take(flat, placed(host.argsort(members), flat), axis=0)
-        if self.exactness is not None:  # J is known to rounding at last
+        if self.exactness is not None:  # finally compute J to rounding
             with quiet():
                 found = self.objective.evaluate(flat, gradient=False)
                 self.best_J = to_host(found.J)
                 self.best_held_out = to_host(found.held_out) if self.judged else self.held_out
         done = host.arange(self.curve.shape[1]) <= self.n_iter[:, None]
-        # Without what an interruption has left.
+        # Without leftovers of an interruption.
         curves = (host.where(done, c, host.nan) for c in (self.curve, self.held_out_curve))
         curve, held_out_curve = (c[:, : int(host.max(self.n_iter)) + 1] for c in curves)
         return Training(
@@ -259,15 +260,15 @@ class State:
 
 
 def inner(x: Array, y: Array) -> Array:
-    """Return ⟨x, y⟩ per member, added up in float64."""
+    """Return ⟨x, y⟩ per member, summed in float64."""
     xp = namespace(x)
     return xp.sum(x * y, axis=1, dtype=xp.float64)
 
 
 def chosen(which: Array, new: Array, old: Array) -> Array:
-    """Return the rows of `new` where the host's mask `which` is True, and those of `old` elsewhere.
+    """Return the rows of `new` where the host mask `which` is True, and those of `old` elsewhere.
 
-    If one of the arrays has all the rows, it is returned itself.
+    If all rows come from one array, that array itself is returned.
     """
     if host.all(which):
         return new
@@ -277,7 +278,7 @@ def chosen(which: Array, new: Array, old: Array) -> Array:
 
 
 def _changed(values: Array, where: Array, new: Array) -> Array:
-    """Return a copy of host `values` with other entries."""
+    """Return a copy of host `values` with some entries replaced."""
     values = values.copy()
     values[where] = new
     return values

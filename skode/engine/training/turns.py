@@ -1,4 +1,4 @@
-"""Training in turns: no more members side by side than memory is meant for."""
+"""Training in turns, to limit the memory of members that are trained at the same time."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .racing import Race
 from .state import Project, Training
 from .stopping import NOT_BEGUN
 
-# Of what the members of a turn hold; but there is one member of each candidate at least.
+# For the data of the members of a turn; but it has at least one member of each candidate.
 MOST_BYTES = 2**28
-# Arrays of the size of the controls that a member holds: points and gradients, the moments of Adam;
-# and with L-BFGS its pairs.
+# Arrays of the size of the controls per member: points, gradients, and the moments of Adam; with
+# L-BFGS also its pairs.
 ARRAYS = 16
 PAIRED = ARRAYS + 2 * (MEMORY + 1)
 
 
 class Turn(NamedTuple):
-    """What some of the members are trained with; `rows`, on the host, says which they are."""
+    """The arguments for training some of the members; `rows`, on the host, are their indices."""
 
     rows: Array
     objective: Objective
@@ -36,11 +36,11 @@ class Turn(NamedTuple):
 def in_turns(
     objective: Objective, start: Array, solver: str, race: Race | None, schedule: Schedule | None
 ) -> list[Turn]:
-    """Return the turns in which members are trained, as few as `MOST_BYTES` allow.
+    """Return the turns in which members are trained, as few as `MOST_BYTES` allows.
 
-    The parameters are those of `train`.  The candidates of a race stay side by side: a turn has all
-    of them on some of the folds, or restarts, which the race then goes by.  Apart from that, the
-    company does not matter to a member, as all turns go through the same batches.
+    The parameters are those of `train`.  The candidates of a race are trained together: a turn has
+    all of them on some of the folds or restarts, and the race compares them on these.  Otherwise
+    a member does not depend on the others in its turn, since all turns use the same batches.
     """
     n_candidates = 1 if race is None else race.shape[0]
     parts = _parts(start, solver, n_candidates)
@@ -57,7 +57,7 @@ def in_turns(
 
 
 def _parts(start: Array, solver: str, n_candidates: int) -> list[Array]:
-    """The members of every turn; they are candidates × folds and restarts."""
+    """Return the members of every turn; members are candidates × folds and restarts."""
     number = PAIRED if "lbfgs" in solver else ARRAYS
     most = MOST_BYTES // (number * int(start.shape[1]) * itemsize(start))
     each = max(1, most // n_candidates)
@@ -69,9 +69,9 @@ def _parts(start: Array, solver: str, n_candidates: int) -> list[Array]:
 
 
 def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) -> Training:
-    """Return what came out of all turns, of which the first are done.
+    """Return the results of all turns, of which only the first are complete.
 
-    The members of the others have NaN for what is not known of them, and `NOT_BEGUN` for a reason.
+    Members of the other turns have NaN for unknown results and `NOT_BEGUN` as the reason.
     """
     trainings = [*done, *(_not_begun(turn.start, project) for turn in every[len(done) :])]
     if len(trainings) == 1:
@@ -86,7 +86,7 @@ def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) 
 
 
 def _not_begun(start: Array, project: Project) -> Training:
-    """Return what is known of members whose turn has not come."""
+    """Return the results for members whose turn has not begun."""
     unknown, none = host.full(start.shape[0], host.nan), host.zeros(start.shape[0], dtype=int)
     return Training(
         flat=project(start),
@@ -102,7 +102,7 @@ def _not_begun(start: Array, project: Project) -> Training:
 
 
 def joined(trainings: Sequence[Training]) -> Training:
-    """Return the members of several trainings, whose controls have one layout, as one."""
+    """Join the members of several trainings, whose controls have the same layout."""
     if len(trainings) == 1:
         return trainings[0]
     longest = max(training.curve.shape[1] for training in trainings)

@@ -1,4 +1,4 @@
-"""Problems on which the CUDA kernel is held against the reference, emulated or on a device."""
+"""Problems for the comparison of the CUDA kernel, emulated or on a device, with the reference."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from skode.engine.schemes import TABLEAUX, as_tableau
 from tests.engine.problems import REGRESSION
 from tests.reference import QUANTILE
 
-TOLERANCE = {"float64": 1e-12, "float32": 1e-5}  # of the largest entry
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}  # relative to the largest entry
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 LIFTS = "padded", "affine", "nonlinear"
-# Channels of a narrow and a wide network, with some of a wide thread's channels beyond them.
+# Channels of a narrow and a wide network, not a multiple of the channels of a thread.
 NARROW = 5
 WIDE = {"float64": 26, "float32": 35}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A problem, and the numbers that samples and controls are made of."""
+    """A problem, and the sizes of samples and controls."""
 
     scheme: object = "heun"
     activation: str = "tanh"
@@ -55,7 +55,7 @@ class Case:
 
     @property
     def flat(self):
-        """Controls of networks whose states neither vanish nor grow beyond all bounds."""
+        """Return controls of networks whose states neither vanish nor overflow."""
         rng, layout = np.random.default_rng(1), self.problem.layout
         flat = rng.normal(size=(self.members, layout.size)) / self.n_channels**0.5
         flat[:, layout.slices.h] = rng.normal(size=(self.members, self.n_layers)) / 2
@@ -81,7 +81,7 @@ class Case:
 
 
 def in_double(samples):
-    """The same numbers in double precision."""
+    """Return the same numbers in double precision."""
     folds = samples.folds
     if folds is not None:
         folds = folds._replace(
@@ -92,7 +92,7 @@ def in_double(samples):
 
 
 def assert_equal_to_reference(case, sums, outputs=None):
-    """Hold sums with the gradient against the reference, which computes in double precision."""
+    """Compare sums and gradient with the reference, which computes in double precision."""
     samples, flat, problem = case.data, case.flat.astype(np.float64), case.problem
     samples = samples._replace(X=samples.X.astype(case.dtype))
     expected = reference.evaluate(problem, in_double(samples), flat, True)

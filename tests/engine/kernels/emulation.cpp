@@ -1,10 +1,10 @@
 // Executes the CUDA source on the CPU, one block of threads after the other.
 //
-// The threads of a block are fibers: each runs until it has to wait, then it is the turn of the
-// next.  At a barrier it waits for the block, when lanes exchange values for its warp alone.  Where
-// threads read what others have written since the last barrier, the result depends on whose turn
-// comes first; so the tests run everything in both orders.  Shared memory that was not written
-// holds NaN.  Compiled together with the source, and with the definitions of a variant.
+// The threads of a block are fibers: each runs until it has to wait, and then the next one runs.
+// At a barrier a fiber waits for its block, and to exchange values between lanes for its warp.  If
+// threads read values that others have written since the last barrier, the result depends on the
+// order; so the tests run everything in both orders.  Shared memory is NaN until it is written.
+// Compiled together with the source, and with the definitions of a variant.
 #include <setjmp.h>
 #include <stdint.h>
 #include <string.h>
@@ -66,7 +66,7 @@ Number exchanged(Number x, int distance) {
     return found;
 }
 
-// Run the lanes of a warp until they wait for others; false where they do not agree on it.
+// Run the lanes of a warp until they wait for others; false if they do not agree on what to do.
 bool run_warp(int warp, bool backward, State& state) {
     do {
         for (int k = 0; k < WARP; k++) resume(warp * WARP + (backward ? WARP - 1 - k : k));
@@ -77,7 +77,7 @@ bool run_warp(int warp, bool backward, State& state) {
     return true;
 }
 
-// Whether all threads have met at every barrier, and left alone what is not their memory.
+// Whether all threads have reached every barrier, and written only to their memory.
 bool run_block(int threads, size_t shared, bool backward) {
     memset(shared_memory, 0xff, POOL);
     for (Fiber& fiber : fibers) {

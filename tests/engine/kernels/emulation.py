@@ -1,4 +1,4 @@
-"""A machine that executes the CUDA source on the CPU, compiled by a C++ compiler."""
+"""An emulated machine that runs the CUDA source on the CPU, compiled by a C++ compiler."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ OPTIONS = (
     "-shared",
     "-fPIC",
     "-w",
-    "-U_FORTIFY_SOURCE",  # it takes a jump from fiber to fiber for a mistake
+    "-U_FORTIFY_SOURCE",  # it would report a jump between fibers as an error
     "-ffp-contract=off",
 )
 
 
 @functools.cache
 def folder():
-    """Where the compiled libraries are, as long as the tests run."""
+    """The folder of the compiled libraries during the tests."""
     return tempfile.TemporaryDirectory(prefix="skode-emulation-")
 
 
 @functools.cache
 def compiler():
-    """The C++ compiler; without one, the tests that need it are skipped."""
+    """The C++ compiler; without one, tests that need it are skipped."""
     if sys.platform != "linux":
         pytest.skip("the emulation switches between threads with Linux's ucontext")
     for name in ("g++", "c++", "clang++"):
@@ -48,10 +48,10 @@ def compiler():
 
 @functools.cache
 def library(code, definitions):
-    """The kernels of a source, compiled with some definitions."""
+    """Return the kernels of a source, compiled with some definitions."""
     directory = Path(folder().name)
     source = directory / "source.cu"
-    # The emulation has that array; and kernels of several libraries must not have one name.
+    # The emulation defines that array; and kernels of different libraries need different names.
     array = "extern __shared__ __align__(16) unsigned char shared_memory[];"
     assert array in code
     source.write_text(code.replace(array, "").replace('extern "C" ', ""), encoding="utf-8")
@@ -65,7 +65,7 @@ def library(code, definitions):
 
 
 def execute(compiled, launch, backward=False):
-    """Execute a launch; threads and blocks in order, or the last ones first."""
+    """Execute a launch, with threads and blocks in order or in reverse order."""
     held = [
         np.array(a.ctypes.data, dtype=np.uintp) if isinstance(a, np.ndarray) else np.array(a)
         for a in launch.arguments
@@ -81,7 +81,7 @@ def run(variant, launch, backward=False):
 
 
 def unwritten(shape, dtype):
-    """An array of NaN."""
+    """Return an array of NaN."""
     return np.full(shape, np.nan, dtype=dtype)
 
 
@@ -102,7 +102,7 @@ def machine(backward=False, multiprocessors=1):
     )
 
 
-# --- CuPy, as far as the package uses it, with arrays that are NumPy's in truth
+# --- the part of CuPy that the package uses, with arrays that are really NumPy arrays
 
 
 class Device(contextlib.nullcontext):
@@ -111,7 +111,7 @@ class Device(contextlib.nullcontext):
 
 
 class DeviceArray(np.ndarray):
-    """An array that says that it lies on a device."""
+    """An array that claims to be on a device."""
 
     device = Device()
 
@@ -148,7 +148,7 @@ def contiguous(values, dtype=None):
 
 FACTS = {"multiProcessorCount": 2, "sharedMemPerBlockOptin": 227 * 1024, "totalGlobalMem": 2**30}
 CUPY = SimpleNamespace(
-    ndarray=DeviceArray,  # by which array-api-compat knows arrays of CuPy
+    ndarray=DeviceArray,  # array-api-compat recognises arrays of CuPy by this
     asarray=on_device,
     ascontiguousarray=contiguous,
     empty=lambda shape, dtype: unwritten(shape, dtype).view(DeviceArray),

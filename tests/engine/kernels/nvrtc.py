@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler, from the wheel nvidia-cuda-nvrtc-cu12.  It needs no device."""
+"""NVIDIA's run-time compiler, from the wheel nvidia-cuda-nvrtc-cu12.  It does not need a device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @functools.cache
 def library():
-    """The compiler; without its wheel, the tests that need it are skipped."""
+    """The compiler; without its wheel, tests that need it are skipped."""
     wheel = pytest.importorskip("nvidia.cuda_nvrtc", reason="nvidia-cuda-nvrtc-cu12 is missing")
     found = sorted(Path(wheel.__path__[0]).glob("lib/libnvrtc.so.*"))
     if not found:
@@ -23,7 +23,7 @@ def library():
 
 @functools.cache
 def architectures():
-    """The compute capabilities for which it compiles, as numbers such as 90."""
+    """Return the supported compute capabilities, as numbers such as 90."""
     number = ctypes.c_int()
     assert library().nvrtcGetNumSupportedArchs(ctypes.byref(number)) == 0
     found = (ctypes.c_int * number.value)()
@@ -32,7 +32,7 @@ def architectures():
 
 
 def compiled(source, *options):
-    """The log of the compiler, which fails the test where the source does not compile."""
+    """Return the log of the compiler; fail the test if the source does not compile."""
     program = ctypes.c_void_p()
     made = library().nvrtcCreateProgram(
         ctypes.byref(program), source.encode(), b"explicit.cu", 0, None, None
@@ -51,14 +51,14 @@ def compiled(source, *options):
 
 
 class Used(NamedTuple):
-    """Registers of a thread, and the bytes that do not find place in them."""
+    """Registers of a thread, and the bytes that do not fit into them."""
 
     registers: int
     spilled: int
 
 
 def registers_and_spills(log, kernel):
-    """What a kernel uses, by the log of a compiler that was given --ptxas-options=-v."""
+    """Return the resources of a kernel, from the log of a compiler with --ptxas-options=-v."""
     found = re.search(
         rf"Compiling entry function '{kernel}'.*?(\d+) bytes spill stores.*?Used (\d+) registers",
         log,

@@ -1,4 +1,4 @@
-"""What is special about the kernel for the CPU; that it is right is tested in `test_kernels`."""
+"""Special properties of the CPU kernel; `test_kernels` compares it with the reference."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def case(network=HEUN, loss="softmax", dtype=np.float64, folds=False, **sizes):
 
 
 def assert_as_the_reference(of, samples, flat):
-    """Sums and predictions are equal up to rounding, relative to the largest entry."""
+    """Check that sums and predictions are equal up to rounding, relative to the largest entry."""
     tolerance = TOLERANCES[flat.dtype.type]
     with quiet():
         expected = [
@@ -61,7 +61,7 @@ def assert_as_the_reference(of, samples, flat):
 
 # --- shapes
 
-BLOCK = cpu.FOR_BLAS  # the size of the blocks of many channels
+BLOCK = cpu.FOR_BLAS  # the block size for many channels
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -108,7 +108,7 @@ def test_narrow_and_wide(loss, sizes):
 
 @given(scheme=explicit_schemes(), activation=st.sampled_from(sorted(ACTIVATIONS)))
 def test_any_explicit_scheme(scheme, activation):
-    # Some weights are zero, and some stages needed by no other.
+    # Some weights are zero, and some stages are not used by others.
     assert_as_the_reference(*case(ode_net(as_tableau(scheme), activation), samples=9))
 
 
@@ -157,7 +157,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_of_the_features(layout, dtype):
     of, samples, flat = case(dtype=dtype, samples=300, folds=True)
-    X = np.round(3 * samples.X)  # numbers that all of them can hold
+    X = np.round(3 * samples.X)  # numbers that all dtypes can represent
     expected = [*cpu.evaluate(of, samples._replace(X=X), flat, True), cpu.predict(of, X, flat)]
     X = LAYOUTS[layout](X)
     X.flags.writeable = False
@@ -229,7 +229,7 @@ def processor_has(flag):
 
 
 def in_another_process(source, **environment):
-    """The output of a program."""
+    """Return the output of a program."""
     found = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment}
     for name in [name for name in found if name.startswith(("PYTEST_", "COV_"))]:
         del found[name]
@@ -246,13 +246,13 @@ def in_another_process(source, **environment):
 
 @pytest.mark.parametrize(("core", "flag"), [("Haswell", "avx2"), ("SkylakeX", "avx512f")])
 def test_bits_with_the_kernels_of_another_blas(core, flag):
-    # Which kernels OpenBLAS takes is decided when it is loaded.
+    # OpenBLAS chooses its kernels when it is loaded.
     if not processor_has(flag):
         pytest.skip(f"this processor has no {flag}")
     assert core in in_another_process(OTHER_BLAS, OPENBLAS_CORETYPE=core)
 
 
-# --- where it serves
+# --- availability
 
 
 def test_which_problems_it_serves():
@@ -304,7 +304,7 @@ def test_numba_is_imported_only_where_it_computes():
     in_another_process("import skode, sys; assert 'numba' not in sys.modules")
 
 
-# --- how much one call takes
+# --- the size of a call
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -321,7 +321,7 @@ def test_how_much_one_call_takes(n_channels, dtype):
     assert sizes[-1][0] / sizes[-1][1] > 60
 
 
-# --- what numba compiles
+# --- compilation by numba
 
 CACHED = """
     import numpy as np
@@ -336,12 +336,12 @@ def test_another_process_takes_what_is_compiled_from_the_cache(tmp_path):
     options, plain = {"NUMBA_CACHE_DIR": str(tmp_path)}, textwrap.dedent(CACHED)
     assert in_another_process(CACHED, **options).split() == ["0", "1"]
     assert in_another_process(CACHED, **options).split() == ["1", "0"]
-    # Not where the source of the loops is another, whichever file has changed.
+    # The cache is not used if the source of the loops differs, whichever file has changed.
     changed = (
         f"from skode.engine.kernels import cpu_compile\ncpu_compile._stamp = lambda: 5\n{plain}"
     )
     assert in_another_process(changed, **options).split() == ["0", "1"]
-    # And where the cache is damaged, each process compiles for itself.
+    # If the cache is damaged, each process compiles for itself.
     for file in tmp_path.rglob("*.nbc"):
         file.write_bytes(file.read_bytes()[:1000])
     warned = f"import warnings\nwarnings.simplefilter('error')\n{plain}"
@@ -360,7 +360,7 @@ DIGEST = """
 
 
 def digest():
-    """A hash of what is found with every activation and loss."""
+    """Return a hash of the results with every activation and loss."""
     found = []
     for activation, loss in zip(cycle(ACTIVATIONS), LOSSES, strict=False):
         network = ode_net(TABLEAUX["kutta3"], activation, lift=activation)

@@ -42,7 +42,7 @@ def assert_same_bits(found, expected):
 
 
 def assert_right(case):
-    """Hold everything against the reference, with threads and blocks in both orders."""
+    """Compare everything with the reference, with threads and blocks in both orders."""
     found = evaluated(case)
     assert_equal_to_reference(case, found, outputs(case))
     assert_same_bits(evaluated(case, multiprocessors=3, backward=True), found)
@@ -50,7 +50,7 @@ def assert_right(case):
 
 
 def crossed(k):
-    """Choices that go round at different paces, so that all pairs of them come up."""
+    """Choices with periods such that all pairs of them occur."""
     return {
         "loss": list(LOSSES)[k % len(LOSSES)],
         "lift": LIFTS[k % 3],
@@ -91,7 +91,7 @@ def test_wide_networks(scheme):
 
 
 def test_wide_networks_of_many_samples(monkeypatch):
-    """In single precision they have tiles of another shape."""
+    """Test single precision, whose tiles have another shape."""
     monkeypatch.setattr(cuda_machine, "FEW_SAMPLES", 100)
     assert_right(Case("ralston2", dtype="float32", n_channels=WIDE["float32"]))
 
@@ -118,7 +118,7 @@ def test_jobs_of_many_tiles(monkeypatch):
     case = Case(samples=128 * 7 + 5, members=2)
     found = evaluated(case)
     assert_equal_to_reference(case, found)
-    # Which blocks of threads there are has no influence, nor has the memory they have.
+    # Neither the number of thread blocks nor their memory affects the results.
     for multiprocessors in (2, 100):
         assert_same_bits(evaluated(case, multiprocessors=multiprocessors), found)
     monkeypatch.setattr(cuda, "RECORD_FRACTION", 1e-12)
@@ -150,7 +150,7 @@ def test_samples_without_weight_need_not_be_finite(n_channels, backward):
     np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-12)
 
 
-def test_what_is_not_finite_is_told():
+def test_results_that_are_not_finite_are_detected():
     case = Case()
     samples, machine = case.data, emulation.machine()
     group = int(np.argmax(samples.folds.held_out[0]))
@@ -277,7 +277,7 @@ def test_what_it_serves():
 
 def test_arrays_of_a_device_are_for_it(put):
     flat = put(Case().flat)
-    # Tensors of PyTorch lie in the host's memory here, whatever is emulated.
+    # PyTorch's tensors are in host memory here, even if a device is emulated.
     assert cuda.is_usable_for(Case().problem, flat) == isinstance(flat, np.ndarray)
     assert not cuda.is_usable_for(Case("gauss4").problem, flat)
     assert not cuda.is_usable_for(Case().problem, put(Case().flat.astype(np.float16)))
@@ -318,6 +318,6 @@ def test_nvrtc_compiles_it(n_channels, dtype, scheme, architecture):
     used = nvrtc.registers_and_spills(
         nvrtc.compiled(cuda_machine.source(), *options, *variant.options), "evaluate"
     )
-    # Of 65536 registers, for as many blocks of threads as the source asks for.
+    # Of 65536 registers, for as many blocks of threads as the source requests.
     assert used.registers * variant.threads <= 65536 // 2
     assert used.spilled <= 256

@@ -33,8 +33,7 @@ OF = {name: compiled(name) for name in FUNCTIONS}
 
 
 def arguments(name, dtype, number=400):
-    """From the whole range, with more where the functions vary, and where they are pieced
-    together."""
+    """Numbers from the whole range, with more where the functions vary or are pieced together."""
     rng, limits = np.random.default_rng(0), np.finfo(dtype)
     exponents = np.log10(float(limits.smallest_subnormal)), np.log10(float(limits.max))
     of_any_size = 10.0 ** rng.uniform(*exponents, number)

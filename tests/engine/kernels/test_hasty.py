@@ -1,4 +1,4 @@
-"""Implicit schemes on a device: it is waited for once, and nothing is lost by that."""
+"""Implicit schemes on a device: the host waits for it only once, without loss of accuracy."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ LOOKS = ("__bool__", "__int__", "__float__", "__index__", "__complex__")
 
 @pytest.fixture
 def efforts(monkeypatch):
-    """What has been made for the stage equations since, on arrays that count as a device's."""
+    """Record the efforts for the stage equations, on arrays that count as a device's."""
     monkeypatch.setattr(reference, "on_cpu", lambda like: False)
     made, forward = [], Network.forward
 
@@ -31,7 +31,7 @@ def efforts(monkeypatch):
 
 @pytest.fixture
 def waits(monkeypatch, xp):
-    """How often the host has asked an array for a value, or brought it home."""
+    """Count how often the host reads a value of an array, or copies it."""
     count = []
 
     def counting(function):
@@ -63,7 +63,7 @@ def case(scheme, activation="tanh", factor=1.0, folds=True, samples=9):
 
 
 def expected_of(monkeypatch, asked, arguments, gradient):
-    """The sums that are found where every iteration is looked at."""
+    """Return the sums if every iteration is checked."""
     with monkeypatch.context() as patch:
         patch.setattr(reference, "on_cpu", lambda like: True)
         found = reference.evaluate(*arguments, gradient)
@@ -100,8 +100,8 @@ def test_predictions_wait_for_a_device_once(scheme, xp, efforts, waits):
 
 
 @pytest.mark.parametrize("gradient", [False, True])
-def test_what_is_not_solved_in_haste_is_solved_with_care(gradient, xp, efforts, monkeypatch):
-    # Stages are so stiff that Newton's method takes small steps for some samples.
+def test_unsolved_stages_are_solved_again_with_checks(gradient, xp, efforts, monkeypatch):
+    # The stages are so stiff that Newton's method takes small steps for some samples.
     arguments = case("implicit_midpoint", factor=10.0, samples=40)
     expected = expected_of(monkeypatch, efforts, arguments, gradient)
     found = on(xp, reference.evaluate)(*arguments, gradient)
@@ -114,7 +114,7 @@ def test_what_is_not_solved_in_haste_is_solved_with_care(gradient, xp, efforts, 
 
 
 def test_a_pivot_of_zero_is_no_obstacle_on_a_device(xp, efforts):
-    # I - h K σ′ has zeros on its diagonal, and is regular.
+    # I - h K σ′ has zeros on its diagonal, and is invertible.
     problem_, samples, flat = case("implicit_euler", "relu", folds=False)
     U = problem_.layout.views(flat)
     U.h[...], U.b[...] = 0.5, 1.0
@@ -125,7 +125,7 @@ def test_a_pivot_of_zero_is_no_obstacle_on_a_device(xp, efforts):
     assert np.isfinite(sums.loss).all()
 
 
-def test_what_has_no_solution_is_found_out_on_a_device(xp, efforts):
+def test_missing_solutions_are_detected_on_a_device(xp, efforts):
     # y⁺ = y + h softplus(30 y⁺) has no solution for y > 0.
     problem_, samples, flat = case("implicit_euler", "softplus", folds=False)
     U = problem_.layout.views(flat)

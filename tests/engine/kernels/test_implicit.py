@@ -1,4 +1,4 @@
-"""The compiled loops for implicit schemes: against the reference, and how exact they are."""
+"""The compiled loops for implicit schemes: comparison with the reference, and accuracy."""
 
 from itertools import product
 
@@ -26,14 +26,14 @@ IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
 
 
 def case(network, loss="softmax", size=0.4, h=None, folds=True, seed=0, **sizes):
-    """A problem, samples and controls, in numbers that single precision holds."""
+    """Return a problem, samples and controls, with numbers that single precision can represent."""
     sizes = {"members": 3, "samples": 37, "n_channels": 5, "n_features": 3, **sizes}
     layout, flat, X, targets, weights, _ = problem(
         loss, "learned", spread=0.5, dtype=np.float32, seed=seed, **sizes
     )
     flat = (size * flat).astype(np.float32)
     U = layout.views(flat)
-    if h is not None:  # K is then such that all stage equations have one solution
+    if h is not None:  # project K such that all stage equations have one solution
         U.h[...] = h
         scale = sizes["n_channels"] ** -0.5
         U.K[...] = project_parts(scale * U.K, solvable_bounds(network.tableau, h))
@@ -46,7 +46,7 @@ def case(network, loss="softmax", size=0.4, h=None, folds=True, seed=0, **sizes)
 
 
 def assert_as_the_reference(of, samples, flat, factor=1.0, dtypes=tuple(TOLERANCES)):
-    """Sums and predictions are equal up to rounding, relative to the largest entry."""
+    """Check that sums and predictions are equal up to rounding, relative to the largest entry."""
     double = precise(np.float64, samples, flat)
     with quiet():
         expected = [
@@ -82,7 +82,7 @@ def test_random_tableaux(scheme, activation, skip):
     tableau = as_tableau(scheme)
     network = Network(tableau, ACTIVATIONS[activation], skip)
     assert_as_the_reference(*case(network, n_channels=3, n_features=2))
-    if not tableau.explicit:  # with more equations than Newton's method is taken for
+    if not tableau.explicit:  # more equations than Newton's method is used for
         assert_as_the_reference(*case(network, h=0.5, size=1.0, n_channels=12))
 
 
@@ -104,7 +104,7 @@ def test_networks_and_blocks_of_any_size():
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_samples_that_lag_behind_are_solved_for_by_newtons_method(activation):
-    # So stiff that Anderson's acceleration does not get there.
+    # So stiff that Anderson acceleration does not converge.
     network = ode_net(TABLEAUX["implicit_euler"], activation)
     of, samples, flat = case(network, h=0.5, size=8.0, n_channels=32, samples=40, N=1)
     assert np.linalg.norm(of.layout.views(flat).K[0, 0], 2) * 0.5 > 3
@@ -113,7 +113,7 @@ def test_samples_that_lag_behind_are_solved_for_by_newtons_method(activation):
 
 
 def unsolvable(scheme, n_channels, n_samples=120):
-    """Controls for which some samples have no solution, or Newton's method finds none."""
+    """Controls for which some samples have no solution, or Newton's method does not find it."""
     of, samples, flat = case(ode_net(TABLEAUX[scheme]), n_channels=n_channels, samples=n_samples)
     U = of.layout.views(flat)
     U.K[...] *= 14 / n_channels**0.5
@@ -129,7 +129,7 @@ def test_members_with_samples_that_cannot_be_solved_for(n_channels):
         found = cpu.evaluate(of, samples, flat, True)
     unsolved = np.isinf(found.loss)
     assert unsolved.any()
-    # It may find solutions that the reference does not find.
+    # The kernel may find solutions that the reference does not find.
     assert np.isinf(expected.loss[unsolved]).all()
     assert not found.gradient[unsolved].any()
     assert np.isfinite(found.gradient).all()
@@ -145,7 +145,7 @@ def test_predictions_that_cannot_be_solved_for_are_reported_as_the_reference_doe
     assert errors[0] == errors[1]
 
 
-def test_what_cannot_be_solved_matters_only_where_it_has_a_weight():
+def test_unsolvable_samples_matter_only_with_a_weight():
     of, samples, flat = unsolvable("implicit_euler", 3)
     samples = samples._replace(folds=None)
     with pytest.raises(UnsolvedStagesError) as caught:
@@ -192,11 +192,11 @@ def test_errors_are_no_larger_than_the_tolerance_says(scheme, n_channels):
         found = cpu.evaluate(of, samples, flat, True, np.full(3, tolerance))
         error = np.abs(found.loss - exact.loss)
         assert (error <= found.sensitivity * tolerance).all()
-        assert (error > 0).any() or n_channels == 2 or tolerance < 1e-7  # it is made use of
+        assert (error > 0).any() or n_channels == 2 or tolerance < 1e-7  # the tolerance is used
         scale = np.abs(exact.gradient).max()
         assert np.abs(found.gradient - exact.gradient).max() <= 100 * tolerance * scale
         np.testing.assert_allclose(found.sensitivity, exact.sensitivity, rtol=20 * tolerance**0.5)
-    # Each member has its own, and no tolerance asks for more than roundings.
+    # Each member has its own, and no tolerance is below rounding.
     each = np.array([1e-3, 0.0, 1e-9])
     found = cpu.evaluate(of, samples, flat, True, each)
     assert found.loss[1] == exact.loss[1]
@@ -232,7 +232,7 @@ def test_residuals_are_roundings_by_default(dtype):
 
 
 def assert_some_are_as_the_reference():
-    """A little of everything, as fast as loops go that are not compiled."""
+    """Run a little of everything, as fast as possible without compilation."""
     small = {"samples": 5, "N": 2, "n_features": 2, "members": 2}
     for scheme, activation, n in (("trapezoid", "mixed", 2), ("gauss4", "softplus", 5)):
         for lifted in (False, True):

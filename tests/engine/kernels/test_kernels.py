@@ -1,6 +1,6 @@
-"""Every kernel against the reference, and which one serves.
+"""Comparison of every kernel with the reference, and the choice of the kernel.
 
-A kernel that is added to `KERNELS` is tested here without another line.
+A kernel that is added to `KERNELS` is tested here automatically.
 """
 
 from itertools import product
@@ -23,9 +23,9 @@ from tests.reference import QUANTILE, explicit_schemes
 
 EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name, tableau in TABLEAUX.items() if not tableau.explicit]
-# Largest differences, relative to the largest entry, from the reference in double precision.
+# Largest differences from the reference in double precision, relative to the largest entry.
 TOLERANCES = {np.float64: 1e-12, np.float32: 1e-5}
-# Losses, and numbers of outputs for which they differ.
+# Losses, and numbers of outputs for which their code differs.
 WITH_OUTPUTS = [
     ("logistic", 1),
     ("logistic", 3),
@@ -48,7 +48,7 @@ def test_all_losses_are_here():
 
 
 class On:
-    """A kernel with arrays of a library, asked and answering in NumPy arrays."""
+    """A kernel with arrays of a library, whose arguments and results are NumPy arrays."""
 
     def __init__(self, kernel, xp):
         self.kernel, self.xp = kernel, xp
@@ -75,7 +75,7 @@ def name_of(kernel):
     ids=lambda pair: f"{name_of(pair[0])} on {pair[1]}",
 )
 def kernel(request):
-    """Every kernel but the reference, with every library that it may be for."""
+    """Every kernel except the reference, with every library that it may support."""
     kernel, library = request.param
     found = On(kernel, NAMESPACES[library]())
     layout, *_ = problem("softmax", "learned")
@@ -86,7 +86,7 @@ def kernel(request):
 
 
 def case(network, loss, dtype=np.float32, folds=False, seed=0, **sizes):
-    """A problem, samples and controls, in numbers that single precision holds."""
+    """Return a problem, samples and controls, with numbers that single precision can represent."""
     sizes = {"members": 3, "samples": 37, "n_channels": 5, "n_features": 3, **sizes}
     layout, flat, X, targets, weights, _ = problem(
         loss, "learned", spread=0.5, dtype=np.float32, seed=seed, **sizes
@@ -98,7 +98,7 @@ def case(network, loss, dtype=np.float32, folds=False, seed=0, **sizes):
 
 
 def precise(dtype, samples, flat):
-    """The samples and controls in this precision."""
+    """Return the samples and controls in this precision."""
     folds = samples.folds
     if folds is not None:
         folds = folds._replace(
@@ -109,7 +109,7 @@ def precise(dtype, samples, flat):
 
 
 def assert_close(found, expected, dtype, *what):
-    """Equal up to rounding, relative to the largest entry."""
+    """Check that values are equal up to rounding, relative to the largest entry."""
     if expected is None:
         assert found is None
         return
@@ -119,7 +119,7 @@ def assert_close(found, expected, dtype, *what):
 
 
 def assert_as_the_reference(kernel, of, samples, flat, *what):
-    """The sums for three members and one, with steps fixed and learned, in both precisions."""
+    """Compare sums for three members and one, with fixed and learned steps, in both precisions."""
     expected = reference.evaluate(of, *precise(np.float64, samples, flat), gradient=True)
     weights = np.arange(1.0, len(flat) + 1) / np.arange(1.0, len(flat) + 1).sum()
     said, weighted = (
@@ -139,7 +139,7 @@ def assert_as_the_reference(kernel, of, samples, flat, *what):
         assert found[0].dtype == np.float64
         for whole, part, single in zip(expected[:3], found[:3], one[:3], strict=True):
             assert_close(part, whole, dtype, dtype, *what)
-            if whole is not None:  # a member alone is as exact as it was among others
+            if whole is not None:  # a single member is as exact as one of several
                 assert_close(single, part[1:2], dtype, dtype, *what)
         assert values[2] is None
         for with_gradient, without in zip(found[:2], values[:2], strict=True):
@@ -158,7 +158,7 @@ def test_every_kernel_computes_what_the_reference_does(scheme, kernel):
     if kernel.xp.name != "numpy":  # where every call waits for a device
         choices = choices[EXPLICIT.index(scheme) % 7 :: 7]
     for activation, (loss, outputs), lift, folds in choices:
-        # With every activation another one in the lift.
+        # With every activation, another one is used in the lift.
         of_lift = names[names.index(activation) - 1] if lift == "nonlinear" else "identity"
         network = ode_net(TABLEAUX[scheme], activation, of_lift)
         given = case(network, loss, outputs=outputs, folds=folds, lifted=lift != "pad")
@@ -191,7 +191,7 @@ def test_networks_and_blocks_of_any_size(kernel):
             sizes["outputs"] = max(2, sizes["outputs"])
         network = ode_net(TABLEAUX[str(rng.choice(EXPLICIT))], "mixed", "softplus")
         of, samples, flat = case(network, loss, folds=bool(seed % 2), seed=seed, **sizes)
-        # Wide networks of many layers are stiff; smaller controls keep roundings small.
+        # Wide networks of many layers are stiff; smaller controls keep rounding errors small.
         flat = (flat / sizes["n_channels"] ** 0.5).astype(np.float32)
         assert_as_the_reference(kernel, of, samples, flat, sizes, loss)
 
@@ -262,7 +262,7 @@ def test_what_overflows_does_so_for_its_member_alone_and_silently(loss, dtype, k
         expected = reference.evaluate(of, samples, flat, gradient=True)
     for one, before in zip(found[:3], healthy[:3], strict=True):
         np.testing.assert_array_equal(one[[0, 2]], before[[0, 2]])
-    # A gradient may overflow here and not there, according to the order of its sums.
+    # Depending on the order of its sums, a gradient may overflow in only one of the kernels.
     for one, other in zip(found[:2], expected[:2], strict=True):
         np.testing.assert_array_equal(np.isfinite(one), np.isfinite(other))
     assert not np.isnan(found[1]).any()
@@ -333,7 +333,7 @@ def test_a_whole_objective_by_the_first_kernel_and_by_the_reference(monkeypatch)
         assert_close(one, other, np.float64)
 
 
-# --- which kernel serves
+# --- the choice of the kernel
 
 
 def of_scheme(scheme):
@@ -365,7 +365,7 @@ def test_the_reference_is_the_last_and_serves_always(xp):
 @numpy_only
 def test_the_first_that_is_usable_serves(xp, monkeypatch):
     class Explicit:
-        """A kernel for the schemes of one stage, which says of what it was asked."""
+        """A kernel for schemes with one stage, which records its calls."""
 
         asked = ()
 

@@ -1,4 +1,4 @@
-"""What the reference kernel asks for, and that the formulas are near to `fit`."""
+"""The sizes of calls of the reference kernel, and the readability of tracebacks."""
 
 import traceback
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_on_the_host_states_fit_the_cache(dtype):
         members, samples = call_size(of_width(n_channels), 50, 10**6, like)
         assert members == 1
         assert state * samples <= STATE_BYTES < state * (samples + 1)
-        # Few samples: several members at once fit it too.
+        # Few samples: several members fit into one call.
         members, same = call_size(of_width(n_channels), 50, 40, like)
         assert same == samples
         assert members * 40 * state <= STATE_BYTES < (members + 1) * 40 * state
@@ -57,7 +57,7 @@ def test_on_a_device_a_call_fills_a_part_of_the_free_memory(dtype, scheme, xp, m
     monkeypatch.setattr("skode.engine.kernels.reference.free_memory", lambda like: room)
     like = xp.asarray(np.zeros(1, dtype=dtype))
     s = TABLEAUX[scheme].n_stages
-    # Every layer leaves y, Yi and Fi; the adjoint of one needs Vi and Γi, and what they come from.
+    # Every layer stores y, Yi and Fi; the adjoint of one needs Vi and Γi, and temporary arrays.
     # Gauss' stages are one block, with a matrix of (2 · 16)² per layer, and three at work.
     n_states = 6 * (2 * s + 1) + 4 * s + (8 * 2**2 * 16 if scheme == "gauss4" else 0)
     state = 3 * 16 * np.dtype(dtype).itemsize  # of one sample, of all members
@@ -81,7 +81,7 @@ def test_features_have_the_samples_last_and_the_precision_of_the_controls(dtype,
 @pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
 @pytest.mark.parametrize("name", ["ODENetClassifier", "FeedForwardRegressor"])
 def test_from_fit_to_the_formula_there_are_ten_frames_at_most(name, solver, monkeypatch):
-    # So that a profiler and a traceback show layer and formula.
+    # A profiler and a traceback should show layer and formula.
     monkeypatch.setattr("skode.engine.kernels.KERNELS", (reference,))
     stacks = []
 
@@ -89,7 +89,7 @@ def test_from_fit_to_the_formula_there_are_ten_frames_at_most(name, solver, monk
         stack = traceback.extract_stack()
         inside = [frame for frame in stack if Path(frame.filename).is_relative_to(PACKAGE)]
         first = next(k for k, frame in enumerate(inside) if frame.name == "fit")
-        if any(frame.name == "train" for frame in inside):  # and not what is checked afterwards
+        if any(frame.name == "train" for frame in inside):  # and not a check after training
             stacks.append([(Path(frame.filename).name, frame.name) for frame in inside[first:]])
         return xp.tanh(z)
 

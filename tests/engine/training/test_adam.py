@@ -1,4 +1,4 @@
-"""Adam against its published form, and what it does with epochs, failures and constraints."""
+"""Adam compared with its published form; epochs, failures and constraints."""
 
 import math
 
@@ -31,8 +31,8 @@ def schedule(batch_size=100, rate=0.05, decay=0.0, seed=0):
 def plain_adam(gradients, u, epochs, batches, rate, decay):
     """Algorithm 1 of Kingma and Ba for one member; gradients(u, i) is that of the i-th batch.
 
-    Returned are the means of the u after every epoch, in which the u of batch k counts as
-    (k + 1) (k + 2) … (k + 9); or the u themselves where one batch is all there is.
+    Return the means of the u after every epoch, with the weight (k + 1) (k + 2) … (k + 9) for the
+    u of batch k; or the u themselves if there is only one batch.
     """
     m, v, t = np.zeros_like(u), np.zeros_like(u), 0
     path, every, shares = [u], [], []
@@ -93,7 +93,7 @@ def test_mini_batches_follow_the_published_algorithm_in_the_order_of_the_generat
 
 
 class Watched:
-    """An objective that notes down which samples are drawn."""
+    """Return an objective that records which samples are drawn."""
 
     def __init__(self, objective):
         self.objective, self.drawn = objective, []
@@ -118,7 +118,7 @@ def test_an_epoch_visits_every_sample_once_in_batches_of_nearly_equal_size(batch
     assert [len(rows) for rows in watched.drawn] == sizes * 5
     epochs = np.concatenate(watched.drawn).reshape(5, 7)
     np.testing.assert_array_equal(np.sort(epochs), [np.arange(7)] * 5)
-    assert len({tuple(epoch) for epoch in epochs}) > 1  # the order is another one in every epoch
+    assert len({tuple(epoch) for epoch in epochs}) > 1  # the order differs between epochs
 
 
 def test_batches_as_large_as_the_whole_are_not_drawn(xp):
@@ -130,7 +130,7 @@ def test_batches_as_large_as_the_whole_are_not_drawn(xp):
 
 @not_strict
 def test_with_no_tolerance_an_objective_that_rises_is_no_reason_to_end(xp):
-    # Adam goes up and down, and so long a rate more often up.
+    # Adam oscillates; with a large rate the objective often rises.
     _, flat, objective = network_objective(xp)
     for batch_size in (2, 100):
         training = trained(
@@ -170,7 +170,7 @@ def test_the_generator_decides_and_nothing_else(xp):
 @not_strict
 def test_members_see_the_same_samples_and_do_not_disturb_each_other(xp):
     _, flat, objective = network_objective(xp, folds=folds_of(members=3))
-    # They are stopped one after the other by their held-out losses.
+    # Their held-out losses stop them one after the other.
     options = {"stopping": Stopping(120, n_iter_no_change=6)}
     together = trained(xp, objective, flat, "adam", schedule=schedule(3), **options)
     assert len(set(together.n_iter)) == 3
@@ -194,7 +194,7 @@ def test_members_see_the_same_samples_and_do_not_disturb_each_other(xp):
 
 
 def test_decay_makes_the_steps_shorter(xp):
-    # Where the slope is constant, Adam's steps are as long as its rate.
+    # With a constant slope, the length of Adam's steps is the learning rate.
     class Plane(Quadratic):
         def value_and_gradient(self, flat, members=None):
             xp = namespace(flat)
@@ -209,7 +209,7 @@ def test_decay_makes_the_steps_shorter(xp):
 
 
 class Pit(Quadratic):
-    """Not finite from -0.4 to 0.4, or everywhere below 0.4, on the way to the minimum."""
+    """A function that is not finite from -0.4 to 0.4, or below 0.4, on the way to the minimum."""
 
     def __init__(self, kind, members=1, wall=False):
         super().__init__(np.ones((members, 1)), np.full((members, 1), -3.0))
@@ -235,14 +235,14 @@ def test_where_the_objective_is_not_finite_adam_goes_back_and_halves_its_rate(ki
     while len(path) < 12:
         stuck = adam.round()
         path.append(float(state.u[0, 0]))
-    # Two steps of 0.3; the third would lead to 0.35, so back and on with 0.15 from new averages.
+    # Two steps of 0.3; the third would reach 0.35, so go back and on with 0.15 and new averages.
     np.testing.assert_allclose(path[:4], [1.25, 0.95, 0.65, 0.65], atol=1e-2)
     assert path[3] == path[2]
     assert np.isfinite(state.curve[0, : state.n_iter[0] + 1]).all()
     assert not stuck.any()
     moves = np.abs(np.diff(path))
     assert (moves[3:] <= 0.15).all()
-    # The averages begin anew, and so the first step is as long as the rate.
+    # The averages are reset, so the length of the first step is the learning rate.
     np.testing.assert_allclose(path[3] - path[4], 0.15, rtol=1e-5)
 
 
@@ -305,7 +305,7 @@ def test_a_member_that_goes_back_leaves_the_others_alone(xp):
 
 
 class Drawn(Pit):
-    """The pit with samples to draw, so that Adam never sees a gradient on all of them."""
+    """The pit with samples to draw, so that Adam never gets a gradient on all of them."""
 
     def __init__(self, kind, wall):
         super().__init__(kind, wall=wall)
@@ -325,7 +325,7 @@ def test_a_member_whose_rate_has_become_nothing_is_stalled(cls, xp):
         schedule=schedule(2, rate=1e3),
         stopping=Stopping(900),
     )
-    # Against the wall, where it has not converged.
+    # At the wall, where it has not converged.
     assert training.reason[0] == STALLED
     assert training.n_iter[0] < 900
     assert 0.4 <= training.flat[0, 0] <= 0.4001

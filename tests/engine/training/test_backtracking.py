@@ -1,4 +1,4 @@
-"""One round of backtracking; whole trainings are in test_training.py and test_directions.py."""
+"""One round of backtracking; test_loop.py and test_lbfgs.py test whole trainings."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def under_way(xp, rounds=3):
 
 
 def turn_round(descent, member):
-    """Let the direction of a member be the opposite one."""
+    """Reverse the direction of a member."""
     d = to_host(descent.d).copy()
     d[member] = -d[member]
     descent.d = placed(d, descent.d)
@@ -35,7 +35,7 @@ def test_a_direction_that_leads_upwards_is_renewed_for_its_member_alone(xp):
     stuck, _ = descent.round(), other.round()
     assert not stuck.any()
     assert state.J[1] == before[1]
-    # It begins anew: no longer than 1, along the gradient, with the natural step.
+    # It is reset: no longer than 1, along the gradient, with the natural step.
     d, g = to_host(descent.d), to_host(state.g)
     np.testing.assert_allclose(d[1], -g[1] / max(1.0, np.linalg.norm(g[1])), rtol=1e-14)
     assert descent.t[1] == 1.0
@@ -78,7 +78,7 @@ def test_a_lower_trial_behind_a_hill_is_not_accepted(xp):
 
 
 def test_a_step_that_only_the_projection_can_tell_from_nothing_is_stuck(xp):
-    # The projection of a point of the simplex may be a rounding away from it, for any step.
+    # The projection of a point of the simplex may differ by rounding, for any step.
     rng = np.random.default_rng(0)
     curvature, centre = rng.uniform(0.5, 5.0, (200, 9)), rng.normal(size=(200, 9))
     training = trained(
@@ -89,4 +89,4 @@ def test_a_step_that_only_the_projection_can_tell_from_nothing_is_stuck(xp):
         project=lambda u: project_onto_simplex(u, 1.0),
         stopping=Stopping(200, n_iter_no_change=300),
     )
-    assert (training.reason == CONVERGED).mean() > 0.5  # others wander by roundings
+    assert (training.reason == CONVERGED).mean() > 0.5  # others fluctuate by rounding errors

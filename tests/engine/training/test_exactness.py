@@ -1,4 +1,4 @@
-"""How exactly stage equations are solved while training searches, and that it decides nothing."""
+"""The tolerance of stage equations during training, and that it does not affect decisions."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_what_is_known_moves_with_the_members():
 @pytest.mark.parametrize("solver", ["gd", "lbfgs"])
 @pytest.mark.parametrize("scheme", ["implicit_midpoint", "gauss4", "trapezoid"])
 def test_no_decision_is_another_than_with_exact_stages(scheme, solver, monkeypatch):
-    """Every decision of a training is made again with J to rounding at both points."""
+    """Repeat every decision of a training with J to rounding at both points."""
     flat, objective = midpoint_objective(scheme=scheme)
     checked = []
     evaluated = Backtracking._exact_enough
@@ -72,7 +72,7 @@ def test_no_decision_is_another_than_with_exact_stages(scheme, solver, monkeypat
     monkeypatch.setattr(Backtracking, "_exact_enough", checking)
     train(objective, flat, solver, stopping=Stopping(60))
     assert max(checked) == LOOSEST
-    if solver == "lbfgs":  # which comes so near to a minimum that J hardly falls
+    if solver == "lbfgs":  # it comes so close to a minimum that J hardly falls
         assert len(set(checked)) > 5
 
 
@@ -104,7 +104,7 @@ def test_explicit_schemes_have_no_sensitivity():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The tolerances of all evaluations."""
+    """Record the tolerances of all evaluations."""
     found, evaluate = [], Objective.evaluate
 
     def spy(self, flat, members=None, gradient=True, tolerance=None):

@@ -1,4 +1,4 @@
-"""From Adam to L-BFGS: where it begins, and how members are judged from then on."""
+"""The change from Adam to L-BFGS: its starting point, and when members end afterwards."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,9 @@ from tests.engine.problems import (
 from tests.engine.training.test_adam import schedule
 
 
-def test_after_the_hand_over_convergence_is_looked_for_anew(xp):
-    # Adam goes past the minimum, and is best by its held-out loss where it turns round.  From there
-    # the objective is for a while higher than it has been: it is flat, so the first step is short.
+def test_after_the_hand_over_convergence_is_checked_afresh(xp):
+    # Adam passes the minimum, and has its lowest held-out loss at the turning point.  From there
+    # the objective is higher than before for a while: it is flat, so the first step is short.
     objective = Judged(np.full((1, 1), 0.01), np.zeros((1, 1)), np.full((1, 1), -3.0))
     options = {"schedule": schedule(rate=0.3), "stopping": Stopping(40)}
     training = trained(xp, objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
@@ -29,8 +29,8 @@ def test_after_the_hand_over_convergence_is_looked_for_anew(xp):
     assert np.nanmin(curve[25:]) < 1e-12
 
 
-def test_after_the_hand_over_the_patience_begins_anew(xp):
-    # Best by its held-out loss long before, L-BFGS still has time to reach the minimum.
+def test_after_the_hand_over_the_patience_starts_afresh(xp):
+    # Its lowest held-out loss was long before, but L-BFGS still has time to reach the minimum.
     objective = Judged(np.full((1, 1), 0.01), np.zeros((1, 1)), np.full((1, 1), 1.0))
     options = {"schedule": schedule(rate=0.3), "stopping": Stopping(40, n_iter_no_change=14)}
     training = trained(xp, objective, np.full((1, 1), 4.0), "adam+lbfgs", **options)
@@ -46,11 +46,11 @@ def test_hand_over_goes_on_from_the_best_point_after_three_fifths(batch_size, xp
     both = trained(xp, objective, flat, "adam+lbfgs", **options)
     options = {"schedule": schedule(batch_size, rate=0.5), "stopping": Stopping(12)}
     adam = trained(xp, objective, flat, "adam", **options)
-    # So long a rate that the best point of Adam is not its last one.
+    # With this large rate, the best point of Adam is not its last one.
     assert (adam.best_iter < 12).any()
     np.testing.assert_array_equal(both.curve[:, :13], adam.curve)
     lbfgs = trained(xp, objective, adam.flat, "lbfgs", stopping=Stopping(8))
-    # The objective is that of the same point, with or without its gradient.
+    # The objective belongs to the same point, with or without its gradient.
     np.testing.assert_array_equal(both.curve[:, 13:], lbfgs.curve[:, 1:])
     np.testing.assert_array_equal(both.flat, lbfgs.flat)
     np.testing.assert_array_equal(both.n_iter, 20)
@@ -78,7 +78,7 @@ def test_quadratics_are_solved_after_the_hand_over(xp):
     np.testing.assert_allclose(training.flat, objective.centre, atol=1e-7)
     assert (training.reason == CONVERGED).all()
     assert (training.n_iter > 60).all()
-    assert (training.curve[:, 60] > 1e-6).all()  # by which Adam alone has not
+    assert (training.curve[:, 60] > 1e-6).all()  # Adam alone has not converged by then
 
 
 def test_a_member_that_rests_with_adam_is_handed_over_all_the_same(xp):
@@ -86,7 +86,7 @@ def test_a_member_that_rests_with_adam_is_handed_over_all_the_same(xp):
     start[0] = objective.centre[0]
     options = {"schedule": schedule(), "stopping": Stopping(50, tol=1e-12, n_iter_no_change=5)}
     training = trained(xp, objective, start, "adam+lbfgs", **options)
-    assert training.n_iter[0] == 30  # where L-BFGS finds that there is nowhere to go
+    assert training.n_iter[0] == 30  # L-BFGS cannot take a step there
     assert training.reason[0] == CONVERGED
     assert training.n_iter[1] > 30
     np.testing.assert_allclose(training.flat[1], objective.centre[1], atol=1e-6)
@@ -94,7 +94,7 @@ def test_a_member_that_rests_with_adam_is_handed_over_all_the_same(xp):
 
 @not_strict
 def test_a_plateau_of_adam_is_where_lbfgs_takes_over(xp):
-    # The rate is so long that Adam hardly gets lower, and the held-out loss does not either.
+    # The rate is so large that neither the objective nor the held-out loss falls much with Adam.
     _, flat, objective = network_objective(xp, folds=folds_of(members=3))
     stopping = Stopping(100, tol=1e-3, n_iter_no_change=4)
     options = {"schedule": schedule(3, rate=2.0), "stopping": stopping}
@@ -102,7 +102,7 @@ def test_a_plateau_of_adam_is_where_lbfgs_takes_over(xp):
     assert (trained(xp, objective, flat, "adam+lbfgs", **options).n_iter > 60).all()
 
 
-def test_when_all_members_have_ended_with_adam_nobody_is_left_to_hand_over(xp):
+def test_when_all_members_have_ended_with_adam_none_is_left_for_lbfgs(xp):
     _, flat, objective = network_objective(xp)
     options = {"schedule": schedule(3, rate=1e300), "stopping": Stopping(100)}
     training = trained(xp, objective, flat, "adam+lbfgs", **options)

@@ -1,4 +1,4 @@
-"""L-BFGS against the two-loop recursion, against SciPy, and where it could go astray."""
+"""L-BFGS compared with the two-loop recursion and SciPy, and in difficult situations."""
 
 from types import SimpleNamespace
 
@@ -30,7 +30,7 @@ from tests.engine.problems import (
 
 
 def two_loops(pairs, g):
-    """-H g for one member: Nocedal, Wright, "Numerical Optimization" (2006), algorithm 7.4."""
+    """Return -H g for one member; Nocedal, Wright, "Numerical Optimization", algorithm 7.4."""
     if not pairs:
         return -g / max(1.0, np.linalg.norm(g))
     q, alpha = g.copy(), []
@@ -47,7 +47,7 @@ def two_loops(pairs, g):
 
 
 class Walk:
-    """Members that make given steps, and plain lists of their pairs."""
+    """Members with given steps, and plain lists of their pairs."""
 
     far = 1e9  # from the origin, so that directions may be long
 
@@ -61,7 +61,7 @@ class Walk:
 
     def go(self, moving, wrong=()):
         """Steps of the members in the mask `moving`, those in `wrong` of negative curvature."""
-        s = self.rng.normal(size=self.g.shape)  # those of the others do not count
+        s = self.rng.normal(size=self.g.shape)  # steps of other members are ignored
         y = np.einsum("kij,kj->ki", self.hessian, s)
         y[list(wrong)] *= -1
         for k in np.flatnonzero(moving):
@@ -71,7 +71,7 @@ class Walk:
         self.check(self.learned(moving, s, y))
 
     def learned(self, moving, s, y):
-        """The directions after such steps and changes of the gradient."""
+        """Return the directions after such steps and changes of the gradient."""
         arrays = (self.xp.asarray(part) for part in (s, self.g - y, self.g))
         products = to_host(self.direction.measure(moving, *arrays))
         return self.direction.solve(self.state(), moving, products)
@@ -110,7 +110,7 @@ def test_compact_form_is_the_two_loop_recursion(memory, xp):
 
 @given(st.integers(0, 10_000), st.integers(1, 5))
 def test_members_have_memories_of_their_own(xp, seed, memory):
-    # They move, are forgotten, meet negative curvature and leave in any order.
+    # They move, are reset, have negative curvature and leave in any order.
     rng = np.random.default_rng(seed)
     walk = Walk(xp, 5, 12, memory, rng)
     for _ in range(12):
@@ -146,7 +146,7 @@ def test_directions_are_no_longer_than_half_of_the_controls(xp):
     walk.go(everyone)
     full = np.array([two_loops(pairs, g) for pairs, g in zip(walk.pairs, walk.g, strict=True)])
     length = np.linalg.norm(full, axis=1)
-    walk.far = np.sqrt((2 * length.mean()) ** 2 - 1) / 8**0.5  # too long are some of them
+    walk.far = np.sqrt((2 * length.mean()) ** 2 - 1) / 8**0.5  # some are too long
     products = to_host(walk.direction.measure(~everyone, *3 * [xp.asarray(walk.g)]))
     found = to_host(walk.direction.solve(walk.state(), ~everyone, products))
     bounded = np.minimum(length, length.mean())
@@ -154,7 +154,7 @@ def test_directions_are_no_longer_than_half_of_the_controls(xp):
 
 
 def test_a_step_without_curvature_is_not_learned(xp):
-    # y = 0, as on a plane, would divide by zero; and what is not learned costs no pair.
+    # y = 0, as on a plane, would divide by zero; a pair that is skipped replaces no other.
     walk = Walk(xp, 1, 4, 3, np.random.default_rng(0))
     moving = np.ones(1, dtype=bool)
     for _ in range(3):
@@ -191,7 +191,7 @@ def test_quadratics_are_solved_fast(xp):
     assert (training.reason == CONVERGED).all()
     assert (training.J < 1e-12).all()
     # Gradient descent takes thousands of iterations for a condition of 1000.  On a ball the first
-    # pair says all.
+    # pair contains all information.
     first = (training.curve < 1e-12).argmax(axis=1)
     assert first[0] < 60
     assert first[1] <= 4
@@ -200,14 +200,14 @@ def test_quadratics_are_solved_fast(xp):
     assert (training.n_evaluations < 1.5 * training.n_iter + 5).all()
 
 
-# PyTorch has other roundings for other numbers of matrices, which a whole training amplifies.
+# PyTorch rounds differently for other numbers of matrices, which a whole training amplifies.
 @numpy_only
 @pytest.mark.parametrize("constraint", ["none", "simplex"])
 def test_members_of_a_network_do_not_disturb_each_other(constraint, xp):
     steps = "learned" if constraint == "none" else "simplex"
     layout, flat, objective = network_objective(xp, steps, members=4)
     project = {} if constraint == "none" else {"project": simplex_steps(layout, 1.0)}
-    # They end one after the other, so that the batch becomes smaller and smaller.
+    # They end one after the other, so that the batch becomes smaller.
     options = {**project, "stopping": Stopping(400, tol=1e-3)}
     together = trained(xp, objective, flat, **options)
     assert len(set(together.n_iter)) > 2
@@ -224,7 +224,7 @@ def test_members_of_quadratics_do_not_disturb_each_other(xp):
 
 
 class Only:
-    """One member of an objective."""
+    """Return one member of an objective."""
 
     def __init__(self, objective, member):
         self.objective, self.member = objective, member
@@ -243,7 +243,7 @@ def assert_alone_as_together(xp, objective, start, k, together, options):
 
 
 class Counting(Only):
-    """Notes down the objective at every evaluation."""
+    """Record the objective at every evaluation."""
 
     def __init__(self, objective, member):
         super().__init__(objective, member)
@@ -278,8 +278,8 @@ def regression(xp, free, seed):
 
 @everywhere(
     NOT_STRICT,
-    # The readout alone is a linear regression, which has one minimum.  A network has many, and the
-    # two go apart in the end, the sooner the more is learned.
+    # The readout alone is a linear regression with one minimum.  A network has many, and the two
+    # trainings diverge in the end, the sooner the more is learned.
     case=[
         (("W", "mu"), (40, 80), 1e-5),
         (FREE["fixed"], (20, 40, 80), 0.05),
@@ -320,14 +320,14 @@ def test_history_is_complete_and_falls(xp):
     assert (training.n_evaluations > 50).all()
     J, _ = objective.value_and_gradient(training.flat)
     np.testing.assert_allclose(training.J, J, rtol=1e-13)
-    # Far better than as many iterations of gradient descent.
+    # Much better than the same number of iterations of gradient descent.
     descent = trained(xp, objective, flat, "gd", stopping=Stopping(50))
     assert (training.J < descent.J).all()
 
 
 @not_strict
 def test_a_network_is_stationary_at_the_end(xp):
-    # With fixed steps: where they are learned, they may grow for ever while the weights vanish.
+    # With fixed steps: learned ones may grow without limit while the weights vanish.
     _, flat, objective = network_objective(xp, "fixed")
     training = trained(xp, objective, flat, stopping=Stopping(3000, tol=1e-13))
     assert (training.reason == CONVERGED).all()
@@ -358,7 +358,7 @@ def test_the_simplex_is_kept_and_its_minimum_found(xp):
 
 
 def test_a_corner_of_the_simplex_is_reached(xp):
-    # The projected gradient, and not the gradient, which is not zero there, ends the training.
+    # The projected gradient ends the training, not the gradient, which is not zero there.
     objective = Quadratic(np.ones((1, 3)), np.array([[5.0, 0.0, 0.0]]))
     training = trained(
         xp,
@@ -395,7 +395,7 @@ def test_single_precision_comes_as_far_as_it_can(xp):
 @pytest.mark.parametrize("beyond", [np.nan, np.inf, "gradient"])
 def test_a_diverging_trial_is_a_rejected_trial(beyond, xp):
     class Funnel(Cliff):
-        """So flat far out that what the first step learns leads far over the wall."""
+        """A function so flat far out that the first pair leads far beyond the wall."""
 
         def inside(self, flat, members):
             miss = 10 * (flat - rows_of(self.centre, flat, members))

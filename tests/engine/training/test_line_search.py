@@ -7,7 +7,7 @@ def test_the_lipschitz_rule_survives_a_long_run():
     # 0.99^n underflows after some 70 000 accepted steps; the step has to stay finite.
     search = LINE_SEARCHES["lipschitz"]
     t = np.array([search.first_step])
-    zeros = np.zeros((3, 1))  # the rule does not look at objective and derivative
+    zeros = np.zeros((3, 1))  # the rule does not depend on objective and derivative
     for _ in range(100_000):
         t = search.next_step(t, np.array([True]), *zeros)
     assert np.isfinite(t)
@@ -27,7 +27,7 @@ def test_interpolation_goes_to_the_minimum_of_the_parabola():
 
 
 def test_interpolation_is_safeguarded():
-    assert next_step(J_trial=1e9) == 0.05  # not to nothing
+    assert next_step(J_trial=1e9) == 0.05  # not to zero
     assert next_step(J_trial=0.0) == 0.25  # its minimum is at the trial point
     for bad in (np.nan, np.inf):
         assert 0.05 <= next_step(J_trial=bad) <= 0.25

@@ -38,7 +38,7 @@ from tests.namespaces import NAMESPACES
 
 
 def published_descent(rule, J_and_g, u, iterations):
-    """One member, the rules as the published programs state them, in plain words."""
+    """Train one member by the rules of the published programs, in plain code."""
     t, L, curve = 0.5, 0.1, []
     J, g = J_and_g(u)
     for _ in range(iterations):
@@ -111,7 +111,7 @@ def test_history_is_complete_and_falls(rule, xp):
 
 def test_members_stop_on_their_own(xp):
     objective, start = quadratic()
-    start[1] = objective.centre[1]  # at its minimum from the beginning
+    start[1] = objective.centre[1]  # at its minimum from the start
     training = trained(xp, objective, start, "gd", stopping=Stopping(300, tol=1e-8))
     assert (training.reason == CONVERGED).all()
     assert training.n_iter[1] == 0
@@ -278,7 +278,7 @@ def test_what_has_come_out_so_far_is_what_comes_out_at_the_end(solver, xp):
     training = trained(xp, objective, start, solver, on_iteration=look, **options)
     alone, training = (replace(one, flat=to_host(one.flat)) for one in (alone, training))
     for name, part in vars(alone).items():
-        np.testing.assert_array_equal(getattr(training, name), part)  # a look changes nothing
+        np.testing.assert_array_equal(getattr(training, name), part)  # so_far has no side effects
     for k, found in enumerate(so_far[:-1]):
         ended = found.reason != CALLBACK
         np.testing.assert_array_equal(found.n_iter[ended], training.n_iter[ended])
@@ -321,7 +321,7 @@ def test_parts_held_fixed_stay_as_they_are(xp):
 
 
 @everywhere(solver=SOLVERS, learned=["free", "simplex"])
-def test_every_namespace_trains_alike(solver, learned, xp):
+def test_every_namespace_trains_the_same(solver, learned, xp):
     layout, flat, *data = problem("softmax", "simplex", members=3, lifted=True)
     project = unconstrained if learned == "free" else simplex_steps(layout, 1.0)
     folds = folds_of(members=3)

@@ -1,4 +1,4 @@
-"""Candidates that leave: who is clearly behind, when, and that nobody else notices."""
+"""Candidates that end early: which are clearly behind, when, and that others are not affected."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ FOLDS = 4
 
 
 def state_of(best, n_iter=15, progress=0.0, running=None):
-    """A state of candidates × folds with the best held-out losses `best`.
+    """Return a state of candidates × folds with the best held-out losses `best`.
 
     Over the last five iterations all held-out losses have fallen by `progress`.
     """
@@ -37,7 +37,7 @@ def state_of(best, n_iter=15, progress=0.0, running=None):
 
 
 def behind(best, **options):
-    """The candidates of which all running members are sent away."""
+    """Return the candidates of which all running members end."""
     state = state_of(best, **options)
     shape = np.shape(best)  # candidates × folds, or candidates × folds × restarts
     candidate = np.repeat(np.arange(shape[0]), np.prod(shape[1:]))
@@ -78,16 +78,16 @@ def test_a_candidate_that_is_catching_up_goes_on():
     assert behind(losses, progress=0.29) == {1}
 
 
-def test_one_fold_says_nothing_about_errors():
+def test_one_fold_has_no_standard_error():
     assert behind([[0.1], [100.0]]) == set()
-    # Nor do its restarts, which are judged by the same samples.
+    # Nor for its restarts, which have the same held-out samples.
     assert behind([[[0.1, 0.1, 0.1]], [[100.0, 100.1, 100.2]]]) == set()
 
 
 def test_the_restarts_of_a_fold_are_averaged():
     leader = np.full((3, 2), 0.3)
     gap = np.array([0.1, 0.2, 0.3])  # with a standard error of 0.058
-    scatter = np.array([[5.0, -5.0]])  # between restarts, of which the mean is what counts
+    scatter = np.array([[5.0, -5.0]])  # between restarts; only their mean counts
     assert behind([leader, leader + gap[:, None] + scatter]) == {1}
     assert behind([leader, leader + (gap - 0.15)[:, None] + scatter]) == set()
 
@@ -102,7 +102,7 @@ def test_equal_candidates_go_on():
 
 
 def test_unsolved_held_out_samples_are_no_warning():
-    # How far a candidate with an infinite loss is behind is not known, nor when all have one.
+    # With infinite losses, the gap is unknown.
     inf = np.inf
     assert behind([[0.1, 0.2, 0.1], [inf, 0.2, inf], [0.5, 0.6, 0.5]]) == {2}
     assert behind([[inf, 0.2, 0.1], [inf, 0.2, 0.3]]) == set()
@@ -128,7 +128,7 @@ def candidates(alpha, loss="softmax"):
     """Candidates × folds of a network; 40 samples are one block for any number of members."""
     members = len(alpha) * FOLDS
     layout, flat, X, targets, _, _ = problem(loss, "learned", members=members, samples=40)
-    flat = np.tile(flat[:FOLDS], (len(alpha), 1))  # so that only the penalties make a difference
+    flat = np.tile(flat[:FOLDS], (len(alpha), 1))  # so that only the penalties differ
     targets = np.eye(3)[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0.3)]
     held_out = np.tile(np.eye(FOLDS), (len(alpha), 1))
     folds = FoldWeights(
@@ -141,7 +141,7 @@ def candidates(alpha, loss="softmax"):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_survivors_do_not_notice(solver):
-    alpha = [1e-3, 30.0, 1e-3]  # between equals nobody is behind
+    alpha = [1e-3, 30.0, 1e-3]  # between equal candidates, none is behind
     flat, objective = candidates(alpha)
 
     def run(race):
@@ -162,7 +162,7 @@ def test_the_survivors_do_not_notice(solver):
     for name in ("flat", "J", "curve", "held_out", "held_out_curve", "n_iter", "n_evaluations"):
         one, other = getattr(short, name)[~gone], getattr(full, name)[~gone]
         np.testing.assert_array_equal(one, other)
-    # Those that have left are as they were when they left.
+    # Members that have ended are unchanged since.
     for k in np.flatnonzero(gone):
         n = short.n_iter[k]
         np.testing.assert_array_equal(short.curve[k, : n + 1], full.curve[k, : n + 1])
@@ -170,9 +170,9 @@ def test_the_survivors_do_not_notice(solver):
 
 
 def test_candidates_that_hardly_differ_all_go_on():
-    # Their gaps are small, but the same in every fold; what they gain in five iterations is more.
+    # Their gaps are small, but equal in every fold; their progress in five iterations is larger.
     flat, objective = candidates([1e-3, 1.0001e-3, 0.9999e-3])
-    stopping = Stopping(20, n_iter_no_change=60)  # over which the held-out losses fall
+    stopping = Stopping(20, n_iter_no_change=60)  # the held-out losses fall all the time
     training = train(objective, flat, "gd", race=Race(3, FOLDS), stopping=stopping)
     gap = training.held_out.reshape(3, FOLDS) - training.held_out[:FOLDS]
     assert (gap[1:] != 0).all()

@@ -1,4 +1,4 @@
-"""Best iterates and held-out stopping; what ends a training otherwise is in test_training.py."""
+"""Best iterates and early stopping; test_loop.py tests the other ends of training."""
 
 import numpy as np
 import pytest
@@ -13,21 +13,21 @@ from tests.engine.problems import Judged, folds_of, network_objective, quadratic
 
 
 def judged(members=3, size=2, distance=0.5, seed=0):
-    """Members on the way to their minima, with held-out losses that are lowest on the way."""
+    """Members that approach their minima; their held-out losses are lowest on the way."""
     rng = np.random.default_rng(seed)
     centre, start = np.zeros((members, size)), 3 + rng.random((members, size))
     curvature = rng.uniform(0.02, 0.2, (members, size))
-    # The objective falls faster than the held-out loss, which is therefore what ends the training.
+    # The objective falls faster than the held-out loss, so the latter ends the training.
     return Judged(curvature, centre, centre + distance, scale=0.02), start
 
 
 def descend(xp, objective, start, **stopping):
-    """Gradient descent in so small steps that the way is long."""
+    """Gradient descent with such small steps that the way is long."""
     return trained(xp, objective, start, "gd", line_search="armijo", stopping=Stopping(**stopping))
 
 
 def ends_early(held_out, tol, patience):
-    """The iteration at which a history of held-out losses ends, in plain words; None if not."""
+    """Return the iteration at which a history of held-out losses ends, in plain code, or None."""
     lowest, last = held_out[0], 0
     for iteration, loss in enumerate(held_out):
         if lowest - loss > tol:
@@ -48,7 +48,7 @@ def test_the_best_iterate_is_that_of_the_lowest_held_out_loss(xp):
     np.testing.assert_array_equal(training.held_out, found.held_out)
     np.testing.assert_array_equal(training.held_out, training.held_out_curve.min(axis=1))
     np.testing.assert_array_equal(training.J, found.J)
-    # The objective went on falling, but that is not what counts.
+    # The objective continued to fall, but the held-out loss decides.
     assert (training.curve[:, -1] < training.J).all()
 
 
@@ -69,7 +69,7 @@ def test_training_ends_once_the_held_out_loss_has_not_fallen_for_so_many_iterati
 
 def test_members_end_on_their_own(xp):
     objective, start = judged()
-    start[1] = objective.other[1]  # from where it can only become worse
+    start[1] = objective.other[1]  # can only become worse
     training = descend(xp, objective, start, max_iter=60, n_iter_no_change=5)
     assert (training.reason == EARLY).all()
     assert training.n_iter[1] == 5
@@ -80,7 +80,7 @@ def test_members_end_on_their_own(xp):
 
 
 def test_a_gain_of_less_than_tol_is_kept_although_it_does_not_count(xp):
-    # The held-out loss falls all the way, so slowly that it ends; its last point is the best.
+    # The held-out loss falls so slowly that it ends the training; its last point is the best.
     objective, start = judged(distance=0.0)
     training = descend(xp, objective, start, max_iter=500, tol=0.02, n_iter_no_change=3)
     assert (training.reason == EARLY).any()
@@ -94,7 +94,7 @@ def test_without_held_out_samples_the_lowest_objective_is_the_best(xp):
         objective,
         start,
         "adam",
-        schedule=Schedule(1, 0.7, 0.0, None),  # which goes up and down
+        schedule=Schedule(1, 0.7, 0.0, None),  # oscillates
         stopping=Stopping(25),
     )
     np.testing.assert_array_equal(training.best_iter, training.curve.argmin(axis=1))
@@ -125,7 +125,7 @@ def test_networks_are_judged_by_their_held_out_samples(solver, xp):
         curve = training.held_out_curve[k, : n + 1]
         assert np.isfinite(curve).all()
         assert training.held_out[k] == curve.min()
-        if solver == "adam+lbfgs":  # patience begins with the best point of the 90 epochs
+        if solver == "adam+lbfgs":  # the patience starts from the best of the 90 epochs
             curve, n = np.append(curve[:91].min(), curve[91:]), n - 90
         if training.reason[k] == EARLY:
             assert n == ends_early(curve, 0.0, 10)
@@ -141,7 +141,7 @@ def test_stuck_still_is_convergence_and_not_early_stopping(xp):
 
 
 def test_an_infinite_held_out_loss_is_never_the_best(xp):
-    # As of an implicit scheme whose equations cannot be solved for a sample that is held out.
+    # For example, an implicit scheme whose equations cannot be solved for a held-out sample.
     class Unsolved(Judged):
         def held_out(self, flat, members):
             xp, held_out = namespace(flat), super().held_out(flat, members)
@@ -185,15 +185,15 @@ def test_going_to_the_best_point_forgets_that_the_objective_was_lower_elsewhere(
         J, g, held_out, _ = objective.evaluate(u)
         state.move(everyone, u, g, g, np.ones(1), to_host(J), to_host(held_out))
 
-    for x in (3.0, 0.1, 0.2):  # past the best point, to where the objective is lowest
+    for x in (3.0, 0.1, 0.2):  # past the best point, to the lowest objective
         move(x)
     state.go_to_best()
     assert (state.u[0, 0], state.g[0, 0], state.J[0], state.held_out[0]) == (3, 3, 4.5, 0)
     assert state.n_evaluations[0] == 2
-    # It falls, by more than `tol`, and has not been at rest for two iterations.
+    # It falls by more than `tol`, and has not been constant for two iterations.
     for x in (2.5, 2.0, 1.5, 1.0):
         move(x)
-        state.mark_iter = state.n_iter.copy()  # not early stopping, either
+        state.mark_iter = state.n_iter.copy()  # no early stopping either
         assert not ending(state, nobody, Stopping(100, tol=0.1, n_iter_no_change=2)).any()
     for x in (0.99, 0.98):
         move(x)

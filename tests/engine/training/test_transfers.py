@@ -15,7 +15,7 @@ MODULES = ("adam", "backtracking", "lbfgs", "line_search", "loop", "racing", "st
 
 
 class Counter:
-    """Stands in for `to_host` in all modules of training."""
+    """A replacement for `to_host` in all modules of training."""
 
     def __init__(self, monkeypatch):
         self.calls = 0
@@ -57,7 +57,7 @@ def test_a_round_waits_for_the_device_at_most_twice(transfers, begin, line_searc
         seen.append(transfers.of(phase.round))
         accepted.append((state.n_iter - before).mean())
     assert max(seen) <= 2
-    # A round in which nobody moves waits once.
+    # A round in which no member moves waits once.
     assert all(n == 1 for n, moved in zip(seen, accepted, strict=True) if moved == 0)
     assert 0 < np.mean(accepted) < 1
 
@@ -82,7 +82,7 @@ def test_an_epoch_of_adam_waits_for_the_device_once(transfers, batch_size, xp):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_stopping_and_leaving_wait_for_nothing(transfers, solver, xp):
-    # Two for each evaluation of all members; the start and the hand-over are evaluations, too.
+    # Two for each evaluation of all members, including the start and the change to L-BFGS.
     objective, start = quadratic(members=5, size=6)
     evaluations = []
 
