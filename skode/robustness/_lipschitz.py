@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -241,52 +242,64 @@ def log_norm_bounds(net):
     return np.array([_of_network(net, k, products[:, k]) for k in range(len(net.weights))])
 
 
+class Piece(NamedTuple):
+    """Consecutive layers of a network, their bound, and the bound that the multipliers t show."""
+
+    layers: list
+    bound: float
+    shown: float
+    t: np.ndarray | None
+
+
 def _of_network(net, k, products):
-    """The product over windows of layers, each bounded as one where that is better."""
-    of_layer = net.nu.shape[1] * net.tableau.n_stages
-    if of_layer > MOST:
+    """The product of the bounds of pieces, of which neighbours are joined while they are small."""
+    if net.nu.shape[1] * net.tableau.n_stages > MOST:
         return float(np.prod(products))
-    together, total = max(1, TOGETHER // of_layer), 1.0
-    for start in range(0, len(net.layers), together):
-        some = net.layers[start : start + together]
-        total *= _of_window(net, k, some, products[start : start + together])
-    return total
+    pairs = zip(net.layers, products, strict=True)
+    pieces, before = [_of_layer(net, k, layer, product) for layer, product in pairs], None
+    while before != len(pieces):
+        before, joined = len(pieces), []
+        for start in range(0, before, 2):
+            joined += _joined(net, k, *pieces[start : start + 2])
+        pieces = joined
+    return float(np.prod([piece.bound for piece in pieces]))
 
 
-def _of_window(net, k, layers, products):
-    singles, multipliers = [], []
-    for layer, product in zip(layers, products, strict=True):
-        bound, t = _of_layer(net, k, layer, product)
-        singles.append(bound)
-        multipliers.append(t)
-    total = float(np.prod(singles))
-    if len(layers) == 1 or any(t is None for t in multipliers):
-        return total
-    # The inequalities of the layers, one after the other, are those of the window if each is
-    # multiplied by the bounds of the layers behind it.
-    later = np.cumprod([1.0, *(bound**2 * (1 + 1e-6) for bound in singles[:0:-1])])[::-1]
-    t = np.concatenate([t * factor for t, factor in zip(multipliers, later, strict=True)])
+def _joined(net, k, one, other=None):
+    """Two neighbouring pieces as one, in a list; or both of them, where they are too large."""
+    if other is None:
+        return [one]
+    if one.t is None or other.t is None or len(one.t) + len(other.t) > TOGETHER:
+        return [one, other]
+    # Added up, the inequalities are those of both pieces if the first is multiplied by the bound
+    # that the second one shows.
+    t = np.concatenate([one.t * other.shown**2 * (1 + 1e-6), other.t])
+    layers = one.layers + other.layers
     parts = window(net, k, layers)
-    return min(total, verified(parts, improved(parts, t)))
+    t = improved(parts, t)
+    shown = verified(parts, t)
+    if not np.isfinite(shown):
+        return [one, other]
+    return [Piece(layers, min(one.bound * other.bound, shown), shown, t)]
 
 
 def _of_layer(net, k, layer, product):
-    """The bound of a layer of network k, and multipliers that show one, or None."""
+    """The piece of one layer of network k."""
     K, h = spectral_norm(layer.K[k]), abs(layer.h[k])
     P = 1.0 if layer.P is None else spectral_norm(layer.P[k])
     if not 0 < h * P * K < np.inf:
-        return float(product), None
-    parts = window(net, k, [layer])
+        return Piece([layer], float(product), np.inf, None)
     bounds = [product, _corners(net, k, layer)]
     if net.gradient_flow:
         bounds.append(_circle_bound(net, layer)[k])
         if net.tableau.n_stages == 1 and net.tableau.explicit:
             bounds.append(_symmetric_bound(net, layer)[k])
+    parts, shown = window(net, k, [layer]), np.inf
     t = first_multipliers(parts, net, h * P / K)
     if t is not None:
         t = improved(parts, t)
-        bounds.append(verified(parts, t))
-    return float(min(bounds)), t
+        shown = verified(parts, t)
+    return Piece([layer], float(min(*bounds, shown)), shown, t if np.isfinite(shown) else None)
 
 
 def _corners(net, k, layer):

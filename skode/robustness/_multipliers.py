@@ -35,7 +35,7 @@ from scipy.optimize import minimize
 
 EPS = np.finfo(np.float64).eps
 MOST = 480  # activations: with more, the matrices are too large
-TOGETHER = 160  # activations that consecutive layers are bounded together for
+TOGETHER = 288  # activations that consecutive layers are bounded together for
 SHARPNESS = 40.0  # of the smooth maximum of eigenvalues that descent lowers
 ITERATIONS = 80
 SCALES = (2.0, 2.2, 2.5, 3.0, 4.0, 5.5, 8.0, 16.0, 64.0)  # of the multipliers that are tried first
