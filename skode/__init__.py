@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import datasets as datasets
     from . import inspection as inspection
     from . import plotting as plotting
+    from . import robustness as robustness
 
 __all__ = [
     "ButcherTableau",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 # Submodules that are imported on first access, such as `skode.plotting`.
-_SUBMODULES = ("datasets", "inspection", "plotting")
+_SUBMODULES = ("datasets", "inspection", "plotting", "robustness")
 
 
 def __getattr__(name):

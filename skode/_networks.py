@@ -19,6 +19,7 @@ from .engine.tableaux import ButcherTableau
 __all__ = ["FeedForward", "ODENet"]
 
 LONGEST_STEP = 2.0  # times h, for learned steps where a bound of the controls depends on them
+BELOW = 1 - 1e-6  # so that rounding takes no layer beyond the bound of a gradient flow
 
 
 class ODENet:
@@ -117,7 +118,9 @@ class ODENet:
         if guarded and field.plain:
             stages = solvable_stages(layout, network.tableau, longest, either_sign=learned)
             return both(project, stages)
-        most = 2 * contractivity_radius(network.tableau) if contracting else np.inf
+        most = np.inf
+        if contracting:
+            most = BELOW * 2 * contractivity_radius(network.tableau)
         if guarded:
             most = min(most, solvable_stiffness(network.tableau, field))
         if most == np.inf:

@@ -18,7 +18,14 @@ from skode import (
 )
 
 ESTIMATORS = [ODENetClassifier, FeedForwardClassifier, ODENetRegressor, FeedForwardRegressor]
-PUBLIC_MODULES = ["skode", "skode.datasets", "skode.inspection", "skode.onnx", "skode.plotting"]
+PUBLIC_MODULES = [
+    "skode",
+    "skode.datasets",
+    "skode.inspection",
+    "skode.onnx",
+    "skode.plotting",
+    "skode.robustness",
+]
 # The words that differ: layers or steps, classes or targets.
 ODE_OR_NOT = {"N", "h", "learn_step", "n_channels", "activation", "h_"}
 CLASSES_OR_TARGETS = {"n_channels", "cv", "loss", "scoring", "oof_score_", "n_outputs_"}

@@ -13,12 +13,13 @@ LAZY = """
 import sys
 import skode
 loaded = [name for name in sys.modules if name.startswith("skode.")]
-assert not {"skode.datasets", "skode.inspection", "skode.plotting"} & {*loaded}
+assert not {"skode.datasets", "skode.inspection", "skode.plotting", "skode.robustness"} & {*loaded}
 assert {"datasets", "inspection", "plotting", "ODENetClassifier"} <= {*dir(skode)}
 assert "matplotlib" not in sys.modules
 assert skode.plotting.TrajectoryDisplay.__name__ == "TrajectoryDisplay"
 assert skode.datasets.make_spirals(10)[0].shape == (10, 2)
 assert skode.inspection.trajectories
+assert skode.robustness.lipschitz_bound
 assert "matplotlib" not in sys.modules
 """
 

@@ -19,11 +19,10 @@ For a field T KᵀS with S = σ(K Y + b), see `fields`,
 and the rest is as above; ⟨Fi, Γi⟩ is ⟨Si, Di⟩.
 
 The stages are grouped into blocks that depend only on themselves and on earlier blocks.  A block
-of an explicit scheme is one stage, which is evaluated; an implicit block has to be solved for.  The
-equations of
-a block of the field T KᵀS are those of the field σ(Q x + c) with Q = K T Kᵀ and ci = K Bi + b: its
-stages are xi = Yi - Bi in other coordinates, and its costates Di obey Di = K Tᵀri + Σj aji Wj with
-Wi = h Qᵀ(σ′i∘Di).
+of an explicit scheme is one stage, which is evaluated; an implicit block has to be solved for.
+
+A block of a field T KᵀS has the equations of the field σ(Q x + c) with Q = K T Kᵀ and ci = K Bi + b:
+Si is σ(Q xi + ci) with xi = h Σj aij Sj, and Di = K Tᵀri + Σj aji Wj with Wi = h Qᵀ(σ′i∘Di).
 
 States are (members, channels, samples).
 """

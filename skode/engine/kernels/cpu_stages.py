@@ -37,8 +37,8 @@ SETTLED = 2  # iterations, after which sizes are known well enough to update the
 class Equations(NamedTuple):
     """The equations of a block of a layer: integers, the step, and the tolerance.
 
-    These are the kind of the equations; whether they have ci in the place of Bi; the activation; the
-    number of channels; the first stage and the number of stages; where K and b begin in the
+    These are the kind of the equations; whether they have ci in the place of Bi; the activation;
+    the number of channels; the first stage and the number of stages; where K and b begin in the
     controls; the row of the scheme at which A, or its transpose, begins; h; and the tolerance,
     relative to the sizes of the terms of a residual.
     """
