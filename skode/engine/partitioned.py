@@ -57,6 +57,15 @@ class PartitionedTableau:
         return self.first.blocks
 
     @property
+    def moves(self) -> list[tuple[bool, float]]:
+        """What a step does in turn: whether it moves the first half, and by which part of h.
+
+        Each stage of these schemes moves one half, along the field at the other half as it then is.
+        """
+        pairs = zip(self.first.b, self.second.b, strict=True)
+        return [(bool(b), b or b_) for b, b_ in pairs]
+
+    @property
     def symplectic(self) -> bool:
         """Whether the flow of a separable Hamiltonian system stays symplectic."""
         (A, b), (A_, b_) = ((part.A, part.b) for part in (self.first, self.second))

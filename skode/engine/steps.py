@@ -21,7 +21,7 @@ and the rest is as above; ⟨Fi, Γi⟩ is ⟨Si, Di⟩.
 The stages are grouped into blocks that depend only on themselves and on earlier blocks.  A block
 of an explicit scheme is one stage, which is evaluated; an implicit block has to be solved for.
 
-A block of a field T KᵀS has the equations of the field σ(Q x + c) with Q = K T Kᵀ and ci = K Bi + b:
+For a field T KᵀS, a block has the equations of the field σ(Q x + c), Q = K T Kᵀ, ci = K Bi + b:
 Si is σ(Q xi + ci) with xi = h Σj aij Sj, and Di = K Tᵀri + Σj aji Wj with Wi = h Qᵀ(σ′i∘Di).
 
 States are (members, channels, samples).

@@ -30,6 +30,8 @@ from .._chain_rule import through_steps
 from .._features import FeatureMap
 from .._sparse import matrix
 from ..engine.activations import Activation
+from ..engine.partitioned import PartitionedTableau
+from ..engine.schemes import TABLEAUX
 from ..engine.sparse_rows import SparseRows
 from ..engine.tableaux import ButcherTableau
 from ..inspection import network_of
@@ -197,13 +199,16 @@ def unrolled(estimator):
         Layer(U.K[:, k], U.b[:, k], U.h[:, k], None if P is None else P[:, k])
         for k in range(U.K.shape[1])
     ]
+    tableau = fitted.tableau
+    if isinstance(tableau, PartitionedTableau):
+        layers, tableau = _as_euler_steps(tableau, layers), TABLEAUX["euler"]
     V, nu = U.V, U.nu
     if V is None:
         members, n, n_inputs = U.b.shape[0], U.b.shape[2], network.feature_map_.n_inputs
         V = np.broadcast_to(np.eye(n, n_inputs), (members, n, n_inputs))
         nu = np.zeros((members, n))
     found = Unrolled(
-        tableau=fitted.tableau,
+        tableau=tableau,
         skip=fitted.skip,
         activation=fitted.activation,
         lift=fitted.lift,
@@ -218,6 +223,17 @@ def unrolled(estimator):
         gradient_flow=field == "gradient_flow",
     )
     return network, found
+
+
+def _as_euler_steps(tableau, layers):
+    """The steps of a partitioned scheme as steps of Euler's that move half of the channels."""
+    found = []
+    for layer in layers:
+        first_half = np.arange(layer.K.shape[-1]) < layer.K.shape[-1] // 2
+        for first, part in tableau.moves:
+            P = np.where((first_half == first)[:, None], layer.P, 0.0)
+            found.append(layer._replace(h=part * layer.h, P=P))
+    return found
 
 
 def _pull_back(estimator):

@@ -66,7 +66,7 @@ def test_only_the_steps_are_projected(xp):
 def test_steps_stay_within_the_longest_one(xp):
     layout = Layout(3, 2, 1)
     flat = 3 * np.random.default_rng(0).normal(size=(4, layout.size))
-    projected = layout.views(on(xp, bounded_steps(layout, 2.0))(flat))
+    projected = layout.views(on(xp, bounded_steps(layout, -2.0, 2.0))(flat))
     U = layout.views(flat)
     np.testing.assert_array_equal(projected.h, np.clip(U.h, -2, 2))
     for name in ("K", "b", "W", "mu"):
@@ -77,7 +77,7 @@ def test_both_constraints_hold(xp):
     layout = Layout(3, 2, 1)
     flat = 3 * np.random.default_rng(0).normal(size=(4, layout.size))
     project = both(
-        bounded_steps(layout, 2.0),
+        bounded_steps(layout, -2.0, 2.0),
         lambda flat: namespace(flat).concat([0 * flat[:, :5], flat[:, 5:]], axis=1),
     )
     projected = on(xp, project)(flat)

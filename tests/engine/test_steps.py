@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skode.engine.activations import ACTIVATIONS
+from skode.engine.fields import FIELDS
 from skode.engine.implicit import Layer
 from skode.engine.schemes import TABLEAUX, as_tableau
-from skode.engine.steps import step, step_adjoint, weighted_sum
+from skode.engine.steps import Dynamics, step, step_adjoint, weighted_sum
 from tests import reference
 from tests.engine.everywhere import everywhere, home, on
 
@@ -27,8 +28,9 @@ def layer_of(seed, spread):
 
 
 def forth_and_back(scheme, skip, activation, layer, y, p):
-    after, stages = step(scheme, skip, activation, layer, y)
-    return after, stages.Y, stages.F, step_adjoint(scheme, skip, activation, layer, stages, p)
+    dynamics = Dynamics(scheme, skip, activation, FIELDS["standard"])
+    after, stages = step(dynamics, layer, y)
+    return after, stages.Y, stages.S, step_adjoint(dynamics, layer, stages, p)
 
 
 def plain_step(scheme, activation, skip, y, K, b, h):

@@ -50,6 +50,16 @@ def models():
         ).fit(X.astype(np.float32), y == 1),
         X[:4].astype(np.float32),
     )
+    yield (
+        "hamiltonian",
+        short(
+            skode.ODENetRegressor,
+            **SMALL | {"n_channels": 4},
+            scheme="stormer_verlet",
+            vector_field="hamiltonian",
+        ).fit(X, X[:, 0]),
+        X[:4],
+    )
     stream = short(skode.ODENetClassifier, **SMALL, solver="adam", lift="nonlinear")
     stream.partial_fit(X, np.stack([y == 0, y > 0], axis=1).astype(int))
     yield "stream", stream, X[:4]
