@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .arrays import Array, device, namespace, positive_part
+from .arrays import Array, device, host, namespace, placed, positive_part, to_host
 from .controls import Layout
+from .newton import finite_matrices, norm_bound
 
 
 def unconstrained(flat: Array) -> Array:
@@ -65,3 +66,48 @@ def bounded_steps(layout: Layout, longest: float) -> Callable[[Array], Array]:
         return h - positive_part(xp, h - longest) + positive_part(xp, -longest - h)
 
     return on_part(layout.slices.h, project)
+
+
+def spectral_ball(layout: Layout, bound: float) -> Callable[[Array], Array]:
+    """The projection of the K of every layer onto ‖K‖₂ ≤ `bound`."""
+
+    def project(flat_K: Array) -> Array:
+        xp = namespace(flat_K)
+        K = xp.reshape(flat_K, (flat_K.shape[0], *layout.shapes.K))
+        return xp.reshape(clip_singular_values(K, bound), flat_K.shape)
+
+    return on_part(layout.slices.K, project)
+
+
+def clip_singular_values(K: Array, bound: float) -> Array:
+    """The nearest matrices to K, (…, n, n), with singular values of at most `bound`.
+
+    Those that keep the bound for certain are told by a bound of their norms, and stay as they are
+    to the last bit.  So do matrices that are not finite.
+    """
+    xp = namespace(K)
+    every = xp.reshape(K, (-1, *K.shape[-2:]))
+    safe, _ = finite_matrices(xp, every)
+
+    def clip(K: Array) -> Array:
+        U, values, Vt = xp.linalg.svd(K, full_matrices=False)
+        # What is subtracted is exactly zero where nothing is out of bounds.
+        return K - xp.matmul(U * positive_part(xp, values - bound)[:, None, :], Vt)
+
+    close = norm_bound(xp, safe) > bound
+    return xp.reshape(changed_where(close, clip, every), K.shape)
+
+
+def changed_where(which: Array, change: Callable[[Array], Array], matrices: Array) -> Array:
+    """A stack of matrices, (k, n, n), of which `change` has made others where `which`, (k,), says.
+
+    It is given only those, as a stack.
+    """
+    rows = host.nonzero(to_host(which))[0]
+    if not rows.size:
+        return matrices
+    xp = namespace(matrices)
+    changed = change(xp.take(matrices, placed(rows, matrices), axis=0))
+    place = host.searchsorted(rows, host.arange(matrices.shape[0]))
+    place = placed(host.clip(place, 0, rows.size - 1), matrices)
+    return xp.where(which[:, None, None], xp.take(changed, place, axis=0), matrices)

@@ -30,8 +30,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-from .arrays import Array, host, namespace, placed, positive_part, to_host
-from .constraints import on_part
+from .arrays import Array, host, namespace, positive_part
+from .constraints import changed_where, on_part
 from .controls import Layout
 from .newton import finite_matrices, norm_bound
 from .rooted_trees import Matrix
@@ -127,21 +127,15 @@ def project_parts(K: Array, bounds: Bounds) -> Array:
     close = norm_bound(xp, S) > min(bounds.above, bounds.below)
     if bounds.skew < math.inf:
         close = close | (norm_bound(xp, safe - S) > bounds.skew)
-    rows = host.nonzero(to_host(close))[0]
-    if not rows.size:
-        return K
-    some = placed(rows, K)
-    projected = _project(xp.take(every, some, axis=0), xp.take(S, some, axis=0), bounds)
-    place = placed(
-        host.clip(host.searchsorted(rows, host.arange(every.shape[0])), 0, rows.size - 1), K
-    )
-    spread = xp.take(projected, place, axis=0)
-    return xp.reshape(xp.where(close[:, None, None], spread, every), K.shape)
+    return xp.reshape(changed_where(close, lambda K: _project(K, bounds), every), K.shape)
 
 
-def _project(K: Array, S: Array, bounds: Bounds) -> Array:
-    """The projection of K with the symmetric part S; K itself where it keeps the bounds."""
-    xp, W = namespace(K), K - S
+def _project(K: Array, bounds: Bounds) -> Array:
+    """The projection of K; K itself where it keeps the bounds."""
+    xp = namespace(K)
+    safe, _ = finite_matrices(xp, K)
+    S = (safe + xp.matrix_transpose(safe)) / 2
+    W = safe - S
     # What is added is exactly zero where nothing is out of bounds.
     if min(bounds.above, bounds.below) < math.inf:
         values, V = xp.linalg.eigh(S)

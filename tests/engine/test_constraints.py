@@ -8,8 +8,10 @@ from skode.engine.arrays import namespace
 from skode.engine.constraints import (
     both,
     bounded_steps,
+    clip_singular_values,
     project_onto_simplex,
     simplex_steps,
+    spectral_ball,
     unconstrained,
 )
 from skode.engine.controls import Layout
@@ -81,3 +83,33 @@ def test_both_constraints_hold(xp):
     projected = on(xp, project)(flat)
     assert not projected[:, :5].any()
     assert np.abs(layout.views(projected).h).max() == 2.0
+
+
+@given(st.floats(0.1, 3), st.integers(1, 5), st.integers(0, 100))
+def test_clipping_singular_values_gives_the_nearest_matrix(xp, bound, n, seed):
+    rng = np.random.default_rng(seed)
+    K = 2 * rng.normal(size=(3, 2, n, n)) * rng.uniform(size=(3, 2, 1, 1))
+    clip = on(xp, clip_singular_values)
+    found = clip(K, bound)
+    assert np.linalg.norm(found, ord=2, axis=(-2, -1)).max() <= bound * (1 + 1e-14)
+    np.testing.assert_allclose(clip(found, bound), found, atol=1e-13)
+    # The obtuse angle that marks the projection onto a convex set, against points of the set.
+    others = clip(2 * rng.normal(size=(50, 3, 2, n, n)), bound)
+    angle = ((K - found) * (others - found)).sum(axis=(-2, -1))
+    assert angle.max() <= 1e-12
+
+
+def test_what_keeps_the_spectral_bound_for_certain_has_the_same_bits(xp):
+    layout = Layout(3, 4, 1)
+    flat = np.random.default_rng(0).normal(size=(5, layout.size))
+    U = layout.views(flat)
+    U.K[1:4] *= 1e-2
+    U.K[4, 0, 0, 0] = np.nan  # as is what is not a number
+    projected = layout.views(on(xp, spectral_ball(layout, 1.0))(flat))
+    np.testing.assert_array_equal(projected.K[1:4], U.K[1:4])
+    np.testing.assert_array_equal(projected.K[4, 0], U.K[4, 0])
+    norms = np.linalg.norm(np.delete(projected.K, 4, axis=0), ord=2, axis=(-2, -1))
+    np.testing.assert_allclose(norms[0], 1.0, rtol=1e-14)
+    assert norms.max() <= 1 + 1e-14
+    for name in ("b", "h", "W", "mu"):
+        np.testing.assert_array_equal(getattr(projected, name), getattr(U, name))
