@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
-from .engine.constraints import both, bounded_steps
+from .engine.constraints import bounded_steps, spectral_ball
 from .engine.networks import feed_forward, ode_net
 from .engine.schemes import as_tableau
-from .engine.solvability import solvable_stages
+from .engine.solvability import solvable_bounds, solvable_stages
 from .engine.tableaux import ButcherTableau
 
 __all__ = ["FeedForward", "ODENet"]
@@ -58,18 +58,39 @@ class ODENet:
         guard = "or stage_guard='bound', as stage equations may be about to lose their solution"
         return f"{advice}, {guard}"
 
-    def _constraint(self, layout, network):
-        steps = super()._constraint(layout, network)
+    def _longest_step(self, network):
+        """The longest step for which stage equations are kept solvable; None where none are."""
         if self.stage_guard == "reject" or network.tableau.explicit:
-            return steps
-        longest = self.h
-        if self.learn_step == "simplex":
-            longest *= self.N
-        elif self.learn_step:
-            longest *= LONGEST_STEP
-            steps = bounded_steps(layout, longest)
-        free = self.learn_step and self.learn_step != "simplex"
-        return both(steps, solvable_stages(layout, network.tableau, longest, either_sign=free))
+            return None
+        factor = {"simplex": self.N, True: LONGEST_STEP, False: 1}[self.learn_step]
+        return factor * self.h
+
+    def _of_steps(self, layout, network):
+        longest = self._longest_step(network)
+        if longest is None or self.learn_step in (False, "simplex"):
+            return super()._of_steps(layout, network)
+        return bounded_steps(layout, longest)
+
+    def _of_weights(self, layout, network):
+        longest = self._longest_step(network)
+        if longest is None:
+            return super()._of_weights(layout, network)
+        either_sign = self.learn_step not in (False, "simplex")
+        if self.constraint is None:
+            return solvable_stages(layout, network.tableau, longest, either_sign)
+        most = solvable_bounds(network.tableau, longest, either_sign).of_norm
+        if self.constraint == "spectral":  # the smaller ball lies in both sets
+            return spectral_ball(layout, min(most, self.constraint_norm))
+        # No norm of K is larger than that of orthogonal matrices, or of n rows, of this size.
+        size = 1.0 if self.constraint == "orthogonal" else layout.n_channels**0.5
+        if size * self.constraint_norm > most:
+            raise ValueError(
+                f"constraint={self.constraint!r} with constraint_norm={self.constraint_norm} does "
+                f"not go with stage_guard='bound' for this scheme with h={self.h}: stage equations "
+                "might lose their solution. Take a constraint_norm of at most "
+                f"{most / size:.2g}, a smaller h, stage_guard='reject', or an explicit scheme."
+            )
+        return super()._of_weights(layout, network)
 
 
 class FeedForward:

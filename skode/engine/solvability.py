@@ -26,12 +26,11 @@ Hilbert Spaces" (2017), for monotone operators that are inverse strongly monoton
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
 from .arrays import Array, host, namespace, positive_part
-from .constraints import changed_where, on_part
+from .constraints import Constraint, changed_where, each_layer
 from .controls import Layout
 from .newton import finite_matrices, norm_bound
 from .rooted_trees import Matrix
@@ -51,31 +50,33 @@ class Bounds(NamedTuple):
     below: float
     skew: float
 
+    @property
+    def of_norm(self) -> float:
+        """The bound of ‖K‖₂ that implies all three."""
+        return min(self)
+
 
 def solvable_stages(
     layout: Layout, tableau: ButcherTableau, longest: float, either_sign: bool = False
-) -> Callable[[Array], Array]:
-    """The projection of K onto where every stage equation has one solution.
+) -> Constraint:
+    """The layers whose stage equations have one solution, see `solvable_bounds`."""
+    bounds = solvable_bounds(tableau, longest, either_sign)
+    return each_layer(layout, lambda K: project_parts(K, bounds))
 
-    It has one for all steps from 0 to `longest`, and with `either_sign` from -`longest` on.
+
+def solvable_bounds(tableau: ButcherTableau, longest: float, either_sign: bool = False) -> Bounds:
+    """The bounds that all implicit blocks of the scheme need together.
+
+    Every stage equation then has one solution, for all steps from 0 to `longest`, and with
+    `either_sign` from -`longest` on.
     """
-    bounds = solvable_bounds(tableau, longest)
+    parts = _parts(tableau)
+    every = [max(_block_bounds(part, longest) for part in candidates) for candidates in parts]
+    bounds = Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
     if either_sign:  # -h S is h (-S)
         least = min(bounds.above, bounds.below)
         bounds = Bounds(least, least, bounds.skew)
-
-    def project(flat_K: Array) -> Array:
-        xp = namespace(flat_K)
-        K = xp.reshape(flat_K, (flat_K.shape[0], *layout.shapes.K))
-        return xp.reshape(project_parts(K, bounds), flat_K.shape)
-
-    return on_part(layout.slices.K, project)
-
-
-def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:
-    """The bounds that all implicit blocks of the scheme need together."""
-    every = [max(_block_bounds(parts, h) for parts in candidates) for candidates in _parts(tableau)]
-    return Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
+    return bounds
 
 
 @cache

@@ -8,11 +8,12 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from ..arrays import Array, host, itemsize, namespace, placed
+from ..constraints import Constraint
 from ..objective import Objective
 from .adam import Schedule
 from .lbfgs import MEMORY
 from .racing import Race
-from .state import Project, Training
+from .state import Training
 from .stopping import NOT_BEGUN
 
 # Of what the members of a turn hold; but there is one member of each candidate at least.
@@ -68,12 +69,12 @@ def _parts(start: Array, solver: str, n_candidates: int) -> list[Array]:
     ]
 
 
-def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) -> Training:
+def finished(every: Sequence[Turn], done: Sequence[Training], constraint: Constraint) -> Training:
     """Return what came out of all turns, of which the first are done.
 
     The members of the others have NaN for what is not known of them, and `NOT_BEGUN` for a reason.
     """
-    trainings = [*done, *(_not_begun(turn.start, project) for turn in every[len(done) :])]
+    trainings = [*done, *(_not_begun(turn.start, constraint) for turn in every[len(done) :])]
     if len(trainings) == 1:
         return trainings[0]
     training = joined(trainings)
@@ -85,11 +86,11 @@ def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) 
     return Training(*(in_order(getattr(training, field.name)) for field in fields(Training)))
 
 
-def _not_begun(start: Array, project: Project) -> Training:
+def _not_begun(start: Array, constraint: Constraint) -> Training:
     """Return what is known of members whose turn has not come."""
     unknown, none = host.full(start.shape[0], host.nan), host.zeros(start.shape[0], dtype=int)
     return Training(
-        flat=project(start),
+        flat=constraint.project(start),
         J=unknown,
         curve=unknown[:, None],
         held_out=unknown,
