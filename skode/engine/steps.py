@@ -79,6 +79,33 @@ def step(
     return skip * y + h * weighted_sum(scheme.b, F), Stages(Y, F, solved)
 
 
+class Costates(NamedTuple):
+    """Γi, Gi and Vi of the stages i, from the last block to the first."""
+
+    gamma: dict[int, Array]
+    G: dict[int, Array]
+    V: dict[int, Array]
+
+
+def stage_costates(
+    scheme: ButcherTableau, activation: Activation, layer: Layer, stages: Stages, p: Array
+) -> Costates:
+    """Return the costates of the stages from p⁺."""
+    xp, A, b, h = namespace(p), scheme.A, scheme.b, layer.h
+    KT = xp.matrix_transpose(layer.K)
+    found = Costates({}, {}, {})
+    for block in reversed(scheme.blocks):
+        V = found.V
+        gamma = [b[i] * p + weighted_sum([A[j][i] for j in V], V.values()) for i in block.stages]
+        derivative = [activation.derivative(xp, stages.F[i]) for i in block.stages]
+        if not block.explicit:
+            gamma = solve_costates(block.A, stages.solved[block.start], derivative, gamma, layer)
+        for i, sigma, g in zip(block.stages, derivative, gamma, strict=True):
+            found.gamma[i], found.G[i] = g, sigma * g
+            found.V[i] = h * xp.matmul(KT, found.G[i])
+    return found
+
+
 def step_adjoint(
     scheme: ButcherTableau,
     skip: float,
@@ -88,20 +115,12 @@ def step_adjoint(
     p: Array,
 ) -> tuple[Array, LayerGradient]:
     """Return p from p⁺, and the gradient with respect to the controls of the layer."""
-    xp, A, b, h = namespace(p), scheme.A, scheme.b, layer.h
-    KT = xp.matrix_transpose(layer.K)
-    V: dict[int, Array] = {}
+    xp, h = namespace(p), layer.h
+    gamma, G, V = stage_costates(scheme, activation, layer, stages, p)
     dK, db, dh = 0.0, 0.0, 0.0
-    for block in reversed(scheme.blocks):
-        gamma = [b[i] * p + weighted_sum([A[j][i] for j in V], V.values()) for i in block.stages]
-        derivative = [activation.derivative(xp, stages.F[i]) for i in block.stages]
-        if not block.explicit:
-            gamma = solve_costates(block.A, stages.solved[block.start], derivative, gamma, layer)
-        for i, sigma, g in zip(block.stages, derivative, gamma, strict=True):
-            G = sigma * g
-            V[i] = h * xp.matmul(KT, G)
-            dK = dK + xp.matmul(G, xp.matrix_transpose(stages.Y[i]))
-            db = db + xp.sum(G, axis=2, keepdims=True)
-            dh = dh + xp.sum(stages.F[i] * g, axis=(1, 2), keepdims=True)
+    for i in gamma:
+        dK = dK + xp.matmul(G[i], xp.matrix_transpose(stages.Y[i]))
+        db = db + xp.sum(G[i], axis=2, keepdims=True)
+        dh = dh + xp.sum(stages.F[i] * gamma[i], axis=(1, 2), keepdims=True)
     p = skip * p + weighted_sum([1.0] * len(V), V.values())
     return p, LayerGradient(h * dK, h * db, dh)
