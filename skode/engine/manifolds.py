@@ -18,10 +18,13 @@ Optimization 22, 2012).
 
 from __future__ import annotations
 
-from .arrays import Array, namespace
-from .constraints import Constraint, Manifold
+from .arrays import Array, device, namespace
+from .constraints import Constraint, Manifold, changed_where
 from .controls import Layout
-from .newton import finite_matrices
+from .newton import finite_matrices, norm_bound
+
+# From a norm of NEAR, so many steps lead below 1e-22.
+NEAR, ENOUGH = 0.25, 5
 
 
 def rows_of_norm(layout: Layout, norm: float) -> Constraint:
@@ -86,8 +89,29 @@ def project_orthogonal(K: Array, scale: float) -> Array:
     """The nearest matrices to K, (…, n, n), that are `scale` times an orthogonal matrix.
 
     Of several, as there are where K is singular, one.  Not a number where K is not finite.
+
+    Near the manifold, where ‖I - XᵀX‖₂ ≤ ¼ for X = K/scale, they are the limit of Newton and
+    Schulz's iteration X ← X (I + ½ (I - XᵀX)), which squares that norm or better in each step, in
+    products alone.  Matrices that may be farther away are decomposed first.
+
+    Reference: Higham, "Functions of matrices" (2008), section 8.3.
     """
-    xp = namespace(K)
-    safe, finite = finite_matrices(xp, K)
+    xp, n = namespace(K), K.shape[-1]
+    X = xp.reshape(K / scale, (-1, n, n))
+    one = xp.eye(n, dtype=K.dtype, device=device(K))
+
+    def defect(X: Array) -> Array:
+        return one - xp.matmul(xp.matrix_transpose(X), X)
+
+    X = changed_where(norm_bound(xp, defect(X)) > NEAR, _by_decomposition, X)
+    for _ in range(ENOUGH):
+        X = X + xp.matmul(X, defect(X)) / 2
+    return scale * xp.reshape(X, K.shape)
+
+
+def _by_decomposition(X: Array) -> Array:
+    """The nearest orthogonal matrices, not a number where X is not finite."""
+    xp = namespace(X)
+    safe, finite = finite_matrices(xp, X)
     U, _, Vt = xp.linalg.svd(safe, full_matrices=False)
-    return xp.where(finite[..., None, None], scale * xp.matmul(U, Vt), K - K)
+    return xp.where(finite[:, None, None], xp.matmul(U, Vt), X - X)

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skode.engine.controls import Layout
-from skode.engine.manifolds import orthogonal_layers, project_rows, rows_of_norm
+from skode.engine.manifolds import (
+    orthogonal_layers,
+    project_orthogonal,
+    project_rows,
+    rows_of_norm,
+)
 from tests.engine.everywhere import on
 
 LAYOUT = Layout(2, 3, 1)
@@ -87,6 +92,20 @@ def test_the_retraction_is_of_second_order(name, xp):
         mean = tangent(u, (ahead + back) / 2 - u)
         assert np.abs(mean).max() < 1e-3 * t**2
     assert 7 < errors[0] / errors[1] < 9
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 0.1, 0.24, 0.26, 0.5, 3.0])
+def test_near_and_far_matrices_are_projected_alike(size, xp):
+    # From nearby by products, from afar by a decomposition.
+    rng = np.random.default_rng(0)
+    U, _, Vt = np.linalg.svd(rng.normal(size=(3, 2, 6, 6)))
+    values = np.sqrt(1 + size * rng.uniform(-1 if size < 1 else 0, 1, size=(3, 2, 6)))
+    values[..., 0] = np.sqrt(1 + size)
+    found = on(xp, project_orthogonal)(2.0 * (U * values[..., None, :]) @ Vt, 2.0)
+    np.testing.assert_allclose(found, 2.0 * U @ Vt, atol=1e-14)
+    single = on(xp, project_orthogonal)((U * values[..., None, :] @ Vt).astype(np.float32), 1.0)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, U @ Vt, atol=3e-6)
 
 
 @each_manifold
