@@ -54,7 +54,7 @@ def test_accuracy(network, layout, training, make, n_samples):
     return np.array(shares)
 
 
-def fit(network, layout, X, y, start, weights, rule, max_iter, free, project=unconstrained):
+def fit(network, layout, X, y, start, weights, rule, max_iter, free, constraint=unconstrained):
     objective = Objective(
         network,
         layout,
@@ -64,7 +64,7 @@ def fit(network, layout, X, y, start, weights, rule, max_iter, free, project=unc
         free,
     )
     stopping = Stopping(max_iter, tol=0.0)
-    return train(objective, start, "gd", line_search=rule, project=project, stopping=stopping)
+    return train(objective, start, "gd", line_search=rule, constraint=constraint, stopping=stopping)
 
 
 def four_networks(problem, quick):
@@ -98,7 +98,7 @@ def four_networks(problem, quick):
             rule="lipschitz",
             max_iter=max_iter // 100 if quick else max_iter,
             free=("K", "b", "h") if name in ("ODENet", "simplex") else ("K", "b"),
-            project=simplex_steps(layout, 1.0) if name == "simplex" else unconstrained,
+            constraint=simplex_steps(layout, 1.0) if name == "simplex" else unconstrained,
         )
         test = test_accuracy(network, layout, training, make, n_samples)
         U = layout.views(training.flat)

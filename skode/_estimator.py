@@ -37,8 +37,9 @@ from ._warnings import (
 )
 from .engine.activations import ACTIVATIONS
 from .engine.arrays import to_host
-from .engine.constraints import simplex_steps, unconstrained
+from .engine.constraints import both, simplex_steps, spectral_ball, unconstrained
 from .engine.controls import Controls, Layout
+from .engine.manifolds import orthogonal_layers, rows_of_norm
 from .engine.training import (
     LINE_SEARCHES,
     NOT_BEGUN,
@@ -54,6 +55,12 @@ CHANNELS = ((8, 48), (16, 64), (np.inf, MANY_CHANNELS))
 START = 1.0  # √n_channels times the initial standard deviation of K and b, see `_spread`
 # For batch_size="auto": at most this many batches, of at least and at most this many samples.
 BATCHES, LEAST_BATCH, LARGEST_BATCH = 50, 32, 500
+# The constraints by name; each is made from a layout and `constraint_norm`.
+CONSTRAINTS = {
+    "spectral": spectral_ball,
+    "sphere": rows_of_norm,
+    "orthogonal": orthogonal_layers,
+}
 PATIENCE, EPOCHS = 20, 5  # of n_iter_no_change="auto"; the second is for Adam
 
 
@@ -74,6 +81,8 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         "features": [StrOptions({"auto", *VIEWS})],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "smoothness": [Interval(Real, 0, None, closed="left")],
+        "constraint": [StrOptions(set(CONSTRAINTS)), None],
+        "constraint_norm": [Interval(Real, 0, None, closed="neither")],
         "cv": [StrOptions({"auto"}), "cv_object"],
         "scoring": [StrOptions({"auto", *get_scorer_names()}), callable],
         "n_restarts": [Interval(Integral, 1, None, closed="left")],
@@ -277,10 +286,20 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         )
 
     def _constraint(self, layout, network):
-        """Return the projection that is applied to every trial point."""
+        """Return the constraint on the controls."""
+        return both(self._of_steps(layout, network), self._of_weights(layout, network))
+
+    def _of_steps(self, layout, network):
+        """Return the constraint on the steps."""
         if self.learn_step == "simplex":
             return simplex_steps(layout, self.N * self.h)
         return unconstrained
+
+    def _of_weights(self, layout, network):
+        """Return the constraint on K and b."""
+        if self.constraint is None:
+            return unconstrained
+        return CONSTRAINTS[self.constraint](layout, self.constraint_norm)
 
     def _starts(self, run, candidates, shape):
         """Return the initial flat controls of each candidate; they do not depend on alpha."""

@@ -7,13 +7,13 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
-from .engine.constraints import both, bounded_steps, spectral_ball, structured
+from .engine.constraints import both, bounded_steps, spectral_ball, structured, unconstrained
 from .engine.contractivity import contractivity_radius
 from .engine.fields import FIELDS
 from .engine.networks import feed_forward, ode_net
 from .engine.partitioned import PartitionedTableau
 from .engine.schemes import as_tableau
-from .engine.solvability import solvable_stages, solvable_stiffness
+from .engine.solvability import solvable_bounds, solvable_stages, solvable_stiffness
 from .engine.tableaux import ButcherTableau
 
 __all__ = ["FeedForward", "ODENet"]
@@ -41,6 +41,7 @@ class ODENet:
             message = f"The 'scheme' parameter of {name} is not valid. {error}"
             raise InvalidParameterError(message) from None
         self._refuse_a_field_without_its_scheme(name, tableau)
+        self._refuse_a_field_without_its_constraint()
         if self.vector_field == "hamiltonian" and self.n_channels != "auto" and self.n_channels % 2:
             raise InvalidParameterError(
                 "vector_field='hamiltonian' needs an even number of channels, one half for the "
@@ -60,6 +61,18 @@ class ODENet:
                 f"vector_field='gradient_flow' needs a scheme with positive weights b, which "
                 f"scheme={tableau.name!r} has not: no step of it is non-expansive for certain. "
                 "Take 'euler', 'heun', 'rk4' or an implicit scheme, for example."
+            )
+
+    def _refuse_a_field_without_its_constraint(self):
+        damped = self.vector_field == "antisymmetric" and self.damping > 0
+        structured = FIELDS[self.vector_field].structure is not None
+        if self.constraint is None or not structured:
+            return
+        if damped or self.constraint != "spectral":
+            raise InvalidParameterError(
+                f"constraint={self.constraint!r} does not go with "
+                f"vector_field={self.vector_field!r}, whose matrices K have a structure of their "
+                "own. Only constraint='spectral' does, with damping=0."
             )
 
     def _recipe(self):
@@ -98,34 +111,61 @@ class ODENet:
         guard = "or stage_guard='bound', since stage equations may soon have no solution"
         return f"{advice}, {guard}"
 
-    def _constraint(self, layout, network):
-        """The structure of K, its bound for the longest step, and a bound of learned steps."""
-        field, learned = network.field, self.learn_step and self.learn_step != "simplex"
-        guarded = self.stage_guard == "bound" and not network.tableau.explicit
-        contracting = field.name == "gradient_flow"
-        project = both(
-            super()._constraint(layout, network), structured(layout, field, self.damping)
-        )
-        if not guarded and not contracting:
-            return project
-        longest = self.h * (self.N if self.learn_step == "simplex" else 1)
-        if learned:
-            longest *= LONGEST_STEP
-            # Against the direction of time a gradient flow would drive states apart.
-            project = both(
-                project, bounded_steps(layout, 0.0 if contracting else -longest, longest)
+    def _guards_stages(self, network):
+        """Whether stage equations are kept solvable."""
+        return self.stage_guard == "bound" and not network.tableau.explicit
+
+    def _longest_step(self):
+        """The longest step that bounds of the weights have to reckon with."""
+        return {"simplex": self.N, True: LONGEST_STEP, False: 1}[self.learn_step] * self.h
+
+    def _of_steps(self, layout, network):
+        contracting = network.field.name == "gradient_flow"
+        free = self.learn_step not in (False, "simplex")
+        if not free or not (contracting or self._guards_stages(network)):
+            return super()._of_steps(layout, network)
+        longest = self._longest_step()
+        # Backwards in time, a gradient flow would drive states apart.
+        return bounded_steps(layout, 0.0 if contracting else -longest, longest)
+
+    def _of_weights(self, layout, network):
+        structure = structured(layout, network.field, self.damping)
+        return both(structure, self._of_norms(layout, network))
+
+    def _of_norms(self, layout, network):
+        """The bounds of the weights: those of the field and the stages, and `constraint`."""
+        most = self._largest_norm(network)
+        if self.constraint is None:
+            if network.field.plain and self._guards_stages(network):
+                free = self.learn_step not in (False, "simplex")
+                return solvable_stages(layout, network.tableau, self._longest_step(), free)
+            return unconstrained if most == np.inf else spectral_ball(layout, most)
+        if self.constraint == "spectral":  # the smaller ball lies in both sets
+            return spectral_ball(layout, min(most, self.constraint_norm))
+        # No norm of K is larger than that of orthogonal matrices, or of n rows, of this size.
+        size = 1.0 if self.constraint == "orthogonal" else layout.n_channels**0.5
+        if size * self.constraint_norm > most:
+            raise ValueError(
+                f"constraint={self.constraint!r} with constraint_norm={self.constraint_norm} does "
+                f"not go with vector_field={self.vector_field!r} and "
+                f"stage_guard={self.stage_guard!r} for this scheme with h={self.h}, which need "
+                f"layers of a norm of at most {most:.3g}. Take a constraint_norm of at most "
+                f"{most / size:.2g}, or a smaller h."
             )
-        if guarded and field.plain:
-            stages = solvable_stages(layout, network.tableau, longest, either_sign=learned)
-            return both(project, stages)
+        return super()._of_weights(layout, network)
+
+    def _largest_norm(self, network):
+        """The largest ‖K‖₂ for which the flow contracts and stage equations can be solved."""
+        tableau, field, longest = network.tableau, network.field, self._longest_step()
         most = np.inf
-        if contracting:
-            most = BELOW * 2 * contractivity_radius(network.tableau)
-        if guarded:
-            most = min(most, solvable_stiffness(network.tableau, field))
-        if most == np.inf:
-            return project
-        return both(project, spectral_ball(layout, (most / longest) ** 0.5))
+        if field.name == "gradient_flow":
+            most = (BELOW * 2 * contractivity_radius(tableau) / longest) ** 0.5
+        if not self._guards_stages(network):
+            return most
+        if field.plain:
+            free = self.learn_step not in (False, "simplex")
+            return min(most, solvable_bounds(tableau, longest, free).of_norm)
+        return min(most, (solvable_stiffness(tableau, field) / longest) ** 0.5)
 
 
 class FeedForward:

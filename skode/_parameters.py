@@ -71,6 +71,7 @@ def idle_parameters(estimator, validation_is_given, judged, solver):
         ("scoring", not judged, "no samples are held out"),
         ("line_search", solver != "gd", f"the solver is {solver!r}"),
         ("smoothness", estimator.N == 1, "N=1"),
+        ("constraint_norm", estimator.constraint is None, "constraint=None"),
         ("learn_step", estimator.learn_step == "simplex" and estimator.N == 1, "N=1"),
     ]
     of_adam = ("batch_size", "learning_rate_init", "learning_rate_decay")

@@ -17,6 +17,7 @@ from ._span import Span
 from ._warnings import warn_of_an_unfinished_refit
 from .engine.arrays import to_host
 from .engine.blocks import Blocks
+from .engine.constraints import Constraint
 from .engine.controls import Controls, Layout
 from .engine.kernels import Samples
 from .engine.losses import loss_named
@@ -66,12 +67,12 @@ class Batch:
 
     turns: list[Turn]
     n_candidates: int
-    project: Callable
+    constraint: Constraint
     embed: Callable
 
     def outcome(self, done):
         """Return the results after the first turns."""
-        training = finished(self.turns, done, self.project)
+        training = finished(self.turns, done, self.constraint)
         return replace(training, flat=self.embed(training.flat))
 
 
@@ -125,12 +126,12 @@ class Trainer(Candidates):
         objective = self._objective(layout, seen, alphas, every, splits, run.blocks)
         start = seen.placed(cast(np.concatenate(starts), seen.precision))
         turns = in_turns(objective, start, run.solver, _race(every), run.schedule)
-        project = self._constraint(layout, objective.problem.network)
+        constraint = self._constraint(layout, objective.problem.network)
 
         def embed(flat):
             return run.layout.flatten(run.span.embedded(view, layout.views(flat)))
 
-        return Batch(turns, n_candidates, project, embed)
+        return Batch(turns, n_candidates, constraint, embed)
 
     def _turns(self, run, batch, model, done):
         """Yield functions that train a batch in turns, to be called in order, while there is time.
@@ -152,7 +153,7 @@ class Trainer(Candidates):
                 run.solver,
                 line_search=self.line_search,
                 schedule=turn.schedule,
-                project=batch.project,
+                constraint=batch.constraint,
                 stopping=replace(stopping, deadline=course.begin_turn()),
                 race=turn.race,
                 on_iteration=follower,

@@ -29,7 +29,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
 
     - Usually set: `random_state`, `n_channels`, `alpha`, `cv`, `class_weight`.
     - To study the ODE: `scheme`, `N`, `h`, `learn_step`, `vector_field`, `damping`, `stage_guard`,
-      `smoothness`.
+      `smoothness`, `constraint`, `constraint_norm`.
     - The network: `lift`, `activation`, `loss`, `features`.
     - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
       `validation_fraction`.
@@ -114,13 +114,24 @@ class ODENetClassifier(ODENet, NetworkClassifier):
 
         - "bound": K is kept in a set where the equations of every layer have exactly one solution
           for any sample. Learned steps lie between -2h and 2h. Since the bound on K must hold for
-          the longest step, it restricts K more than with fixed steps.
+          the longest step, it restricts K more than with fixed steps. With
+          ``constraint="spectral"``, the smaller of the two bounds holds for all singular values.
+          "sphere" and "orthogonal" raise an error where they do not imply the bound on K.
         - "reject": K is free. A trial step of the solver is rejected where the equations cannot be
           solved. Training may then end at the border of what can be solved, and `predict` raises an
           error for a sample beyond it.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖² / h on controls U = (K, b) that change from
         layer to layer.
+    constraint : {"spectral", "sphere", "orthogonal"} or None, default=None
+        What training keeps the weights K and biases b of every layer to, at each iteration. None
+        lets them be free.
+
+        - "spectral": no singular value of K is larger than `constraint_norm`.
+        - "sphere": every row of [K b] has the norm `constraint_norm`.
+        - "orthogonal": K is `constraint_norm` times an orthogonal matrix; b is free.
+    constraint_norm : float, default=1.0
+        The norm that `constraint` refers to.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How the inputs x become the first state y⁰. "nonlinear": y⁰ = σ(V x + ν), a learned hidden
         layer. "linear": y⁰ = V x + ν. "pad": x is padded with zeros, so that `n_channels` must be
@@ -366,6 +377,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         damping=0.0,
         stage_guard="bound",
         smoothness=0.0,
+        constraint=None,
+        constraint_norm=1.0,
         lift="nonlinear",
         activation="relu",
         loss="log_loss",
@@ -401,6 +414,8 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         self.damping = damping
         self.stage_guard = stage_guard
         self.smoothness = smoothness
+        self.constraint = constraint
+        self.constraint_norm = constraint_norm
         self.lift = lift
         self.activation = activation
         self.loss = loss
@@ -442,7 +457,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     The parameters are listed in this order:
 
     - Usually set: `random_state`, `n_channels`, `alpha`, `cv`, `class_weight`.
-    - To study the layers: `N`, `h`, `learn_step`, `smoothness`.
+    - To study the layers: `N`, `h`, `learn_step`, `smoothness`, `constraint`,
+      `constraint_norm`.
     - The network: `lift`, `activation`, `loss`, `features`.
     - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
       `validation_fraction`.
@@ -499,6 +515,15 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖² / h on controls U = (K, b) that change from
         layer to layer.
+    constraint : {"spectral", "sphere", "orthogonal"} or None, default=None
+        What training keeps the weights K and biases b of every layer to, at each iteration. None
+        lets them be free.
+
+        - "spectral": no singular value of K is larger than `constraint_norm`.
+        - "sphere": every row of [K b] has the norm `constraint_norm`.
+        - "orthogonal": K is `constraint_norm` times an orthogonal matrix; b is free.
+    constraint_norm : float, default=1.0
+        The norm that `constraint` refers to.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How the inputs x become the first state y⁰. "nonlinear": y⁰ = σ(V x + ν), a learned hidden
         layer. "linear": y⁰ = V x + ν. "pad": x is padded with zeros, so that `n_channels` must be
@@ -728,6 +753,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         cv="auto",
         class_weight=None,
         smoothness=0.0,
+        constraint=None,
+        constraint_norm=1.0,
         lift="nonlinear",
         activation="relu",
         loss="log_loss",
@@ -759,6 +786,8 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         self.cv = cv
         self.class_weight = class_weight
         self.smoothness = smoothness
+        self.constraint = constraint
+        self.constraint_norm = constraint_norm
         self.lift = lift
         self.activation = activation
         self.loss = loss

@@ -29,7 +29,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
 
     - Usually set: `random_state`, `n_channels`, `alpha`, `cv`, `loss`, `quantile`.
     - To study the ODE: `scheme`, `N`, `h`, `learn_step`, `vector_field`, `damping`, `stage_guard`,
-      `smoothness`.
+      `smoothness`, `constraint`, `constraint_norm`.
     - The network: `lift`, `activation`, `features`.
     - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
       `validation_fraction`.
@@ -130,13 +130,24 @@ class ODENetRegressor(ODENet, NetworkRegressor):
 
         - "bound": K is kept in a set where the equations of every layer have exactly one solution
           for any sample. Learned steps lie between -2h and 2h. Since the bound on K must hold for
-          the longest step, it restricts K more than with fixed steps.
+          the longest step, it restricts K more than with fixed steps. With
+          ``constraint="spectral"``, the smaller of the two bounds holds for all singular values.
+          "sphere" and "orthogonal" raise an error where they do not imply the bound on K.
         - "reject": K is free. A trial step of the solver is rejected where the equations cannot be
           solved. Training may then end at the border of what can be solved, and `predict` raises an
           error for a sample beyond it.
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖² / h on controls U = (K, b) that change from
         layer to layer.
+    constraint : {"spectral", "sphere", "orthogonal"} or None, default=None
+        What training keeps the weights K and biases b of every layer to, at each iteration. None
+        lets them be free.
+
+        - "spectral": no singular value of K is larger than `constraint_norm`.
+        - "sphere": every row of [K b] has the norm `constraint_norm`.
+        - "orthogonal": K is `constraint_norm` times an orthogonal matrix; b is free.
+    constraint_norm : float, default=1.0
+        The norm that `constraint` refers to.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How the inputs x become the first state y⁰. "nonlinear": y⁰ = σ(V x + ν), a learned hidden
         layer. "linear": y⁰ = V x + ν. "pad": x is padded with zeros, so that `n_channels` must be
@@ -381,6 +392,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         damping=0.0,
         stage_guard="bound",
         smoothness=0.0,
+        constraint=None,
+        constraint_norm=1.0,
         lift="nonlinear",
         activation="relu",
         features="auto",
@@ -416,6 +429,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
         self.damping = damping
         self.stage_guard = stage_guard
         self.smoothness = smoothness
+        self.constraint = constraint
+        self.constraint_norm = constraint_norm
         self.lift = lift
         self.activation = activation
         self.features = features
@@ -456,7 +471,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     The parameters are listed in this order:
 
     - Usually set: `random_state`, `n_channels`, `alpha`, `cv`, `loss`, `quantile`.
-    - To study the layers: `N`, `h`, `learn_step`, `smoothness`.
+    - To study the layers: `N`, `h`, `learn_step`, `smoothness`, `constraint`,
+      `constraint_norm`.
     - The network: `lift`, `activation`, `features`.
     - What is held out and what is averaged: `scoring`, `n_restarts`, `early_stopping`,
       `validation_fraction`.
@@ -530,6 +546,15 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
     smoothness : float, default=0.0
         Strength β of the penalty ½ β Σ ‖Uℓ⁺¹ - Uℓ‖² / h on controls U = (K, b) that change from
         layer to layer.
+    constraint : {"spectral", "sphere", "orthogonal"} or None, default=None
+        What training keeps the weights K and biases b of every layer to, at each iteration. None
+        lets them be free.
+
+        - "spectral": no singular value of K is larger than `constraint_norm`.
+        - "sphere": every row of [K b] has the norm `constraint_norm`.
+        - "orthogonal": K is `constraint_norm` times an orthogonal matrix; b is free.
+    constraint_norm : float, default=1.0
+        The norm that `constraint` refers to.
     lift : {"nonlinear", "linear", "pad"}, default="nonlinear"
         How the inputs x become the first state y⁰. "nonlinear": y⁰ = σ(V x + ν), a learned hidden
         layer. "linear": y⁰ = V x + ν. "pad": x is padded with zeros, so that `n_channels` must be
@@ -761,6 +786,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         loss="squared_error",
         quantile=0.5,
         smoothness=0.0,
+        constraint=None,
+        constraint_norm=1.0,
         lift="nonlinear",
         activation="relu",
         features="auto",
@@ -792,6 +819,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
         self.loss = loss
         self.quantile = quantile
         self.smoothness = smoothness
+        self.constraint = constraint
+        self.constraint_norm = constraint_norm
         self.lift = lift
         self.activation = activation
         self.features = features

@@ -14,6 +14,9 @@ VARIANTS = {
     "adam+lbfgs": {"solver": "adam+lbfgs", "max_iter": 6, "early_stopping": True},
     "linear lift": {"lift": "linear", "n_channels": 3, "solver": "lbfgs"},
     "simplex": {"learn_step": "simplex", "smoothness": 1e-3},
+    "spectral": {"constraint": "spectral", "constraint_norm": 0.5},
+    "sphere, folds": {"constraint": "sphere", "solver": "lbfgs", "cv": 3},
+    "orthogonal": {"constraint": "orthogonal", "solver": "adam+lbfgs", "max_iter": 6},
 }
 SCHEMES = {
     "heun": {"scheme": "heun", "learn_step": True},

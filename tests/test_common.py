@@ -55,6 +55,8 @@ ESTIMATORS = [
     ode_net(scheme=OWN, cv=None, solver="gd"),
     ode_net(scheme="rk4", h=0.5, alpha=(1e-3, 1e-2), n_restarts=2),
     ode_net(loss="squared_error", alpha=0.0, smoothness=1e-2, cv=None),
+    ode_net(constraint="orthogonal"),
+    feed_forward_regressor(constraint="sphere", constraint_norm=2.0),
     ode_net(activation="relu"),
     ode_net(activation="softplus", class_weight="balanced"),
     ode_net(activation="identity"),

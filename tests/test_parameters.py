@@ -26,6 +26,7 @@ REAL = {
     "h": 0.5,
     "alpha": 0.25,
     "smoothness": 0.5,
+    "constraint_norm": 1.0,
     "tol": 0.0,
     "learning_rate_init": 0.0625,
     "learning_rate_decay": 0.5,
@@ -71,6 +72,7 @@ def test_real_numbers_and_booleans_of_numpy_are_such(cls, kind):
         "n_channels",
         "alpha",
         "smoothness",
+        "constraint_norm",
         "cv",
         "n_restarts",
         "batch_size",
@@ -111,6 +113,7 @@ IDLE = [
     ({"solver": "gd", "learning_rate_init": 0.1}, "learning_rate_init=0.1 .* 'gd'"),
     ({"solver": "lbfgs", "learning_rate_decay": 0.1}, "learning_rate_decay=0.1"),
     ({"N": 1, "smoothness": 0.1}, "smoothness=0.1 .* N=1"),
+    ({"constraint_norm": 2.0}, "constraint_norm=2.0 .* constraint=None"),
     ({"N": 1, "learn_step": "simplex"}, "learn_step='simplex' .* N=1"),
 ]
 USED = [
@@ -120,6 +123,7 @@ USED = [
     {"solver": "adam+lbfgs", "batch_size": 20},
     {"N": 2, "smoothness": 0.1, "learn_step": "simplex"},
     {"N": 1, "learn_step": True},
+    {"constraint": "sphere", "constraint_norm": 2.0},
 ]
 
 

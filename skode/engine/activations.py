@@ -1,7 +1,7 @@
-"""Activations σ, each with its derivative as a function of its value.
+"""Activations σ, each with its derivatives as functions of its value.
 
-Because σ′ is a function of s = σ(z), the argument z = K y + b need not be stored.  Every activation
-has 0 ≤ σ′ ≤ 1.  Arrays have the channels on their second axis: (members, channels, …).
+Because σ′ and σ″ are functions of s = σ(z), the argument z = K y + b need not be stored.  Every
+activation has 0 ≤ σ′ ≤ 1.  Arrays have the channels on their second axis: (members, channels, …).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Activation:
         s = σ(z).
     derivative : callable (xp, s) -> array
         σ′(z), computed from s = σ(z).
+    second_derivative : callable (xp, s) -> array
+        σ″(z), computed from s = σ(z); 0 at kinks.
     codes : tuple (int, int)
         The codes of the functions on the first half of the channels and on the second, for the
             compiled kernels.  With an odd number of channels, the first half is the larger one.
@@ -34,6 +36,7 @@ class Activation:
 
     value: Function
     derivative: Function
+    second_derivative: Function
     codes: tuple[int, int]
 
 
@@ -48,29 +51,40 @@ def _by_half(first: Function, second: Function) -> Function:
 
 
 _TANH = Activation(
-    value=lambda xp, z: xp.tanh(z), derivative=lambda xp, s: 1.0 - s * s, codes=(TANH, TANH)
+    value=lambda xp, z: xp.tanh(z),
+    derivative=lambda xp, s: 1.0 - s * s,
+    second_derivative=lambda xp, s: -2.0 * s * (1.0 - s * s),
+    codes=(TANH, TANH),
 )
 # σ′ = 1 where s > 0, else 0; the convention is σ′(0) = 0.
-_RELU = Activation(value=positive_part, derivative=lambda xp, s: xp.sign(s), codes=(RELU, RELU))
+_RELU = Activation(
+    value=positive_part,
+    derivative=lambda xp, s: xp.sign(s),
+    second_derivative=lambda xp, s: xp.zeros_like(s),
+    codes=(RELU, RELU),
+)
 
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": _TANH,
     "relu": _RELU,
-    # σ = log(1 + exp z), hence σ′ = 1/(1 + exp(-z)) = 1 - exp(-s).
+    # σ = log(1 + exp z), hence σ′ = 1/(1 + exp(-z)) = 1 - exp(-s), and σ″ = σ′ (1 - σ′).
     "softplus": Activation(
         value=lambda xp, z: xp.logaddexp(z, xp.zeros_like(z)),
         derivative=lambda xp, s: -xp.expm1(-s),
+        second_derivative=lambda xp, s: -xp.expm1(-s) * xp.exp(-s),
         codes=(SOFTPLUS, SOFTPLUS),
     ),
     "identity": Activation(
         value=lambda xp, z: z,
         derivative=lambda xp, s: xp.ones_like(s),
+        second_derivative=lambda xp, s: xp.zeros_like(s),
         codes=(IDENTITY, IDENTITY),
     ),
     # tanh on the first half of the channels, relu on the others.
     "mixed": Activation(
         value=_by_half(_TANH.value, _RELU.value),
         derivative=_by_half(_TANH.derivative, _RELU.derivative),
+        second_derivative=_by_half(_TANH.second_derivative, _RELU.second_derivative),
         codes=(TANH, RELU),
     ),
 }

@@ -1,48 +1,135 @@
-"""Constraints on the controls, kept by projecting every trial point."""
+"""Constraints on the controls, which every trial point is projected onto."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from .arrays import Array, device, host, namespace, placed, positive_part, to_host
 from .controls import Layout
 from .fields import VectorField
 from .newton import finite_matrices, norm_bound
 
-
-def unconstrained(flat: Array) -> Array:
-    """No constraint."""
-    return flat
+Projection = Callable[[Array], Array]
 
 
-def on_part(part: slice, project: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """Return the projection that changes only some columns of the flat controls."""
+@dataclass(frozen=True)
+class Manifold:
+    """A manifold that some columns of the flat controls lie on; see `manifolds`.
 
-    def project_part(flat: Array) -> Array:
-        projected = project(flat[:, part])
-        before, after = flat[:, : part.start], flat[:, part.stop :]
-        return namespace(flat).concat([before, projected, after], axis=1)
+    Parameters
+    ----------
+    columns : slice
+    project : callable (u) -> array
+        The nearest points of it, from and to (members, columns).
+    tangent : callable (u, v) -> array
+        The orthogonal projection of v onto the tangent spaces at the points u, whose leading axes
+        broadcast with those of v.
+    """
 
-    return project_part
+    columns: slice
+    project: Projection
+    tangent: Callable[[Array, Array], Array]
 
 
-def structured(layout: Layout, field: VectorField, damping: float) -> Callable[[Array], Array]:
-    """Return the projection onto controls with the structure of K that a vector field has."""
+@dataclass(frozen=True)
+class Constraint:
+    """What controls have to obey: a convex set, a manifold of other columns, both, or nothing.
+
+    Parameters
+    ----------
+    convex : callable (flat) -> array, optional
+        The projection of flat controls onto the convex set.
+    manifold : Manifold, optional
+    """
+
+    convex: Projection | None = None
+    manifold: Manifold | None = None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether all controls obey."""
+        return self.convex is None and self.manifold is None
+
+    def project(self, flat: Array) -> Array:
+        """Return the nearest controls that obey; `flat` itself without a constraint."""
+        if self.convex is not None:
+            flat = self.convex(flat)
+        if self.manifold is not None:
+            flat = on_part(self.manifold.columns, self.manifold.project)(flat)
+        return flat
+
+    def tangent(self, u: Array, v: Array) -> Array:
+        """Return the part of v, (members, …, controls), along the manifold; v itself without one.
+
+        Of the derivative of J it is the gradient on the manifold, and of a tangent vector elsewhere
+        the vector transported to u.
+        """
+        manifold = self.manifold
+        if manifold is None:
+            return v
+        at = u[:, manifold.columns]
+        at = namespace(u).reshape(at, (at.shape[0], *(v.ndim - 2) * (1,), at.shape[1]))
+        return on_part(manifold.columns, lambda part: manifold.tangent(at, part))(v)
+
+    def projected_gradient(self, u: Array, g: Array) -> Array:
+        """Return r = u - project(u - g), which is g, to the last bit, without a convex set.
+
+        In the columns of the manifold, r is the gradient g along it.
+        """
+        if self.convex is None:
+            return g
+        goal = u - g
+        return g + (goal - self.convex(goal))
+
+    def step(self, u: Array, d: Array, trial: Array) -> Array:
+        """Return the step from u to project(u + d), `trial`, as a tangent vector at u.
+
+        This is the difference, but d itself in the columns of the manifold.
+        """
+        if self.manifold is None:
+            return trial - u
+        columns = self.manifold.columns
+        return on_part(columns, lambda _: d[:, columns])(trial - u)
+
+
+unconstrained = Constraint()
+
+
+def on_part(part: slice, change: Projection) -> Projection:
+    """Return the change of some columns of the flat controls; the others stay unchanged."""
+
+    def change_part(flat: Array) -> Array:
+        changed = change(flat[..., part])
+        before, after = flat[..., : part.start], flat[..., part.stop :]
+        return namespace(flat).concat([before, changed, after], axis=-1)
+
+    return change_part
+
+
+def both(one: Constraint, other: Constraint) -> Constraint:
+    """Combine two constraints on different parts of the controls."""
+    assert one.manifold is None or other.manifold is None, "there is one manifold at most"
+    first, second = one.convex, other.convex
+
+    def convex(flat: Array) -> Array:
+        return second(first(flat))  # type: ignore[misc]
+
+    chosen = convex if first and second else first or second
+    return Constraint(chosen, one.manifold or other.manifold)
+
+
+def structured(layout: Layout, field: VectorField, damping: float) -> Constraint:
+    """Return the constraint that K has the structure that a vector field needs."""
     structure = field.structure
     if structure is None:
         return unconstrained
-
-    def project(flat_K: Array) -> Array:
-        xp = namespace(flat_K)
-        K = xp.reshape(flat_K, (flat_K.shape[0], *layout.shapes.K))
-        return xp.reshape(structure(xp, K, damping), flat_K.shape)
-
-    return on_part(layout.slices.K, project)
+    return each_layer(layout, lambda K: structure(namespace(K), K, damping))
 
 
-def simplex_steps(layout: Layout, total: float) -> Callable[[Array], Array]:
-    """Return the projection onto {h ≥ 0, Σ h = total}."""
-    return on_part(layout.slices.h, lambda h: project_onto_simplex(h, total))
+def simplex_steps(layout: Layout, total: float) -> Constraint:
+    """Return the constraint h ≥ 0, Σ h = total on the steps."""
+    return Constraint(on_part(layout.slices.h, lambda h: project_onto_simplex(h, total)))
 
 
 def project_onto_simplex(v: Array, total: float) -> Array:
@@ -66,34 +153,30 @@ def project_onto_simplex(v: Array, total: float) -> Array:
     return positive_part(xp, v - theta)
 
 
-def both(
-    one: Callable[[Array], Array], other: Callable[[Array], Array]
-) -> Callable[[Array], Array]:
-    """Combine projections onto two constraints on different parts of the controls."""
-    if one is unconstrained or other is unconstrained:
-        return other if one is unconstrained else one
-    return lambda flat: other(one(flat))
-
-
-def bounded_steps(layout: Layout, least: float, most: float) -> Callable[[Array], Array]:
-    """Return the projection onto steps from `least` to `most`."""
+def bounded_steps(layout: Layout, least: float, most: float) -> Constraint:
+    """Return the constraint that steps lie between `least` and `most`."""
 
     def project(h: Array) -> Array:
         xp = namespace(h)
         return h - positive_part(xp, h - most) + positive_part(xp, least - h)
 
-    return on_part(layout.slices.h, project)
+    return Constraint(on_part(layout.slices.h, project))
 
 
-def spectral_ball(layout: Layout, bound: float) -> Callable[[Array], Array]:
-    """Return the projection of the K of every layer onto ‖K‖₂ ≤ `bound`."""
+def spectral_ball(layout: Layout, bound: float) -> Constraint:
+    """Return the constraint ‖K‖₂ ≤ `bound` on every layer."""
+    return each_layer(layout, lambda K: clip_singular_values(K, bound))
 
-    def project(flat_K: Array) -> Array:
+
+def each_layer(layout: Layout, project: Projection) -> Constraint:
+    """Return the constraint whose projection is that of the K of all layers, (…, n, n)."""
+
+    def project_flat(flat_K: Array) -> Array:
         xp = namespace(flat_K)
         K = xp.reshape(flat_K, (flat_K.shape[0], *layout.shapes.K))
-        return xp.reshape(clip_singular_values(K, bound), flat_K.shape)
+        return xp.reshape(project(K), flat_K.shape)
 
-    return on_part(layout.slices.K, project)
+    return Constraint(on_part(layout.slices.K, project_flat))
 
 
 def clip_singular_values(K: Array, bound: float) -> Array:
@@ -115,7 +198,7 @@ def clip_singular_values(K: Array, bound: float) -> Array:
     return xp.reshape(changed_where(close, clip, every), K.shape)
 
 
-def changed_where(which: Array, change: Callable[[Array], Array], matrices: Array) -> Array:
+def changed_where(which: Array, change: Projection, matrices: Array) -> Array:
     """A stack of matrices, (k, n, n), of which `change` has made others where `which`, (k,), says.
 
     It is given only those, as a stack.

@@ -20,7 +20,7 @@ from .controls import Controls, Layout
 from .kernels import Problem, Samples
 from .kernels.reference import features
 from .losses import Loss
-from .networks import Network
+from .networks import Forward, Network
 from .penalties import Penalties
 
 Judge = Callable[[Problem, Array, Array, Array | None], Array]
@@ -91,7 +91,7 @@ class Objective:
         parts = {name for name, shape in named if shape is not None}
         self._some_fixed = bool(parts - {"h"} - set(free))
         # Only that part of the gradient counts along which K keeps its structure.
-        self._along_structure = structured(layout, network.field, damping=0.0)
+        self._along_structure = structured(layout, network.field, damping=0.0).project
         self._squared = xp.astype(layout.mask(("K", "W", "V"), like), like.dtype)
 
     @cached_property
@@ -163,18 +163,24 @@ class Objective:
 
     def costates(self, flat: Array) -> Array:
         """Return the costates ∂J/∂y⁰ … ∂J/∂yᴺ, (members, n_layers + 1, n_channels, samples)."""
-        network, layout, loss, _ = self.problem
-        xp, U = namespace(flat), layout.views(flat)
+        network, xp, U = self.problem.network, namespace(flat), self.layout.views(flat)
 
         def of_rows(rows: slice) -> Array:
-            part = self.samples.of(rows)
-            w = part.weights if part.folds is None else part.folds.weights(part.weights)[0]
+            _, done, dz = self.linearised(flat, rows)
             with quiet():
-                done = network.forward(U, features(part.X, flat), record=True)
-                c = xp.permute_dims(part.targets, (1, 0))[None, ...]
-                _, derivative = loss.value_and_derivative(xp, done.z, c)
-                dz = w[..., None, :] * derivative
                 return xp.stack(network.costates(U, done, dz), axis=1)
 
         parts = self.blocks.map(of_rows, self.problem, flat, self.samples.X.shape[0])
         return xp.concat(parts, axis=3)
+
+    def linearised(self, flat: Array, rows: slice) -> tuple[Array, Forward, Array]:
+        """The features of some samples, the recorded pass forward with them, and ∂J/∂z."""
+        network, _, loss, _ = self.problem
+        xp, part = namespace(flat), self.samples.of(rows)
+        w = part.weights if part.folds is None else part.folds.weights(part.weights)[0]
+        with quiet():
+            x = features(part.X, flat)
+            done = network.forward(self.layout.views(flat), x, record=True)
+            c = xp.permute_dims(part.targets, (1, 0))[None, ...]
+            _, derivative = loss.value_and_derivative(xp, done.z, c)
+            return x, done, w[..., None, :] * derivative

@@ -27,12 +27,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
 from .arrays import Array, host, namespace, positive_part
-from .constraints import changed_where, on_part
+from .constraints import Constraint, changed_where, each_layer
 from .controls import Layout
 from .fields import MINUS, VectorField
 from .newton import finite_matrices, norm_bound
@@ -53,31 +52,33 @@ class Bounds(NamedTuple):
     below: float
     skew: float
 
+    @property
+    def of_norm(self) -> float:
+        """The bound of ‖K‖₂ that implies all three."""
+        return min(self)
+
 
 def solvable_stages(
     layout: Layout, tableau: ButcherTableau, longest: float, either_sign: bool = False
-) -> Callable[[Array], Array]:
-    """Return the projection of K onto controls for which every stage equation has one solution.
+) -> Constraint:
+    """Return the constraint that stage equations have one solution, see `solvable_bounds`."""
+    bounds = solvable_bounds(tableau, longest, either_sign)
+    return each_layer(layout, lambda K: project_parts(K, bounds))
 
-    This holds for all steps from 0 to `longest`; with `either_sign`, from -`longest` to `longest`.
+
+def solvable_bounds(tableau: ButcherTableau, longest: float, either_sign: bool = False) -> Bounds:
+    """Return bounds that suffice for all implicit blocks of the scheme.
+
+    Every stage equation then has one solution, for all steps from 0 to `longest`; with
+    `either_sign`, from -`longest` to `longest`.
     """
-    bounds = solvable_bounds(tableau, longest)
+    parts = _parts(tableau)
+    every = [max(_block_bounds(part, longest) for part in candidates) for candidates in parts]
+    bounds = Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
     if either_sign:  # -h S is h (-S)
         least = min(bounds.above, bounds.below)
         bounds = Bounds(least, least, bounds.skew)
-
-    def project(flat_K: Array) -> Array:
-        xp = namespace(flat_K)
-        K = xp.reshape(flat_K, (flat_K.shape[0], *layout.shapes.K))
-        return xp.reshape(project_parts(K, bounds), flat_K.shape)
-
-    return on_part(layout.slices.K, project)
-
-
-def solvable_bounds(tableau: ButcherTableau, h: float) -> Bounds:
-    """Return bounds that suffice for all implicit blocks of the scheme."""
-    every = [max(_block_bounds(parts, h) for parts in candidates) for candidates in _parts(tableau)]
-    return Bounds(*map(min, zip(Bounds(math.inf, math.inf, math.inf), *every, strict=True)))
+    return bounds
 
 
 def solvable_stiffness(tableau: ButcherTableau, field: VectorField) -> float:

@@ -112,37 +112,53 @@ def step(
     return skip * y + h * weighted_sum(b_, F), Stages(Y, S, solved)
 
 
-def step_adjoint(
-    dynamics: Dynamics, layer: Layer, stages: Stages, p: Array
-) -> tuple[Array, LayerGradient]:
-    """Return p from p⁺, and the gradient with respect to the controls of the layer."""
-    xp, (scheme, skip, activation, field) = namespace(p), dynamics
+class Costates(NamedTuple):
+    """Γi, Di = ∂J/∂Si, Gi and Vi of the stages i, from the last block to the first."""
+
+    gamma: dict[int, Array]
+    D: dict[int, Array]
+    G: dict[int, Array]
+    V: dict[int, Array]
+
+
+def stage_costates(dynamics: Dynamics, layer: Layer, stages: Stages, p: Array) -> Costates:
+    """Return the costates of the stages from p⁺."""
+    xp, (scheme, _, activation, field) = namespace(p), dynamics
     (A, b), (K, _, h) = coefficients(scheme, p), layer[:3]
-    KT = xp.matrix_transpose(K)
-    V: dict[int, Array] = {}
-    dK, db, dh = 0.0, 0.0, 0.0
+    KT, found = xp.matrix_transpose(K), Costates({}, {}, {}, {})
     for block in reversed(scheme.blocks):
+        V = found.V
         gamma = [b[i] * p + weighted_sum([A[j][i] for j in V], V.values()) for i in block.stages]
         derivative = [activation.derivative(xp, stages.S[i]) for i in block.stages]
         D = [field.adjoint(xp, K, g) for g in gamma]
         if not block.explicit:
-            around = turned_layer(field, layer)
-            D = solve_costates(block.A, stages.solved[block.start], derivative, D, around)
+            solution, around = stages.solved[block.start], turned_layer(field, layer)
+            D = solve_costates(block.A, solution, derivative, D, around)
         for i, sigma, d in zip(block.stages, derivative, D, strict=True):
-            G = sigma * d
-            V[i] = h * xp.matmul(KT, G)
-            dK = dK + xp.matmul(G, xp.matrix_transpose(stages.Y[i]))
-            db = db + xp.sum(G, axis=2, keepdims=True)
-            dh = dh + xp.sum(stages.S[i] * d, axis=(1, 2), keepdims=True)
+            found.D[i], found.G[i] = d, sigma * d
+            V[i] = h * xp.matmul(KT, found.G[i])
+        if not block.explicit and not field.plain:
+            within, columns = [V[i] for i in block.stages], zip(*block.A, strict=True)
+            gamma = [g + weighted_sum(a, within) for g, a in zip(gamma, columns, strict=True)]
+        found.gamma.update(zip(block.stages, D if field.plain else gamma, strict=True))
+    return found
+
+
+def step_adjoint(
+    dynamics: Dynamics, layer: Layer, stages: Stages, p: Array
+) -> tuple[Array, LayerGradient]:
+    """Return p from p⁺, and the gradient with respect to the controls of the layer."""
+    xp, field, h = namespace(p), dynamics.field, layer.h
+    gamma, D, G, V = stage_costates(dynamics, layer, stages, p)
+    dK, db, dh = 0.0, 0.0, 0.0
+    for i in D:
+        dK = dK + xp.matmul(G[i], xp.matrix_transpose(stages.Y[i]))
         if not field.plain:
-            for k, i in enumerate(block.stages):
-                of_block = zip(block.stages, block.A, strict=True)
-                g = gamma[k] + weighted_sum(
-                    [a[k] for _, a in of_block], [V[j] for j in block.stages]
-                )
-                turned = field.turned_back(xp, g)
-                dK = dK + xp.matmul(stages.S[i], xp.matrix_transpose(turned))
-    p = skip * p + weighted_sum([1.0] * len(V), V.values())
+            turned = field.turned_back(xp, gamma[i])
+            dK = dK + xp.matmul(stages.S[i], xp.matrix_transpose(turned))
+        db = db + xp.sum(G[i], axis=2, keepdims=True)
+        dh = dh + xp.sum(stages.S[i] * D[i], axis=(1, 2), keepdims=True)
+    p = dynamics.skip * p + weighted_sum([1.0] * len(V), V.values())
     return p, LayerGradient(h * dK, h * db, dh)
 
 

@@ -26,6 +26,17 @@ def test_value_and_derivative_from_the_value(name, xp):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
+def test_second_derivative_from_the_value(name, xp):
+    _, derivative = reference.ACTIVATIONS[name]
+    for channels in (1, 2, 3):
+        z = np.linspace(-5, 5, 303).reshape(1, 3, 101)[:, :channels, :] + 0.003
+        s = on(xp, ACTIVATIONS[name].value)(xp, z)
+        found = on(xp, ACTIVATIONS[name].second_derivative)(xp, s)
+        expected = np.imag(derivative(z + 1e-30j)) / 1e-30
+        np.testing.assert_allclose(found, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_stages_side_by_side_are_treated_the_same(name, xp):
     # Implicit schemes have the stages on an axis between channels and samples.
     z = np.random.default_rng(0).normal(size=(2, 3, 4, 5))

@@ -6,6 +6,7 @@ from scipy.optimize import brentq
 
 from skode.engine.arrays import namespace
 from skode.engine.constraints import (
+    Constraint,
     both,
     bounded_steps,
     clip_singular_values,
@@ -54,19 +55,19 @@ def test_far_off_points_keep_the_sum(xp):
 def test_only_the_steps_are_projected(xp):
     layout = Layout(3, 2, 1)
     flat = np.random.default_rng(0).normal(size=(2, layout.size))
-    projected = on(xp, simplex_steps(layout, 1.5))(flat)
+    projected = on(xp, simplex_steps(layout, 1.5).project)(flat)
     before, after = layout.views(flat), layout.views(projected)
     np.testing.assert_allclose(after.h.sum(1), 1.5)
     for name in ("K", "b", "W", "mu"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
     here = xp.asarray(flat)
-    assert unconstrained(here) is here
+    assert unconstrained.project(here) is unconstrained.tangent(here, here) is here
 
 
 def test_steps_stay_within_the_longest_one(xp):
     layout = Layout(3, 2, 1)
     flat = 3 * np.random.default_rng(0).normal(size=(4, layout.size))
-    projected = layout.views(on(xp, bounded_steps(layout, -2.0, 2.0))(flat))
+    projected = layout.views(on(xp, bounded_steps(layout, -2.0, 2.0).project)(flat))
     U = layout.views(flat)
     np.testing.assert_array_equal(projected.h, np.clip(U.h, -2, 2))
     for name in ("K", "b", "W", "mu"):
@@ -76,11 +77,8 @@ def test_steps_stay_within_the_longest_one(xp):
 def test_both_constraints_hold(xp):
     layout = Layout(3, 2, 1)
     flat = 3 * np.random.default_rng(0).normal(size=(4, layout.size))
-    project = both(
-        bounded_steps(layout, -2.0, 2.0),
-        lambda flat: namespace(flat).concat([0 * flat[:, :5], flat[:, 5:]], axis=1),
-    )
-    projected = on(xp, project)(flat)
+    cut = Constraint(lambda flat: namespace(flat).concat([0 * flat[:, :5], flat[:, 5:]], axis=1))
+    projected = on(xp, both(bounded_steps(layout, -2.0, 2.0), cut).project)(flat)
     assert not projected[:, :5].any()
     assert np.abs(layout.views(projected).h).max() == 2.0
 
@@ -105,7 +103,7 @@ def test_what_keeps_the_spectral_bound_for_certain_has_the_same_bits(xp):
     U = layout.views(flat)
     U.K[1:4] *= 1e-2
     U.K[4, 0, 0, 0] = np.nan  # as is what is not a number
-    projected = layout.views(on(xp, spectral_ball(layout, 1.0))(flat))
+    projected = layout.views(on(xp, spectral_ball(layout, 1.0).project)(flat))
     np.testing.assert_array_equal(projected.K[1:4], U.K[1:4])
     np.testing.assert_array_equal(projected.K[4, 0], U.K[4, 0])
     norms = np.linalg.norm(np.delete(projected.K, 4, axis=0), ord=2, axis=(-2, -1))

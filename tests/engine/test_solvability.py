@@ -90,7 +90,7 @@ def test_only_k_is_projected_and_only_where_it_is_out_of_bounds(name, xp):
     U = layout.views(flat)
     U.K[0] *= 1e-2
     U.K[1, 1] *= 100
-    project = solvable_stages(layout, TABLEAUX[name], 0.5)
+    project = solvable_stages(layout, TABLEAUX[name], 0.5).project
     projected = layout.views(on(xp, project)(flat))
     np.testing.assert_array_equal(projected.K[0], U.K[0])
     assert np.abs(projected.K[1, 1] - U.K[1, 1]).max() > 1
@@ -106,6 +106,6 @@ def test_what_is_not_finite_stays_so(xp):
 def test_steps_of_either_sign(xp):
     layout = Layout(3, 2, 1)
     flat = 3 * np.random.default_rng(0).normal(size=(4, layout.size))
-    project = solvable_stages(layout, TABLEAUX["implicit_midpoint"], 2.0, either_sign=True)
+    project = solvable_stages(layout, TABLEAUX["implicit_midpoint"], 2.0, True).project
     values, _ = parts(layout.views(on(xp, project)(flat)).K)
     np.testing.assert_allclose([values.min(), values.max()], [-MARGIN, MARGIN], rtol=1e-12)

@@ -10,9 +10,14 @@ fluctuates with the noise of the batches, but a running mean of u that forgets o
 
     ū ← ū + γ (u - ū),   γ = (1 + c) / (k + c).
 
+On a manifold, g and the step of u are projected onto the tangent space, and μ is transported to the
+next u; the step of ū is tangent too, and followed by the projection onto the manifold.
+
 References: Kingma, Ba, "Adam: a method for stochastic optimization" (ICLR 2015), algorithm 1;
 Shamir, Zhang, "Stochastic gradient descent for non-smooth optimization: convergence results and
-optimal averaging schemes" (ICML 2013), section 4, for the mean.
+optimal averaging schemes" (ICML 2013), section 4, for the mean; Tripuraneni, Flammarion, Bach,
+Jordan, "Averaging stochastic gradient descent on Riemannian manifolds" (COLT 2018), for that on a
+manifold.
 """
 
 from __future__ import annotations
@@ -93,7 +98,9 @@ class Adam:
             else:
                 mean = state.u
                 for part in self._batches():
-                    self._update(part.evaluate(self.moments.u, state.members, **loosely).gradient)
+                    u = self.moments.u
+                    derivative = part.evaluate(u, state.members, **loosely).gradient
+                    self._update(state.constraint.tangent(u, derivative))
                     mean = self._averaged(mean)
                 state.n_evaluations[state.running] += 1
             found = evaluate(mean, state.members, self._whole, **loosely)
@@ -129,22 +136,26 @@ class Adam:
         factors = host.stack([eta / (1 - BETA_1**k), (1 - BETA_2**k) ** -0.5])
         on_device = placed(factors[..., None], u, u.dtype)
         rate, root = on_device[0, :, :], on_device[1, :, :]
-        u = state.project(u - rate * mu / (root * xp.sqrt(nu) + EPSILON))
-        self.moments = Moments(mu, nu, u, k, rate_factor)
+        step = rate * mu / (root * xp.sqrt(nu) + EPSILON)
+        u = state.constraint.project(u - state.constraint.tangent(u, step))
+        self.moments = Moments(state.constraint.tangent(u, mu), nu, u, k, rate_factor)
 
     def _averaged(self, mean: Array) -> Array:
         """Update the mean of the u, from the mean before the last step."""
         u, k = self.moments.u, self.moments.k
         gamma = placed(((1 + FADING) / (k + FADING))[:, None], u, u.dtype)
-        return mean + gamma * (u - mean)
+        step, constraint = gamma * (u - mean), self.state.constraint
+        if constraint.manifold is None:  # means stay in a convex set
+            return mean + step
+        return constraint.project(mean + constraint.tangent(mean, step))
 
     def _arrival(self, u: Array, found: Evaluation) -> tuple[tuple[Array, ...], Array]:
         """Return the arguments of `State.move` for new points, and a mask of the finite ones."""
         state = self.state
         state.n_evaluations[state.running] += 1
-        r, facts = None, [found.J, inner(u, u)]
+        g, r, facts = None, None, [found.J, inner(u, u)]
         if found.gradient is not None:
-            r = state.projected_gradient(u, found.gradient)
+            g, r = state.gradients(u, found.gradient)
             facts.append(inner(r, r))
         if found.held_out is not None:
             facts.append(found.held_out)
@@ -152,7 +163,7 @@ class Adam:
         steepness = host.zeros_like(J) if r is None else rest[0]
         finite = host.isfinite(J) & host.isfinite(size2) & host.isfinite(steepness)
         held_out = rest[-1] if state.judged else None
-        return (u, found.gradient, r, steepness, J, held_out), finite
+        return (u, g, r, steepness, J, held_out), finite
 
     def _forget(self, which: Array) -> None:
         """Reset the members in the host mask, with half the learning rate."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..arrays import Array, host, placed, quiet, to_host
-from ..constraints import unconstrained
 from ..objective import Evaluation
 from .exactness import Exactness
 from .line_search import LineSearch
@@ -36,9 +35,16 @@ class Steepest:
 
         `accepted` is a host mask of the members whose trial ũ was accepted.  Their rows of s are
         the steps ũ - u; the other rows are meaningless.  r and `r_new`, (running, controls), are
-        the projected gradients of all running members before and after those steps.
+        the projected gradients of all running members before and after those steps.  On a manifold,
+        all are tangent vectors at ũ.
         """
         return None
+
+    def transport(self, accepted: Array, u: Array) -> None:
+        """Carry what is remembered along the manifold, to the points u of members that move.
+
+        `accepted` is a host mask that has them; u are the points of all running members.
+        """
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
         """Return the directions d at the current points.
@@ -58,6 +64,8 @@ class Steepest:
 
 class Trial(NamedTuple):
     """Trial points ũ = project(u + t d) of the running members, and data that decide about them.
+
+    On a manifold, t d takes the place of ũ - u: the derivative of J along it is ⟨g, t d⟩.
 
     u, `step`, g and r are of shape (running, controls), and the others host arrays of shape
     (running,).  g, r and `steepness` are None unless they were computed with J.
@@ -96,7 +104,7 @@ class Backtracking:
         """
         state, t, evaluate = self.state, self.t, self.state.objective.evaluate
         with quiet():
-            u = state.project(state.u + placed(t, state.u, state.u.dtype)[:, None] * self.d)
+            u = state.constraint.project(state.u + self._scaled(t))
             if state.exactness is None:
                 found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
                 trial = self._trial(u, found)
@@ -115,8 +123,9 @@ class Backtracking:
             if host.any(accepted):
                 if trial.g is None:
                     rows = host.nonzero(accepted)[0]
-                    g = self._spread(evaluate(*self._some(u, rows)).gradient, rows)
-                    trial = trial._replace(g=g, r=state.projected_gradient(u, g))
+                    derivative = self._spread(evaluate(*self._some(u, rows)).gradient, rows)
+                    g, r = state.gradients(u, derivative)
+                    trial = trial._replace(g=g, r=r)
                 accepted, products = self._move(trial, accepted)
             state.n_evaluations[state.running] += 1
             self.acceptance += LEARNING * (float(host.mean(accepted)) - self.acceptance)
@@ -129,13 +138,26 @@ class Backtracking:
                 self.d = chosen(accepted | renewed, d, self.d)
         return stuck & ~renewed
 
+    def _scaled(self, t: Array) -> Array:
+        """Return t d."""
+        return placed(t, self.d, self.d.dtype)[:, None] * self.d
+
+    def _step(self, u: Array) -> Array:
+        """Return the steps to the trial points u, as tangent vectors where the members are."""
+        constraint = self.state.constraint
+        d = self.d if constraint.manifold is None else self._scaled(self.t)
+        return constraint.step(self.state.u, d, u)
+
     def _exact_enough(self, u: Array, exactness: Exactness) -> Trial:
         """Evaluate trial points so exactly that errors do not affect decisions about them.
 
         This may also update J at the current points.
         """
         state, evaluate, tightest = self.state, self.state.objective.evaluate, exactness.tightest
-        here, there = exactness.tolerance, exactness.of_trials(to_host(inner(state.g, u - state.u)))
+        here, there = (
+            exactness.tolerance,
+            exactness.of_trials(to_host(inner(state.g, self._step(u)))),
+        )
         found = evaluate(u, state.members, True, there)
         trial = self._trial(u, found, exactness.at(found.sensitivity, there))
         J = state.J[state.running]
@@ -153,7 +175,7 @@ class Backtracking:
 
     def _trial(self, u: Array, found: Evaluation, exactness: Exactness | None = None) -> Trial:
         """Copy the numbers that decide about the trials to the host."""
-        state, step, g, r = self.state, u - self.state.u, found.gradient, None
+        state, step, g, r = self.state, self._step(u), None, None
         facts = {
             "J": found.J,
             "directional": inner(state.g, step),
@@ -161,10 +183,10 @@ class Backtracking:
             "size2": inner(state.u, state.u),
             "held_out": found.held_out,
             "steepness": None,
-            "direction2": None if state.project is unconstrained else inner(self.d, self.d),
+            "direction2": None if state.constraint.nothing else inner(self.d, self.d),
         }
-        if g is not None:
-            r = state.projected_gradient(u, g)
+        if found.gradient is not None:
+            g, r = state.gradients(u, found.gradient)
             facts["steepness"] = inner(r, r)
         known = [name for name, fact in facts.items() if fact is not None]
         on_host = to_host(state.xp.stack([facts[name] for name in known]))
@@ -194,21 +216,24 @@ class Backtracking:
         trial whose gradient was not computed along with J is rejected if that is not finite.
         """
         state, xp, steepness = self.state, self.state.xp, trial.steepness
-        g, r, columns = trial.g, trial.r, []
+        u, g, r, columns = trial.u, trial.g, trial.r, []
         if steepness is None:
             r2 = inner(r, r)
             finite = xp.isfinite(r2)[:, None]
+            u = xp.where(finite, u, state.u)
             g, r = xp.where(finite, g, state.g), xp.where(finite, r, state.r)
             columns.append(r2[:, None])
+        u = chosen(accepted, u, state.u)
         g, r = chosen(accepted, g, state.g), chosen(accepted, r, state.r)
-        measured = self.direction.measure(accepted, trial.step, state.r, r)
+        self.direction.transport(accepted, u)
+        s, r_old = (state.constraint.tangent(u, each) for each in (trial.step, state.r))
+        measured = self.direction.measure(accepted, s, r_old, r)
         columns += [] if measured is None else [measured]
         products: Array = to_host(xp.concat(columns, axis=1)) if columns else None
         if steepness is None:
             steepness, products = products[:, 0], products[:, 1:]
             accepted = accepted & host.isfinite(steepness)
         steepness = host.where(accepted, steepness, state.steepness)
-        u = chosen(accepted, trial.u, state.u)
         state.move(accepted, u, g, r, steepness, trial.J, trial.held_out)
         if state.exactness is not None and trial.exactness is not None:
             state.exactness = state.exactness.moved(accepted, trial.exactness)

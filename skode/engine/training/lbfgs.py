@@ -20,7 +20,7 @@ class LBFGS(Steepest):
         H r = γ r + S R⁻ᵀ ((D + γ YᵀY) R⁻¹ Sᵀr - γ Yᵀr) - γ Y R⁻¹ Sᵀr.
 
     So a direction takes two products with the memory; the rest is small and computed on the host.
-    r is the gradient, or under constraints the projected gradient u - project(u - g).  A pair is
+    r is the gradient, or under constraints the projected gradient, see `Constraint`.  A pair is
     skipped if its curvature ⟨s, y⟩ is not clearly positive.
 
     γ only sets the scale, so it is rounded to three bits.  This removes the rounding errors of
@@ -84,9 +84,9 @@ class LBFGS(Steepest):
         if products is None:
             return -placed(gamma, r, r.dtype)[:, None] * r
         members, slots = self.SY.shape[:2]
-        by_slot = host.reshape(products, (members, 2, slots, 3))
+        by_slot = host.reshape(products, (members, 2, slots, -1))
         self._learn(host.nonzero(accepted)[0], by_slot)
-        a, b, gamma = self._coefficients(by_slot[..., 2], gamma)
+        a, b, gamma = self._coefficients(by_slot[..., -1], gamma)
         coefficients = -host.concat([gamma[:, None], a, b], axis=1)
         on_device = placed(coefficients, r, r.dtype)
         d = on_device[:, :1] * r + xp.matmul(on_device[:, None, 1:], self.pairs)[:, 0, :]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..arrays import Array, host
-from ..constraints import unconstrained
+from ..constraints import Constraint, unconstrained
 from ..objective import Objective
 from .adam import Adam, Schedule
 from .backtracking import Backtracking, Steepest
@@ -16,6 +16,7 @@ from .line_search import INTERPOLATION, LINE_SEARCHES
 from .racing import Race
 from .state import State, Training
 from .stopping import CALLBACK, INTERRUPTED, Stopping, ending
+from .transported import TransportedLBFGS
 
 DEFAULT = Stopping()
 ADAM_FRACTION = 0.6  # of the iterations, after which L-BFGS takes over
@@ -28,7 +29,10 @@ def _gd(state: State, line_search: str, schedule: Schedule | None) -> Backtracki
 def _lbfgs(state: State, line_search: str, schedule: Schedule | None) -> Backtracking:
     if state.n_iter.any():  # L-BFGS takes over from Adam
         state.go_to_best()
-    return Backtracking(state, LBFGS(state.u), INTERPOLATION)
+    direction = LBFGS(state.u)
+    if state.constraint.manifold is not None:
+        direction = TransportedLBFGS(state.u, state.constraint.tangent)
+    return Backtracking(state, direction, INTERPOLATION)
 
 
 def _adam(state: State, line_search: str, schedule: Schedule | None) -> Adam:
@@ -52,7 +56,7 @@ def train(
     *,
     line_search: str = "armijo",
     schedule: Schedule | None = None,
-    project: Callable[[Array], Array] = unconstrained,
+    constraint: Constraint = unconstrained,
     stopping: Stopping = DEFAULT,
     race: Race | None = None,
     on_iteration: Callable[[State], bool] | None = None,
@@ -69,8 +73,8 @@ def train(
         The rule of gradient descent.
     schedule : Schedule
         Required for Adam; otherwise ignored.
-    project : callable
-        Projection of flat controls onto the constraints, applied to every trial.
+    constraint : Constraint
+        The constraint on the controls; every trial is projected onto it.
     race : Race, optional
         Ends members that can no longer be selected.
     on_iteration : callable (state) -> bool, optional
@@ -83,7 +87,7 @@ def train(
     ValueError
         If the objective or its gradient is not finite at the start of a member.
     """
-    foremost, state = 0, State(objective, start, project, exact_stages)
+    foremost, state = 0, State(objective, start, constraint, exact_stages)
     patient = replace(stopping, n_iter_no_change=stopping.max_iter + 1)  # a plateau ends no member
     try:
         for begin, fraction in SOLVERS[solver]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..arrays import Array, host, namespace, placed, quiet, to_host
-from ..constraints import unconstrained
+from ..constraints import Constraint
 from ..objective import Objective
 from .exactness import Exactness
-
-Project = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,12 @@ class State:
     ----------
     objective : Objective
     start : array of shape (members, controls)
-    project : callable
-        The projection of flat controls onto the constraints.
+    constraint : Constraint
+        What the controls have to obey.
     exact_stages : bool, default=False
-        Whether stage equations are always solved to rounding.  This is necessary unless `project`
-        ensures that they have one solution: otherwise a small residual does not imply one.
+        Whether stage equations are always solved to rounding.  This is necessary unless the
+        constraint ensures that they have one solution: otherwise a small residual does not imply
+        one.
 
     Attributes
     ----------
@@ -58,8 +56,8 @@ class State:
     u, best : arrays of shape (running, controls)
         The current and the best point.
     g, r : arrays of shape (running, controls), or None
-        The gradient at u, and r = u - project(u - g), which is g if there is no constraint.  None
-        if the gradient on all samples is not known.
+        The gradient at u, along the manifold if there is one, and the projected gradient, see
+        `Constraint`.  None if the gradient on all samples is not known.
     steepness : host array of shape (running,)
         ‖r‖², or 0 without a gradient.
     exactness : Exactness or None
@@ -84,21 +82,25 @@ class State:
     """
 
     def __init__(
-        self, objective: Objective, start: Array, project: Project, exact_stages: bool = False
+        self,
+        objective: Objective,
+        start: Array,
+        constraint: Constraint,
+        exact_stages: bool = False,
     ) -> None:
-        self.objective, self.project = objective, project
+        self.objective, self.constraint = objective, constraint
         xp = self.xp = namespace(start)
         members = start.shape[0]
         self.running = host.arange(members)
         self.members = placed(self.running, start)
-        self.u = self.best = project(start)
+        with quiet():
+            self.u = self.best = constraint.project(start)
         first = objective.evaluate(self.u)
         self.judged = first.held_out is not None
-        self.g: Array = first.gradient
         sensitivity = None if exact_stages else first.sensitivity
         self.exactness = Exactness.of(sensitivity, float(xp.finfo(start.dtype).eps))
         with quiet():
-            self.r = self.projected_gradient(self.u, self.g)
+            self.g, self.r = self.gradients(self.u, first.gradient)
             facts = [first.J, inner(self.r, self.r)]
             facts += [first.held_out] if self.judged else []
             self.J, self.steepness, *rest = to_host(xp.stack(facts))
@@ -120,12 +122,13 @@ class State:
         self.mark, self.mark_iter = self.held_out.copy(), host.zeros(members, dtype=int)
         self._ended: list[tuple[Array, Array]] = []  # members and their points
 
-    def projected_gradient(self, u: Array, g: Array) -> Array:
-        """Return r = u - project(u - g), which is exactly g without a constraint."""
-        if self.project is unconstrained:
-            return g
-        goal = u - g
-        return g + (goal - self.project(goal))
+    def gradients(self, u: Array, derivative: Array) -> tuple[Array, Array]:
+        """Return g and r at the points u, from the derivative of J with respect to the controls.
+
+        Without a constraint, all three are the same array.
+        """
+        g = self.constraint.tangent(u, derivative)
+        return g, self.constraint.projected_gradient(u, g)
 
     def move(
         self,
@@ -184,10 +187,10 @@ class State:
         running = self.running
         found = self.objective.evaluate(self.best, self.members)
         with quiet():
-            r = self.projected_gradient(self.best, found.gradient)
+            g, r = self.gradients(self.best, found.gradient)
             J, steepness = to_host(self.xp.stack([found.J, inner(r, r)]))
         self.n_evaluations[running] += 1
-        self.u, self.g, self.r, self.steepness = self.best, found.gradient, r, steepness
+        self.u, self.g, self.r, self.steepness = self.best, g, r, steepness
         if self.exactness is not None:
             self.exactness = Exactness.of(found.sensitivity, float(self.xp.finfo(self.u.dtype).eps))
         self.J = _changed(self.J, running, J)

@@ -8,11 +8,12 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from ..arrays import Array, host, itemsize, namespace, placed
+from ..constraints import Constraint
 from ..objective import Objective
 from .adam import Schedule
 from .lbfgs import MEMORY
 from .racing import Race
-from .state import Project, Training
+from .state import Training
 from .stopping import NOT_BEGUN
 
 # For the data of the members of a turn; but it has at least one member of each candidate.
@@ -68,12 +69,12 @@ def _parts(start: Array, solver: str, n_candidates: int) -> list[Array]:
     ]
 
 
-def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) -> Training:
+def finished(every: Sequence[Turn], done: Sequence[Training], constraint: Constraint) -> Training:
     """Return the results of all turns, of which only the first are complete.
 
     Members of the other turns have NaN for unknown results and `NOT_BEGUN` as the reason.
     """
-    trainings = [*done, *(_not_begun(turn.start, project) for turn in every[len(done) :])]
+    trainings = [*done, *(_not_begun(turn.start, constraint) for turn in every[len(done) :])]
     if len(trainings) == 1:
         return trainings[0]
     training = joined(trainings)
@@ -85,11 +86,11 @@ def finished(every: Sequence[Turn], done: Sequence[Training], project: Project) 
     return Training(*(in_order(getattr(training, field.name)) for field in fields(Training)))
 
 
-def _not_begun(start: Array, project: Project) -> Training:
+def _not_begun(start: Array, constraint: Constraint) -> Training:
     """Return the results for members whose turn has not begun."""
     unknown, none = host.full(start.shape[0], host.nan), host.zeros(start.shape[0], dtype=int)
     return Training(
-        flat=project(start),
+        flat=constraint.project(start),
         J=unknown,
         curve=unknown[:, None],
         held_out=unknown,

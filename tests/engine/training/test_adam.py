@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skode.engine.arrays import namespace, to_host
-from skode.engine.constraints import simplex_steps
+from skode.engine.constraints import simplex_steps, unconstrained
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training.adam import Adam, Schedule
@@ -229,7 +229,7 @@ class Pit(Quadratic):
 
 @pytest.mark.parametrize("kind", [np.nan, np.inf, "gradient"])
 def test_where_the_objective_is_not_finite_adam_goes_back_and_halves_its_rate(kind, xp):
-    state = State(Pit(kind), xp.asarray([[1.25]]), lambda u: u)
+    state = State(Pit(kind), xp.asarray([[1.25]]), unconstrained)
     adam = Adam(state, schedule(rate=0.3))
     path = [float(state.u[0, 0])]
     while len(path) < 12:
@@ -257,7 +257,7 @@ def test_however_late_adam_goes_back_its_steps_are_no_longer_than_its_rate(xp):
             return J * (np.nan if self.calls == 500 else 1.0), g
 
     late = Late(np.ones((1, 1)), np.full((1, 1), -300.0))
-    state = State(late, xp.asarray([[0.0]]), lambda u: u)
+    state = State(late, xp.asarray([[0.0]]), unconstrained)
     adam = Adam(state, schedule(rate=0.1))
     path = [float(state.u[0, 0])]
     while len(path) < 520:
@@ -274,7 +274,7 @@ def test_a_member_goes_back_to_its_best_point_and_not_to_its_last_one(xp):
         def held_out(self, flat, members):
             return namespace(flat).abs(flat[:, 0] - 0.9)
 
-    state = State(JudgedPit(np.inf), xp.asarray([[1.0]]), lambda u: u)
+    state = State(JudgedPit(np.inf), xp.asarray([[1.0]]), unconstrained)
     adam = Adam(state, schedule(rate=0.3))
     for _ in range(3):
         adam.round()
@@ -283,7 +283,7 @@ def test_a_member_goes_back_to_its_best_point_and_not_to_its_last_one(xp):
 
 
 def test_what_a_batch_without_a_finite_gradient_has_left_is_forgotten(xp):
-    state = State(Drawn("gradient", wall=True), xp.asarray([[1.0]]), lambda u: u)
+    state = State(Drawn("gradient", wall=True), xp.asarray([[1.0]]), unconstrained)
     adam = Adam(state, schedule(2, rate=0.3))
     for _ in range(12):
         adam.round()
@@ -348,7 +348,7 @@ def test_the_simplex_is_kept(batch_size, xp):
         flat,
         "adam",
         schedule=schedule(batch_size),
-        project=simplex_steps(layout, 1.0),
+        constraint=simplex_steps(layout, 1.0),
         stopping=Stopping(40),
     )
     seen.append(layout.views(training.flat).h)

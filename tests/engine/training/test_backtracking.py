@@ -3,7 +3,7 @@
 import numpy as np
 
 from skode.engine.arrays import namespace, placed, to_host
-from skode.engine.constraints import project_onto_simplex, unconstrained
+from skode.engine.constraints import Constraint, project_onto_simplex, unconstrained
 from skode.engine.training.backtracking import Backtracking
 from skode.engine.training.lbfgs import LBFGS
 from skode.engine.training.line_search import INTERPOLATION
@@ -86,7 +86,7 @@ def test_a_step_that_only_the_projection_can_tell_from_nothing_is_stuck(xp):
         Quadratic(curvature, centre),
         rng.normal(size=(200, 9)),
         "gd",
-        project=lambda u: project_onto_simplex(u, 1.0),
+        constraint=Constraint(lambda u: project_onto_simplex(u, 1.0)),
         stopping=Stopping(200, n_iter_no_change=300),
     )
     assert (training.reason == CONVERGED).mean() > 0.5  # others fluctuate by rounding errors

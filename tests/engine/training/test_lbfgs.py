@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skode.engine.arrays import namespace, placed, put, to_host
-from skode.engine.constraints import project_onto_simplex, simplex_steps
+from skode.engine.constraints import Constraint, project_onto_simplex, simplex_steps
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training.lbfgs import LBFGS, rounded
@@ -206,9 +206,9 @@ def test_quadratics_are_solved_fast(xp):
 def test_members_of_a_network_do_not_disturb_each_other(constraint, xp):
     steps = "learned" if constraint == "none" else "simplex"
     layout, flat, objective = network_objective(xp, steps, members=4)
-    project = {} if constraint == "none" else {"project": simplex_steps(layout, 1.0)}
+    options = {} if constraint == "none" else {"constraint": simplex_steps(layout, 1.0)}
     # They end one after the other, so that the batch becomes smaller.
-    options = {**project, "stopping": Stopping(400, tol=1e-3)}
+    options["stopping"] = Stopping(400, tol=1e-3)
     together = trained(xp, objective, flat, **options)
     assert len(set(together.n_iter)) > 2
     for k in range(4):
@@ -343,7 +343,7 @@ def test_the_simplex_is_kept_and_its_minimum_found(xp):
         xp,
         objective,
         flat,
-        project=simplex_steps(layout, total),
+        constraint=simplex_steps(layout, total),
         stopping=Stopping(1000, tol=1e-12),
     )
     h = layout.views(training.flat).h
@@ -364,7 +364,7 @@ def test_a_corner_of_the_simplex_is_reached(xp):
         xp,
         objective,
         np.full((1, 3), 1 / 3),
-        project=lambda u: project_onto_simplex(u, 1.0),
+        constraint=Constraint(lambda u: project_onto_simplex(u, 1.0)),
         stopping=Stopping(100),
     )
     np.testing.assert_allclose(training.flat, [[1.0, 0.0, 0.0]], atol=1e-12)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skode.engine.arrays import to_host
-from skode.engine.constraints import project_onto_simplex, simplex_steps, unconstrained
+from skode.engine.constraints import Constraint, project_onto_simplex, simplex_steps, unconstrained
 from skode.engine.controls import Controls
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX
@@ -141,7 +141,7 @@ def test_the_simplex_is_kept_and_its_minimum_found(xp):
         objective,
         flat,
         "gd",
-        project=simplex_steps(layout, total),
+        constraint=simplex_steps(layout, total),
         stopping=Stopping(1500),
     )
     h = layout.views(training.flat).h
@@ -160,7 +160,7 @@ def test_the_projected_optimum_ends_the_training(xp):
         objective,
         np.full((1, 3), 1 / 3),
         "gd",
-        project=lambda u: project_onto_simplex(u, 1.0),
+        constraint=Constraint(lambda u: project_onto_simplex(u, 1.0)),
         stopping=Stopping(100),
     )
     np.testing.assert_allclose(training.flat, [[1.0, 0.0, 0.0]], atol=1e-12)
@@ -323,7 +323,7 @@ def test_parts_held_fixed_stay_as_they_are(xp):
 @everywhere(solver=SOLVERS, learned=["free", "simplex"])
 def test_every_namespace_trains_the_same(solver, learned, xp):
     layout, flat, *data = problem("softmax", "simplex", members=3, lifted=True)
-    project = unconstrained if learned == "free" else simplex_steps(layout, 1.0)
+    constraint = unconstrained if learned == "free" else simplex_steps(layout, 1.0)
     folds = folds_of(members=3)
 
     def run(xp):
@@ -342,7 +342,7 @@ def test_every_namespace_trains_the_same(solver, learned, xp):
             flat,
             solver,
             schedule=Schedule(3, 0.05, 0.01, np.random.default_rng(0)),
-            project=project,
+            constraint=constraint,
             stopping=Stopping(25, tol=1e-3),
             race=Race(3, 1),
         )

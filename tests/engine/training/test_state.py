@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skode.engine.arrays import namespace, to_host
+from skode.engine.constraints import unconstrained
 from skode.engine.training import SOLVERS
 from skode.engine.training.adam import Schedule
 from skode.engine.training.state import State
@@ -177,7 +178,7 @@ def test_as_long_as_the_held_out_loss_is_infinite_it_is_no_reason_to_end(xp):
 
 def test_going_to_the_best_point_forgets_that_the_objective_was_lower_elsewhere(xp):
     objective = Judged(np.ones((1, 1)), np.zeros((1, 1)), np.full((1, 1), 3.0))
-    state = State(objective, xp.asarray([[4.0]]), lambda u: u)
+    state = State(objective, xp.asarray([[4.0]]), unconstrained)
     everyone, nobody = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
 
     def move(x):
