@@ -575,9 +575,8 @@ def control_hessian(estimator, X, y, *, alpha=0.0):
     network, objective, flat = _objective_of(estimator, X, y, "control_hessian")
     if not objective.problem.network.field.plain:
         raise ValueError(
-            "control_hessian is for vector fields σ(K y + b), whose Hessian has a block for each row "
-            "of K. The model was fitted with "
-            f"vector_field={network._fitted_recipe['vector_field']!r}."
+            "control_hessian is for vector fields σ(K y + b), whose Hessian has a block for each "
+            f"row of K. The model has vector_field={network._fitted_recipe['vector_field']!r}."
         )
     blocks, gradient = hessian_of_layers(objective, flat)
     if not (np.isfinite(blocks).all() and np.isfinite(gradient).all()):

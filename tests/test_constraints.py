@@ -165,7 +165,9 @@ def test_manifolds_that_may_leave_what_the_guard_allows_are_refused(constraint, 
     assert excess(model) < 1e-12
     assert np.linalg.norm(model.K_, ord=2, axis=(-2, -1)).max() < most * size
     bad = few(constraint=constraint, constraint_norm=1.001 * most, **options)
-    message = f"constraint='{constraint}' .* stage_guard='bound' .* at most {most:.2g}, a smaller h"
+    message = (
+        f"constraint='{constraint}' .* stage_guard='bound' .* at most {most:.2g}, or a smaller h"
+    )
     with pytest.raises(ValueError, match=re.escape(message).replace(r"\ \.\*\ ", " .* ")):
         bad.fit(X, Y)
     bad.set_params(stage_guard="reject").fit(X, Y)

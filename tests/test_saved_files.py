@@ -255,7 +255,7 @@ def test_parameters_that_are_missing_are_at_their_defaults(saved, name):
         ({"class": "os.system"}, "no estimator"),
         ({"class": ["ODENetClassifier"]}, "no estimator"),
         ({"class": "ODENetRegressor"}, "ODENetRegressor has no"),
-        ({"class": "FeedForwardClassifier"}, "FeedForwardClassifier has no parameters scheme"),
+        ({"class": "FeedForwardClassifier"}, "FeedForwardClassifier has no parameters damping"),
         ({"extra": 1}, "not those of format 1: extra"),
         ({"parameters": []}, "parameters"),
         ({"values": None}, "values"),
