@@ -407,6 +407,23 @@ def test_a_random_state_makes_results_reproducible():
     assert not np.array_equal(one, other)
 
 
+@pytest.mark.parametrize("norm", [2, np.inf])
+def test_projected_gradient_descent_is_that_of_the_toolbox(plane, norm):
+    evasion = toolbox()
+    model, X, y = plane
+    options = {"eps_step": 0.1, "max_iter": 6, "num_random_init": 0}
+    right = np.flatnonzero(model.predict(X) == y)
+    attack = evasion.ProjectedGradientDescent(
+        art_classifier(model), norm=norm, eps=0.4, verbose=False, **options
+    )
+    expected = into_ball(X[right], attack.generate(X[right], y[right]).astype(float), 0.4, norm)
+    found = adversarial_examples(model, X, y, 0.4, norm, attack_params=options)[right]
+    moved = (found != X[right]).any(axis=1)
+    assert moved.any()
+    np.testing.assert_array_equal(moved, model.predict(expected) != y[right])
+    np.testing.assert_allclose(found[moved], expected[moved], atol=1e-6)
+
+
 def test_attack_objects_run_once(plane):
     evasion = toolbox()
     model, X, y = plane

@@ -13,7 +13,9 @@ from art.attacks.evasion import (
     DeepFool,
     FastGradientMethod,
     HopSkipJump,
-    ProjectedGradientDescent,
+)
+from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_numpy import (
+    ProjectedGradientDescentNumpy,
 )
 
 from ._art_estimator import SkodeClassifier
@@ -89,10 +91,23 @@ def _fgsm(target, eps, norm, options):
 def _pgd(target, eps, norm, options):
     steps = options.get("max_iter", PGD_STEPS)
     usual = {"eps_step": PGD_LENGTH * eps / steps, "max_iter": steps, "num_random_init": 2}
-    return ProjectedGradientDescent(
+    return _ProjectedGradientDescent(
         target.estimator(box=target.box),
         **{"norm": norm, "eps": eps, "batch_size": BATCH, "verbose": False, **usual, **options},
     )
+
+
+class _ProjectedGradientDescent(ProjectedGradientDescentNumpy):
+    """ART's class without its loop over samples, which often takes longer than the gradients."""
+
+    def _compute_perturbation(self, x, y, mask, decay=None, momentum=None):
+        if mask is not None or decay is not None or self.targeted:
+            return super()._compute_perturbation(x, y, mask, decay, momentum)
+        gradient = self.estimator.loss_gradient(x, y)
+        if self.norm == np.inf:
+            return np.sign(gradient)
+        size = np.linalg.norm(gradient, axis=1, keepdims=True)
+        return gradient / np.where(size > 0, size, np.inf)
 
 
 def _auto_attack(target, eps, norm, options):

@@ -84,4 +84,4 @@ class AttackedClassifier:
         `of_log_proba` is a callable (log_proba, rows) that gives the derivatives of the functions
         with respect to the logarithms of some rows, both (…, classes, samples).
         """
-        return of_features(self.network, self._steps, self.table(X), of_log_proba)
+        return of_features(self.network, self._steps, self.table(X), of_log_proba, checked=True)

@@ -13,8 +13,10 @@ from numba import float64, from_dtype, int32, int64, njit, types, void
 from . import cpu_implicit, cpu_layers
 from .cpu_networks import networks
 
-EVALUATE_EXPLICIT, PREDICT_EXPLICIT = networks(cpu_layers.step, cpu_layers.step_adjoint)
-EVALUATE_IMPLICIT, PREDICT_IMPLICIT = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
+EVALUATE_EXPLICIT, PREDICT_EXPLICIT, DIFFERENTIATE_EXPLICIT = networks(
+    cpu_layers.step, cpu_layers.step_adjoint
+)
+EVALUATE_IMPLICIT, PREDICT_IMPLICIT, _ = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
 SOURCES = (
     "cpu_anderson",
     "cpu_case",
@@ -61,16 +63,22 @@ def _entries(stamp: int) -> dict[tuple[str, bool], Callable[..., None]]:
         if stamp >= 0:
             PREDICT_IMPLICIT(X, flat, weights, tolerances, numbers, scheme, combined, unsolved)
 
+    # Not for implicit schemes: to compile that takes longer than the reference does.
+    def differentiate_explicit(X, flat, dz, tolerances, numbers, scheme, found):
+        if stamp >= 0:
+            DIFFERENTIATE_EXPLICIT(X, flat, dz, tolerances, numbers, scheme, found)
+
     return {
         ("evaluate", False): evaluate_explicit,
         ("evaluate", True): evaluate_implicit,
         ("predict", False): predict_explicit,
         ("predict", True): predict_implicit,
+        ("differentiate", False): differentiate_explicit,
     }
 
 
 def compilable(name: str, implicit: bool = False, cache: bool = True) -> Any:
-    """Return `evaluate` or `predict` as a numba function that is cached on disk.
+    """Return `evaluate`, `predict` or `differentiate` as a numba function that is cached on disk.
 
     The machine code includes the functions that it calls.  These are not cached one by one, since
     loading them would take most of the time that the cache saves.
@@ -84,7 +92,7 @@ def compilable(name: str, implicit: bool = False, cache: bool = True) -> Any:
 
 
 def for_precision(name: str, implicit: bool, dtype: Any) -> Any:
-    """Return `evaluate` or `predict`, compiled for arrays of one dtype only.
+    """Return one of these functions, compiled for arrays of one dtype only.
 
     Warns
     -----
@@ -130,4 +138,13 @@ def _signatures(real: Any) -> dict[str, Any]:
             types.Tuple((*[float64[::1]] * 3, real[:, ::1], float64[:, ::1])),
         ),
         "predict": void(X, flat, given(1), given(1), numbers, scheme, real[:, ::1], int64[::1]),
+        "differentiate": void(
+            X,
+            flat,
+            given(4, order="C"),
+            given(1),
+            numbers,
+            scheme,
+            types.Tuple((real[:, :, ::1], real[:, :, ::1])),
+        ),
     }
