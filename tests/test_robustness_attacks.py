@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import types
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +18,7 @@ from skode.robustness import (
     RobustnessDisplay,
     adversarial_examples,
     art_classifier,
+    certified_accuracy,
     robust_accuracy,
 )
 from skode.robustness._grid import unit_grid
@@ -503,7 +503,7 @@ def test_keywords_reach_the_artists_and_axes_are_kept():
     assert display.bands_[0].get_alpha() == 0.4
 
 
-def test_the_display_from_estimators(plane, monkeypatch):
+def test_the_display_from_estimators(plane):
     model, X, y = plane
     eps = [0.4, 0.0, 0.2]
     options = {"attacks": "grid", "n_points": 9}
@@ -516,22 +516,32 @@ def test_the_display_from_estimators(plane, monkeypatch):
     two = RobustnessDisplay.from_estimator([model, model], X, y, eps=eps, **options)
     assert two.names == ["ODENetClassifier 1", "ODENetClassifier 2"]
 
-    given = []
 
-    def certified_accuracy(estimator, X, y, eps, norm):
-        given.append((estimator, norm))
-        return 0.5 - np.asarray(eps)
-
-    certificates = types.ModuleType("skode.robustness._certified")
-    certificates.certified_accuracy = certified_accuracy
-    monkeypatch.setitem(sys.modules, "skode.robustness._certified", certificates)
-    third = RobustnessDisplay.from_estimator(
-        {"net": model}, X, y, eps=eps, attacks=None, certified=True, norm=2
+def test_certified_and_attacked_curves_bound_each_other(plane):
+    model, X, y = plane
+    display = RobustnessDisplay.from_estimator(
+        {"net": model},
+        X,
+        y,
+        eps=[0.0, 0.05, 0.1],
+        attacks="grid",
+        n_points=9,
+        certified=True,
+        norm=2,
     )
-    assert given == [(model, 2)]
-    np.testing.assert_allclose(third.certified, [[0.5, 0.3, 0.1]])
-    assert third.attacked == {}
-    assert third.names == ["net"]
+    assert display.names == ["net"]
+    np.testing.assert_array_equal(
+        display.certified[0], certified_accuracy(model, X, y, display.eps, norm=2)
+    )
+    assert display.certified[0, 0] == display.clean[0]
+    assert (display.certified <= display.attacked["grid"]).all()
+    assert len(display.bands_) == 1
+    alone = RobustnessDisplay.from_estimator(
+        model, X, y, eps=[0.0, 0.1], attacks=None, certified=True, norm=2
+    )
+    assert alone.attacked == {}
+    assert alone.bands_ == []
+    assert len(alone.certified_lines_) == 1
 
 
 def test_errors_of_the_display(plane):

@@ -1,4 +1,4 @@
-"""How classifiers stand up to small changes of the features: attacks, and certificates with proof."""
+"""How classifiers stand up to changes of the features: attacks, and certificates with proof."""
 
 from ._art import art_classifier
 from ._attacks import adversarial_examples, robust_accuracy

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
@@ -19,6 +17,7 @@ from ..plotting._style import (
     set_title,
 )
 from ._attacks import robust_accuracy
+from ._certified import certified_accuracy
 from ._norms import checked_eps, checked_norm
 
 ATTACKED = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)))  # styles of the attacks, in their order
@@ -365,5 +364,4 @@ def _not_run(estimator, X, y, eps):
 
 
 def _certified(estimators, X, y, eps, norm):
-    certified_accuracy = import_module("._certified", __package__).certified_accuracy
     return np.stack([certified_accuracy(one, X, y, eps, norm=norm) for one in estimators])

@@ -188,7 +188,7 @@ def _differentiate_with(forward: Any, backward: Any) -> Any:
         """
         z, total = found
         case, n_rows = described(numbers), np.int64(0)
-        space, V = room(case, n_rows, scheme), starts_of(case).V
+        space, V = allocate(case, n_rows, scheme), starts_of(case).V
         pulled = np.empty(case.n_features * case.block, flat.dtype)
         dU = np.empty(0, flat.dtype)  # which is not wanted
         _, G, _, _ = places_of_costates(case)
