@@ -179,6 +179,7 @@ def input_gradients(
     """
     if not problem.network.tableau.explicit:
         return reference.input_gradients(problem, X, flat, of_outputs)
+    problem = problem._replace(learn_step=False)
     lifted, rows = _with_lift(problem, flat, X.shape[1])
     dtype, (n_members, q), n = flat.dtype, (len(flat), problem.layout.n_outputs), X.shape[0]
     scheme = _scheme(problem.network.tableau, dtype)
@@ -202,7 +203,7 @@ def input_gradients(
 
 
 def _with_lift(problem: Problem, flat: Array, n_features: int) -> tuple[Problem, Array]:
-    """The same networks with a lift: where features are padded with zeros, V has ones and zeros."""
+    """Return the same networks with a lift: for features padded with zeros, V is ones and zeros."""
     layout = problem.layout
     if layout.lifted:
         return problem, np.ascontiguousarray(flat)
