@@ -26,6 +26,7 @@ from .engine.kernels import Samples
 from .engine.objective import Objective
 from .engine.penalties import Penalties
 from .engine.sparse_rows import SparseRows
+from .engine.unsolved import UnsolvedStagesError
 
 __all__ = [
     "ControlHessian",
@@ -238,24 +239,59 @@ def input_gradients(estimator, X, y=None):
     >>> bool(gradients[:, X.columns.get_loc("bmi")].mean() > 0)
     True
     """
-    network, steps = network_of(estimator), []
-    if isinstance(estimator, Pipeline):
-        steps = estimator.steps[:-1]
-    X, pull_back = through_steps(steps, X)
-    X = host_values(X)
+    network = network_of(estimator)
     if y is not None:
-        check_consistent_length(X, host_values(y))
+        check_consistent_length(host_values(X), host_values(y))
     of_mean = of_output(network) if y is None else of_loss(network, y)
-    network._outputs(X, "input_gradients")  # raises if the network cannot be evaluated
-    with quiet():
-        G = pull_back(_of_features(network, network._validated(X, "input_gradients"), of_mean))
-    if not np.isfinite(G).all():
-        raise ValueError("The derivatives are not finite: X is too far from the data of the fit.")
+    G = of_features(network, steps_before(estimator), X, of_mean)
     return np.moveaxis(G, 0, 1) if y is None and has_columns(network) else G[0]
 
 
-def _of_features(network, X, of_mean):
-    """Return derivatives for validated features, (functions, n_samples, n_features)."""
+def of_features(network, steps, X, of_mean, checked=False):
+    """The derivatives of functions of what a fitted network says, with respect to the features.
+
+    Parameters
+    ----------
+    network : estimator
+        As `network_of` gives it.
+    steps : list of (str, transformer)
+        The fitted steps before it.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        What the first of them, or the network, is given.
+    of_mean : callable
+        See `_sensitivity`.
+    checked : bool, default=False
+        Whether X is known to be finite, and to have the features of the fit; this saves time.
+
+    Returns
+    -------
+    ndarray of shape (functions, n_samples, n_features)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `input_gradients`.
+    """
+    inputs, pull_back = through_steps(steps, X)
+    inputs = host_values(inputs)
+    try:
+        with quiet():
+            if checked and type(inputs) is np.ndarray:
+                rows = inputs.astype(network.K_.dtype, copy=False)
+            else:
+                rows = network._validated(inputs, "input_gradients")
+            G = pull_back(_of_inputs(network, rows, of_mean))
+    except UnsolvedStagesError:
+        network._outputs(inputs, "input_gradients")  # names all samples that cannot be evaluated
+        raise
+    if not np.isfinite(G).all():
+        network._outputs(inputs, "input_gradients")  # raises where the network itself overflows
+        raise ValueError("The derivatives are not finite: X is too far from the data of the fit.")
+    return G
+
+
+def _of_inputs(network, X, of_mean):
+    """The derivatives with respect to validated features, (functions, n_samples, n_features)."""
     parts = []
     weights = np.asarray(network.network_weights_, dtype=network.K_.dtype)
     with network._blocks() as blocks:
@@ -620,6 +656,11 @@ def network_and_features(estimator, X):
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = estimator[:-1].transform(X)
     return network, host_values(X)
+
+
+def steps_before(estimator):
+    """The steps before the network, if the estimator is a pipeline."""
+    return estimator.steps[:-1] if isinstance(estimator, Pipeline) else []
 
 
 def network_of(estimator):

@@ -82,20 +82,16 @@ def input_gradients(
     array of shape (functions, n_features, samples)
     """
     problem, flat = _problem(network, loss, U)
-    xp = namespace(flat)
+    xp, kernel = namespace(flat), kernel_for(problem, flat)
 
     def of_rows(rows: slice) -> Array:
-        x = features(X[rows, :], flat)
-        with quiet():
-            done, found = network.forward(U, x, record=True), []
-            UnsolvedStagesError.raise_for(done.statuses)
-            mean = loss.mean(xp, done.z, weights)
-            G = of_mean(mean, rows)
-            for k in range(G.shape[0]):
-                dz = loss.mean_adjoint(xp, done.z, weights, G[k, ...])
-                p = network.costates(U, done, dz)[0]
-                found.append(network.features_adjoint(U, done.y[0], p, x.shape[0]))
-        return xp.stack(found)
+        def of_outputs(z: Array) -> Array:
+            with quiet():
+                G = of_mean(loss.mean(xp, z, weights), rows)
+                each = (G[k, ...] for k in range(G.shape[0]))
+                return xp.stack([loss.mean_adjoint(xp, z, weights, g) for g in each])
+
+        return kernel.input_gradients(problem, X[rows, :], flat, of_outputs)
 
     return _by_blocks(of_rows, problem, flat, X, blocks)
 

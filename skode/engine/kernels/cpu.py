@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, on_host, quiet
+from ..controls import Layout
 from ..implicit import ROUNDINGS
 from ..losses import LOGISTIC
 from ..networks import Network
@@ -68,7 +69,7 @@ def _numba_works() -> bool:
 
 
 def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., None]:
-    """Return `evaluate` or `predict`, compiled for a kind of layers and a precision."""
+    """Return a function of `cpu_networks`, compiled for a kind of layers and a precision."""
     network = problem.network
     if network.field.plain:
         kind = "explicit" if network.tableau.explicit else "implicit"
@@ -173,6 +174,51 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
         return reference.predict(problem, X, flat, weights_given)
     # Rounding may make a probability slightly larger than one.
     return np.minimum(combined, 0, out=combined) if of_classes else combined
+
+
+def input_gradients(
+    problem: Problem, X: Array, flat: Array, of_outputs: Callable[[Array], Array]
+) -> Array:
+    """Return derivatives with respect to the features, (functions, n_features, samples).
+
+    Those of implicit schemes are left to the reference: they are rarely wanted, and compiling would
+    take longer.
+    """
+    if not problem.network.tableau.explicit:
+        return reference.input_gradients(problem, X, flat, of_outputs)
+    problem = problem._replace(learn_step=False)
+    lifted, rows = _with_lift(problem, flat, X.shape[1])
+    dtype, (n_members, q), n = flat.dtype, (len(flat), problem.layout.n_outputs), X.shape[0]
+    scheme = _scheme(problem.network, dtype)
+    z = np.empty((n_members, q, n), dtype)
+
+    def differentiate(dz: Array, G: Array) -> Array:
+        _compiled("differentiate", problem, dtype)(
+            _features(X, dtype),
+            rows,
+            dz,
+            _tolerances(flat),
+            _numbers(lifted, X, scheme, gradient=len(dz) > 0),
+            scheme,
+            (z, G),
+        )
+        return G
+
+    differentiate(np.empty((0, *z.shape), dtype), np.empty((0, X.shape[1], n), dtype))
+    dz = np.ascontiguousarray(of_outputs(z), dtype)
+    return differentiate(dz, np.zeros((len(dz), X.shape[1], n), dtype))
+
+
+def _with_lift(problem: Problem, flat: Array, n_features: int) -> tuple[Problem, Array]:
+    """Return the same networks with a lift: for features padded with zeros, V is ones and zeros."""
+    layout = problem.layout
+    if layout.lifted:
+        return problem, np.ascontiguousarray(flat)
+    wide = Layout(layout.n_layers, layout.n_channels, layout.n_outputs, n_features)
+    n_members, n = len(flat), layout.n_channels
+    V = np.broadcast_to(np.eye(n, n_features, dtype=flat.dtype), (n_members, n, n_features))
+    nu = np.zeros((n_members, n), flat.dtype)
+    return problem._replace(layout=wide), wide.flatten(layout.views(flat)._replace(V=V, nu=nu))
 
 
 def _given(x: Array, dtype: Any) -> Array:

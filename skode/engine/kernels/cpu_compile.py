@@ -13,10 +13,14 @@ from numba import float64, from_dtype, int32, int64, njit, types, void
 from . import cpu_fields, cpu_implicit, cpu_implicit_fields, cpu_layers
 from .cpu_networks import networks
 
-EVALUATE_EXPLICIT, PREDICT_EXPLICIT = networks(cpu_layers.step, cpu_layers.step_adjoint)
-EVALUATE_IMPLICIT, PREDICT_IMPLICIT = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
-EVALUATE_TURNED, PREDICT_TURNED = networks(cpu_fields.step, cpu_fields.step_adjoint)
-EVALUATE_IMPLICIT_TURNED, PREDICT_IMPLICIT_TURNED = networks(
+EVALUATE_EXPLICIT, PREDICT_EXPLICIT, DIFFERENTIATE_EXPLICIT = networks(
+    cpu_layers.step, cpu_layers.step_adjoint
+)
+EVALUATE_IMPLICIT, PREDICT_IMPLICIT, _ = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
+EVALUATE_TURNED, PREDICT_TURNED, DIFFERENTIATE_TURNED = networks(
+    cpu_fields.step, cpu_fields.step_adjoint
+)
+EVALUATE_IMPLICIT_TURNED, PREDICT_IMPLICIT_TURNED, _ = networks(
     cpu_implicit_fields.step, cpu_implicit_fields.step_adjoint
 )
 SOURCES = (
@@ -85,6 +89,15 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
                 X, flat, weights, tolerances, numbers, scheme, combined, unsolved
             )
 
+    # Not for implicit schemes: to compile that takes longer than the reference does.
+    def differentiate_explicit(X, flat, dz, tolerances, numbers, scheme, found):
+        if stamp >= 0:
+            DIFFERENTIATE_EXPLICIT(X, flat, dz, tolerances, numbers, scheme, found)
+
+    def differentiate_turned(X, flat, dz, tolerances, numbers, scheme, found):
+        if stamp >= 0:
+            DIFFERENTIATE_TURNED(X, flat, dz, tolerances, numbers, scheme, found)
+
     return {
         ("evaluate", "explicit"): evaluate_explicit,
         ("evaluate", "implicit"): evaluate_implicit,
@@ -94,11 +107,13 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
         ("predict", "implicit"): predict_implicit,
         ("predict", "turned"): predict_turned,
         ("predict", "implicit_turned"): predict_implicit_turned,
+        ("differentiate", "explicit"): differentiate_explicit,
+        ("differentiate", "turned"): differentiate_turned,
     }
 
 
 def compilable(name: str, kind: str = "explicit", cache: bool = True) -> Any:
-    """Return `evaluate` or `predict` as a numba function that is cached on disk.
+    """Return `evaluate`, `predict` or `differentiate` as a numba function that is cached on disk.
 
     The machine code includes the functions that it calls.  These are not cached one by one, since
     loading them would take most of the time that the cache saves.
@@ -112,7 +127,7 @@ def compilable(name: str, kind: str = "explicit", cache: bool = True) -> Any:
 
 
 def for_precision(name: str, kind: str, dtype: Any) -> Any:
-    """Return `evaluate` or `predict`, compiled for arrays of one dtype only.
+    """Return one of these functions, compiled for arrays of one dtype only.
 
     Warns
     -----
@@ -158,4 +173,13 @@ def _signatures(real: Any) -> dict[str, Any]:
             types.Tuple((*[float64[::1]] * 3, real[:, ::1], float64[:, ::1])),
         ),
         "predict": void(X, flat, given(1), given(1), numbers, scheme, real[:, ::1], int64[::1]),
+        "differentiate": void(
+            X,
+            flat,
+            given(4, order="C"),
+            given(1),
+            numbers,
+            scheme,
+            types.Tuple((real[:, :, ::1], real[:, :, ::1])),
+        ),
     }

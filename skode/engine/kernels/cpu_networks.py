@@ -79,10 +79,14 @@ def _clear_unsolved(loss, gradient, total):
             total[min(member, len(total)) :][:1] = 0
 
 
-def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any]:
-    """Return `evaluate` and `predict` for networks whose layers have this step and adjoint."""
-    forward = _forward_with(step)
-    return _evaluate_with(forward, _backward_with(step_adjoint)), _predict_with(forward)
+def networks(step: Any, step_adjoint: Any) -> tuple[Any, Any, Any]:
+    """Return `evaluate`, `predict` and `differentiate` for layers with a step and its adjoint."""
+    forward, backward = _forward_with(step), _backward_with(step_adjoint)
+    return (
+        _evaluate_with(forward, backward),
+        _predict_with(forward),
+        _differentiate_with(forward, backward),
+    )
 
 
 def _forward_with(step: Any) -> Any:
@@ -164,6 +168,48 @@ def _predict_with(forward: Any) -> Any:
                 add_member(case.loss, member == 0, weights[member], z, part, work.rows)
 
     return predict
+
+
+def _differentiate_with(forward: Any, backward: Any) -> Any:
+    @expanded
+    def differentiate(X, flat, dz, tolerances, numbers, scheme, found):
+        """Put the outputs z of all members in their place, or add up derivatives for the features.
+
+        Parameters
+        ----------
+        X, flat, tolerances, numbers, scheme
+            As those of `evaluate`. The features are lifted.
+        dz : array of shape (functions, members, n_outputs, samples)
+            The derivatives of functions with respect to the outputs. Without functions, the outputs
+            are wanted.
+        found : tuple of two arrays
+            The outputs, (members, n_outputs, samples), and the derivatives with respect to the
+            features, (functions, n_features, samples), which are added to.
+        """
+        z, total = found
+        case, n_rows = described(numbers), np.int64(0)
+        space, V = allocate(case, n_rows, scheme), starts_of(case).V
+        pulled = np.empty(case.n_features * case.block, flat.dtype)
+        dU = np.empty(0, flat.dtype)  # which is not wanted
+        _, G, _, _ = places_of_costates(case)
+        for start in range(0, dz.shape[3], case.block):
+            m = min(case.block, dz.shape[3] - start)
+            work = work_for(case, space, n_rows, X, start, m)
+            out, part = work.outputs[0], pulled[: case.n_features * m].reshape((1, -1, m))
+            fill_features(case, X, start, work)
+            for member in range(len(flat)):
+                U, tolerance = flat[member], tolerances[member]
+                forward(case, scheme, U, work, tolerance)
+                if len(dz) == 0:
+                    z[member, :, start : start + m] = out
+                for k in range(len(dz)):
+                    out[:] = dz[k, member, :, start : start + m]
+                    backward(case, scheme, U, dU, work, tolerance)
+                    places = (V, YES, G, FIRST, NOTHING)
+                    product(U, work.states, part, work.betas, places)
+                    total[k, :, start : start + m] += part[0]
+
+    return differentiate
 
 
 def _evaluate_with(forward: Any, backward: Any) -> Any:

@@ -73,6 +73,7 @@ def activate(codes, controls, start, states, place):
 def pull_back(codes, scale, states, places, totals, start):
     """Compute G = scale·σ′∘Γ, and add the sums of its rows to `totals` from `start` on.
 
+    Nothing is added where that has the length zero; so too in the other functions for gradients.
     The places are those of the values of σ, of Γ and of G.
     """
     _, channels, samples = states.shape
@@ -102,7 +103,8 @@ def pull_back(codes, scale, states, places, totals, start):
                 g = (one - s * s) * (scale * states[gamma, k, j])
                 states[out, k, j] = g
                 total += g
-        totals[start + k] += total
+        if len(totals) > 0:
+            totals[start + k] += total
 
 
 @loops
@@ -218,7 +220,8 @@ def add_row_sums(blocks, out, start):
         total = constants(blocks[0, k, 0]).zero
         for j in range(blocks.shape[2]):
             total += blocks[0, k, j]
-        out[start + k] += total
+        if len(out) > 0:
+            out[start + k] += total
 
 
 def gemm(a, b, c, betas, starts, shape, transposed):
@@ -328,6 +331,8 @@ def add_outer_product(x, y, betas, out, places):
     """
     px, py, start, panel = places
     rows, columns, samples = x.shape[1], y.shape[1], x.shape[2]
+    if len(out) == 0:
+        return
     if _is_small(rows, columns):
         for i in range(rows):
             for k in range(columns):

@@ -36,7 +36,7 @@ def add_sparse_outer_product(x, rows, out, places):
     """
     place, start, columns = places
     data, indices, indptr = rows
-    for i in range(x.shape[1]):
+    for i in range(x.shape[1] if len(out) > 0 else 0):
         first = start + i * columns
         for j in range(x.shape[2]):
             factor = x[place, i, j]

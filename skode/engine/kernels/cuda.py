@@ -21,6 +21,7 @@ from ..fold_weights import FoldWeights
 from ..tableaux import ButcherTableau
 from .cuda_machine import ADDERS, Launch, Machine, Variant, device_of, machine_of
 from .interface import Problem, Samples, Sums
+from .reference import input_gradients as input_gradients  # on the device too, by its library
 
 MOST_CHANNELS = 128  # with more channels, cuBLAS is as fast
 MOST_STAGES = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from ..arrays import Array, namespace
@@ -117,4 +118,19 @@ class Kernel(Protocol):
         ------
         UnsolvedStagesError
             If the stage equations of an implicit scheme could not be solved for some sample.
+        """
+
+    def input_gradients(
+        self, problem: Problem, X: Array, flat: Array, of_outputs: Callable[[Array], Array]
+    ) -> Array:
+        """Derivatives of functions of the outputs, (functions, n_features, samples).
+
+        They are with respect to the rows of X, and summed over the members.  `of_outputs` makes of
+        the outputs z of all members, (members, n_outputs, samples), the derivatives of the
+        functions with respect to them, (functions, members, n_outputs, samples).
+
+        Raises
+        ------
+        UnsolvedStagesError
+            As `predict`.
         """

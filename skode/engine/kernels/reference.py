@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..arrays import Array, Namespace, free_memory, itemsize, namespace, on_cpu, quiet, to_host
 from ..controls import Controls, Layout
 from ..implicit import CAREFUL, HASTY, Effort, Status
@@ -92,6 +94,27 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
     with quiet():
         z = xp.concat([_outputs(problem, x, part) for part in parts], axis=0)
         return problem.loss.mean(xp, z, weights)
+
+
+def input_gradients(
+    problem: Problem, X: Array, flat: Array, of_outputs: Callable[[Array], Array]
+) -> Array:
+    """Return derivatives with respect to the features, (functions, n_features, samples).
+
+    Raises
+    ------
+    UnsolvedStagesError
+        If the stage equations of an implicit scheme could not be solved for some sample.
+    """
+    network, U, x = problem.network, problem.layout.views(flat), features(X, flat)
+    with quiet():
+        done = network.forward(U, x, record=True)
+        UnsolvedStagesError.raise_for(done.statuses)
+        dz, found = of_outputs(done.z), []
+        for k in range(dz.shape[0]):
+            p = network.costates(U, done, dz[k, ...])[0]
+            found.append(network.features_adjoint(U, done.y[0], p, x.shape[0]))
+    return namespace(flat).stack(found)
 
 
 def _outputs(problem: Problem, x: Array, flat: Array) -> Array:

@@ -65,6 +65,10 @@ class On:
         X, flat, weights = there(self.xp, (X, flat, weights))
         return to_host(self.kernel.predict(problem, X, flat, weights))
 
+    def input_gradients(self, problem, X, flat, dz):
+        X, flat, dz = there(self.xp, (X, flat, dz))
+        return to_host(self.kernel.input_gradients(problem, X, flat, lambda z: dz))
+
 
 def name_of(kernel):
     return kernel.__name__.rsplit(".", 1)[-1]
@@ -171,6 +175,22 @@ def test_feed_forward_layers_and_every_lift(lift, kernel):
         network = feed_forward(activation, lift or "identity")
         given = case(network, loss, outputs=outputs, folds=True, lifted=bool(lift))
         assert_as_the_reference(kernel, *given, activation, loss, outputs)
+
+
+@pytest.mark.parametrize("scheme", ["euler", "rk4", "gauss4"])
+def test_derivatives_for_the_features_are_those_of_the_reference(scheme, kernel):
+    rng = np.random.default_rng(0)
+    for lift, samples in product(("pad", "affine", *ACTIVATIONS), (1, 37, 600)):
+        of_lift = lift if lift in ACTIVATIONS else "identity"
+        network = ode_net(TABLEAUX[scheme], "mixed", of_lift)
+        given = {"outputs": 3, "samples": samples, "lifted": lift != "pad"}
+        of, of_case, flat = case(network, "softmax", **given)
+        dz = rng.normal(size=(2, 3, 3, samples)).astype(np.float32)
+        X, exact = of_case.X.astype(float), flat.astype(float)
+        expected = reference.input_gradients(of, X, exact, lambda z, dz=dz: dz.astype(float))
+        for dtype in TOLERANCES:
+            values = (part.astype(dtype) for part in (of_case.X, flat, dz))
+            assert_close(kernel.input_gradients(of, *values), expected, dtype, lift, samples)
 
 
 def test_networks_and_blocks_of_any_size(kernel):
