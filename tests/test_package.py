@@ -7,6 +7,7 @@ import pytest
 
 import skode
 from skode import ButcherTableau, get_scheme, list_schemes
+from skode.engine.partitioned import PARTITIONED
 from skode.engine.schemes import TABLEAUX
 
 LAZY = """
@@ -37,8 +38,9 @@ def test_a_name_that_is_not_there():
 
 def test_schemes_by_name():
     names = list_schemes()
-    assert names == sorted(TABLEAUX)
-    assert all(get_scheme(name) is TABLEAUX[name] for name in names)
+    every = TABLEAUX | PARTITIONED
+    assert names == sorted(every)
+    assert all(get_scheme(name) is every[name] for name in names)
     names.clear()
     assert list_schemes()  # a new list each time
     own = ButcherTableau([[0.5]], [1])

@@ -161,7 +161,9 @@ def test_kernels_compute_what_the_reference_does(case, dtype):
             ("logistic", {"n_channels": 2, "N": 3, "spread": 0.2}),
         ]
     ):
-        network = network_of(scheme, field, ["tanh", "mixed", "softplus"][k])
+        # In single precision, rounding decides on which side of the kink of relu some samples are.
+        second = "mixed" if dtype == np.float64 else "identity"
+        network = network_of(scheme, field, ["tanh", second, "softplus"][k])
         layout, flat, (X, targets, weights, _) = field_problem(field, loss, "learned", **sizes)
         flat, X, targets, weights = (part.astype(dtype) for part in (flat, X, targets, weights))
         of = Problem(network, layout, loss_named(loss), True)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skode.engine.partitioned import PARTITIONED
 from skode.engine.schemes import TABLEAUX, as_tableau
 from skode.engine.tableaux import ButcherTableau
 from tests.reference import explicit_schemes, implicit_schemes
@@ -250,7 +251,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_one(wrong, near):
     with pytest.raises(ValueError, match=f"no scheme '{wrong}'. Did you mean '{near}'") as caught:
         as_tableau(wrong)
     names = re.findall(r"'(\w+)'", str(caught.value).split("The names are")[1])
-    assert names == sorted(TABLEAUX)
+    assert names == sorted(TABLEAUX | PARTITIONED)
 
 
 def test_an_unknown_name_that_is_near_to_none():
