@@ -115,7 +115,7 @@ class ODENetRegressor(ODENet, NetworkRegressor):
 
         - "standard": f(y) = σ(K y + b).
         - "antisymmetric": the same with K + Kᵀ = -2 `damping` I. The flow neither explodes nor, if
-          `damping` is small, forgets [2]_.
+          `damping` is small, forgets [5]_.
         - "gradient_flow": f(y) = -Kᵀ σ(K y + b). No two states move apart, in any layer: ‖K‖₂ is
           kept below the bound that the scheme needs for that, and learned steps lie between 0 and
           2h. The scheme must have positive weights b, which "midpoint" has not.
@@ -350,13 +350,13 @@ class ODENetRegressor(ODENet, NetworkRegressor):
     ----------
     .. [1] M. Benning, E. Celledoni, M. J. Ehrhardt, B. Owren, C.-B. Schönlieb, "Deep learning as
        optimal control problems", IFAC-PapersOnLine 54 (2021).
-    .. [2] E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", Inverse Problems
-       34 (2017).
     .. [2] P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical
        Statistics 35 (1964).
     .. [3] R. Koenker, G. Bassett, "Regression quantiles", Econometrica 46 (1978).
     .. [4] M. Fernandes, E. Guerre, E. Horta, "Smoothing quantile regressions", Journal of Business
        & Economic Statistics 39 (2021).
+    .. [5] E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", Inverse Problems
+       34 (2017).
 
     Examples
     --------

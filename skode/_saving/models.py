@@ -146,7 +146,7 @@ def load(path):
 
     See Also
     --------
-    Save a fitted estimator.
+    save : Save a fitted estimator.
 
     Examples
     --------
