@@ -191,8 +191,11 @@ def clip_singular_values(K: Array, bound: float) -> Array:
 
     def clip(K: Array) -> Array:
         U, values, Vt = xp.linalg.svd(K, full_matrices=False)
-        # What is subtracted is exactly zero where nothing is out of bounds.
-        return K - xp.matmul(U * positive_part(xp, values - bound)[:, None, :], Vt)
+        over = values > bound
+        clipped = xp.where(over, xp.full_like(values, bound), values)
+        # With the new values alone, rounding errors are of the size of the bound, not of K.
+        product = xp.matmul(U * clipped[:, None, :], Vt)
+        return xp.where(xp.any(over, axis=1)[:, None, None], product, K)
 
     close = norm_bound(xp, safe) > bound
     return xp.reshape(changed_where(close, clip, every), K.shape)
