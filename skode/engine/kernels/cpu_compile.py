@@ -54,6 +54,11 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
     numba's cache also distinguishes them by their free variables.  It would not notice a change in
     another file than this one; the stamp does.
     """
+    return _evaluating(stamp) | _predicting(stamp) | _differentiating(stamp)
+
+
+def _evaluating(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
+    """Return the functions that evaluate networks, by name and by the kind of layers."""
 
     def evaluate_explicit(samples, folds, flat, tolerances, numbers, form, scheme, sums):
         if stamp >= 0:
@@ -70,6 +75,17 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
     def evaluate_implicit_turned(samples, folds, flat, tolerances, numbers, form, scheme, sums):
         if stamp >= 0:
             EVALUATE_IMPLICIT_TURNED(samples, folds, flat, tolerances, numbers, form, scheme, sums)
+
+    return {
+        ("evaluate", "explicit"): evaluate_explicit,
+        ("evaluate", "implicit"): evaluate_implicit,
+        ("evaluate", "turned"): evaluate_turned,
+        ("evaluate", "implicit_turned"): evaluate_implicit_turned,
+    }
+
+
+def _predicting(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
+    """Return the functions that predict, by name and by the kind of layers."""
 
     def predict_explicit(X, flat, weights, tolerances, numbers, scheme, combined, unsolved):
         if stamp >= 0:
@@ -89,7 +105,20 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
                 X, flat, weights, tolerances, numbers, scheme, combined, unsolved
             )
 
-    # Not for implicit schemes: to compile that takes longer than the reference does.
+    return {
+        ("predict", "explicit"): predict_explicit,
+        ("predict", "implicit"): predict_implicit,
+        ("predict", "turned"): predict_turned,
+        ("predict", "implicit_turned"): predict_implicit_turned,
+    }
+
+
+def _differentiating(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
+    """Return the functions that differentiate outputs, by name and by the kind of layers.
+
+    There are none for implicit schemes: to compile them takes longer than the reference does.
+    """
+
     def differentiate_explicit(X, flat, dz, tolerances, numbers, scheme, found):
         if stamp >= 0:
             DIFFERENTIATE_EXPLICIT(X, flat, dz, tolerances, numbers, scheme, found)
@@ -99,14 +128,6 @@ def _entries(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
             DIFFERENTIATE_TURNED(X, flat, dz, tolerances, numbers, scheme, found)
 
     return {
-        ("evaluate", "explicit"): evaluate_explicit,
-        ("evaluate", "implicit"): evaluate_implicit,
-        ("evaluate", "turned"): evaluate_turned,
-        ("evaluate", "implicit_turned"): evaluate_implicit_turned,
-        ("predict", "explicit"): predict_explicit,
-        ("predict", "implicit"): predict_implicit,
-        ("predict", "turned"): predict_turned,
-        ("predict", "implicit_turned"): predict_implicit_turned,
         ("differentiate", "explicit"): differentiate_explicit,
         ("differentiate", "turned"): differentiate_turned,
     }
