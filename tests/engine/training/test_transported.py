@@ -39,7 +39,7 @@ class OnManifold(Walk):
         d = self.tangent(self.u, length * self.rng.normal(size=self.u.shape))
         u = np.where(moving[:, None], self.project(self.u + d), self.u)
         s, r = self.tangent(u, d), self.tangent(u, self.g)
-        y = self.tangent(u, np.einsum("kij,kj->ki", self.hessian, s))
+        y = np.array(self.tangent(u, np.einsum("kij,kj->ki", self.hessian, s)))
         y[list(wrong)] *= -1
         for k in np.flatnonzero(moving):
             at = np.repeat(u[k : k + 1], max(1, 2 * len(self.pairs[k])), axis=0)
