@@ -16,7 +16,7 @@ VARIANTS = {
     "simplex": {"learn_step": "simplex", "smoothness": 1e-3},
     "spectral": {"constraint": "spectral", "constraint_norm": 0.5},
     "sphere, folds": {"constraint": "sphere", "solver": "lbfgs", "cv": 3},
-    "orthogonal": {"constraint": "orthogonal", "solver": "adam+lbfgs", "max_iter": 4},
+    "orthogonal": {"constraint": "orthogonal", "solver": "lbfgs", "max_iter": 6},
 }
 SCHEMES = {
     "heun": {"scheme": "heun", "learn_step": True},

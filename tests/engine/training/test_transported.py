@@ -31,7 +31,7 @@ class OnManifold(Walk):
         super().__init__(xp, members, LAYOUT.size, memory, rng)
         self.project, self.tangent = on(xp, constraint.project), on(xp, constraint.tangent)
         self.u = self.project(rng.normal(size=self.g.shape))
-        self.g = self.tangent(self.u, self.g)
+        self.g = np.array(self.tangent(self.u, self.g))
         self.direction = TransportedLBFGS(xp.asarray(self.u), constraint.tangent, memory)
 
     def walk(self, moving, length, wrong=()):
