@@ -58,9 +58,9 @@ class ODENet:
             )
         if self.vector_field == "gradient_flow" and contractivity_radius(tableau) == 0:
             raise InvalidParameterError(
-                f"vector_field='gradient_flow' needs a scheme with positive weights b, which "
-                f"scheme={tableau.name!r} has not: no step of it is non-expansive for certain. "
-                "Take 'euler', 'heun', 'rk4' or an implicit scheme, for example."
+                "vector_field='gradient_flow' needs a scheme with positive weights b, but some "
+                f"weights of scheme={tableau.name!r} are not positive, so that its steps may drive "
+                "states apart. Use, for example, 'euler', 'heun', 'rk4' or 'implicit_midpoint'."
             )
 
     def _refuse_a_field_without_its_constraint(self):
@@ -70,9 +70,9 @@ class ODENet:
             return
         if damped or self.constraint != "spectral":
             raise InvalidParameterError(
-                f"constraint={self.constraint!r} does not go with "
-                f"vector_field={self.vector_field!r}, whose matrices K have a structure of their "
-                "own. Only constraint='spectral' does, with damping=0."
+                f"constraint={self.constraint!r} cannot be combined with "
+                f"vector_field={self.vector_field!r}, because its matrices K have a structure of "
+                "their own. Use constraint='spectral' with damping=0, or no constraint."
             )
 
     def _recipe(self):
@@ -115,14 +115,18 @@ class ODENet:
         """Whether stage equations are kept solvable."""
         return self.stage_guard == "bound" and not network.tableau.explicit
 
+    @property
+    def _steps_are_free(self):
+        """Whether each step is learned by itself."""
+        return self.learn_step not in (False, "simplex")
+
     def _longest_step(self):
         """The longest step that bounds of the weights have to reckon with."""
         return {"simplex": self.N, True: LONGEST_STEP, False: 1}[self.learn_step] * self.h
 
     def _of_steps(self, layout, network):
         contracting = network.field.name == "gradient_flow"
-        free = self.learn_step not in (False, "simplex")
-        if not free or not (contracting or self._guards_stages(network)):
+        if not self._steps_are_free or not (contracting or self._guards_stages(network)):
             return super()._of_steps(layout, network)
         longest = self._longest_step()
         # Backwards in time, a gradient flow would drive states apart.
@@ -137,8 +141,8 @@ class ODENet:
         most = self._largest_norm(network)
         if self.constraint is None:
             if network.field.plain and self._guards_stages(network):
-                free = self.learn_step not in (False, "simplex")
-                return solvable_stages(layout, network.tableau, self._longest_step(), free)
+                longest, either_sign = self._longest_step(), self._steps_are_free
+                return solvable_stages(layout, network.tableau, longest, either_sign)
             return unconstrained if most == np.inf else spectral_ball(layout, most)
         if self.constraint == "spectral":  # the smaller ball lies in both sets
             return spectral_ball(layout, min(most, self.constraint_norm))
@@ -146,10 +150,10 @@ class ODENet:
         size = 1.0 if self.constraint == "orthogonal" else layout.n_channels**0.5
         if size * self.constraint_norm > most:
             raise ValueError(
-                f"constraint={self.constraint!r} with constraint_norm={self.constraint_norm} does "
-                f"not go with vector_field={self.vector_field!r} and "
-                f"stage_guard={self.stage_guard!r} for this scheme with h={self.h}, which need "
-                f"layers of a norm of at most {most:.3g}. Take a constraint_norm of at most "
+                f"constraint={self.constraint!r} with constraint_norm={self.constraint_norm} "
+                f"cannot be combined with vector_field={self.vector_field!r} and "
+                f"stage_guard={self.stage_guard!r} for this scheme with h={self.h}: they need "
+                f"layers of a norm of at most {most:.3g}. Use a constraint_norm of at most "
                 f"{most / size:.2g}, or a smaller h."
             )
         return super()._of_weights(layout, network)
@@ -163,8 +167,7 @@ class ODENet:
         if not self._guards_stages(network):
             return most
         if field.plain:
-            free = self.learn_step not in (False, "simplex")
-            return min(most, solvable_bounds(tableau, longest, free).of_norm)
+            return min(most, solvable_bounds(tableau, longest, self._steps_are_free).of_norm)
         return min(most, (solvable_stiffness(tableau, field) / longest) ** 0.5)
 
 

@@ -102,7 +102,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
           `damping` is small, forgets [2]_.
         - "gradient_flow": f(y) = -Kᵀ σ(K y + b). No two states move apart, in any layer: ‖K‖₂ is
           kept below the bound that the scheme needs for that, and learned steps lie between 0 and
-          2h. The scheme must have positive weights b, which "midpoint" has not.
+          2h. The weights b of the scheme must be positive; those of "midpoint" are not.
         - "hamiltonian": with the halves y = (q, p) of the channels, q′ = K₂ᵀ σ(K₂ p + b₂) and
           p′ = -K₁ᵀ σ(K₁ q + b₁). The flow preserves volume, and so do "symplectic_euler",
           "stormer_verlet", "implicit_midpoint", "gauss4" and "gauss6". `n_channels` must be even.

@@ -194,10 +194,10 @@ def test_onnx(field, scheme, dtype):
             "positive weights b",
         ),
         ({"vector_field": "hamiltonian", "n_channels": 5}, "even number of channels"),
-        ({"vector_field": "hamiltonian", "constraint": "orthogonal"}, "structure of their own"),
+        ({"vector_field": "hamiltonian", "constraint": "orthogonal"}, "a structure of their own"),
         (
             {"vector_field": "antisymmetric", "damping": 0.1, "constraint": "spectral"},
-            "structure of their own",
+            "a structure of their own",
         ),
     ],
 )
@@ -208,7 +208,7 @@ def test_what_does_not_go_together(parameters, message):
 
 def test_a_constraint_beyond_the_bound_of_a_gradient_flow():
     model = net("gradient_flow", "euler", constraint="orthogonal", constraint_norm=3.0)
-    with pytest.raises(ValueError, match=r"need layers of a norm of at most 2"):
+    with pytest.raises(ValueError, match=r"they need layers of a norm of at most 2"):
         model.fit(X, Y)
     model.set_params(constraint_norm=1.5).fit(X, Y)
     norms = np.linalg.norm(model.K_, 2, axis=(-2, -1))

@@ -9,9 +9,9 @@ So a field is σ(K y + b), or T Kᵀ σ(K y + b) with an orthogonal matrix T, wh
 have to have a structure: a linear space of matrices, moved by -γ I.
 
 - Antisymmetric: the eigenvalues of the Jacobian diag(σ′) K have real parts from -γ max σ′ to 0.  So
-  the flow does not explode, nor, for a small damping γ, does it forget.  Haber, Ruthotto, "Stable
-  architectures for deep neural networks" (2017), and Chang, Chen, Haber, Chi, "AntisymmetricRNN"
-  (2019), write K as W - Wᵀ - γ I.
+  the flow does not explode, and with a small damping γ it does not forget.  K is written as
+  W - Wᵀ - γ I by Haber, Ruthotto, "Stable architectures for deep neural networks" (2017), and
+  Chang, Chen, Haber, Chi, "AntisymmetricRNN" (2019).
 - Gradient flow: f = -∇E with E(y) = Σ σ̂(K y + b) and σ̂′ = σ, which is convex because σ does not
   fall.  So the flow brings any two states closer together; see `contractivity`.
 - Hamiltonian: with the halves y = (q, p) of the channels, q′ = K₂ᵀ σ(K₂ p + b₂) = ∂H/∂p and

@@ -30,6 +30,7 @@ from .._chain_rule import through_steps
 from .._features import FeatureMap
 from .._sparse import matrix
 from ..engine.activations import Activation
+from ..engine.fields import FIELDS
 from ..engine.partitioned import PartitionedTableau
 from ..engine.schemes import TABLEAUX
 from ..engine.sparse_rows import SparseRows
@@ -160,15 +161,13 @@ def outer_matrix(field, K):
     ValueError
         If the field is unknown.
     """
-    if field in ("standard", "antisymmetric"):
+    if field not in FIELDS:
+        raise ValueError(f"There are no certificates for vector_field={field!r}.")
+    field = FIELDS[field]
+    if field.plain:
         return None
-    if field == "gradient_flow":
-        return -_transposed(K)
-    if field == "hamiltonian":
-        half = K.shape[-1] // 2
-        KT = _transposed(K)
-        return np.concatenate([KT[..., half:, :], -KT[..., :half, :]], axis=-2)
-    raise ValueError(f"There are no certificates for vector_field={field!r}.")
+    KT = _transposed(K).reshape(-1, *K.shape[-2:])  # the rows have to be on the second axis
+    return field.turned(np, KT).reshape(K.shape)
 
 
 def unrolled(estimator):
