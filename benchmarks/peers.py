@@ -107,6 +107,7 @@ def jax_jit(problem):
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")  # not TF32, on a GPU
     X, c = jnp.asarray(problem.X), jnp.asarray(problem.c)
     controls = tuple(jnp.asarray(part) for part in problem[2:])
 

@@ -18,9 +18,11 @@ EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name in TABLEAUX if name not in EXPLICIT]
 
 
-def objective_on(xp, network, loss, dtype, members=3, samples=500, folds=False):
+def objective_on(
+    xp, network, loss, dtype, members=3, samples=500, folds=False, n_channels=6, N=5
+):
     """An objective on the device and its controls."""
-    sizes = {"n_features": 4, "n_channels": 6, "N": 5, "spread": 0.2}
+    sizes = {"n_features": 4, "n_channels": n_channels, "N": N, "spread": 0.2}
     layout, flat, *data = problem(
         loss, "learned", members=members, samples=samples, dtype=dtype, **sizes
     )
@@ -86,7 +88,9 @@ def spinning():
 
 @pytest.mark.parametrize("scheme", IMPLICIT)
 def test_an_evaluation_with_an_implicit_scheme_waits_for_the_device_once(scheme, gpu, monkeypatch):
-    objective, flat = objective_on(gpu, ode_net(TABLEAUX[scheme]), "softmax", np.float64)
+    # A small network: with more than about a thousand launches in its queue, CUDA itself waits.
+    network = ode_net(TABLEAUX[scheme])
+    objective, flat = objective_on(gpu, network, "softmax", np.float64, n_channels=2, N=1)
     objective.evaluate(flat)  # compiles kernels, and caches properties
     done = []
 

@@ -89,11 +89,14 @@ def test_a_member_does_not_depend_on_the_others(put):
         part = slice(k, k + 1)
         alone = cuda.evaluate(case.problem, samples.of_members(part), flat[part], True)
         for one, other in zip(alone, whole, strict=True):
-            np.testing.assert_array_equal(to_host(one), to_host(other[part]))
+            if one is not None:
+                np.testing.assert_array_equal(to_host(one), to_host(other[part]))
 
 
 def test_results_are_of_the_library_of_the_controls(put):
     case = Case()
     flat = put(case.flat)
     found = cuda.evaluate(case.problem, there(put, case.data), flat, True)
-    assert all(type(part) is type(flat) and part.device == flat.device for part in found)
+    parts = [part for part in found if part is not None]
+    assert len(parts) == 3
+    assert all(type(part) is type(flat) and part.device == flat.device for part in parts)
