@@ -18,9 +18,7 @@ EXPLICIT = [name for name, tableau in TABLEAUX.items() if tableau.explicit]
 IMPLICIT = [name for name in TABLEAUX if name not in EXPLICIT]
 
 
-def objective_on(
-    xp, network, loss, dtype, members=3, samples=500, folds=False, n_channels=6, N=5
-):
+def objective_on(xp, network, loss, dtype, members=3, samples=500, folds=False, n_channels=6, N=5):
     """An objective on the device and its controls."""
     sizes = {"n_features": 4, "n_channels": n_channels, "N": N, "spread": 0.2}
     layout, flat, *data = problem(
