@@ -149,12 +149,16 @@ class ODENet:
         # No norm of K is larger than that of orthogonal matrices, or of n rows, of this size.
         size = 1.0 if self.constraint == "orthogonal" else layout.n_channels**0.5
         if size * self.constraint_norm > most:
+            why = f"vector_field={self.vector_field!r}"
+            if self._guards_stages(network):
+                why += f" and stage_guard={self.stage_guard!r}"
+            digits = 10.0 ** (1 - np.floor(np.log10(most / size)))
+            advised = np.floor(most / size * digits) / digits
             raise ValueError(
                 f"constraint={self.constraint!r} with constraint_norm={self.constraint_norm} "
-                f"cannot be combined with vector_field={self.vector_field!r} and "
-                f"stage_guard={self.stage_guard!r} for this scheme with h={self.h}: they need "
-                f"layers of a norm of at most {most:.3g}. Use a constraint_norm of at most "
-                f"{most / size:.2g}, or a smaller h."
+                f"allows matrices K of norm {size * self.constraint_norm:.3g}, but {why} needs "
+                f"norms of at most {most:.3g} for this scheme with h={self.h}. Use a "
+                f"constraint_norm of at most {advised:.2g}, or a smaller h."
             )
         return super()._of_weights(layout, network)
 

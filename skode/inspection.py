@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -326,8 +326,8 @@ class StepDoublingGap:
     changed : float or None
         For a classifier, the share of samples for which the predicted class, or one of the labels,
         changes.
-    The number of steps that replace one.
-        The number of steps in place of one.
+    refinement : int
+        The number of steps that replace one.
 
     Examples
     --------
@@ -556,9 +556,9 @@ def control_hessian(estimator, X, y, *, alpha=0.0):
     NotFittedError, TypeError
         As `trajectories`.
     ValueError
-        As `costates`; if `alpha` is negative or not finite; if `constraint` has been set since the
-        fit, so that the controls do not obey it; or if the vector field is "gradient_flow" or
-        "hamiltonian", whose Hessian has no blocks.
+        As `costates`; if `alpha` is no number that is finite and not negative; if `constraint` has
+        been set since the fit, so that the controls do not obey it; or if the vector field is
+        "gradient_flow" or "hamiltonian", whose Hessian has no blocks.
 
     Notes
     -----
@@ -606,7 +606,7 @@ def control_hessian(estimator, X, y, *, alpha=0.0):
     >>> bool((found.condition > 10).all())
     True
     """
-    if not 0 <= alpha < np.inf:
+    if not isinstance(alpha, Real) or isinstance(alpha, bool) or not 0 <= alpha < np.inf:
         raise ValueError(f"alpha must be a number that is finite and not negative; got {alpha!r}.")
     network, objective, flat = _objective_of(estimator, X, y, "control_hessian")
     if not objective.problem.network.field.plain:
@@ -653,19 +653,44 @@ def _on_manifold(network, blocks, gradient, K):
 def network_and_features(estimator, X):
     """Return the fitted network, and X after the steps before the network."""
     network = network_of(estimator)
-    if isinstance(estimator, Pipeline) and len(estimator) > 1:
-        X = estimator[:-1].transform(X)
-    return network, host_values(X)
+    return network, host_values(transformed(steps_before(estimator), X))
 
 
 def steps_before(estimator):
-    """The steps before the network, if the estimator is a pipeline."""
-    return estimator.steps[:-1] if isinstance(estimator, Pipeline) else []
+    """The steps before the network that do something, as (name, transformer)."""
+    return [(name, step) for name, step in _steps(estimator)[:-1] if not _idle(step)]
+
+
+def first_step(estimator):
+    """The step that X is given to, which may be the network."""
+    return next(step for _, step in _steps(estimator) if not _idle(step))
+
+
+def transformed(steps, X):
+    """X after some steps.
+
+    A pipeline of them would refuse to transform if its last step does not say that it is fitted.
+    """
+    for _, step in steps:
+        X = step.transform(X)
+    return X
+
+
+def _steps(estimator):
+    """All steps of a pipeline, which may end in a pipeline; or the estimator as the only one."""
+    if isinstance(estimator, Pipeline) and len(estimator):
+        *before, (name, last) = estimator.steps
+        return [*before, *([(name, last)] if not isinstance(last, Pipeline) else _steps(last))]
+    return [("", estimator)]
+
+
+def _idle(step):
+    return step is None or (isinstance(step, str) and step == "passthrough")
 
 
 def network_of(estimator):
     """Return the fitted network, which may be the last step of a pipeline, in host memory."""
-    network = estimator[-1] if isinstance(estimator, Pipeline) and len(estimator) else estimator
+    _, network = _steps(estimator)[-1]
     if not isinstance(network, NetworkEstimator):
         raise TypeError(
             "estimator must be one of skode, or a pipeline that ends in one (for a search, give "

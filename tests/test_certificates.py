@@ -803,11 +803,15 @@ def test_bad_arguments():
     for bad in (-0.1, np.nan, np.inf, [0.1, -1]):
         with pytest.raises(ValueError, match="eps must be finite and not negative"):
             certified_accuracy(model, X, y, bad)
-    for bad in ("0.1", None, [[0.1]], True):
-        with pytest.raises(ValueError, match="eps must be a number or a sequence"):
+    for bad in ("0.1", None, [[0.1], [0.1, 0.2]], True):
+        with pytest.raises(TypeError, match="eps must be a number or an array of numbers"):
             certified_accuracy(model, X, y, bad)
+    with pytest.raises(ValueError, match="at least one radius"):
+        certified_accuracy(model, X, y, [])
+    with pytest.raises(ValueError, match="y must hold the classes"):
+        certified_accuracy(model, X, None, 0.1)
     for bad in (1, "2", True, None):
-        with pytest.raises(ValueError, match="norm must be 2 or 'inf'"):
+        with pytest.raises(ValueError, match='norm must be "inf" or 2'):
             certified_accuracy(model, X, y, 0.1, norm=bad)
     with pytest.raises(ValueError, match="method must be one of 'auto', 'lipschitz'"):
         certified_radius(model, X, method="product")

@@ -219,7 +219,7 @@ def test_the_summary():
 
 def test_what_is_refused():
     model = fitted(constraint="sphere")
-    for alpha in (-1.0, np.nan, np.inf):
+    for alpha in (-1.0, np.nan, np.inf, "1", None, [1.0], True):
         with pytest.raises(ValueError, match="alpha must be a number that is finite"):
             control_hessian(model, X, Y, alpha=alpha)
     with pytest.raises(ValueError, match=r"constraint='orthogonal' .* has been set since the fit"):

@@ -2,18 +2,20 @@
 
 import subprocess
 import sys
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor
-from skode.inspection import input_gradients
+from skode.inspection import input_gradients, trajectories
 from skode.robustness import (
     RobustnessDisplay,
     adversarial_examples,
@@ -192,6 +194,10 @@ def test_clip_values_keep_points_in_the_box(plane):
         ({"eps": []}, ValueError, "eps must hold at least one radius"),
         ({"eps": "much"}, TypeError, "eps must be a number"),
         ({"norm": 1}, ValueError, 'norm must be "inf" or 2; got 1'),
+        ({"eps": True}, TypeError, "eps must be a number or an array of numbers"),
+        ({"eps": None}, TypeError, "eps must be a number or an array of numbers"),
+        ({"eps": [[0.1], [0.1, 0.2]]}, TypeError, "eps must be a number or an array of numbers"),
+        ({"attack_params": [1]}, TypeError, "attack_params must be a dict"),
         ({"norm": "two"}, ValueError, 'norm must be "inf" or 2'),
         ({"norm": True}, ValueError, 'norm must be "inf" or 2'),
         ({"attack": "pdg"}, ValueError, "attack must be one of .*; got 'pdg'"),
@@ -231,6 +237,46 @@ def test_estimators_that_cannot_be_attacked(plane):
         with pytest.raises(ValueError, match="knows a single class"):
             attack()
     assert robust_accuracy(single, X, ones, 1.0, attack="grid", n_points=3) == 1.0
+
+
+class Halved(TransformerMixin, BaseEstimator):
+    """A transformer that says neither that it is fitted nor what it was fitted to."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.asarray(X) / 2
+
+
+@pytest.mark.parametrize("first", ["passthrough", None, Halved(), make_pipeline(StandardScaler())])
+def test_pipelines_with_a_first_step_that_does_not_know_the_features(first):
+    X, y = blobs(2, 80, 2)
+    model = Pipeline([("first", first), ("last", make_pipeline(short(ODENetClassifier)))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of Halved: it does not say it is fitted
+        model.fit(X, y)
+    options = {"attack": "grid", "n_points": 5}
+    accuracy = robust_accuracy(model, X, y, 0.2, **options)
+    examples = adversarial_examples(model, X, y, 0.2, **options)
+    assert accuracy == ((model.predict(examples) == y) & (model.predict(X) == y)).mean()
+    box = (X.min(axis=0), X.max(axis=0))
+    assert robust_accuracy(model, X, y, 0.2, clip_values=box, **options) >= accuracy
+    art_classifier(model, clip_values=(-9, 9))
+    assert trajectories(model, X).shape == (1, 4, 80, 4)
+    if isinstance(first, Halved):
+        assert robust_accuracy(model, X, y, 0.2, **options) < 1
+    else:
+        assert robust_accuracy(model, X, y, 0.2, attack="fgsm") >= accuracy
+        assert certified_accuracy(model, X, y, 0.2, norm="inf") <= accuracy
+
+
+def test_columns_in_another_order_are_refused():
+    X, y = blobs(2, 80, 2)
+    table = pd.DataFrame(X, columns=["a", "b"])
+    model = make_pipeline(StandardScaler(), short(ODENetClassifier)).fit(table, y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        robust_accuracy(model, table[["b", "a"]], y, 0.1, attack="grid", n_points=3)
 
 
 def test_the_grid_is_for_two_features():
@@ -553,5 +599,14 @@ def test_errors_of_the_display(plane):
         draw(model, X, y, eps=[0.1], attacks=None)
     with pytest.raises(ValueError, match="no estimator"):
         draw([], X, y, eps=[0.1], attacks="grid")
-    with pytest.raises(ValueError, match="attack must be one of"):
-        draw(model, X, y, eps=[0.1], attacks=["grids"])
+    for bad in ("grids", ["grids"], 5):
+        with pytest.raises(ValueError, match="attack must be one of"):
+            draw(model, X, y, eps=[0.1], attacks=bad)
+
+
+def test_attacks_of_one_name_are_numbered(plane):
+    model, X, y = plane
+    attacks = [lambda model, X, y, eps: X, lambda model, X, y, eps: X + eps]
+    display = RobustnessDisplay.from_estimator(model, X, y, eps=[0.4], attacks=attacks)
+    assert [*display.attacked] == ["<lambda> 1", "<lambda> 2"]
+    assert display.attacked["<lambda> 1"] > display.attacked["<lambda> 2"]

@@ -208,7 +208,7 @@ def test_what_does_not_go_together(parameters, message):
 
 def test_a_constraint_beyond_the_bound_of_a_gradient_flow():
     model = net("gradient_flow", "euler", constraint="orthogonal", constraint_norm=3.0)
-    with pytest.raises(ValueError, match=r"they need layers of a norm of at most 2"):
+    with pytest.raises(ValueError, match=r"'gradient_flow' needs norms of at most 2"):
         model.fit(X, Y)
     model.set_params(constraint_norm=1.5).fit(X, Y)
     norms = np.linalg.norm(model.K_, 2, axis=(-2, -1))

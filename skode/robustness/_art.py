@@ -101,7 +101,7 @@ def art_classifier(estimator, *, output="log_proba", loss="cross_entropy", clip_
     classifier = AttackedClassifier(estimator)
     if classifier.n_classes < 2:
         raise ValueError("The classifier knows a single class, so that no attack can change it.")
-    box = checked_box(clip_values, estimator.n_features_in_)
+    box = checked_box(clip_values, classifier.n_features)
     return imported("_art_estimator").SkodeClassifier(classifier, output, loss, box)
 
 

@@ -33,7 +33,7 @@ class SkodeClassifier(ClassGradientsMixin, ClassifierMixin, LossGradientsMixin, 
     @property
     def input_shape(self):
         """The shape of a sample."""
-        return (self.model.n_features_in_,)
+        return (self._classifier.n_features,)
 
     def fit(self, x, y, **kwargs):
         """Raise an error, as the estimator has been fitted."""

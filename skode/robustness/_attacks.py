@@ -50,7 +50,7 @@ def robust_accuracy(
         Radius of the balls, in the units of X, or several radii.
     norm : {"inf", 2}, default="inf"
         The norm of the balls: "inf" lets every feature change by up to `eps`, 2 is the Euclidean
-        distance.
+        distance. Give `certified_accuracy` the same norm; its default is 2.
     attack : str, ART attack or callable, default="pgd"
         How points are looked for:
 
@@ -72,7 +72,8 @@ def robust_accuracy(
         The least and the largest value of the features, which attacks keep to.
     attack_params : dict, default=None
         Further parameters of the attack's class in ART, such as ``{"max_iter": 100}``. For
-        "autoattack", those of its two APGD attacks.
+        "autoattack", those of its two APGD attacks. No effect on "grid", on attack objects and on
+        callables.
     n_points : int, default=51
         Number of points of the grid along a diameter of the ball.
     random_state : int, RandomState instance or None, default=None
@@ -92,7 +93,8 @@ def robust_accuracy(
         If the estimator is not fitted.
     TypeError
         If the estimator is not a classifier of skode, or has been fitted to several labels; if
-        `eps` is not numeric; or if the pipeline has a step without a chain rule.
+        `eps` is not numeric or `attack_params` is not a dict; or if the pipeline has a step without
+        a chain rule.
     ValueError
         If `eps` is negative or not finite; if `norm`, `attack` or another option is not as
         described; if y has labels that were not seen in `fit`, or another length than X; or if X
@@ -144,7 +146,7 @@ def robust_accuracy(
     """
     radii = checked_eps(eps)
     attacker = _Attacker(
-        estimator, X, y, norm, attack, clip_values, attack_params or {}, n_points, random_state
+        estimator, X, y, norm, attack, clip_values, attack_params, n_points, random_state
     )
     unique, places = np.unique(radii, return_inverse=True)
     standing = np.ones(len(attacker.X), dtype=bool)
@@ -208,7 +210,7 @@ def adversarial_examples(
     if radius.ndim:
         raise ValueError(f"eps must be one number; got {eps!r}.")
     attacker = _Attacker(
-        estimator, X, y, norm, attack, clip_values, attack_params or {}, n_points, random_state
+        estimator, X, y, norm, attack, clip_values, attack_params, n_points, random_state
     )
     found = attacker.X.copy()
     standing = np.ones(len(found), dtype=bool)
@@ -224,7 +226,9 @@ class _Attacker:
     def __init__(self, estimator, X, y, norm, attack, clip_values, options, n_points, random_state):
         self._classifier = AttackedClassifier(estimator)
         self._norm = checked_norm(norm)
-        self._attack, self._options = attack, options
+        self._attack, self._options = attack, {} if options is None else options
+        if not isinstance(self._options, dict):
+            raise TypeError(f"attack_params must be a dict; got {options!r}.")
         self.X, self._codes = self._classifier.numbers_and_codes(X, y)
         self._box = checked_box(clip_values, self.X.shape[1])
         self._rng = check_random_state(random_state)

@@ -13,15 +13,11 @@ from ..engine import prediction
 from ..engine.arrays import quiet
 from ..inspection import network_and_features
 from ._lipschitz import lift_bound, states_bound
-from ._margins import (
-    keep_their_class,
-    margins_by_enclosure,
-    margins_by_lipschitz,
-)
+from ._margins import keep_their_class, margins_by_enclosure, margins_by_lipschitz
+from ._norms import checked_eps, checked_norm
 from ._unrolled import unrolled
 
 METHODS = ("auto", "lipschitz", "linear", "interval")
-NORMS = (2, "inf")
 DOUBLINGS = 60
 HALVINGS = {"lipschitz": 40, "linear": 12, "interval": 12}
 
@@ -42,10 +38,11 @@ def certified_accuracy(estimator, X, y, eps, *, norm=2, method="auto"):
         Samples.
     y : array-like of shape (n_samples,)
         Their classes.
-    eps : float or array-like of shape (n_eps,)
-        The size of the perturbations, in the units of X.
+    eps : float or array-like
+        The size of the perturbations, in the units of X, or several sizes.
     norm : {2, "inf"}, default=2
-        The norm of the perturbations: Euclidean, or the largest change of a feature.
+        The norm of the perturbations: Euclidean, or the largest change of a feature. Give attacks
+        the same norm; their default is "inf".
     method : {"auto", "lipschitz", "linear", "interval"}, default="auto"
         How it is proved:
 
@@ -58,7 +55,7 @@ def certified_accuracy(estimator, X, y, eps, *, norm=2, method="auto"):
 
     Returns
     -------
-    float or ndarray of shape (n_eps,)
+    float or ndarray of the shape of eps
         The share for each `eps`. For ``eps=0`` it is the accuracy.
 
     Raises
@@ -66,7 +63,8 @@ def certified_accuracy(estimator, X, y, eps, *, norm=2, method="auto"):
     NotFittedError
         If the estimator has not been fitted.
     TypeError
-        If the estimator is no classifier of skode, or if a step of the pipeline is not affine.
+        If the estimator is no classifier of skode, if a step of the pipeline is not affine, or if
+        `eps` is not numeric.
     ValueError
         If `eps` is negative or not finite, `norm` or `method` unknown, if "linear" or "interval" is
         asked for with an implicit scheme, if `y` has labels that are not classes of the estimator
@@ -109,16 +107,20 @@ def certified_accuracy(estimator, X, y, eps, *, norm=2, method="auto"):
     >>> bool(accuracies[0] == model.score(X, y) >= accuracies[1] >= accuracies[2])
     True
     """
-    sizes = _checked_eps(eps)
+    sizes = checked_eps(eps)
+    if y is None:
+        raise ValueError("y must hold the classes of the samples; got None.")
     problem = _Problem(estimator, X, y, norm, method, "certified_accuracy")
-    shares = np.empty(len(sizes))
+    unique, places = np.unique(sizes, return_inverse=True)
+    shares = np.empty(len(unique))
     # What is certified for a larger ball is certified for a smaller one.
     certified = np.zeros(problem.n_samples, dtype=bool)
-    for place in np.argsort(sizes)[::-1]:
+    for k in range(len(unique))[::-1]:
         rest = np.flatnonzero(problem.correct & ~certified)
-        certified[rest] = problem.certified(np.full(len(rest), sizes[place]), rest)
-        shares[place] = certified.mean()
-    return float(shares[0]) if np.ndim(eps) == 0 else shares
+        certified[rest] = problem.certified(np.full(len(rest), unique[k]), rest)
+        shares[k] = certified.mean()
+    share = shares[places].reshape(sizes.shape)
+    return float(share) if sizes.ndim == 0 else share
 
 
 def certified_radius(estimator, X, y=None, *, norm=2, method="lipschitz"):
@@ -192,13 +194,11 @@ class _Problem:
     """A classifier at samples, and what is to be shown about it."""
 
     def __init__(self, estimator, X, y, norm, method, name):
-        if isinstance(norm, bool) or not (norm == 2 or norm == "inf" or norm == math.inf):
-            raise ValueError(f"norm must be 2 or 'inf'; got {norm!r}.")
+        self._norm = 2 if checked_norm(norm) == 2 else "inf"
         if method not in METHODS:
             raise ValueError(
                 f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}."
             )
-        self._norm = 2 if norm == 2 else "inf"
         network, self._net = unrolled(estimator)
         if not is_classifier(network):
             raise TypeError(f"{name} is for classifiers; got {network!r}.")
@@ -283,13 +283,3 @@ class _Problem:
     def _centres(self, samples):
         x = self._net.dense(self._rows[samples, :])
         return x, self._net.inputs(x)
-
-
-def _checked_eps(eps):
-    values = np.asarray(eps)
-    if values.dtype.kind not in "iuf" or values.ndim > 1:
-        raise ValueError(f"eps must be a number or a sequence of numbers; got {eps!r}.")
-    sizes = np.atleast_1d(values).astype(float)
-    if not (np.isfinite(sizes) & (sizes >= 0)).all():
-        raise ValueError(f"eps must be finite and not negative; got {eps!r}.")
-    return sizes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import _check_feature_names, check_consistent_length
 
 from .._devices import host_values
-from ..inspection import network_of, of_features, steps_before
+from ..inspection import first_step, network_of, of_features, steps_before, transformed
 
 
 class AttackedClassifier:
@@ -40,15 +40,19 @@ class AttackedClassifier:
                 f"{type(self.network).__name__} was fitted to several labels per sample."
             )
         self._steps = steps_before(estimator)
-        self._names = getattr(estimator, "feature_names_in_", None)
+        self._first = first_step(estimator)
+        self._names = getattr(self._first, "feature_names_in_", None)
+        self.n_features = getattr(self._first, "n_features_in_", None)  # some steps do not say
         self.n_classes = len(self.network._labels)
 
     def numbers(self, X):
         """X as an array of floats, (n_samples, n_features)."""
+        _check_feature_names(self._first, X, reset=False)
         X = check_array(host_values(X), dtype=np.float64, input_name="X")
-        expected = self.estimator.n_features_in_
-        if X.shape[1] != expected:
-            raise ValueError(f"X has {X.shape[1]} features, but {expected} were seen in fit.")
+        if self.n_features not in (None, X.shape[1]):
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {self.n_features} were seen in fit."
+            )
         return X
 
     def numbers_and_codes(self, X, y):
@@ -68,11 +72,7 @@ class AttackedClassifier:
 
     def log_proba(self, X):
         """The logarithms of the probabilities of the classes, (n_samples, n_classes)."""
-        X = self.table(X)
-        for _, step in self._steps:
-            if step is not None and step != "passthrough":
-                X = step.transform(X)
-        return self.network.predict_log_proba(X)
+        return self.network.predict_log_proba(transformed(self._steps, self.table(X)))
 
     def codes(self, X):
         """The most probable classes, (n_samples,)."""

@@ -135,9 +135,9 @@ class RobustnessDisplay:
             Radii of the balls, in the units of X.
         norm : {"inf", 2}, default="inf"
             The norm of the balls.
-        attacks : str, list of str, dict or None, default="pgd"
-            Attacks of `robust_accuracy`, by their names; or a dict from names to what that takes as
-            `attack`. None means that nothing is attacked.
+        attacks : str, list, dict or None, default="pgd"
+            What `robust_accuracy` takes as `attack`: one, a list, or a dict with names for the
+            legend. None means that nothing is attacked.
         certified : bool, default=False
             Whether to draw the certified accuracy.
         clip_values, attack_params, n_points, random_state
@@ -169,7 +169,7 @@ class RobustnessDisplay:
         radii = np.unique(radii)
         attacks = _by_name(attacks)
         if not attacks and not certified:
-            raise ValueError("There is nothing to draw: attacks is None, and certified is False.")
+            raise ValueError("There is nothing to draw: no attacks, and certified is False.")
         options = {
             "clip_values": clip_values,
             "attack_params": attack_params,
@@ -336,8 +336,7 @@ def _named(estimator):
     elif isinstance(estimator, (list, tuple)):
         found = list(estimator)
         names = [type(network_of(one)).__name__ for one in found]
-        if len({*names}) < len(names):
-            names = [f"{name} {k + 1}" for k, name in enumerate(names)]
+        names = _numbered(names)
     else:
         return [estimator], None
     if not found:
@@ -351,11 +350,22 @@ def _by_name(attacks):
         return {}
     if isinstance(attacks, dict):
         return attacks
-    attacks = [attacks] if isinstance(attacks, str) or callable(attacks) else list(attacks)
-    return {
-        one if isinstance(one, str) else getattr(one, "__name__", type(one).__name__): one
-        for one in attacks
-    }
+    if isinstance(attacks, (list, tuple)):
+        names = [one if isinstance(one, str) else _name(one) for one in attacks]
+        return dict(zip(_numbered(names), attacks, strict=True))
+    return {attacks if isinstance(attacks, str) else _name(attacks): attacks}
+
+
+def _name(attack):
+    """The name of a function, or of the class of an attack."""
+    return getattr(attack, "__name__", type(attack).__name__)
+
+
+def _numbered(names):
+    """The names, with numbers if they are not all different."""
+    if len({*names}) == len(names):
+        return names
+    return [f"{name} {k}" for k, name in enumerate(names, 1)]
 
 
 def _not_run(estimator, X, y, eps):

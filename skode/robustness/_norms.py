@@ -19,22 +19,29 @@ def checked_norm(norm):
 def checked_eps(eps):
     """The radii as an array of floats, of any shape."""
     try:
-        radii = np.asarray(eps, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"eps must be a number or an array of numbers; got {eps!r}.") from error
+        radii = np.asarray(eps)
+    except ValueError:  # lists of different lengths
+        radii = np.empty(1, dtype=object)
     if not radii.size:
         raise ValueError("eps must hold at least one radius.")
+    if radii.dtype.kind not in "iuf":
+        raise TypeError(f"eps must be a number or an array of numbers; got {eps!r}.")
     if not np.isfinite(radii).all() or (radii < 0).any():
         raise ValueError(f"eps must be finite and not negative; got {eps!r}.")
-    return radii
+    return radii.astype(np.float64)
 
 
 def checked_box(clip_values, n_features):
-    """The least and the largest values of the features, both (n_features,), or None."""
+    """The least and the largest values of the features, both (n_features,), or None.
+
+    If the number of features is None, they are as they were given.
+    """
     if clip_values is None:
         return None
     try:
-        low, high = (np.broadcast_to(end, n_features).astype(np.float64) for end in clip_values)
+        low, high = clip_values
+        shape = np.broadcast(low, high).shape if n_features is None else (n_features,)
+        low, high = (np.broadcast_to(end, shape).astype(np.float64) for end in (low, high))
     except (TypeError, ValueError) as error:
         raise ValueError(
             "clip_values must be two numbers or arrays of one number per feature, the least and "

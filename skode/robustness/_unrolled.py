@@ -35,7 +35,7 @@ from ..engine.partitioned import PartitionedTableau
 from ..engine.schemes import TABLEAUX
 from ..engine.sparse_rows import SparseRows
 from ..engine.tableaux import ButcherTableau
-from ..inspection import network_of
+from ..inspection import first_step, network_of, steps_before
 
 AFFINE = (StandardScaler, RobustScaler, PCA, IncrementalPCA, TruncatedSVD)
 CLIPPING = (MinMaxScaler, MaxAbsScaler)  # affine, unless they clip
@@ -237,18 +237,18 @@ def _as_euler_steps(tableau, layers):
 
 def _pull_back(estimator):
     """The chain rule through the steps before the network, or None where there are none."""
-    if not isinstance(estimator, Pipeline) or len(estimator) == 1:
+    steps = steps_before(estimator)
+    if not steps:
         return None
-    for _, step in estimator.steps[:-1]:
+    for _, step in steps:
         _require_affine(step)
-    return through_steps(estimator.steps[:-1], _any_sample(estimator))[1]
+    return through_steps(steps, _any_sample(first_step(estimator)))[1]
 
 
-def _any_sample(estimator):
-    """A sample as the pipeline takes it: affine maps have the same derivative everywhere."""
-    steps = [step for _, step in estimator.steps if hasattr(step, "n_features_in_")]
-    x = np.zeros((1, steps[0].n_features_in_))
-    names = getattr(steps[0], "feature_names_in_", None)
+def _any_sample(step):
+    """A sample as the first step takes it: affine maps have the same derivative everywhere."""
+    x = np.zeros((1, step.n_features_in_))
+    names = getattr(step, "feature_names_in_", None)
     if names is None:
         return x
     import pandas as pd  # as the pipeline has been fitted with names of columns
