@@ -142,12 +142,21 @@ def _held_out(estimator, m, codes, groups, seed, n_made):
     if estimator.cv is None:
         yield _one_share(estimator, m, codes, groups, seed)
         return
-    n_folds = FOLDS if estimator.cv == "auto" else estimator.cv
-    n_folds = min(n_folds, m if groups is None else len(np.unique(groups)))
+    most, of_what = m, "samples to hold out"
+    if groups is not None:
+        most, of_what = len(np.unique(groups)), "groups to hold out"
     rare = np.zeros(m, dtype=bool)
     if codes is not None:
         count = np.bincount(codes)
-        n_folds = min(n_folds, count.max())
+        if count.max() < most:
+            most, of_what = count.max(), "samples of the largest class"
+    n_folds = min(FOLDS, most) if estimator.cv == "auto" else estimator.cv
+    if n_folds > most:
+        copies = "" if groups is not None else ", where copies of a row count once"
+        raise ValueError(
+            f"cv={n_folds} cannot be greater than the number of {of_what}{copies}: {most}."
+        )
+    if codes is not None:
         rare = count[codes] < n_folds
         if groups is not None:  # groups determine the split of samples of rare classes
             codes, rare = np.where(rare, count.argmax(), codes), np.zeros(m, dtype=bool)

@@ -24,6 +24,7 @@ from ._targets import (
     least_poisson_loss,
     mean_and_deviation,
     median_and_quartiles,
+    refuse_dates,
     require_counts,
     zero_and_mean,
 )
@@ -186,6 +187,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return tags
 
     def _checked_targets_of(self, X, y, first):
+        refuse_dates(y, "y")
         X, y = self._checked_pair(X, y, first, multi_output=True, y_numeric=True)
         if self.loss == "poisson":
             require_counts(y, "y")
@@ -228,6 +230,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     def _like_those_before(self, y, name):
         """Return targets in their units as float64, with the same number per sample as before."""
+        refuse_dates(y, name)
         y = check_array(host_values(y), ensure_2d=False, dtype=np.float64, input_name=name)
         expected = (len(y), *self._centre.shape)
         if y.shape != expected:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import xlogy
 
+from ._devices import host_values
 from .engine.arrays import quiet
 
 QUARTILES = 0.25, 0.5, 0.75
@@ -50,6 +51,15 @@ def zero_and_mean(y, weights):
             "samples that have a weight."
         )
     return np.zeros_like(mean), mean
+
+
+def refuse_dates(y, name):
+    """Raise if targets are dates or durations, whose numbers depend on an unseen unit."""
+    if np.asarray(host_values(y)).dtype.kind in "mM":
+        raise TypeError(
+            f"{name} must hold numbers, not dates or durations. Convert it, for example to days: "
+            f"({name} - start) / np.timedelta64(1, 'D')."
+        )
 
 
 def require_counts(y, name):

@@ -61,7 +61,7 @@ class ODENetClassifier(ODENet, NetworkClassifier):
           held out in turn. With more samples there is enough to judge by after fewer splits; see
           the table below.
         - An int: this number of folds, stratified by class and not shuffled, as everywhere in
-          scikit-learn.
+          scikit-learn. At most as many as the largest class has samples.
         - A splitter or an iterable of (train, test) indices: these splits.
         - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
 
@@ -489,7 +489,7 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
           held out in turn. With more samples there is enough to judge by after fewer splits; see
           the table below.
         - An int: this number of folds, stratified by class and not shuffled, as everywhere in
-          scikit-learn.
+          scikit-learn. At most as many as the largest class has samples.
         - A splitter or an iterable of (train, test) indices: these splits.
         - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
 

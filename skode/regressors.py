@@ -58,7 +58,8 @@ class ODENetRegressor(ODENet, NetworkRegressor):
 
         - "auto": eight folds, shuffled. Up to 1250 samples each of them is held out in turn. With
           more samples there is enough to judge by after fewer splits; see the table below.
-        - An int: this number of folds, not shuffled, as everywhere in scikit-learn.
+        - An int: this number of folds, not shuffled, as everywhere in scikit-learn. At most as many
+          as there are samples.
         - A splitter or an iterable of (train, test) indices: these splits.
         - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
 
@@ -501,7 +502,8 @@ class FeedForwardRegressor(FeedForward, NetworkRegressor):
 
         - "auto": eight folds, shuffled. Up to 1250 samples each of them is held out in turn. With
           more samples there is enough to judge by after fewer splits; see the table below.
-        - An int: this number of folds, not shuffled, as everywhere in scikit-learn.
+        - An int: this number of folds, not shuffled, as everywhere in scikit-learn. At most as many
+          as there are samples.
         - A splitter or an iterable of (train, test) indices: these splits.
         - None: nothing, unless `early_stopping` is set. Then there is one network for each restart.
 

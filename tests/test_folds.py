@@ -228,7 +228,14 @@ def test_a_rare_class_is_judged_where_few_splits_are_made(n_samples):
 
 def test_no_more_folds_than_the_largest_class_has_samples():
     assert len(chosen("auto", np.repeat([0, 1, 2], [3, 2, 5]))) == 5
-    assert len(chosen(4, np.repeat([0, 1], [3, 3]))) == 3
+    assert len(chosen(3, np.repeat([0, 1], [3, 3]))) == 3
+    with pytest.raises(ValueError, match=r"cv=4 .* samples of the largest class, where .*: 3"):
+        chosen(4, np.repeat([0, 1], [3, 3]))
+    assert len(chosen(60)) == 60
+    with pytest.raises(ValueError, match=r"cv=100 .* samples to hold out, where copies .*: 60"):
+        chosen(100)
+    with pytest.raises(ValueError, match=r"cv=7 cannot be .* groups to hold out: 6"):
+        chosen(7, groups=np.arange(60) % 6)
 
 
 def test_too_few_samples_to_hold_some_out():

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardRegressor, ODENetRegressor
 from skode.engine.schemes import TABLEAUX
+from skode.inspection import costates
 from tests.estimators import REGRESSORS, curve, recomputed_outputs, short
 from tests.reference import triple
 
@@ -202,6 +203,17 @@ def test_integers_frames_and_lists_are_targets():
         model = short(ODENetRegressor).fit(frame, target)
         np.testing.assert_array_equal(model.predict(frame), expected)
     assert list(model.feature_names_in_) == ["length", "width", "height"]
+
+
+def test_dates_and_durations_are_no_targets():
+    X, y = curve(20)
+    model = short(ODENetRegressor, max_iter=2)
+    dates = np.datetime64("2026-01-01") + np.arange(20)
+    for bad in (dates, dates - dates[0], pd.Series(dates)):
+        with pytest.raises(TypeError, match="y must hold numbers, not dates or durations"):
+            model.fit(X, bad)
+    with pytest.raises(TypeError, match="not dates"):
+        costates(model.fit(X, y), X, dates)
 
 
 def test_a_pipeline_in_a_grid_search():
