@@ -254,7 +254,7 @@ def test_sparse_samples_and_many_of_them(parameters, monkeypatch):
     model = make_pipeline(front, short(ODENetClassifier, **SMOOTH, **parameters))
     model.fit(csr_array(X), y)
     expected = input_gradients(model, X, y)
-    monkeypatch.setattr("skode.inspection.BATCH", 7)
+    monkeypatch.setattr("skode.inspection._input_gradients.BATCH", 7)
     np.testing.assert_allclose(input_gradients(model, csr_array(X), y), expected, rtol=1e-10)
     np.testing.assert_allclose(input_gradients(model, X, y), expected, rtol=1e-10)
     assert expected.any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from ..inspection import network_of
+from ..inspection._pipelines import network_of
 from ._networks import chosen_network, title_of
 from ._style import (
     BAND,

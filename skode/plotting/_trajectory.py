@@ -8,7 +8,8 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples
 
 from .._devices import host_values
-from ..inspection import network_and_features, trajectories
+from ..inspection import trajectories
+from ..inspection._pipelines import network_and_features
 from ._arrows import draw_arrows
 from ._networks import chosen_network, title_of
 from ._plane import class_polygons, decision, plane_of, strips

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 from .._devices import host_values
 from ..engine import prediction
 from ..engine.arrays import quiet
-from ..inspection import network_and_features
+from ..inspection._pipelines import network_and_features
 from ._lipschitz import lift_bound, states_bound
 from ._margins import keep_their_class, margins_by_enclosure, margins_by_lipschitz
 from ._norms import checked_eps, checked_norm

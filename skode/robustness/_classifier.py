@@ -8,7 +8,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names, check_consistent_length
 
 from .._devices import host_values
-from ..inspection import first_step, network_of, of_features, steps_before, transformed
+from ..inspection._input_gradients import of_features
+from ..inspection._pipelines import first_step, network_of, steps_before, transformed
 
 
 class AttackedClassifier:

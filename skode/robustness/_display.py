@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from ..inspection import network_of
+from ..inspection._pipelines import network_of
 from ..plotting._style import (
     BAND,
     DARK,

@@ -26,7 +26,6 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from .._chain_rule import through_steps
 from .._features import FeatureMap
 from .._sparse import matrix
 from ..engine.activations import Activation
@@ -35,7 +34,8 @@ from ..engine.partitioned import PartitionedTableau
 from ..engine.schemes import TABLEAUX
 from ..engine.sparse_rows import SparseRows
 from ..engine.tableaux import ButcherTableau
-from ..inspection import first_step, network_of, steps_before
+from ..inspection._chain_rule import through_steps
+from ..inspection._pipelines import first_step, network_of, steps_before
 
 AFFINE = (StandardScaler, RobustScaler, PCA, IncrementalPCA, TruncatedSVD)
 CLIPPING = (MinMaxScaler, MaxAbsScaler)  # affine, unless they clip

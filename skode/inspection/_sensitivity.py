@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import is_classifier
 
-from ._devices import host_values
-from ._labels import Labels
-from .engine.arrays import to_host
+from .._devices import host_values
+from .._labels import Labels
+from ..engine.arrays import to_host
 
 QUADRATIC = ("squared", "huber")  # losses that scale with the square of the unit of y
 
