@@ -26,6 +26,7 @@ from skode.engine.tableaux import ButcherTableau
 from skode.inspection import input_gradients
 from skode.robustness import certified_accuracy, certified_radius, lipschitz_bound
 from skode.robustness._enclosures import LinearBounds, interval_bounds
+from skode.robustness._grid import unit_grid
 from skode.robustness._lines import lines_of, lines_of_clipping
 from skode.robustness._lipschitz import (
     flow_bound,
@@ -35,6 +36,7 @@ from skode.robustness._lipschitz import (
     states_bound,
 )
 from skode.robustness._multipliers import _is_bound, first_multipliers, improved, verified, window
+from skode.robustness._norms import checked_norm, into_ball
 from skode.robustness._unrolled import Layer, Unrolled, activated, outer_matrix
 from tests.estimators import blobs, curve, short
 
@@ -494,38 +496,23 @@ def randomised(rng, model, size=1.0):
     return model
 
 
-def grid(norm):
-    """Points of the unit ball in the plane, many of them on its boundary."""
-    side = np.linspace(-1, 1, 13)
-    square = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-    if norm == "inf":
-        return square
-    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    circle = np.c_[np.cos(angles), np.sin(angles)]
-    return np.concatenate([circle, square[np.linalg.norm(square, axis=1) < 1]])
-
-
 def steps_of_gradient(model, X, y, eps, norm):
     """Where steps along the gradient of the loss, projected on the balls, lead."""
-    moved = X
+    moved, eps = X, eps[:, None]
     for _ in range(4):
         G = input_gradients(model, moved, y)
         if norm == 2:
-            G = G / np.maximum(np.linalg.norm(G, axis=1, keepdims=True), 1e-300)
-            delta = moved + eps[:, None] * G - X
-            size = np.linalg.norm(delta, axis=1, keepdims=True)
-            moved = X + delta * np.minimum(1, eps[:, None] / np.maximum(size, 1e-300))
+            step = eps * G / np.maximum(np.linalg.norm(G, axis=1, keepdims=True), 1e-300)
         else:
-            moved = X + np.clip(
-                moved + 0.5 * eps[:, None] * np.sign(G) - X, -eps[:, None], eps[:, None]
-            )
+            step = 0.5 * eps * np.sign(G)
+        moved = into_ball(X, moved + step, eps, norm)
     return moved
 
 
 def broken(model, X, eps, norm):
     """Whether an attack within eps, (samples,), changes the prediction of each sample."""
-    y = model.predict(X)
-    delta = 0.999999 * grid(norm)
+    y, norm = model.predict(X), checked_norm(norm)
+    delta = 0.999999 * unit_grid(13, norm)
     moved = X[:, None] + eps[:, None, None] * delta
     said = model.predict(moved.reshape(-1, 2)).reshape(len(X), -1)
     by_gradient = model.predict(steps_of_gradient(model, X, y, 0.999999 * eps, norm))
