@@ -79,9 +79,9 @@ def certified_accuracy(estimator, X, y, eps, *, norm=2, method="auto"):
     -----
     The certificate is for the averaged model, whose probabilities are the weighted mean of the
     networks' probabilities. It does not depend on how an attack works. It can be pessimistic: a
-    sample that is not certified need not be vulnerable. "linear" may even fail for an `eps` slightly
-    below one for which it succeeds. Of several `eps`, what is certified for one counts for those
-    below it.
+    sample that is not certified need not be vulnerable. "linear" may even fail for an `eps` that is
+    slightly smaller than one for which it succeeds. Of several `eps`, what is certified for one
+    counts for all smaller ones.
 
     The proofs are in the documentation, "Proofs of the certificates". They hold in exact
     arithmetic for the fitted weights. Bounds are computed in float64 and widened by more than their
