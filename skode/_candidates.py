@@ -182,7 +182,7 @@ class Candidates(FittedNetworks):
         for s, (rows, outputs) in enumerate(parts):
             weights = self._weights(parts[:s] + parts[s + 1 :] or parts, data)
             with quiet():
-                yield rows, average(np, outputs, weights)
+                yield rows, average(np, outputs, weights)[0]
 
     @property
     def _by_score(self):

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
 
 from scipy.special import expit
 
@@ -42,8 +41,9 @@ class Loss:
         The code of the loss in the compiled kernels.
     log_proba : callable (xp, z) -> array of shape (members, classes, samples), optional
         Logarithms of the class probabilities, if the targets are classes.
-    log_proba_adjoint : callable (xp, z, g) -> array of the shape of z, optional
-        The derivative with respect to z, from the derivative g with respect to `log_proba`.
+    log_proba_adjoint : callable (xp, z, values, g) -> array of the shape of z, optional
+        The derivative with respect to z, from the `values` of `log_proba` and the derivative g with
+        respect to them.
     log_link : bool, default=False
         Whether the outputs are logarithms of the predictions.
     width : float, default=0.0
@@ -55,7 +55,7 @@ class Loss:
     formula: Callable[[Namespace, Array, Array, Loss], tuple[Array, Array]]
     code: int
     log_proba: Callable[[Namespace, Array], Array] | None = None
-    log_proba_adjoint: Callable[[Namespace, Array, Array], Array] | None = None
+    log_proba_adjoint: Callable[[Namespace, Array, Array, Array], Array] | None = None
     log_link: bool = False
     width: float = 0.0
     quantile: float = 0.5
@@ -75,42 +75,43 @@ class Loss:
         """
         if weights is None:
             weights = xp.full(z.shape[0], 1 / z.shape[0], dtype=z.dtype, device=device(z))
-        values = z if self.log_proba is None else self.log_proba(xp, z)
-        finite = xp.all(xp.isfinite(z), axis=(0, 1))
-        if self.log_link:
-            values = xp.exp(z)
-            finite = finite & xp.all(xp.isfinite(values), axis=(0, 1))
-        combined = self.average(xp, values, weights)
-        return xp.where(finite, combined, xp.full_like(combined, xp.nan))
+        return self.mean_and_adjoint(xp, z, weights)[0]
 
-    def average(self, xp: Namespace, values: Array, weights: Array) -> Array:
-        """Return the weighted mean over the first axis.
+    def average(self, xp: Namespace, values: Array, weights: Array) -> tuple[Array, Array]:
+        """Return the weighted mean over the first axis, and its derivatives for the values.
 
         `values` are logarithms of probabilities if the targets are classes; otherwise outputs, or
         with a log link their exponentials.
         """
         weights = weights[:, None, None]
         if self.log_proba is None:
-            return xp.sum(weights * values, axis=0)
-        parts = values + xp.log(weights)
-        combined = reduce(xp.logaddexp, (parts[k, ...] for k in range(values.shape[0])))
+            return xp.sum(weights * values, axis=0), weights
+        parts, zero = values + xp.log(weights), xp.zeros_like(values[0, ...])
+        if parts.shape[0] == 1:
+            return xp.minimum(parts[0, ...], zero), xp.ones_like(parts)
+        top = xp.max(parts, axis=0)
+        top = xp.where(xp.isfinite(top), top, zero)
+        shares = xp.exp(parts - top)
+        total = xp.sum(shares, axis=0)
         # Rounding may make a probability slightly larger than one.
-        return xp.minimum(combined, xp.zeros_like(combined))
+        return xp.minimum(top + xp.log(total), zero), shares / total
 
-    def mean_adjoint(self, xp: Namespace, z: Array, weights: Array, g: Array) -> Array:
-        """Return the derivative with respect to z, from the derivative g with respect to `mean`.
+    def mean_and_adjoint(
+        self, xp: Namespace, z: Array, weights: Array
+    ) -> tuple[Array, Callable[[Array], Array]]:
+        """Return `mean`, and what turns derivatives with respect to it into those for z.
 
         A probability p = Σ wk qk of the model has d log p = Σ (wk qk / p) d log qk: each member
         contributes in proportion to its share of p.
         """
-        weights = weights[:, None, None]
-        if self.log_link:
-            return weights * xp.exp(z) * g
-        if self.log_proba is None or self.log_proba_adjoint is None:
-            return weights * g
-        values = self.log_proba(xp, z)
-        parts = xp.exp(values + xp.log(weights) - self.average(xp, values, weights[:, 0, 0]))
-        return self.log_proba_adjoint(xp, z, parts * g)
+        values = z if self.log_proba is None else self.log_proba(xp, z)
+        values, adjoint = xp.exp(z) if self.log_link else values, self.log_proba_adjoint
+        combined, shares = self.average(xp, values, weights)
+        finite = xp.isfinite(z) & xp.isfinite(values) if self.log_link else xp.isfinite(z)
+        mean = xp.where(xp.all(finite, axis=(0, 1)), combined, xp.full_like(combined, xp.nan))
+        if adjoint is not None:
+            return mean, lambda g: adjoint(xp, z, values, shares * g)
+        return mean, lambda g: (shares * values if self.log_link else shares) * g
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:
@@ -134,7 +135,7 @@ def _binary_log_proba(xp: Namespace, z: Array) -> Array:
     return xp.concat([_log_logistic(xp, -z), _log_logistic(xp, z)], axis=1)
 
 
-def _binary_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
+def _binary_adjoint(xp: Namespace, z: Array, _: Array, g: Array) -> Array:
     absent, present = g[:, : z.shape[1], :], g[:, z.shape[1] :, :]
     return _logistic(xp, -z) * present - _logistic(xp, z) * absent
 
@@ -143,8 +144,8 @@ def _normalised_log_proba(xp: Namespace, z: Array) -> Array:
     return z - _log_sum_exp(xp, z)
 
 
-def _normalised_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
-    return g - xp.exp(_normalised_log_proba(xp, z)) * xp.sum(g, axis=1, keepdims=True)
+def _normalised_adjoint(xp: Namespace, _: Array, values: Array, g: Array) -> Array:
+    return g - xp.exp(values) * xp.sum(g, axis=1, keepdims=True)
 
 
 def _logistic_squared(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:
@@ -160,10 +161,10 @@ def _logistic_squared_log_proba(xp: Namespace, z: Array) -> Array:
     return _normalised_log_proba(xp, _log_logistic(xp, z))  # logistic outputs, normalised
 
 
-def _logistic_squared_adjoint(xp: Namespace, z: Array, g: Array) -> Array:
+def _logistic_squared_adjoint(xp: Namespace, z: Array, values: Array, g: Array) -> Array:
     if z.shape[1] == 1:
-        return _binary_adjoint(xp, z, g)
-    return _logistic(xp, -z) * _normalised_adjoint(xp, _log_logistic(xp, z), g)
+        return _binary_adjoint(xp, z, values, g)
+    return _logistic(xp, -z) * _normalised_adjoint(xp, z, values, g)
 
 
 def _binary_log_loss(xp: Namespace, z: Array, c: Array, _: Loss) -> tuple[Array, Array]:

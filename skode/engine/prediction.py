@@ -34,7 +34,7 @@ def mean_outputs(
     """
     if network.skip:
         U = without_idle_layers(U)
-    problem, flat = _problem(network, loss, U)
+    problem, flat = problem_of(network, loss, U)
     kernel = kernel_for(problem, flat)
 
     def of_rows(rows: slice) -> Array:
@@ -60,9 +60,8 @@ def final_states(network: Network, U: Controls, X: Array, blocks: Blocks | None 
 
 
 def input_gradients(
-    network: Network,
-    loss: Loss,
-    U: Controls,
+    problem: Problem,
+    flat: Array,
     X: Array,
     of_mean: Callable[[Array, slice], Array],
     weights: Array,
@@ -72,6 +71,8 @@ def input_gradients(
 
     Parameters
     ----------
+    problem, flat
+        See `problem_of`.
     of_mean : callable (mean, rows) -> array (functions, classes or outputs, samples)
         The derivatives of the functions with respect to the `mean_outputs` of some rows of X.
     others
@@ -81,15 +82,14 @@ def input_gradients(
     -------
     array of shape (functions, n_features, samples)
     """
-    problem, flat = _problem(network, loss, U)
     xp, kernel = namespace(flat), kernel_for(problem, flat)
 
     def of_rows(rows: slice) -> Array:
         def of_outputs(z: Array) -> Array:
             with quiet():
-                G = of_mean(loss.mean(xp, z, weights), rows)
-                each = (G[k, ...] for k in range(G.shape[0]))
-                return xp.stack([loss.mean_adjoint(xp, z, weights, g) for g in each])
+                mean, adjoint = problem.loss.mean_and_adjoint(xp, z, weights)
+                G = of_mean(mean, rows)
+                return xp.stack([adjoint(G[k, ...]) for k in range(G.shape[0])])
 
         return kernel.input_gradients(problem, X[rows, :], flat, of_outputs)
 
@@ -105,7 +105,7 @@ def _of_reference(
     record: bool,
 ) -> Array:
     """Return some part of a forward pass of the reference."""
-    problem, flat = _problem(network, LOSSES["squared"], U)
+    problem, flat = problem_of(network, LOSSES["squared"], U)
 
     def of_rows(rows: slice) -> Array:
         with quiet():
@@ -116,7 +116,7 @@ def _of_reference(
     return _by_blocks(of_rows, problem, flat, X, blocks)
 
 
-def _problem(network: Network, loss: Loss, U: Controls) -> tuple[Problem, Array]:
+def problem_of(network: Network, loss: Loss, U: Controls) -> tuple[Problem, Array]:
     """Return the problem that the controls belong to, and their flat rows."""
     n_features = 0 if U.V is None else U.V.shape[2]
     layout = Layout(U.K.shape[1], U.K.shape[2], U.W.shape[1], lifted=n_features)

@@ -58,7 +58,7 @@ _one_blas_thread = _OneBlasThread()
 
 def blas_threads() -> int:
     """Return how many threads BLAS would use: for example, one in a worker process of joblib."""
-    return max((library["num_threads"] for library in _libraries().info()), default=1)
+    return max((library.num_threads for library in _libraries().lib_controllers), default=1)
 
 
 def blas_architectures() -> set[str]:

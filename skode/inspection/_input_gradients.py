@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_consistent_length
 
 from .._devices import host_values
@@ -100,72 +99,86 @@ def input_gradients(estimator, X, y=None):
     if y is not None:
         check_consistent_length(host_values(X), host_values(y))
     of_mean = of_output(network) if y is None else of_loss(network, y)
-    G = of_features(network, steps_before(estimator), X, of_mean)
+    G = Derivatives(network, steps_before(estimator)).of(X, of_mean)
     return np.moveaxis(G, 0, 1) if y is None and has_columns(network) else G[0]
 
 
-def of_features(network, steps, X, of_mean, checked=False):
+class Derivatives:
     """The derivatives of functions of what a fitted network says, with respect to the features.
 
     Parameters
     ----------
     network : estimator
-        As `network_of` gives it.
+        As `network_of` gives it. It must not change any more.
     steps : list of (str, transformer)
         The fitted steps before it.
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        What the first of them, or the network, is given.
-    of_mean : callable
-        See `_sensitivity`.
-    checked : bool, default=False
-        Whether X is known to be finite, and to have the features of the fit; this saves time.
-
-    Returns
-    -------
-    ndarray of shape (functions, n_samples, n_features)
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `input_gradients`.
     """
-    inputs, pull_back = through_steps(steps, X)
-    inputs = host_values(inputs)
-    try:
-        with quiet():
-            if checked and type(inputs) is np.ndarray:
-                rows = inputs.astype(network.K_.dtype, copy=False)
-            else:
-                rows = network._validated(inputs, "input_gradients")
-            G = pull_back(_of_inputs(network, rows, of_mean))
-    except UnsolvedStagesError:
-        network._outputs(inputs, "input_gradients")  # names all samples that cannot be evaluated
-        raise
-    if not np.isfinite(G).all():
-        network._outputs(inputs, "input_gradients")  # raises where the network itself overflows
-        raise ValueError("The derivatives are not finite: X is too far from the data of the fit.")
-    return G
 
+    def __init__(self, network, steps):
+        self._network, self._steps = network, steps
+        self._problem, self._flat = prediction.problem_of(
+            network._fitted_network(), network._loss_of_fit, network._controls()
+        )
+        self._weights = np.asarray(network.network_weights_, dtype=network.K_.dtype)
 
-def _of_inputs(network, X, of_mean):
-    """The derivatives with respect to validated features, (functions, n_samples, n_features)."""
-    parts = []
-    weights = np.asarray(network.network_weights_, dtype=network.K_.dtype)
-    with network._blocks() as blocks:
-        for rows in gen_batches(X.shape[0], BATCH):
-            part = X[rows, :]
-            G = prediction.input_gradients(
-                network._fitted_network(),
-                network._loss_of_fit,
-                network._controls(),
-                network.feature_map_.of(part),
-                lambda mean, some, start=rows.start: of_mean(
-                    mean, slice(start + some.start, start + some.stop)
-                ),
-                weights,
-                blocks,
+    def of(self, X, of_mean, checked=False):
+        """Compute the derivatives.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            What the first of the steps, or the network, is given.
+        of_mean : callable
+            See `_sensitivity`.
+        checked : bool, default=False
+            Whether X is known to be finite, and to have the features of the fit; this saves time.
+
+        Returns
+        -------
+        ndarray of shape (functions, n_samples, n_features)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `input_gradients`.
+        """
+        network = self._network
+        inputs, pull_back = through_steps(self._steps, X)
+        inputs = host_values(inputs)
+        try:
+            with quiet():
+                if checked and type(inputs) is np.ndarray:
+                    rows = inputs.astype(network.K_.dtype, copy=False)
+                else:
+                    rows = network._validated(inputs, "input_gradients")
+                G = pull_back(self._of_inputs(rows, of_mean))
+        except UnsolvedStagesError:
+            network._outputs(inputs, "input_gradients")  # names all samples that have no output
+            raise
+        if not np.isfinite(G).all():
+            network._outputs(inputs, "input_gradients")  # raises where the network overflows
+            raise ValueError(
+                "The derivatives are not finite: X is too far from the data of the fit."
             )
-            at = matrix(part) if isinstance(part, SparseRows) else part
-            G = np.swapaxes(G, 1, 2)
-            parts.append(network.feature_map_.pull_back(at, G).astype(np.float64))
-    return np.concatenate(parts, axis=1)
+        return G
+
+    def _of_inputs(self, X, of_mean):
+        """The derivatives for validated features, (functions, n_samples, n_features)."""
+        parts, feature_map = [], self._network.feature_map_
+        with self._network._blocks() as blocks:
+            for start in range(0, X.shape[0], BATCH):
+                part = X[start : start + BATCH, :]
+                G = prediction.input_gradients(
+                    self._problem,
+                    self._flat,
+                    feature_map.of(part),
+                    lambda mean, some, start=start: of_mean(
+                        mean, slice(start + some.start, start + some.stop)
+                    ),
+                    self._weights,
+                    blocks,
+                )
+                at = matrix(part) if isinstance(part, SparseRows) else part
+                G = np.swapaxes(G, 1, 2)
+                parts.append(feature_map.pull_back(at, G).astype(np.float64, copy=False))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

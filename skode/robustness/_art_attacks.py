@@ -17,8 +17,10 @@ from art.attacks.evasion import (
 from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_numpy import (
     ProjectedGradientDescentNumpy,
 )
+from art.utils import random_sphere
 
 from ._art_estimator import SkodeClassifier
+from ._norms import into_ball
 
 BATCH = 512  # samples
 PGD_STEPS = 40
@@ -98,16 +100,35 @@ def _pgd(target, eps, norm, options):
 
 
 class _ProjectedGradientDescent(ProjectedGradientDescentNumpy):
-    """ART's class without its loop over samples, which often takes longer than the gradients."""
+    """ART's class with steps of its own, as those of ART often take longer than the gradients."""
 
-    def _compute_perturbation(self, x, y, mask, decay=None, momentum=None):
-        if mask is not None or decay is not None or self.targeted:
-            return super()._compute_perturbation(x, y, mask, decay, momentum)
+    def _compute(
+        self, x, x_init, y, mask, eps, eps_step, project, random_init, batch_id_ext=None, **options
+    ):
+        """One step, rounded as those of ART."""
+        radius_of_each = np.ndim(eps) or np.ndim(eps_step) or self.norm not in (2, np.inf)
+        if mask is not None or self.decay is not None or self.targeted or radius_of_each:
+            args = x, x_init, y, mask, eps, eps_step, project, random_init, batch_id_ext
+            return super()._compute(*args, **options)
+        x_init, box = x_init.astype(np.float32, copy=False), self.estimator.clip_values
+        x = x.astype(np.float32, copy=False)
+        if random_init:
+            x = x + random_sphere(*x.shape, eps, self.norm).astype(np.float32)
+            x = x if box is None else np.clip(x, *box)
+        moved = x + eps_step * self._direction(x, y)
+        if box is not None:
+            moved = np.clip(moved, *box)
+        return into_ball(x_init, moved, eps, self.norm)
+
+    def _direction(self, x, y):
+        """The unit vectors of the norm along which the losses increase the most."""
         gradient = self.estimator.loss_gradient(x, y)
         if self.norm == np.inf:
-            return np.sign(gradient)
-        size = np.linalg.norm(gradient, axis=1, keepdims=True)
-        return gradient / np.where(size > 0, size, np.inf)
+            direction = np.sign(gradient)
+        else:
+            size = np.linalg.norm(gradient, axis=1, keepdims=True)
+            direction = gradient / np.where(size > 0, size, np.inf)
+        return direction.astype(np.float32, order="C")
 
 
 def _auto_attack(target, eps, norm, options):

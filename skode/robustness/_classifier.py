@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names, check_consistent_length
 
 from .._devices import host_values
-from ..inspection._input_gradients import of_features
+from ..inspection._input_gradients import Derivatives
 from ..inspection._pipelines import first_step, network_of, steps_before, transformed
 
 
@@ -41,6 +41,7 @@ class AttackedClassifier:
                 f"{type(self.network).__name__} was fitted to several labels per sample."
             )
         self._steps = steps_before(estimator)
+        self._derivatives = Derivatives(self.network, self._steps)
         self._first = first_step(estimator)
         self._names = getattr(self._first, "feature_names_in_", None)
         self.n_features = getattr(self._first, "n_features_in_", None)  # some steps do not say
@@ -85,4 +86,4 @@ class AttackedClassifier:
         `of_log_proba` is a callable (log_proba, rows) that gives the derivatives of the functions
         with respect to the logarithms of some rows, both (…, classes, samples).
         """
-        return of_features(self.network, self._steps, self.table(X), of_log_proba, checked=True)
+        return self._derivatives.of(self.table(X), of_log_proba, checked=True)

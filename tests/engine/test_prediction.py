@@ -14,6 +14,7 @@ from skode.engine.prediction import (
     input_gradients,
     mean_outputs,
     outputs,
+    problem_of,
     trajectories,
 )
 from skode.engine.schemes import TABLEAUX
@@ -55,7 +56,8 @@ def test_input_gradients_against_complex_steps(loss, scheme, lift, xp):
         def of_mean(mean, rows):
             return placed[..., rows]
 
-        return input_gradients(network, LOSSES[loss], U, X, of_mean, weights, Blocks(size=3))
+        problem, flat = problem_of(network, LOSSES[loss], U)
+        return input_gradients(problem, flat, X, of_mean, weights, Blocks(size=3))
 
     found = on(xp, gradients)(network, U, X, weights)
     assert found.shape == (2, X.shape[1], len(X))

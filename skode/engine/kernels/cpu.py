@@ -27,7 +27,7 @@ from ..sparse_rows import SparseRows
 from ..tableaux import ButcherTableau
 from ..threads import blas_architectures
 from . import reference
-from .interface import Problem, Samples, Sums
+from .interface import CONTROLS, FEATURES, Problem, Samples, Sums
 
 STATE_BYTES = 2**14  # of one state of a block: most of the states that a layer uses fit into L1
 FOR_BLAS = 240  # samples of a block, at least, unless the states of all layers would then exceed
@@ -68,7 +68,7 @@ def _numba_works() -> bool:
     return not vars(numba.config).get("DISABLE_JIT")
 
 
-def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., None]:
+def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., Any]:
     """Return a function of `cpu_networks`, compiled for a kind of layers and a precision."""
     network = problem.network
     if network.field.plain:
@@ -80,10 +80,10 @@ def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., None]:
 
 
 @cache
-def _compile(name: str, kind: str, dtype: Any) -> Callable[..., None]:
+def _compile(name: str, kind: str, dtype: Any) -> Callable[..., Any]:
     from . import cpu_compile
 
-    function: Callable[..., None] = cpu_compile.for_precision(name, kind, dtype)
+    function: Callable[..., Any] = cpu_compile.for_precision(name, kind, dtype)
     return function
 
 
@@ -133,7 +133,7 @@ def evaluate(
         of_folds,
         np.ascontiguousarray(flat),
         _tolerances(flat, tolerance),
-        _numbers(problem, X, scheme, gradient),
+        _numbers(problem, X, scheme, CONTROLS if gradient else 0),
         np.array([problem.loss.width, problem.loss.quantile], dtype),
         scheme,
         (loss, held_out, sensitivity, dU, total),
@@ -165,7 +165,7 @@ def predict(problem: Problem, X: Array, flat: Array, weights: Array | None = Non
         np.ascontiguousarray(flat),
         np.asarray(weights, dtype=dtype),
         _tolerances(flat),
-        _numbers(problem, X, scheme, gradient=False),
+        _numbers(problem, X, scheme),
         scheme,
         combined,
         unsolved,
@@ -189,24 +189,16 @@ def input_gradients(
     problem = problem._replace(learn_step=False)
     lifted, rows = _with_lift(problem, flat, X.shape[1])
     dtype, (n_members, q), n = flat.dtype, (len(flat), problem.layout.n_outputs), X.shape[0]
-    scheme = _scheme(problem.network, dtype)
-    z = np.empty((n_members, q, n), dtype)
-
-    def differentiate(dz: Array, G: Array) -> Array:
-        _compiled("differentiate", problem, dtype)(
-            _features(X, dtype),
-            rows,
-            dz,
-            _tolerances(flat),
-            _numbers(lifted, X, scheme, gradient=len(dz) > 0),
-            scheme,
-            (z, G),
-        )
-        return G
-
-    differentiate(np.empty((0, *z.shape), dtype), np.empty((0, X.shape[1], n), dtype))
+    scheme, compiled = _scheme(problem.network, dtype), _compiled("differentiate", problem, dtype)
+    numbers = _numbers(lifted, X, scheme, FEATURES, n_members)
+    given, tolerances = _features(X, dtype), _tolerances(flat)
+    z, G = np.empty((n_members, q, n), dtype), np.empty((0, X.shape[1], n), dtype)
+    dz, values = np.empty((0, *z.shape), dtype), np.empty((0, 0), dtype)
+    values = compiled(given, rows, dz, tolerances, numbers, scheme, (z, G, values))
     dz = np.ascontiguousarray(of_outputs(z), dtype)
-    return differentiate(dz, np.zeros((len(dz), X.shape[1], n), dtype))
+    G = np.zeros((len(dz), X.shape[1], n), dtype)
+    compiled(given, rows, dz, tolerances, numbers, scheme, (z, G, values))
+    return G
 
 
 def _with_lift(problem: Problem, flat: Array, n_features: int) -> tuple[Problem, Array]:
@@ -293,7 +285,9 @@ def _tolerances(flat: Array, given: Array | None = None) -> Array:
     return found.astype(flat.dtype)
 
 
-def _numbers(problem: Problem, X: Array, scheme: Array, gradient: bool) -> Array:
+def _numbers(
+    problem: Problem, X: Array, scheme: Array, gradient: int = 0, n_members: int = 1
+) -> Array:
     """Return the fields of `cpu_case.Case`."""
     network, layout, loss, learn_step = problem
     n_samples, n_features = X.shape
@@ -319,6 +313,7 @@ def _numbers(problem: Problem, X: Array, scheme: Array, gradient: bool) -> Array
             _most_stages(network.tableau),
             isinstance(X, SparseRows),
             network.field.turn,
+            n_members,
         ],
         np.int64,
     )

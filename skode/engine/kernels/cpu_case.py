@@ -8,6 +8,7 @@ import numpy as np
 
 from . import cpu_anderson
 from .cpu_rows import loops
+from .interface import CONTROLS, FEATURES
 
 FIRST, SECOND = np.int64(0), np.int64(1)  # places
 
@@ -26,12 +27,14 @@ class Case(NamedTuple):
     loss: Any
     skip: Any
     learn_step: Any
-    gradient: Any
+    gradient: Any  # 0, CONTROLS or FEATURES
     block: Any
     panel: Any
     most_stages: Any  # in a block of implicit stages; 0 for an explicit scheme
     sparse: Any  # whether X is sparse
     turn: Any  # see `VectorField`
+    members: Any  # whose values are kept side by side, for the derivatives for features
+    first: Any  # the place of y⁰; it is not 0 for those members only
 
 
 class _Starts(NamedTuple):
@@ -50,8 +53,19 @@ def described(numbers):
     """Return the case that an array of numbers encodes."""
     n = numbers
     codes = (n[6], n[7]), (n[8], n[9])
-    rest = n[10], n[11], n[12], n[13], n[14], n[15], n[16], n[17], n[18]
-    return Case(n[0], n[1], n[2], n[3], n[4], n[5], *codes, *rest)
+    rest = n[10], n[11], n[12], n[13], n[14], n[15], n[16], n[17], n[18], n[19]
+    return Case(n[0], n[1], n[2], n[3], n[4], n[5], *codes, *rest, FIRST)
+
+
+@loops
+def of_member(case, member):
+    """Return the case with the places of one of the members whose values are kept."""
+    c = case
+    sizes = c.n_features, c.n_layers, c.n_channels, c.n_outputs, c.lifted, c.n_stages
+    codes = c.activation, c.lift, c.loss
+    rest = c.skip, c.learn_step, c.gradient, c.block, c.panel, c.most_stages, c.sparse, c.turn
+    first = member * (1 + c.n_layers * c.n_stages)
+    return Case(*sizes, *codes, *rest, c.members, first)
 
 
 @loops
@@ -76,16 +90,26 @@ def has_terms(scheme, row):
 
 @loops
 def place_of_state(case, layer):
-    """Return the place of y of a layer; without a gradient, from y¹ on two places alternate."""
-    if case.gradient or layer == 0:
+    """Return the place of y of a layer; from y¹ on two alternate, unless all y are needed."""
+    if case.gradient == CONTROLS:
         return layer
-    return 1 + layer % 2
+    if layer == 0:
+        return case.first
+    return (_shared(case) if case.gradient else 1) + layer % 2
 
 
 @loops
 def place_of_values(case, layer):
     """Return the place of F₁ of a layer; the other Fi follow."""
+    if case.gradient == FEATURES:
+        return case.first + 1 + layer * case.n_stages
     return case.n_layers + 1 + layer * case.n_stages if case.gradient else 3
+
+
+@loops
+def _shared(case):
+    """Return the first place after those of the kept values of all members."""
+    return case.members * (1 + case.n_layers * case.n_stages)
 
 
 @loops
@@ -100,6 +124,8 @@ def place_of_stage(case, scheme, layer, i):
         return place_of_values(case, case.n_layers) + layer * case.n_stages + i
     if i == 0 or not (case.turn or has_terms(scheme, i)):
         return place_of_state(case, layer)
+    if case.gradient == FEATURES:
+        return _shared(case) + 2
     if not case.gradient:
         return 3 + case.n_stages
     return place_of_values(case, case.n_layers) + layer * (case.n_stages - 1) + i - 1
@@ -115,7 +141,10 @@ def places_of_costates(case):
     if case.most_stages > 0:
         first = place_of_values(case, case.n_layers) + case.n_layers * s
         return first, first + s, first + s + 1, first + s + 2
-    first = place_of_values(case, case.n_layers) + case.n_layers * (s - 1)
+    if case.gradient == FEATURES:
+        first = _shared(case) + 3
+    else:
+        first = place_of_values(case, case.n_layers) + case.n_layers * (s - 1)
     return first, first + 1, first + 2, first + 3
 
 

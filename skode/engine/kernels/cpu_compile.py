@@ -121,11 +121,13 @@ def _differentiating(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
 
     def differentiate_explicit(X, flat, dz, tolerances, numbers, scheme, found):
         if stamp >= 0:
-            DIFFERENTIATE_EXPLICIT(X, flat, dz, tolerances, numbers, scheme, found)
+            return DIFFERENTIATE_EXPLICIT(X, flat, dz, tolerances, numbers, scheme, found)
+        return found[2]
 
     def differentiate_turned(X, flat, dz, tolerances, numbers, scheme, found):
         if stamp >= 0:
-            DIFFERENTIATE_TURNED(X, flat, dz, tolerances, numbers, scheme, found)
+            return DIFFERENTIATE_TURNED(X, flat, dz, tolerances, numbers, scheme, found)
+        return found[2]
 
     return {
         ("differentiate", "explicit"): differentiate_explicit,
@@ -194,13 +196,13 @@ def _signatures(real: Any) -> dict[str, Any]:
             types.Tuple((*[float64[::1]] * 3, real[:, ::1], float64[:, ::1])),
         ),
         "predict": void(X, flat, given(1), given(1), numbers, scheme, real[:, ::1], int64[::1]),
-        "differentiate": void(
+        "differentiate": real[:, ::1](
             X,
             flat,
             given(4, order="C"),
             given(1),
             numbers,
             scheme,
-            types.Tuple((real[:, :, ::1], real[:, :, ::1])),
+            types.Tuple((*[real[:, :, ::1]] * 2, real[:, ::1])),
         ),
     }

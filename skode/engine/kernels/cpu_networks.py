@@ -17,6 +17,7 @@ from .cpu_case import (
     described,
     fill,
     fill_features,
+    of_member,
     place_of_state,
     places_of_costates,
     starts_of,
@@ -95,11 +96,12 @@ def _forward_with(step: Any) -> Any:
         """Compute the states of all layers and the outputs in their places."""
         starts, states, z, betas = starts_of(case), work.states, work.outputs, work.betas
         if case.lifted:
+            y = place_of_state(case, FIRST)
             if case.sparse:
-                sparse_product(U, work.sparse, states, (starts.V, case.lifted, FIRST))
+                sparse_product(U, work.sparse, states, (starts.V, case.lifted, y))
             else:
-                product(U, work.features, states, betas, (starts.V, NO, FIRST, FIRST, NOTHING))
-            activate(case.lift, U, starts.nu, states, FIRST)
+                product(U, work.features, states, betas, (starts.V, NO, FIRST, y, NOTHING))
+            activate(case.lift, U, starts.nu, states, y)
         for j in range(len(work.unsolved)):
             work.unsolved[j] = False
         for layer in range(case.n_layers):
@@ -132,7 +134,8 @@ def _backward_with(step_adjoint: Any) -> Any:
         for layer in range(case.n_layers - 1, -1, -1):
             sensitivity += step_adjoint(case, scheme, U, layer, dU, work, tolerance)
         if case.lifted:
-            pull_back(case.lift, betas[ONE], states, (FIRST, p, G), dU, starts.nu)
+            y = place_of_state(case, FIRST)
+            pull_back(case.lift, betas[ONE], states, (y, p, G), dU, starts.nu)
             if case.sparse:
                 add_sparse_outer_product(states, work.sparse, dU, (G, starts.V, case.lifted))
             else:
@@ -173,7 +176,7 @@ def _predict_with(forward: Any) -> Any:
 def _differentiate_with(forward: Any, backward: Any) -> Any:
     @expanded
     def differentiate(X, flat, dz, tolerances, numbers, scheme, found):
-        """Put the outputs z of all members in their place, or add up derivatives for the features.
+        """Compute the outputs z of all members, or then derivatives for the features.
 
         Parameters
         ----------
@@ -182,32 +185,45 @@ def _differentiate_with(forward: Any, backward: Any) -> Any:
         dz : array of shape (functions, members, n_outputs, samples)
             The derivatives of functions with respect to the outputs. Without functions, the outputs
             are wanted.
-        found : tuple of two arrays
-            The outputs, (members, n_outputs, samples), and the derivatives with respect to the
-            features, (functions, n_features, samples), which are added to.
+        found : tuple of three arrays
+            The outputs, (members, n_outputs, samples); the derivatives with respect to the
+            features, (functions, n_features, samples), which are added to; and what the call for
+            the outputs has returned.
+
+        Returns
+        -------
+        array of shape (blocks, any)
+            The work space of every block, with the values of all members.
         """
-        z, total = found
+        z, total, kept = found
+        n_samples, asked = dz.shape[3], len(dz)
         case, n_rows = described(numbers), np.int64(0)
         space, V = allocate(case, n_rows, scheme), starts_of(case).V
+        if asked == 0:
+            n_blocks = -(-n_samples // case.block)
+            kept = np.empty((n_blocks, len(space[0])), flat.dtype)
         pulled = np.empty(case.n_features * case.block, flat.dtype)
         dU = np.empty(0, flat.dtype)  # which is not wanted
         _, G, _, _ = places_of_costates(case)
-        for start in range(0, dz.shape[3], case.block):
-            m = min(case.block, dz.shape[3] - start)
-            work = work_for(case, space, n_rows, X, start, m)
+        for start in range(0, n_samples, case.block):
+            m = min(case.block, n_samples - start)
+            own = kept[start // case.block], space[1], space[2], space[3], space[4]
+            work = work_for(case, own, n_rows, X, start, m)
             out, part = work.outputs[0], pulled[: case.n_features * m].reshape((1, -1, m))
-            fill_features(case, X, start, work)
+            if asked == 0:
+                fill_features(case, X, start, work)
             for member in range(len(flat)):
-                U, tolerance = flat[member], tolerances[member]
-                forward(case, scheme, U, work, tolerance)
-                if len(dz) == 0:
+                U, tolerance, its = flat[member], tolerances[member], of_member(case, member)
+                if asked == 0:
+                    forward(its, scheme, U, work, tolerance)
                     z[member, :, start : start + m] = out
-                for k in range(len(dz)):
+                for k in range(asked):
                     out[:] = dz[k, member, :, start : start + m]
-                    backward(case, scheme, U, dU, work, tolerance)
+                    backward(its, scheme, U, dU, work, tolerance)
                     places = (V, YES, G, FIRST, NOTHING)
                     product(U, work.states, part, work.betas, places)
                     total[k, :, start : start + m] += part[0]
+        return kept
 
     return differentiate
 

@@ -11,6 +11,8 @@ from ..fold_weights import FoldWeights
 from ..losses import Loss
 from ..networks import Network
 
+CONTROLS, FEATURES = 1, 2  # with respect to what a compiled kernel differentiates
+
 
 class Problem(NamedTuple):
     """The computation: network, layout of its controls, loss, and whether h is learned."""
