@@ -71,7 +71,9 @@ def _numba_works() -> bool:
 def _compiled(name: str, problem: Problem, dtype: Any) -> Callable[..., Any]:
     """Return a function of `cpu_networks`, compiled for a kind of layers and a precision."""
     network = problem.network
-    if network.field.plain:
+    if isinstance(network.tableau, PartitionedTableau):
+        kind = "partitioned"
+    elif network.field.plain:
         kind = "explicit" if network.tableau.explicit else "implicit"
     else:
         kind = "turned" if network.tableau.explicit else "implicit_turned"
@@ -238,19 +240,15 @@ def _no_folds(dtype: Any) -> tuple[Array, ...]:
 def _scheme(network: Network, dtype: Any) -> Array:
     """Return the coefficients of a scheme, as the loops for the network take them."""
     tableau = network.tableau
-    if isinstance(tableau, PartitionedTableau):
-        halves = tableau.first, tableau.second
-    elif network.field.plain or not tableau.explicit:
+    if not isinstance(tableau, PartitionedTableau):
         return _plain_scheme(tableau, dtype)
-    else:
-        halves = tableau, tableau
-    # For each half of the channels A, b and the transpose of A.
-    rows = [row for half in halves for row in (*half.A, half.b, *zip(*half.A, strict=True))]
-    return np.array(rows, dtype)
+    # See `cpu_partitioned`; the field of the second half has a minus.
+    rows = [(0 if first else 1, part if first else -part) for first, part in tableau.moves]
+    return np.array(rows, dtype).T.copy()
 
 
 def _plain_scheme(tableau: ButcherTableau, dtype: Any) -> Array:
-    """Return the coefficients for layers with the field σ(K y + b).
+    """Return the coefficients of a scheme that is not partitioned.
 
     For an explicit scheme: A, b, and the transpose of A, one below the other, without stages that
     nothing depends on.  For an implicit one: the same rows with the part of A below its blocks,

@@ -122,7 +122,7 @@ def place_of_stage(case, scheme, layer, i):
         if not case.gradient:
             return 3 + case.n_stages + i
         return place_of_values(case, case.n_layers) + layer * case.n_stages + i
-    if i == 0 or not (case.turn or has_terms(scheme, i)):
+    if i == 0 or not has_terms(scheme, i):
         return place_of_state(case, layer)
     if case.gradient == FEATURES:
         return _shared(case) + 2

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from numba import float64, from_dtype, int32, int64, njit, types, void
 
-from . import cpu_fields, cpu_implicit, cpu_implicit_fields, cpu_layers
+from . import cpu_fields, cpu_implicit, cpu_implicit_fields, cpu_layers, cpu_partitioned
 from .cpu_networks import networks
 
 EVALUATE_EXPLICIT, PREDICT_EXPLICIT, DIFFERENTIATE_EXPLICIT = networks(
@@ -19,6 +19,9 @@ EVALUATE_EXPLICIT, PREDICT_EXPLICIT, DIFFERENTIATE_EXPLICIT = networks(
 EVALUATE_IMPLICIT, PREDICT_IMPLICIT, _ = networks(cpu_implicit.step, cpu_implicit.step_adjoint)
 EVALUATE_TURNED, PREDICT_TURNED, DIFFERENTIATE_TURNED = networks(
     cpu_fields.step, cpu_fields.step_adjoint
+)
+EVALUATE_PARTITIONED, PREDICT_PARTITIONED, DIFFERENTIATE_PARTITIONED = networks(
+    cpu_partitioned.step, cpu_partitioned.step_adjoint
 )
 EVALUATE_IMPLICIT_TURNED, PREDICT_IMPLICIT_TURNED, _ = networks(
     cpu_implicit_fields.step, cpu_implicit_fields.step_adjoint
@@ -33,6 +36,7 @@ SOURCES = (
     "cpu_losses",
     "cpu_networks",
     "cpu_newton",
+    "cpu_partitioned",
     "cpu_rows",
     "cpu_sparse",
     "cpu_stages",
@@ -76,11 +80,16 @@ def _evaluating(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
         if stamp >= 0:
             EVALUATE_IMPLICIT_TURNED(samples, folds, flat, tolerances, numbers, form, scheme, sums)
 
+    def evaluate_partitioned(samples, folds, flat, tolerances, numbers, form, scheme, sums):
+        if stamp >= 0:
+            EVALUATE_PARTITIONED(samples, folds, flat, tolerances, numbers, form, scheme, sums)
+
     return {
         ("evaluate", "explicit"): evaluate_explicit,
         ("evaluate", "implicit"): evaluate_implicit,
         ("evaluate", "turned"): evaluate_turned,
         ("evaluate", "implicit_turned"): evaluate_implicit_turned,
+        ("evaluate", "partitioned"): evaluate_partitioned,
     }
 
 
@@ -105,11 +114,16 @@ def _predicting(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
                 X, flat, weights, tolerances, numbers, scheme, combined, unsolved
             )
 
+    def predict_partitioned(X, flat, weights, tolerances, numbers, scheme, combined, unsolved):
+        if stamp >= 0:
+            PREDICT_PARTITIONED(X, flat, weights, tolerances, numbers, scheme, combined, unsolved)
+
     return {
         ("predict", "explicit"): predict_explicit,
         ("predict", "implicit"): predict_implicit,
         ("predict", "turned"): predict_turned,
         ("predict", "implicit_turned"): predict_implicit_turned,
+        ("predict", "partitioned"): predict_partitioned,
     }
 
 
@@ -129,9 +143,15 @@ def _differentiating(stamp: int) -> dict[tuple[str, str], Callable[..., None]]:
             return DIFFERENTIATE_TURNED(X, flat, dz, tolerances, numbers, scheme, found)
         return found[2]
 
+    def differentiate_partitioned(X, flat, dz, tolerances, numbers, scheme, found):
+        if stamp >= 0:
+            return DIFFERENTIATE_PARTITIONED(X, flat, dz, tolerances, numbers, scheme, found)
+        return found[2]
+
     return {
         ("differentiate", "explicit"): differentiate_explicit,
         ("differentiate", "turned"): differentiate_turned,
+        ("differentiate", "partitioned"): differentiate_partitioned,
     }
 
 

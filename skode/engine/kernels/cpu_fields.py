@@ -1,8 +1,7 @@
 """Steps of explicit schemes and their adjoints for fields T Kᵀ σ(K y + b), in compiled loops.
 
-The formulas are those of `steps` and `fields`, for one member and a block of samples.  A scheme may
-have other coefficients for the second half of the channels.  See `cpu_implicit_fields` for implicit
-schemes.
+The formulas are those of `steps` and `fields`, for one member and a block of samples.  See
+`cpu_implicit_fields` for implicit schemes, and `cpu_partitioned` for partitioned ones.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from .cpu_rows import (
     accumulate,
     activate,
     add_outer_product,
+    combine,
     dot,
     expanded,
     loops,
@@ -34,27 +34,6 @@ from .cpu_rows import (
     product,
     pull_back,
 )
-
-
-@loops
-def _combine(scales, h, scheme, row, states, places):
-    """Put scale·y + h Σ wi xi in a place; scales and weights are those of the half of a channel.
-
-    The weights are a row of `scheme`, which has the rows of the second half below those of the
-    first.  The places are those of y, of the first x and of the result, which is none of them.
-    """
-    _, channels, samples = states.shape
-    y, x, out = places
-    for k in range(channels):
-        second = k >= channels // 2
-        scale, at = scales[1 if second else 0], row + (len(scheme) // 2 if second else 0)
-        for j in range(samples):
-            states[out, k, j] = scale * states[y, k, j]
-        for i in range(scheme.shape[1]):
-            w = h * scheme[at, i]
-            if w != 0:
-                for j in range(samples):
-                    states[out, k, j] += w * states[x + i, k, j]
 
 
 @loops
@@ -76,7 +55,7 @@ def step(case, scheme, U, layer, work, tolerance):
     """Put y⁺ and the Si of a layer in their places."""
     states, betas = work.states, work.betas
     n, s, starts = case.n_channels, case.n_stages, starts_of(case)
-    h, K, ones = U[starts.h + layer], layer * n * n, (betas[ONE], betas[ONE])
+    h, K = U[starts.h + layer], layer * n * n
     y, S, after = (
         place_of_state(case, layer),
         place_of_values(case, layer),
@@ -86,12 +65,12 @@ def step(case, scheme, U, layer, work, tolerance):
     for i in range(s):
         Y = place_of_stage(case, scheme, layer, i)
         if y != Y:
-            _combine(ones, h, scheme, i, states, (y, F, Y))
+            combine(betas[ONE], h, scheme, i, states, (y, F, Y))
         product(U, states, states, betas, (K, NO, Y, S + i, NOTHING))
         activate(case.activation, U, starts.b + layer * n, states, S + i)
         product(U, states, states, betas, (K, YES, S + i, spare, NOTHING))
         turn(case.turn, False, states, spare, F + i)
-    _combine((betas[SKIP], betas[SKIP]), h, scheme, s, states, (y, F, after))
+    combine(betas[SKIP], h, scheme, s, states, (y, F, after))
 
 
 @expanded
@@ -106,8 +85,7 @@ def step_adjoint(case, scheme, U, layer, dU, work, tolerance):
     gamma, G, p, V = places_of_costates(case)
     turned, D = places_of_field(case)
     for i in range(s - 1, -1, -1):
-        weights = scheme[s, i], scheme[len(scheme) // 2 + s, i]
-        _combine(weights, one, scheme, s + 1 + i, states, (p, V, gamma))
+        combine(scheme[s, i], one, scheme, s + 1 + i, states, (p, V, gamma))
         turn(case.turn, True, states, gamma, turned)
         product(U, states, states, betas, (K, NO, turned, D, NOTHING))
         if case.learn_step:
