@@ -14,6 +14,7 @@ from .regressors import FeedForwardRegressor, ODENetRegressor
 if TYPE_CHECKING:
     from . import datasets as datasets
     from . import inspection as inspection
+    from . import model_selection as model_selection
     from . import plotting as plotting
     from . import robustness as robustness
 
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 # Submodules that are imported on first access, such as `skode.plotting`.
-_SUBMODULES = ("datasets", "inspection", "plotting", "robustness")
+_SUBMODULES = ("datasets", "inspection", "model_selection", "plotting", "robustness")
 
 
 def __getattr__(name):

@@ -182,6 +182,12 @@ class Inputs:
         self.like, self.dtype = getattr(X, "like", X), X.dtype
         self.shape = (X.shape[0], self._inputs.stop - self._inputs.start)
 
+    @property
+    def parts(self):
+        """The arrays that the inputs are computed from."""
+        maps = (getattr(self._map, name)[self._inputs] for name in MAP_PARTS)
+        return self._X, *maps
+
     def __len__(self):
         return self.shape[0]
 

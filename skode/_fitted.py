@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import numpy as np
-from joblib import cpu_count
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._devices import check_same_namespace, float_type, naming_the_class, where_computed
 from ._documentation import PAGE_OF_ESTIMATOR
+from ._gathering import n_threads_of_fit
 from ._inputs import naming_the_remedy, precision
 from ._pickling import Pickled
 from ._sparse import rows_of
@@ -19,7 +19,7 @@ from .engine.controls import Controls, refined
 from .engine.losses import loss_named
 from .engine.prediction import mean_outputs
 from .engine.sparse_rows import SparseRows
-from .engine.threads import Threads, blas_threads
+from .engine.threads import Threads
 
 # The floating-point types that every library supports.
 EVERYWHERE = ("bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64")
@@ -166,9 +166,7 @@ class FittedNetworks(Pickled):
     @contextmanager
     def _blocks(self):
         """Return blocks with `n_jobs` threads; by default, with as many as BLAS would use."""
-        number = blas_threads() if self.n_jobs is None else int(self.n_jobs)
-        if number < 0:
-            number = max(1, cpu_count() + 1 + number)
+        number = n_threads_of_fit(None if self.n_jobs is None else int(self.n_jobs))
         with Threads(number) as threads:
             yield Blocks(threads)
 

@@ -118,6 +118,11 @@ class Joined:
         self.shape = (len(one) + len(two), one.shape[1])
         self.dtype = one.dtype
 
+    @property
+    def parts(self):
+        """The two arrays."""
+        return self._one, self._two
+
     def __len__(self):
         return self.shape[0]
 

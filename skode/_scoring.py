@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
-from .engine.arrays import placed, quiet, to_host
+from .engine.arrays import equal, placed, quiet, to_host
 from .engine.prediction import mean_outputs
 
 
@@ -156,6 +156,18 @@ class Judge:
             raise ValueError(
                 f"scoring={scoring!r} gives no score for what the splits hold out: {reason}"
             )
+
+    def __eq__(self, other):
+        """Whether both score the same samples in the same way."""
+        if type(other) is not Judge or self._scoring != other._scoring:
+            return False
+        pairs = zip(self._held_out.values(), other._held_out.values(), strict=False)
+        return self._held_out.keys() == other._held_out.keys() and all(
+            equal(mine[0], its[0]) and all(map(np.array_equal, mine[1:], its[1:]))
+            for mine, its in pairs
+        )
+
+    __hash__ = None
 
     def __call__(self, problem, flat, split, loss):
         """Return the negative scores of networks, (members,); infinite for one without a score.

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._candidates import Candidates
 from ._course import Course
+from ._gathering import trained
 from ._inputs import Data, cast
 from ._scoring import Judge
 from ._span import Span
@@ -27,6 +28,7 @@ from .engine.training import (
     CUT_SHORT,
     NOT_BEGUN,
     REFIT,
+    Job,
     Race,
     Schedule,
     Stopping,
@@ -34,8 +36,11 @@ from .engine.training import (
     finished,
     in_turns,
     joined,
-    train,
 )
+
+
+# Parameters that no constraint depends on, and that may differ between networks in a batch.
+OPEN = {"alpha", "smoothness", "random_state", "n_restarts", "cv", "n_jobs"}
 
 
 @dataclass(frozen=True)
@@ -146,20 +151,28 @@ class Trainer(Candidates):
         for turn in batch.turns:
             if done and course.over:
                 break
-            yield partial(
-                train,
+            job = Job(
                 turn.objective,
                 turn.start,
                 run.solver,
-                line_search=self.line_search,
-                schedule=turn.schedule,
-                constraint=batch.constraint,
-                stopping=replace(stopping, deadline=course.begin_turn()),
-                race=turn.race,
-                on_iteration=follower,
-                exact_stages=self._exact_stages,
+                self.line_search,
+                turn.schedule,
+                batch.constraint,
+                replace(stopping, deadline=course.begin_turn()),
+                turn.race,
+                follower,
+                self._exact_stages,
+                self._about_constraint(batch.constraint),
             )
+            yield partial(trained, job)
             course.end_turn(done[-1])
+
+    def _about_constraint(self, constraint):
+        """Return what is equal for estimators with equal constraints; None if there is none."""
+        if constraint.nothing:
+            return None
+        parameters = self.get_params(deep=False)
+        return tuple((name, repr(parameters[name])) for name in sorted(parameters.keys() - OPEN))
 
     def _objective(self, layout, data, alphas, shape, splits, blocks):
         """Return the objective of alphas × splits × restarts."""

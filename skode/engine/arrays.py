@@ -147,6 +147,20 @@ def contiguous(array: Array) -> Array:
     return array.contiguous() if array_api_compat.is_torch_array(array) else array
 
 
+def equal(one: Array, other: Array) -> bool:
+    """Whether two arrays are equal in type, shape, precision and every entry.
+
+    What is made of arrays, such as `SparseRows`, has them as the attribute `parts`.
+    """
+    if one is other:
+        return True
+    if type(one) is not type(other) or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if hasattr(one, "parts"):
+        return all(map(equal, one.parts, other.parts))
+    return bool(to_host(namespace(one).all(one == other)))
+
+
 def positive_part(xp: Namespace, z: Array) -> Array:
     """max(z, 0), entry by entry; NaN stays NaN."""
     # A zero-dimensional zero, since not every library accepts a Python number here.  `clip` would

@@ -9,7 +9,7 @@ first sum with other weights.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from .arrays import Array, host, namespace, quiet, to_host
 from .blocks import Blocks
 from .constraints import structured
 from .controls import Controls, Layout
+from .fold_weights import FoldWeights
 from .kernels import Problem, Samples
 from .kernels.reference import features
 from .losses import Loss
@@ -85,6 +86,7 @@ class Objective:
             weights=xp.astype(samples.weights, like.dtype, copy=False),
         )
         self.blocks, self.judge = Blocks() if blocks is None else blocks, judge
+        # A row for all members, or one for each of them.
         self._free = layout.mask(free, like)
         # The kernels ignore h if it is fixed; other fixed parts are rare.
         named = zip(Controls._fields, layout.shapes, strict=True)
@@ -103,12 +105,43 @@ class Objective:
             weights = weights * some[to_host(folds.group)]
         return host.nonzero(weights)[0]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Objective], blocks: Blocks) -> Objective:
+        """Return the objective of the members of several ones with the same samples and network.
+
+        They may differ in the penalties, in the folds unless they have a judge, and in whether the
+        steps are learned.
+        """
+        whole, samples = copy.copy(parts[0]), parts[0].samples
+        if samples.folds is not None:
+            folds = FoldWeights.joined([part.samples.folds for part in parts])  # type: ignore[misc]
+            whole.samples = samples._replace(folds=folds)
+        whole.penalties = Penalties.joined([part.penalties for part in parts])
+        learning = [part.problem.learn_step for part in parts]
+        whole.problem = whole.problem._replace(learn_step=any(learning))
+        if any(learning) and not all(learning):
+            xp = namespace(whole._free)
+            numbers = [part.penalties.alpha.shape[0] for part in parts]
+            rows = zip(parts, numbers, strict=True)
+            whole._free = xp.concat([xp.stack(number * [part._free]) for part, number in rows])
+            whole._some_fixed = True
+        whole.blocks = blocks
+        vars(whole).pop("trained_rows", None)
+        return whole
+
     def of_members(self, members: Array) -> Objective:
         """Return the objective of some of the members."""
         part = copy.copy(self)
         part.samples = self.samples.of_members(members)
         part.penalties = self.penalties.of(members)
+        part._free = self._free_of(members)
         return part
+
+    def _free_of(self, members: Array | None) -> Array:
+        """Return the masks of the controls that are trained, of some of the members."""
+        if members is None or self._free.ndim == 1:
+            return self._free
+        return namespace(self._free).take(self._free, members, axis=0)
 
     def sample(self, rows: Array) -> Objective:
         """Return the objective of some trained rows, an unbiased estimate of the data loss."""
@@ -154,7 +187,7 @@ class Objective:
                 dJ = dJ + of_penalty
                 if self._some_fixed:
                     xp = namespace(dJ)
-                    dJ = xp.where(self._free, dJ, xp.zeros_like(dJ))
+                    dJ = xp.where(self._free_of(members), dJ, xp.zeros_like(dJ))
                 dJ = self._along_structure(dJ)
         held_out = sums.held_out
         if self.judge is not None and samples.folds is not None:

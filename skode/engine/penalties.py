@@ -8,24 +8,43 @@ not enter: h is the nominal step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from .arrays import Array, namespace
+from .arrays import Array, host, namespace, placed
 from .controls import Controls, Layout
 
 
 class Penalties(NamedTuple):
-    """The strengths of the penalties: α, (members,), β, and the nominal step h."""
+    """The strengths of the penalties: α, β, and the nominal step h.
+
+    α is an array of shape (members,).  β and h are numbers, or arrays like it in float64.
+    """
 
     alpha: Array
-    beta: float = 0.0
-    h: float = 1.0
+    beta: Array | float = 0.0
+    h: Array | float = 1.0
+
+    @classmethod
+    def joined(cls, parts: Sequence[Penalties]) -> Penalties:
+        """Return the penalties of the members of several objectives."""
+        first = parts[0]
+        alpha = namespace(first.alpha).concat([part.alpha for part in parts])
+        smooth = first[1:]
+        if any(part[1:] != smooth for part in parts):
+            number = [part.alpha.shape[0] for part in parts]
+            each = zip(*(part[1:] for part in parts), strict=True)
+            smooth = (placed(host.repeat(host.asarray(values), number), alpha) for values in each)
+        return cls(alpha, *smooth)
 
     def of(self, members: Array | None) -> Penalties:
         """Return the penalties of some of the members."""
         if members is None:
             return self
-        return self._replace(alpha=namespace(self.alpha).take(self.alpha, members, axis=0))
+        take = namespace(self.alpha).take
+        return Penalties(
+            *(part if _is_number(part) else take(part, members, axis=0) for part in self)
+        )
 
     def value_and_gradient(
         self, layout: Layout, squared: Array, flat: Array
@@ -36,7 +55,7 @@ class Penalties(NamedTuple):
         """
         gradient = self.alpha[:, None] * (squared * flat)
         value = 0.5 * _total(gradient * flat)
-        if self.beta:
+        if not _is_number(self.beta) or self.beta:
             rough, of_controls = self._smoothness(layout.views(flat))
             value, gradient = value + rough, gradient + layout.flatten(of_controls)
         return value, gradient
@@ -44,15 +63,24 @@ class Penalties(NamedTuple):
     def _smoothness(self, U: Controls) -> tuple[Array, Controls]:
         """Return ½ β Σ ‖Uℓ⁺¹ - Uℓ‖²/h over the layers, and its gradient."""
         xp = namespace(U.K)
-        value, gradient = 0.0, []
+        value, gradient, strength = 0.0, [], self.beta / self.h
         for part in (U.K, U.b):
+            of_part = strength
+            if not _is_number(strength):
+                shape = (part.shape[0], *(part.ndim - 1) * (1,))
+                of_part = xp.reshape(xp.astype(strength, part.dtype, copy=False), shape)
             rise = part[:, 1:, ...] - part[:, :-1, ...]
-            value = value + 0.5 * self.beta / self.h * _total(rise * rise)
+            value = value + 0.5 * strength * _total(rise * rise)
             end = xp.zeros_like(part[:, :1, ...])
             pull = xp.concat([end, rise], axis=1) - xp.concat([rise, end], axis=1)
-            gradient.append(self.beta / self.h * pull)
+            gradient.append(of_part * pull)
         zero = Controls(*(part if part is None else xp.zeros_like(part) for part in U))
         return value, zero._replace(K=gradient[0], b=gradient[1])
+
+
+def _is_number(value: Array | float) -> bool:
+    """Whether a strength is one number for all members."""
+    return isinstance(value, int | float)
 
 
 def _total(values: Array) -> Array:

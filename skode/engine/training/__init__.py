@@ -26,6 +26,7 @@ from .stopping import (
     STALLED,
     Stopping,
 )
+from .together import Job, train_together
 from .turns import Turn, finished, in_turns, joined
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "SOLVERS",
     "STALLED",
     "Adam",
+    "Job",
     "Moments",
     "Race",
     "Schedule",
@@ -56,4 +58,5 @@ __all__ = [
     "joined",
     "random_start",
     "train",
+    "train_together",
 ]

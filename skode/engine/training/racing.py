@@ -10,6 +10,9 @@ and function approximation" (NIPS 1993), with bounds in place of the standard er
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from ..arrays import Array, host, quiet
 from .state import State
 from .stopping import BEHIND
@@ -18,6 +21,17 @@ FIRST = 10  # the iteration of the first comparison
 EVERY = 2  # iterations between two comparisons
 WINDOW = 5  # the last iterations, whose progress has to be less than the gap
 ERRORS = 1.0  # standard errors of the difference that count as clear
+
+
+class Runners(NamedTuple):
+    """What a race looks at; see `State`."""
+
+    running: Array
+    n_iter: Array
+    held_out: Array
+    held_out_curve: Array
+    best_held_out: Array
+    reason: Array
 
 
 class Race:
@@ -53,4 +67,26 @@ class Race:
             out = (n_folds > 1) & (mean > ERRORS * error) & (mean > host.mean(progress, axis=1))
         mask = host.repeat(out, state.reason.size // out.size)[running]
         state.reason[running[mask]] = BEHIND
+        return mask
+
+
+class Races:
+    """Several races in one batch, each among its own members.
+
+    Parameters
+    ----------
+    heats : sequence of (Race, slice)
+        The races, and their members.
+    """
+
+    def __init__(self, heats: Sequence[tuple[Race, slice]]) -> None:
+        self._heats = heats
+
+    def behind(self, state: State) -> Array:
+        """See `Race.behind`."""
+        mask = host.zeros(state.running.shape, dtype=bool)
+        for race, members in self._heats:
+            mine = (members.start <= state.running) & (state.running < members.stop)
+            arrays = (getattr(state, name)[members] for name in Runners._fields[1:])
+            mask[mine] = race.behind(Runners(state.running[mine] - members.start, *arrays))
         return mask
