@@ -23,7 +23,7 @@ from .engine.training import train_together
 MOST_FITS = 1000  # at the same time
 # The largest size of the arrays of a batch, on the host and on a device.  On the host, a larger
 # batch would not be faster.
-BATCH_BYTES = {True: 2**27, False: 2**32}
+BATCH_BYTES = {True: 2**25, False: 2**32}
 _this = threading.local()
 
 

@@ -28,14 +28,13 @@ class Penalties(NamedTuple):
     @classmethod
     def joined(cls, parts: Sequence[Penalties]) -> Penalties:
         """Return the penalties of the members of several objectives."""
-        first = parts[0]
-        alpha = namespace(first.alpha).concat([part.alpha for part in parts])
-        smooth = first[1:]
-        if any(part[1:] != smooth for part in parts):
-            number = [part.alpha.shape[0] for part in parts]
-            each = zip(*(part[1:] for part in parts), strict=True)
-            smooth = (placed(host.repeat(host.asarray(values), number), alpha) for values in each)
-        return cls(alpha, *smooth)
+        alpha = namespace(parts[0].alpha).concat([part.alpha for part in parts])
+        strengths = [part[1:] for part in parts]
+        if not any(beta for beta, _ in strengths) or len(set(strengths)) == 1:
+            return cls(alpha, *strengths[0])
+        number = [part.alpha.shape[0] for part in parts]
+        beta, h = (host.repeat(values, number) for values in zip(*strengths, strict=True))
+        return cls(alpha, placed(beta.astype(float), alpha), placed(h.astype(float), alpha))
 
     def of(self, members: Array | None) -> Penalties:
         """Return the penalties of some of the members."""
