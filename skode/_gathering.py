@@ -15,15 +15,13 @@ from contextlib import contextmanager
 
 from joblib.parallel import ParallelBackendBase, parallel_config
 
-from .engine.arrays import on_host
-from .engine.blocks import Blocks
+from .engine.arrays import free_memory
 from .engine.threads import Threads, n_threads
 from .engine.training import train_together
 
 MOST_FITS = 1000  # at the same time
-# The largest size of the arrays of a batch, on the host and on a device.  On the host, a larger
-# batch would not be faster.
-BATCH_BYTES = {True: 2**25, False: 2**32}
+BATCH_BYTES = 2**25  # of a batch on the host; larger ones leave the cache and are not faster
+DEVICE_FRACTION = 0.25  # of the free memory of a device, for a batch
 _this = threading.local()
 
 
@@ -176,8 +174,9 @@ class Gathering(ParallelBackendBase):
         paused = [fit for fit in self._begun if not fit.done]
         jobs = [fit.job for fit in paused]
         if jobs:
-            most = BATCH_BYTES[on_host(jobs[0].start)]
-            trainings = train_together(jobs, Blocks(self.threads), most)
+            free = free_memory(jobs[0].start)  # on a device
+            most = BATCH_BYTES if free is None else int(DEVICE_FRACTION * free)
+            trainings = train_together(jobs, self.threads, most)
             for fit, training in zip(paused, trainings, strict=True):
                 fit.go_on(training)
 
@@ -196,6 +195,8 @@ class Gathering(ParallelBackendBase):
 @contextmanager
 def gathered_fits(n_jobs=None, n_fits=MOST_FITS):
     """Train the networks of the fits that joblib runs in parallel in as few batches as possible."""
-    with Threads(n_threads(n_jobs)) as threads:
-        with parallel_config(backend=Gathering(threads, n_fits), n_jobs=n_fits):
-            yield
+    with (
+        Threads(n_threads(n_jobs)) as threads,
+        parallel_config(backend=Gathering(threads, n_fits), n_jobs=n_fits),
+    ):
+        yield

@@ -167,7 +167,7 @@ class Judge:
             for mine, its in pairs
         )
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __call__(self, problem, flat, split, loss):
         """Return the negative scores of networks, (members,); infinite for one without a score.

@@ -38,7 +38,6 @@ from .engine.training import (
     joined,
 )
 
-
 # Parameters that no constraint depends on, and that may differ between networks in a batch.
 OPEN = {"alpha", "smoothness", "random_state", "n_restarts", "cv", "n_jobs"}
 

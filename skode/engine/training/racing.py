@@ -41,7 +41,7 @@ class Race:
         self.shape = (n_candidates, n_folds, -1)
         self._next = FIRST
 
-    def behind(self, state: State) -> Array:
+    def behind(self, state: State | Runners) -> Array:
         """Return a mask of the running members that are clearly behind, and record why they end.
 
         A candidate is clearly behind when its best held-out losses exceed those of the leader by
@@ -75,14 +75,14 @@ class Races:
 
     Parameters
     ----------
-    heats : sequence of (Race, slice)
+    heats : sequence of (Race or Races, slice)
         The races, and their members.
     """
 
-    def __init__(self, heats: Sequence[tuple[Race, slice]]) -> None:
+    def __init__(self, heats: Sequence[tuple[Race | Races, slice]]) -> None:
         self._heats = heats
 
-    def behind(self, state: State) -> Array:
+    def behind(self, state: State | Runners) -> Array:
         """See `Race.behind`."""
         mask = host.zeros(state.running.shape, dtype=bool)
         for race, members in self._heats:

@@ -14,6 +14,7 @@ from ..arrays import Array, equal, host, itemsize, namespace
 from ..blocks import Blocks
 from ..constraints import Constraint
 from ..objective import Objective
+from ..threads import Threads
 from .adam import Schedule
 from .loop import train
 from .racing import Race, Races
@@ -87,15 +88,15 @@ class Job:
 
 
 def train_together(
-    jobs: Sequence[Job], blocks: Blocks, most_bytes: int
+    jobs: Sequence[Job], threads: Threads, most_bytes: int
 ) -> list[Training | ValueError]:
     """Return the trainings of all jobs, as many in one batch as fit; errors are results too.
 
     Parameters
     ----------
     jobs : sequence of Job
-    blocks : Blocks
-        The blocks of samples, and the threads, of all batches.
+    threads : Threads
+        The threads of all batches.
     most_bytes : int
         The largest size of the arrays of a batch, unless a single job is larger.
 
@@ -106,7 +107,7 @@ def train_together(
     """
     found: dict[int, Training | ValueError] = {}
     for places in _batches(jobs, most_bytes):
-        trainings = _in_one_batch([jobs[k] for k in places], blocks)
+        trainings = _in_one_batch([jobs[k] for k in places], threads)
         found.update(zip(places, trainings, strict=True))
     return [found[k] for k in range(len(jobs))]
 
@@ -127,7 +128,7 @@ def _batches(jobs: Sequence[Job], most_bytes: int) -> list[list[int]]:
     return full + open_
 
 
-def _in_one_batch(jobs: Sequence[Job], blocks: Blocks) -> list[Training | ValueError]:
+def _in_one_batch(jobs: Sequence[Job], threads: Threads) -> list[Training | ValueError]:
     """Return the trainings of jobs that fit."""
     if len(jobs) == 1:
         return [_alone(jobs[0])]
@@ -137,7 +138,7 @@ def _in_one_batch(jobs: Sequence[Job], blocks: Blocks) -> list[Training | ValueE
     heats = [(race, some) for race, some in pairs if race is not None]
     whole = replace(
         jobs[0],
-        objective=Objective.joined([job.objective for job in jobs], blocks),
+        objective=Objective.joined([job.objective for job in jobs], Blocks(threads)),
         start=namespace(jobs[0].start).concat([job.start for job in jobs]),
         race=Races(heats) if heats else None,
     )
