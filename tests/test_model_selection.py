@@ -1,0 +1,308 @@
+"""Searches give the results of scikit-learn's, to the last bit, and train in few batches."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import loguniform
+from sklearn import config_context, model_selection
+from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier
+from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _gathering
+from skode.engine.training import Job
+from skode.model_selection import (
+    GridSearchCV,
+    RandomizedSearchCV,
+    _number_of_fits,
+    batched_fits,
+    cross_validate,
+)
+from tests.estimators import blobs, curve, short
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+GRID = {"h": [0.5, 1.0], "alpha": [1e-3, 1e-1], "learn_step": [False, True]}
+
+
+NOT_FINITE = pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """The numbers of networks that are trained side by side, one after the other."""
+    found, run = [], Job.run
+
+    def watched(self):
+        found.append(self.start.shape[0])
+        return run(self)
+
+    monkeypatch.setattr(Job, "run", watched)
+    return found
+
+
+def assert_equal_results(one, other):
+    """Compare the scores of two searches, bit by bit, and their choices."""
+    mine, its = one.cv_results_, other.cv_results_
+    assert mine.keys() == its.keys()
+    assert mine["params"] == its["params"]
+    for name in mine:
+        if "time" not in name and name != "params":
+            np.testing.assert_array_equal(mine[name], its[name], err_msg=name)
+    if one.refit:
+        assert one.best_params_ == other.best_params_
+        assert one.best_index_ == other.best_index_
+
+
+def compared(estimator, grid, X, y, fit=None, **options):
+    """Search with both classes, compare, and return both."""
+    both = []
+    for cls in (GridSearchCV, model_selection.GridSearchCV):
+        options.setdefault("cv", 3)
+        both.append(cls(clone(estimator), grid, **options).fit(X, y, **(fit or {})))
+    assert_equal_results(*both)
+    return both
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
+def test_candidates_of_a_split_are_one_batch(solver, batches):
+    X, y = blobs(3)
+    model = short(ODENetClassifier, solver=solver, scoring="auto")
+    one, other = compared(model, GRID, X, y, scoring="neg_log_loss")
+    assert batches[:3] == [8, 8, 8]
+    assert set(batches[3:]) == {1}
+    np.testing.assert_array_equal(one.best_estimator_.K_, other.best_estimator_.K_)
+
+
+def test_layers_schemes_and_activations_are_batches_of_their_own(batches):
+    X, y = blobs()
+    grid = {"N": [2, 3], "scheme": ["euler", "rk4"], "activation": ["tanh", "relu"]}
+    grid["alpha"] = [1e-3, 1e-2, 1e-1]
+    compared(short(ODENetClassifier), grid, X, y, refit=False, cv=2)
+    assert batches[:16] == 16 * [3]
+
+
+def test_regression_with_several_scores():
+    X, y = curve(n_targets=2)
+    scoring = ["r2", "neg_mean_absolute_error"]
+    model = short(ODENetRegressor, solver="lbfgs")
+    one, _ = compared(
+        model, GRID, X, y, scoring=scoring, refit="r2", return_train_score=True, cv=KFold(3)
+    )
+    assert one.multimetric_
+    assert one.predict(X).shape == y.shape
+
+
+def test_pipelines_with_groups_and_weights():
+    X, y = blobs(n_samples=90)
+    groups, weights = np.arange(90) // 5, np.random.default_rng(0).uniform(0.1, 2, 90)
+    pipeline = make_pipeline(StandardScaler(), short(ODENetClassifier, solver="lbfgs"))
+    grid = {f"odenetclassifier__{name}": values for name, values in GRID.items()}
+    grid["standardscaler__with_mean"] = [True, False]
+    fit = {"groups": groups, "odenetclassifier__sample_weight": weights}
+    compared(pipeline, grid, X, y, fit, cv=GroupKFold(3))
+
+
+def test_metadata_is_routed():
+    X, y = blobs()
+    weights = np.random.default_rng(0).uniform(0.1, 2, len(y))
+    with config_context(enable_metadata_routing=True):
+        model = short(ODENetClassifier).set_fit_request(sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        compared(model, GRID, X, y, {"sample_weight": weights})
+
+
+@pytest.mark.parametrize("scoring", ["auto", "roc_auc"])
+def test_networks_of_inner_folds(scoring, batches):
+    X, y = blobs()
+    X = X + np.random.default_rng(0).normal(size=X.shape)
+    options = {"cv": 3, "alpha": [1e-3, 1.0], "features": "both", "lift": "nonlinear"}
+    model = short(ODENetClassifier, solver="lbfgs", scoring=scoring, **options)
+    compared(model, {"h": [0.5, 1.0], "learn_step": [False, True]}, X, y, cv=2)
+    assert batches[:4] == 4 * [4 * 6]  # two views for each of the splits
+
+
+def test_inner_folds_of_other_seeds_form_one_batch(batches):
+    X, y = blobs()
+    model = short(ODENetClassifier, cv="auto", solver="lbfgs")
+    compared(model, {"random_state": [0, 1, 2]}, X, y, refit=False, cv=2)
+    assert batches[:2] == [24, 24]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"scheme": "implicit_midpoint"},
+        {"scheme": "gauss4", "stage_guard": "reject"},
+        {"vector_field": "gradient_flow", "scheme": "euler"},
+        {"constraint": "orthogonal"},
+        {"learn_step": "simplex"},
+        {"smoothness": 0.1},
+    ],
+)
+def test_constraints_and_implicit_schemes(parameters, batches):
+    X, y = blobs()
+    model = short(ODENetClassifier, solver="lbfgs", max_iter=8, **parameters)
+    grid = {"alpha": [1e-3, 1e-2], "random_state": [0, 1], "h": [0.5]}
+    compared(model, grid, X, y, refit=False, cv=2)
+    assert batches[:2] == [4, 4]
+
+
+def test_other_steps_with_a_constraint_are_other_batches(batches):
+    X, y = blobs()
+    model = short(ODENetClassifier, learn_step="simplex")
+    compared(model, {"h": [0.5, 1.0], "alpha": [0.1, 0.2]}, X, y, refit=False, cv=2)
+    assert batches[:4] == [2, 2, 2, 2]
+
+
+def test_candidates_may_be_other_estimators(batches):
+    X, y = blobs()
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    models = [short(ODENetClassifier), short(FeedForwardClassifier), LogisticRegression()]
+    compared(pipeline, {"logisticregression": models}, X, y, refit=False, cv=2)
+    assert batches[:4] == [1, 1, 1, 1]
+
+
+def test_without_a_network_the_search_is_that_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr("skode.model_selection.gathered_fits", None)  # is not called
+    compared(LogisticRegression(), {"C": [0.1, 1.0]}, *blobs())
+
+
+def test_candidates_drawn_at_random():
+    X, y = blobs()
+    choices = {"alpha": loguniform(1e-4, 1e-1), "learn_step": [False, True]}
+    both = [
+        cls(short(ODENetClassifier), choices, n_iter=6, cv=3, random_state=0).fit(X, y)
+        for cls in (RandomizedSearchCV, model_selection.RandomizedSearchCV)
+    ]
+    assert_equal_results(*both)
+
+
+def test_few_fits_at_a_time(monkeypatch, batches):
+    X, y = blobs()
+    monkeypatch.setattr("skode.model_selection._number_of_fits", lambda X: 4)
+    compared(short(ODENetClassifier), GRID, X, y, cv=2, refit=False, pre_dispatch=5)
+    assert max(batches) == 2  # of the four, two are of the same split
+    assert sum(batches) == 2 * 16
+
+
+def test_the_number_of_fits_depends_on_the_size_of_X():
+    assert _number_of_fits([[1.0, 2.0]]) == 1000
+    assert _number_of_fits(np.broadcast_to(0.0, (10**9, 10**4))) == 2
+
+
+@NOT_FINITE
+def test_fits_that_fail():
+    X, y = blobs()
+    grid = {"alpha": [1e-3, -1.0], "h": [0.5, 1.0]}
+    with pytest.warns(FitFailedWarning, match="6 fits failed"):
+        found = GridSearchCV(short(ODENetClassifier), grid, cv=3).fit(X, y)
+    scores = found.cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(np.isnan(scores), [False, False, True, True])
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="'alpha' parameter"):
+        GridSearchCV(short(ODENetClassifier), grid, cv=3, error_score="raise").fit(X, y)
+    assert threading.active_count() == before
+
+
+@NOT_FINITE
+def test_a_start_that_is_not_finite_fails_alone():
+    X, y = blobs()
+    X[:5] *= 1e200
+    cv = [(np.arange(5, 40), np.arange(40, 60)), (np.arange(40), np.arange(40, 60))]
+    search = GridSearchCV(short(ODENetClassifier), {"h": [0.5, 1.0]}, cv=cv, refit=False)
+    with pytest.warns(FitFailedWarning, match="2 fits failed"):
+        search.fit(X, y)
+    assert np.isnan(search.cv_results_["split1_test_score"]).all()
+    assert np.isfinite(search.cv_results_["split0_test_score"]).all()
+
+
+def test_ctrl_c_ends_the_search_and_all_its_threads(monkeypatch):
+    X, y = blobs()
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_gathering, "train_together", interrupted)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(short(ODENetClassifier), GRID, cv=3).fit(X, y)
+    assert threading.active_count() == before
+
+
+@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
+def test_warnings_are_those_of_every_fit_and_their_filters_stay():
+    X, y = blobs()
+    before = list(warnings.filters)
+    for cls in (GridSearchCV, model_selection.GridSearchCV):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            cls(short(ODENetClassifier, max_iter=2), GRID, cv=2, refit=False).fit(X, y)
+        assert len(caught) == 16
+    assert list(warnings.filters) == before
+
+
+def test_estimators_with_a_time_limit_are_trained_one_by_one(batches):
+    X, y = blobs()
+    compared(short(ODENetClassifier, max_time=1e6), GRID, X, y, refit=False, cv=2)
+    assert set(batches) == {1}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, -1])
+def test_any_number_of_threads(n_jobs):
+    X, y = blobs()
+    both = [
+        GridSearchCV(short(ODENetClassifier), GRID, cv=3, n_jobs=number).fit(X, y)
+        for number in (None, n_jobs)
+    ]
+    assert_equal_results(*both)
+
+
+def test_cross_validation(batches):
+    X, y = blobs()
+    cv = list(ShuffleSplit(2, random_state=0).split(X))
+    splits = [*cv, *cv]
+    model = short(ODENetClassifier, random_state=np.random.RandomState(0))
+    options = {"cv": splits, "return_estimator": True, "scoring": "neg_log_loss"}
+    one, other = (
+        function(clone(model), X, y, **options)
+        for function in (cross_validate, model_selection.cross_validate)
+    )
+    np.testing.assert_array_equal(one["test_score"], other["test_score"])
+    for mine, its in zip(one["estimator"], other["estimator"], strict=True):
+        np.testing.assert_array_equal(mine.K_, its.K_)
+    assert batches[:2] == [2, 2]
+
+
+def test_other_tools_in_a_context(batches):
+    X, y = blobs()
+    model, alphas = short(ODENetClassifier), [1e-3, 1e-2, 1e-1]
+    options = {"param_name": "alpha", "param_range": alphas, "cv": StratifiedKFold(3)}
+    expected = model_selection.validation_curve(model, X, y, **options)
+    batches.clear()
+    with batched_fits():
+        found = model_selection.validation_curve(model, X, y, **options)
+    np.testing.assert_array_equal(found, expected)
+    assert batches == [3, 3, 3]
+    bagged = BaggingClassifier(model, 4, n_jobs=2, random_state=0)
+    with batched_fits(1, max_fits=3):
+        proba = clone(bagged).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(proba, bagged.set_params(n_jobs=None).fit(X, y).predict_proba(X))
+
+
+def test_one_fit_at_a_time_cannot_be_gathered():
+    with pytest.raises(ValueError, match="max_fits must be at least 2; got 1"):
+        batched_fits(max_fits=1)
+
+
+def test_searches_are_estimators_of_scikit_learn():
+    search = GridSearchCV(short(ODENetClassifier), GRID, cv=3)
+    assert clone(search).get_params().keys() == search.get_params().keys()
+    X, y = blobs()
+    nested = model_selection.cross_val_score(search, X, y, cv=2)
+    assert nested.shape == (2,)
