@@ -22,6 +22,7 @@ PUBLIC_MODULES = [
     "skode",
     "skode.datasets",
     "skode.inspection",
+    "skode.model_selection",
     "skode.onnx",
     "skode.plotting",
     "skode.robustness",

@@ -14,13 +14,14 @@ LAZY = """
 import sys
 import skode
 loaded = [name for name in sys.modules if name.startswith("skode.")]
-later = ("datasets", "inspection", "plotting", "robustness")
+later = ("datasets", "inspection", "model_selection", "plotting", "robustness")
 assert not {f"skode.{name}" for name in later} & {*loaded}
 assert {*later, "ODENetClassifier"} <= {*dir(skode)}
 assert "matplotlib" not in sys.modules
 assert skode.plotting.TrajectoryDisplay.__name__ == "TrajectoryDisplay"
 assert skode.datasets.make_spirals(10)[0].shape == (10, 2)
 assert skode.inspection.trajectories
+assert skode.model_selection.batched_fits
 assert skode.robustness.robust_accuracy
 assert skode.robustness.lipschitz_bound
 assert not {"art", "matplotlib"} & {*sys.modules}

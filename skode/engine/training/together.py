@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
-from ..arrays import Array, equal, host, itemsize, namespace
+from ..arrays import Array, current_device, equal, host, itemsize, namespace
 from ..blocks import Blocks
 from ..constraints import Constraint
 from ..objective import Objective
@@ -58,18 +58,19 @@ class Job:
 
     def run(self) -> Training:
         """Train the members of this job alone."""
-        return train(
-            self.objective,
-            self.start,
-            self.solver,
-            line_search=self.line_search,
-            schedule=self.schedule,
-            constraint=self.constraint,
-            stopping=self.stopping,
-            race=self.race,
-            on_iteration=self.on_iteration,
-            exact_stages=self.exact_stages,
-        )
+        with current_device(self.start):  # which may not be that of this thread
+            return train(
+                self.objective,
+                self.start,
+                self.solver,
+                line_search=self.line_search,
+                schedule=self.schedule,
+                constraint=self.constraint,
+                stopping=self.stopping,
+                race=self.race,
+                on_iteration=self.on_iteration,
+                exact_stages=self.exact_stages,
+            )
 
     def fits(self, other: Job) -> bool:
         """Whether both can be trained in one batch."""
