@@ -106,7 +106,7 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
     >>> from skode import ODENetClassifier
     >>> from skode.model_selection import GridSearchCV
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = ODENetClassifier(n_channels=4, cv=None, max_iter=30, tol=0.01, random_state=0)
+    >>> model = ODENetClassifier(n_channels=4, cv=None, tol=0.1, random_state=0)
     >>> grid = {"h": [0.25, 0.5], "alpha": [1e-4, 1e-2]}
     >>> search = GridSearchCV(model, grid, cv=3).fit(X, y)
     >>> len(search.cv_results_["params"])
@@ -161,7 +161,7 @@ class RandomizedSearchCV(_Search, model_selection.RandomizedSearchCV):
     >>> from skode import ODENetRegressor
     >>> from skode.model_selection import RandomizedSearchCV
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = ODENetRegressor(n_channels=4, cv=None, max_iter=30, tol=0.01, random_state=0)
+    >>> model = ODENetRegressor(n_channels=4, cv=None, tol=0.1, random_state=0)
     >>> choices = {"alpha": loguniform(1e-4, 1e-1), "learn_step": [False, True]}
     >>> search = RandomizedSearchCV(model, choices, n_iter=5, cv=3, random_state=0).fit(X, y)
     >>> bool(search.best_score_ > 0.3)
@@ -211,7 +211,7 @@ def cross_validate(estimator, X, y=None, *, n_jobs=None, **options):
     >>> from skode import ODENetClassifier
     >>> from skode.model_selection import cross_validate
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = ODENetClassifier(n_channels=4, cv=None, max_iter=30, tol=0.01, random_state=0)
+    >>> model = ODENetClassifier(n_channels=4, cv=None, tol=0.1, random_state=0)
     >>> cross_validate(model, X, y, cv=3)["test_score"].shape
     (3,)
     """
@@ -249,7 +249,7 @@ def batched_fits(n_jobs=None, max_fits=100):
     >>> from skode import ODENetClassifier
     >>> from skode.model_selection import batched_fits
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = ODENetClassifier(n_channels=4, cv=None, max_iter=30, tol=0.01, random_state=0)
+    >>> model = ODENetClassifier(n_channels=4, cv=None, tol=0.1, random_state=0)
     >>> options = {"param_name": "alpha", "param_range": [1e-4, 1e-2], "cv": 3}
     >>> with batched_fits():
     ...     train, test = validation_curve(model, X, y, **options)

@@ -73,7 +73,7 @@ def test_no_decision_is_another_than_with_exact_stages(scheme, solver, monkeypat
     train(objective, flat, solver, stopping=Stopping(60))
     assert max(checked) == LOOSEST
     if solver == "lbfgs":  # it comes so close to a minimum that J hardly falls
-        assert len(set(checked)) > 5
+        assert min(checked) < LOOSEST
 
 
 @pytest.mark.parametrize("loosest", [LOOSEST, 1e-2])
