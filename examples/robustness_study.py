@@ -2,13 +2,15 @@
 
 Every combination of a Runge-Kutta scheme and a vector field is trained with the same settings on
 the four problems in the plane and on four tables of scikit-learn, and so are a feed-forward
-network, scikit-learn's MLPClassifier and a support vector machine.  Three accuracies are measured
+network, scikit-learn's MLPClassifier and a support vector machine.  These accuracies are measured
 on fresh samples:
 
 - clean;
 - attacked, in the maximum norm: in the plane by an exhaustive grid, which finds every adversarial
   point up to the width of the grid, and on tables by 20 steps of projected gradient descent (PGD),
   with the exact gradient of each model;
+- on tables also under AutoAttack, which adapts its steps, follows two losses, and then looks for
+  the nearest boundary; for skode's models only;
 - certified, in the 2-norm, by margins and Lipschitz bounds; this exists for skode's models only.
 
 Features have unit variance, so that sizes of perturbations are in standard deviations.
@@ -32,7 +34,7 @@ from sklearn.svm import SVC
 
 from skode import FeedForwardClassifier, ODENetClassifier, datasets
 from skode.inspection import input_gradients
-from skode.robustness import certified_accuracy
+from skode.robustness import certified_accuracy, robust_accuracy
 
 SCHEMES = ("euler", "heun", "rk4", "implicit_midpoint", "gauss4")
 FIELDS = ("standard", "antisymmetric", "gradient_flow", "hamiltonian")
@@ -42,7 +44,8 @@ SIZES = (0.05, 0.1, 0.2)  # of perturbations
 N_SAMPLES = 400  # for training, and as many for testing, at most
 SETTINGS = {"N": 10, "h": 0.3, "n_channels": 16, "cv": None, "alpha": 1e-3, "max_iter": 300}
 GRID = 21  # points of the grid along each axis
-STEPS = 20  # of PGD
+STEPS = 20  # of PGD and of AutoAttack
+STRONGER = 0.1  # the size for AutoAttack, which takes much longer
 
 
 def models(seed):
@@ -135,8 +138,14 @@ def attacked_by_gradients(model, X, y, eps):
     return right
 
 
+def attacked_by_auto_attack(model, X, y):
+    """Return the accuracy under AutoAttack of size `STRONGER`, from one start."""
+    options = {"attack": "autoattack", "attack_params": {"max_iter": STEPS, "nb_random_init": 1}}
+    return robust_accuracy(model, X, y, [STRONGER], norm="inf", random_state=0, **options)[0]
+
+
 def measure(name, seed, quick):
-    """Return rows of model, clean, attacked and certified accuracies, for one data set and seed."""
+    """Return rows of model, name of the data, and accuracies, for one data set and seed."""
     X, y, X_test, y_test = data(name, seed)
     attack = attacked_by_grid if name in PLANE else attacked_by_gradients
     rows = []
@@ -152,18 +161,21 @@ def measure(name, seed, quick):
             model.fit(X, y)
         clean = np.mean(model.predict(X_test) == y_test)
         attacked = [attack(model, X_test, y_test, eps).mean() for eps in SIZES]
-        certified = [np.nan] * len(SIZES)
+        certified, stronger = [np.nan] * len(SIZES), np.nan
         if hasattr(model, "K_"):
+            if name in TABLES:
+                stronger = attacked_by_auto_attack(model, X_test, y_test)
             certified = certified_accuracy(
                 model, X_test, y_test, np.array(SIZES), method="lipschitz"
             )
-        rows.append((model_name, name, [clean, *attacked, *certified]))
+        rows.append((model_name, name, [clean, *attacked, stronger, *certified]))
     return rows
 
 
 def report(rows, names, n_seeds):
     """Print the means over the seeds, with their standard errors, and means over data sets."""
-    columns = ["clean", *(f"attacked {e}" for e in SIZES), *(f"certified {e}" for e in SIZES)]
+    columns = ["clean", *(f"attacked {e}" for e in SIZES), f"AutoAttack {STRONGER}"]
+    columns += [f"certified {e}" for e in SIZES]
     every = {}
     for model, name, values in rows:
         every.setdefault((name, model), []).append(values)
@@ -177,7 +189,10 @@ def report(rows, names, n_seeds):
             print(f"{model:32s}" + "".join(f"{'–' if 'nan' in c else c:>17s}" for c in cells))
     print(f"\n{'mean over the data sets':32s}" + "".join(f"{c:>17s}" for c in columns))
     for model in order:
-        means = np.mean([np.mean(every[name, model], axis=0) for name in names], axis=0)
+        means = np.array([np.mean(every[name, model], axis=0) for name in names])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN
+            means = np.nanmean(means, axis=0)  # AutoAttack is for tables only
         cells = ("–" if np.isnan(m) else f"{m:.3f}" for m in means)
         print(f"{model:32s}" + "".join(f"{c:>17s}" for c in cells))
 
