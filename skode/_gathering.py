@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections import deque
 from contextlib import contextmanager
+from functools import partial
 
 from joblib.parallel import ParallelBackendBase, parallel_config
 
@@ -25,10 +26,10 @@ DEVICE_FRACTION = 0.25  # of the free memory of a device, for a batch
 _this = threading.local()
 
 
-def trained(job):
-    """Train the networks of a fit: now, or together with those of other fits."""
+def training_of(job):
+    """Return the function that trains the networks of a fit: now, or with those of other fits."""
     fit = getattr(_this, "fit", None)
-    return job.run() if fit is None or not job.can_wait else fit.wait_for(job)
+    return job.run if fit is None or not job.can_wait else partial(fit.wait_for, job)
 
 
 def n_threads_of_fit(n_jobs):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._candidates import Candidates
 from ._course import Course
-from ._gathering import trained
+from ._gathering import training_of
 from ._inputs import Data, cast
 from ._scoring import Judge
 from ._span import Span
@@ -163,7 +163,7 @@ class Trainer(Candidates):
                 self._exact_stages,
                 self._about_constraint(batch.constraint),
             )
-            yield partial(trained, job)
+            yield training_of(job)
             course.end_turn(done[-1])
 
     def _about_constraint(self, constraint):

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _gathering
-from skode.engine.training import Job
+from skode.engine.training import together
 from skode.model_selection import (
     GridSearchCV,
     RandomizedSearchCV,
@@ -36,13 +36,13 @@ NOT_FINITE = pytest.mark.filterwarnings("ignore:One or more of the test scores a
 @pytest.fixture
 def batches(monkeypatch):
     """The numbers of networks that are trained side by side, one after the other."""
-    found, run = [], Job.run
+    found, train = [], together.train
 
-    def watched(self):
-        found.append(self.start.shape[0])
-        return run(self)
+    def watched(objective, start, *arguments, **options):
+        found.append(start.shape[0])
+        return train(objective, start, *arguments, **options)
 
-    monkeypatch.setattr(Job, "run", watched)
+    monkeypatch.setattr(together, "train", watched)
     return found
 
 

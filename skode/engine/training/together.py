@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import pairwise
 
 from ..arrays import Array, current_device, equal, host, itemsize, namespace
@@ -56,21 +57,22 @@ class Job:
         """Whether it may be trained with others: nobody follows it, and it has no deadline."""
         return self.on_iteration is None and self.stopping.deadline == host.inf
 
-    def run(self) -> Training:
-        """Train the members of this job alone."""
-        with current_device(self.start):  # which may not be that of this thread
-            return train(
-                self.objective,
-                self.start,
-                self.solver,
-                line_search=self.line_search,
-                schedule=self.schedule,
-                constraint=self.constraint,
-                stopping=self.stopping,
-                race=self.race,
-                on_iteration=self.on_iteration,
-                exact_stages=self.exact_stages,
-            )
+    @property
+    def run(self) -> Callable[[], Training]:
+        """The function that trains the members of this job alone."""
+        return partial(
+            train,
+            self.objective,
+            self.start,
+            self.solver,
+            line_search=self.line_search,
+            schedule=self.schedule,
+            constraint=self.constraint,
+            stopping=self.stopping,
+            race=self.race,
+            on_iteration=self.on_iteration,
+            exact_stages=self.exact_stages,
+        )
 
     def fits(self, other: Job) -> bool:
         """Whether both can be trained in one batch."""
@@ -108,7 +110,8 @@ def train_together(
     """
     found: dict[int, Training | ValueError] = {}
     for places in _batches(jobs, most_bytes):
-        trainings = _in_one_batch([jobs[k] for k in places], threads)
+        with current_device(jobs[places[0]].start):  # which may not be that of this thread
+            trainings = _in_one_batch([jobs[k] for k in places], threads)
         found.update(zip(places, trainings, strict=True))
     return [found[k] for k in range(len(jobs))]
 

@@ -197,15 +197,15 @@ def test_an_error_at_the_start_is_that_of_one_job():
 
 
 def test_ctrl_c_ends_all_batches(monkeypatch):
-    calls, run = [], Job.run
+    calls, train = [], together.train
 
-    def interrupted(self):
-        calls.append(self)
-        training = run(self)
+    def interrupted(*arguments, **options):
+        training = train(*arguments, **options)
         training.reason[:] = together.INTERRUPTED
+        calls.append(training)
         return training
 
-    monkeypatch.setattr(Job, "run", interrupted)
+    monkeypatch.setattr(together, "train", interrupted)
     with Threads() as threads, pytest.raises(KeyboardInterrupt):
         train_together([job(), job(seed=1), job(N=4), job(N=4)], threads, BYTES)
     assert len(calls) == 1
