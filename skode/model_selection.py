@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import nullcontext
 from itertools import chain
 
 import numpy as np
@@ -45,9 +46,7 @@ class _Search:
         ValueError
             If all fits have failed, or one of them with ``error_score="raise"``.
         """
-        if not any(map(_is_network, self._estimators())):
-            return super().fit(X, y, **params)
-        with gathered_fits(self.n_jobs, _number_of_fits(X)):
+        with _gathered(self._estimators(), X, self.n_jobs):
             return super().fit(X, y, **params)
 
     def _estimators(self):
@@ -215,7 +214,7 @@ def cross_validate(estimator, X, y=None, *, n_jobs=None, **options):
     >>> cross_validate(model, X, y, cv=3)["test_score"].shape
     (3,)
     """
-    with gathered_fits(n_jobs, _number_of_fits(X)):
+    with _gathered([estimator], X, n_jobs):
         return model_selection.cross_validate(estimator, X, y, n_jobs=n_jobs, **options)
 
 
@@ -259,6 +258,13 @@ def batched_fits(n_jobs=None, max_fits=100):
     if max_fits < 2:
         raise ValueError(f"max_fits must be at least 2; got {max_fits}.")
     return gathered_fits(n_jobs, max_fits)
+
+
+def _gathered(estimators, X, n_jobs):
+    """Return the context for fits on X; without a network, everything is as in scikit-learn."""
+    if not any(map(_is_network, estimators)):
+        return nullcontext()
+    return gathered_fits(n_jobs, _number_of_fits(X))
 
 
 def _values_of(choices):

@@ -171,6 +171,7 @@ def test_candidates_may_be_other_estimators(batches):
 def test_without_a_network_the_search_is_that_of_scikit_learn(monkeypatch):
     monkeypatch.setattr("skode.model_selection.gathered_fits", None)  # is not called
     compared(LogisticRegression(), {"C": [0.1, 1.0]}, *blobs())
+    assert cross_validate(LogisticRegression(), *blobs(), cv=2)["test_score"].shape == (2,)
 
 
 def test_candidates_drawn_at_random():
