@@ -12,6 +12,7 @@ from .onnx import to_onnx
 from .regressors import FeedForwardRegressor, ODENetRegressor
 
 if TYPE_CHECKING:
+    from . import dask as dask
     from . import datasets as datasets
     from . import inspection as inspection
     from . import model_selection as model_selection
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 # Submodules that are imported on first access, such as `skode.plotting`.
-_SUBMODULES = ("datasets", "inspection", "model_selection", "plotting", "robustness")
+_SUBMODULES = ("dask", "datasets", "inspection", "model_selection", "plotting", "robustness")
 
 
 def __getattr__(name):

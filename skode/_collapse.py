@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._sparse import gathered
 from .engine.arrays import quiet, to_host
 from .engine.losses import SOFTMAX
 from .engine.prediction import outputs, trajectories
@@ -38,7 +39,7 @@ def cause_of_collapse(model, data, loss):
     ):
         return None
     rows = used[np.linspace(0, len(used) - 1, min(SOME, len(used))).astype(int)]
-    X, network, spreads = data.features(rows), model._fitted_network(), []
+    X, network, spreads = gathered(data.features(rows)), model._fitted_network(), []
     with quiet():
         for k in range(model.K_.shape[0]):  # one by one, since those of wide features are large
             U = model._controls(slice(k, k + 1))

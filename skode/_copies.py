@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .engine.arrays import to_host
+from .engine.elsewhere import Elsewhere
 from .engine.sparse_rows import SparseRows
 
 CHUNK = 2**20  # entries of X that are hashed at a time; at least one row
@@ -18,7 +19,7 @@ def units_of_equal_rows(X, used, most):
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features), or SparseRows
+    X : array of shape (n_samples, n_features), SparseRows or Elsewhere
         Finite numbers.  Rows are read in slices, so that X is never copied as a whole.
     used : ndarray of int of shape (n_used,)
         The rows.
@@ -33,9 +34,7 @@ def units_of_equal_rows(X, used, most):
     unit : ndarray of int of shape (n_used,)
         The unit of every row, as an index into `first`.
     """
-    m, step = X.shape[0], max(1, CHUNK // max(1, X.shape[1]))
-    parts = (X[k : min(k + step, m), ...] for k in range(0, m, step))
-    hashes = np.concatenate([_hashes(part) for part in parts])[used]
+    hashes = hashes_of_rows(X)[used]
     _, first, unit, count = np.unique(
         hashes, return_index=True, return_inverse=True, return_counts=True
     )
@@ -43,6 +42,15 @@ def units_of_equal_rows(X, used, most):
     first_of_row = np.where(count[unit] > most, rows, first[unit])
     first = np.flatnonzero(first_of_row == rows)
     return first, np.searchsorted(first, first_of_row)
+
+
+def hashes_of_rows(X, start=0):
+    """Return a hash of 64 bits of every row."""
+    if isinstance(X, Elsewhere):
+        return np.concatenate(X.apply(hashes_of_rows))
+    m, step = X.shape[0], max(1, CHUNK // max(1, X.shape[1]))
+    parts = (X[k : min(k + step, m), ...] for k in range(0, m, step))
+    return np.concatenate([_hashes(part) for part in parts])
 
 
 def _hashes(X):

@@ -19,6 +19,7 @@ from sklearn import config_context, get_config
 from sklearn.utils._array_api import get_namespace, get_namespace_and_device
 
 from .engine.arrays import array_library, current_device, followed, on_cpu, to_host
+from .engine.elsewhere import Elsewhere
 from .engine.sparse_rows import SparseRows
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "follows_data",
     "host_values",
     "naming_the_class",
+    "on_gpu",
     "where_computed",
 ]
 
@@ -131,15 +133,18 @@ def where_computed(estimator, X):
     TypeError
         If the features are sparse and ``device="cuda"``.
     """
-    if estimator.device != "cuda":
+    if estimator.device != "cuda" or isinstance(X, Elsewhere):
         return X
     if isinstance(X, SparseRows):
         raise TypeError(
             "Sparse X is supported on the host alone: set device=None, or give X.toarray()."
         )
-    if not on_cpu(X):
-        return X
-    return _cupy().asarray(to_host(X))
+    return on_gpu(X)
+
+
+def on_gpu(X):
+    """Return an array on the GPU: of CuPy, unless it is on a GPU already."""
+    return _cupy().asarray(to_host(X)) if on_cpu(X) else X
 
 
 def float_types(X):

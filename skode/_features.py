@@ -8,6 +8,7 @@ from scipy.sparse import csr_array, issparse
 from ._inputs import precision
 from ._sparse import columns_of, matrix, rows_of
 from .engine.arrays import array_library, namespace, placed, quiet
+from .engine.elsewhere import Elsewhere
 from .engine.sparse_rows import SparseRows
 
 __all__ = ["GIVEN", "PIECEWISE", "FeatureMap"]
@@ -147,7 +148,9 @@ class FeatureMap:
 
     def of(self, X):
         """Return inputs that are computed row by row on access."""
-        return X if self.is_identity else Inputs(self, X)
+        if self.is_identity:
+            return X
+        return X.mapped(self) if isinstance(X, Elsewhere) else Inputs(self, X)
 
     def pull_back(self, X, G):
         """Convert derivatives for the inputs to derivatives for the features.

@@ -16,6 +16,7 @@ from ._sparse import rows_of
 from .engine.arrays import array_library, contiguous, converted, namespace, to_host
 from .engine.blocks import Blocks
 from .engine.controls import Controls, refined
+from .engine.elsewhere import Elsewhere
 from .engine.losses import loss_named
 from .engine.prediction import mean_outputs
 from .engine.sparse_rows import SparseRows
@@ -84,9 +85,9 @@ class FittedNetworks(Pickled):
                 setattr(self, f"{name}_", contiguous(part))
 
     def _inputs_of(self, X):
-        """Return the inputs for validated features: sparse ones as they are, or row by row."""
-        sparse = isinstance(X, SparseRows)
-        return self.feature_map_.of(X) if sparse else self.feature_map_.transform(X)
+        """Return the inputs for validated features, in some cases computed row by row."""
+        row_by_row = isinstance(X, SparseRows | Elsewhere)
+        return self.feature_map_.of(X) if row_by_row else self.feature_map_.transform(X)
 
     def _controls(self, members=slice(None)):
         """Return the fitted controls of some members."""

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_feature_names, check_consistent_leng
 from ._devices import host_values
 from ._sparse import like_features, stacked
 from .engine.arrays import array_library, contiguous, converted, namespace, placed, quiet
+from .engine.elsewhere import Elsewhere
 from .engine.sparse_rows import SparseRows
 
 # Attributes for scikit-learn's callbacks, which an estimator has only during `fit`.
@@ -104,6 +105,8 @@ def joined(one, two):
     """Join the rows of two arrays, or of two sparse matrices."""
     if isinstance(one, SparseRows):
         return stacked(one, two)
+    if isinstance(one, Elsewhere):
+        return one.followed_by(two)
     if array_library(one) is None:
         return Joined(one, two)
     return namespace(one).concat([one, two], axis=0)
@@ -156,6 +159,8 @@ def validation_data(estimator, X_val, y_val, X):
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}; validation takes both.")
+    if isinstance(X_val, Elsewhere):  # checked where the rows are
+        return X_val, np.asarray(y_val)
     _check_feature_names(estimator, X_val, reset=False)
     if array_library(X) is None or array_library(X_val) is None:
         checks = {"dtype": precision(X), "input_name": "X_val", "accept_sparse": "csr"}

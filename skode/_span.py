@@ -23,6 +23,7 @@ import numpy as np
 from ._inputs import cast
 from ._sparse import matrix
 from .engine.arrays import device, namespace, placed, quiet, to_host
+from .engine.elsewhere import Elsewhere
 from .engine.sparse_rows import SparseRows
 
 WIDE = 1000  # inputs of a view; a view with at most this many is never wide
@@ -65,6 +66,8 @@ class Span:
     def of_samples(cls, feature_map, data):
         """Return the span of samples, for networks with a lift, and the samples in its columns."""
         m, bases = len(data), {}
+        if isinstance(data.X, Elsewhere):
+            return cls(feature_map), data
         for name, inputs in feature_map.views.items():
             if m <= MOST_ROWS and inputs.stop - inputs.start > max(WIDE, 2 * m):
                 bases[name] = Basis.of(data.X, inputs, data.given_weights > 0)

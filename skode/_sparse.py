@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_array, issparse, vstack
 
 from .engine.arrays import converted, to_host
+from .engine.elsewhere import Elsewhere
 from .engine.sparse_rows import SparseRows
 
 
@@ -53,6 +55,10 @@ def like_features(X_val, X):
 
 def columns_of(X):
     """Yield the columns of features one by one, as host arrays of shape (n_samples,)."""
+    if isinstance(X, Elsewhere):
+        for j in range(X.shape[1]):
+            yield np.concatenate(X.apply(partial(_column, j)))
+        return
     if not isinstance(X, SparseRows):
         yield from to_host(X).T
         return
@@ -61,3 +67,17 @@ def columns_of(X):
         column = np.zeros(len(X), X.dtype)
         column[by_column.indices[start:end]] = by_column.data[start:end]
         yield column
+
+
+def _column(j, X, start):
+    """Return a column of a part of the rows."""
+    return to_host(X[:, j])
+
+
+def gathered(X):
+    """Return features as they are, or an array of those that are elsewhere."""
+    return np.concatenate(X.apply(_rows)) if isinstance(X, Elsewhere) else X
+
+
+def _rows(X, start):
+    return to_host(X[:, :])

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import joblib
 import numpy as np
 
+from ._copies import hashes_of_rows
 from ._devices import host_values
 from .engine.arrays import array_library, namespace, placed, quiet, to_host
+from .engine.elsewhere import Elsewhere
 from .engine.fold_weights import FoldWeights
 from .engine.sparse_rows import SparseRows
 
@@ -63,6 +65,8 @@ class Splits:
             xp = namespace(X)
             rows = placed(np.linspace(-1.0, 1.0, X.shape[0])[None, :], X, X.dtype)
             X = to_host(xp.stack([xp.sum(X, axis=0), xp.matmul(rows, X)[0, :]]))
+        if isinstance(X, Elsewhere):
+            X = hashes_of_rows(X)
         of_samples = (X.data, X.indices, X.indptr) if isinstance(X, SparseRows) else (X,)
         parts = (*of_samples, self.group, self.train, self.held_out)
         return joblib.hash([_hash_of_rows(part) for part in parts])

@@ -6,6 +6,10 @@ members one by one.  So results do not depend, to the last bit, on the number of
 other members of the batch.  The reference is an exception: it solves the equations of implicit
 schemes for all members together.  There a member depends on the others up to rounding, and members
 are not distributed among threads.
+
+Blocks are added up along a binary tree: the first half, plus the second half.  So the blocks of a
+subtree may be added up anywhere, even by another process, and errors of rounding grow with the
+logarithm of the number of blocks.
 """
 
 from __future__ import annotations
@@ -13,10 +17,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from functools import reduce
 from typing import TypeVar
 
 from .arrays import Array, itemsize, namespace, on_host, out_of_memory_errors, release_memory
+from .elsewhere import Elsewhere
 from .kernels import Kernel, Problem, Samples, Sums, kernel_for
 from .threads import Threads
 
@@ -47,6 +51,8 @@ class Blocks:
         tolerance: Array | None = None,
     ) -> Sums:
         """Return the sums of a kernel over all samples; see `Sums` and `Kernel.evaluate`."""
+        if isinstance(samples.X, Elsewhere):
+            return samples.X.add_up(problem, samples, flat, gradient, tolerance)
         kernel = kernel_for(problem, flat)
         n_samples = samples.X.shape[0]
         while True:
@@ -101,7 +107,8 @@ class Blocks:
 
         alone = not _worth_threads(problem, flat, n_samples)
         found = self.threads.map(compute, tasks, alone)
-        return reduce(_sum, (_joined(found, len(members)) for _ in rows))
+        of_rows = (_joined(found, len(members)) for _ in rows)
+        return tree_sum(one_by_one(of_rows), 0, len(rows))
 
     def _call_size(
         self, kernel: Kernel, problem: Problem, flat: Array, n_samples: int
@@ -154,6 +161,25 @@ def _joined(found: Iterator[Sums], number: int) -> Sums:
     return Sums(*(None if each[0] is None else concat(each) for each in by_field))
 
 
-def _sum(one: Sums, other: Sums) -> Sums:
-    """Return the sum over the samples of both."""
+def tree_sum(known: Callable[[int, int], Sums | None], first: int, last: int) -> Sums:
+    """Add up the blocks from `first` to before `last` along the tree.
+
+    ``known(first, last)`` returns the sums over a subtree, or None if its halves have to be added
+    up.  It is called for the subtrees in the order of their blocks.
+    """
+    sums = known(first, last)
+    if sums is not None:
+        return sums
+    middle = end_of_first_half(first, last)
+    one, other = tree_sum(known, first, middle), tree_sum(known, middle, last)
     return Sums(*(x if x is None else x + y for x, y in zip(one, other, strict=True)))
+
+
+def end_of_first_half(first: int, last: int) -> int:
+    """Return where the second of both subtrees begins."""
+    return first + (last - first + 1) // 2
+
+
+def one_by_one(found: Iterator[Sums]) -> Callable[[int, int], Sums | None]:
+    """Return the argument of `tree_sum` for the sums of single blocks, in their order."""
+    return lambda first, last: next(found) if last - first == 1 else None

@@ -1,0 +1,240 @@
+"""The rows of X on the workers of a cluster, and calls of the holders of these rows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import dask
+import numpy as np
+
+from ._holder import Holder, loaded
+
+PATIENCE = 1.0  # seconds without an answer, after which a worker is looked for
+GONE = 10.0  # seconds in which the scheduler notices that a worker is lost
+NO_WORKER = 60.0  # seconds to wait for a worker if there is none
+
+logger = logging.getLogger("skode.dask")
+
+
+class LostWorkerError(Exception):
+    """Workers do not answer any more."""
+
+
+@dataclass
+class Remote:
+    """A holder on a worker.
+
+    Parameters
+    ----------
+    future : distributed.Future
+        It keeps the holder in the memory of the worker.
+    actor : distributed.Actor
+    address : str
+        The address of the worker.
+    parts : list of int
+        The parts of X that it holds.
+    ranges : list of (int, int)
+        The numbers of its rows, see `Holder.ranges`.
+    """
+
+    future: Any
+    actor: Any
+    address: str
+    parts: list[int]
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Store:
+    """The rows of X on the workers, which keep them until the end of a ``with`` statement.
+
+    The rows of a lost worker are loaded again by others.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    table : Table
+    n_jobs, device
+        See `Holder`.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    dtype : dtype
+        float32 or float64.
+    names : list of str, or None
+        The names of the columns of a data frame.
+    remotes : list of Remote
+        In the order of their first rows.
+    placement : Placement or None
+        The samples of the objective that was evaluated last.
+    """
+
+    def __init__(self, client, table, n_jobs, device):
+        X, dtype = table.X, table.dtype
+        self.client, self.shape, self.dtype, self.names = client, X.shape, dtype, table.names
+        self._options = n_jobs, device
+        parts = zip(X.chunks[0], X.to_delayed().ravel().tolist(), strict=True)
+        parts = [(length, part) for length, part in parts if length]
+        self._starts = np.cumsum([0, *(length for length, _ in parts)]).tolist()
+        name = f"skode-load-{uuid4().hex}"
+        self._parts = [
+            dask.delayed(loaded)(part, dtype, dask_key_name=(name, k))
+            for k, (_, part) in enumerate(parts)
+        ]
+        self.remotes: list[Remote] = []
+        self.placement: Any = None
+        self._load(list(range(len(self._parts))))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for remote in self.remotes:
+            remote.future.release()
+        self.remotes = []
+
+    @property
+    def n_rows(self):
+        """The number of rows."""
+        return self.shape[0]
+
+    def call(self, method, arguments):
+        """Call a method of holders, and return their answers.
+
+        Parameters
+        ----------
+        method : str
+        arguments : list of (Remote, tuple)
+            Those who are called, and with what.
+
+        Returns
+        -------
+        list of (Remote, object)
+
+        Raises
+        ------
+        LostWorkerError
+            If a worker does not answer any more.
+        """
+        futures = []
+        for remote, given in arguments:
+            try:
+                futures.append(getattr(remote.actor, method)(*given))
+            except RuntimeError as error:  # Dask knows that the worker is lost
+                raise LostWorkerError(remote.address) from error
+        found: list[Any] = [None] * len(futures)
+        open_ = list(range(len(futures)))
+        while open_:
+            answers = self.client.sync(_answers, [futures[k] for k in open_], PATIENCE)
+            for k, answer in zip(open_, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    self._judge(arguments[k][0], answer)
+                found[k] = answer
+            waiting = [k for k, answer in zip(open_, answers, strict=True) if answer is WAITING]
+            if waiting:
+                self._require({arguments[k][0].address for k in waiting})
+            open_ = waiting
+        return [(remote, answer) for (remote, _), answer in zip(arguments, found, strict=True)]
+
+    def recover(self):
+        """Load the rows of lost workers again, on others.
+
+        Raises
+        ------
+        RuntimeError
+            If no worker is left.
+        """
+        self.placement, alive = None, self._workers()
+        lost = [remote for remote in self.remotes if remote.address not in alive]
+        self.remotes = [remote for remote in self.remotes if remote.address in alive]
+        parts = sorted(part for remote in lost for part in remote.parts)
+        for remote in lost:
+            remote.future.release()
+            logger.warning(
+                "Worker %s is lost; %d parts of X are loaded again.",
+                remote.address,
+                len(remote.parts),
+            )
+        self._load(parts)
+
+    def _load(self, numbers):
+        """Load some parts of X, each worker a run of them with about as many rows."""
+        if not numbers:
+            return
+        futures = []
+        for address, mine in self._assigned(numbers):
+            # Another worker may do it if this one is lost.
+            where = {"workers": [address], "allow_other_workers": True}
+            parts = self.client.compute([self._parts[k] for k in mine], **where)
+            starts = [self._starts[k] for k in mine]
+            key = f"skode-rows-{uuid4().hex}"
+            future = self.client.submit(
+                Holder, starts, parts, *self._options, actor=True, key=key, **where
+            )
+            futures.append((future, mine))
+        for future, mine in futures:
+            actor = future.result()
+            self.remotes.append(Remote(future, actor, actor._address, mine))
+        asked = [(remote, ()) for remote in self.remotes if not remote.ranges]
+        try:
+            for remote, ranges in self.call("ranges", asked):
+                remote.ranges = ranges
+        except LostWorkerError:
+            self.recover()
+        self.remotes.sort(key=lambda remote: remote.ranges)
+
+    def _assigned(self, numbers):
+        """Return pairs of a worker and a run of parts."""
+        workers = sorted(self._workers())
+        sizes = [self._starts[k + 1] - self._starts[k] for k in numbers]
+        middle = np.cumsum(sizes) - np.array(sizes) / 2
+        worker = np.minimum(middle / sum(sizes) * len(workers), len(workers) - 1).astype(int)
+        cuts = [0, *(np.flatnonzero(np.diff(worker)) + 1).tolist(), len(numbers)]
+        return [(workers[worker[first]], numbers[first:last]) for first, last in pairwise(cuts)]
+
+    def _workers(self):
+        """Return the addresses of the workers; wait if there is none."""
+        if not self.client.nthreads():
+            self.client.wait_for_workers(1, timeout=NO_WORKER)
+        return list(self.client.nthreads())
+
+    def _require(self, addresses):
+        """Raise unless these workers are there."""
+        if lost := addresses - self.client.nthreads().keys():
+            raise LostWorkerError(", ".join(sorted(lost)))
+
+    def _judge(self, remote, error):
+        """Raise the error of a holder, or another one if the reason is that its worker is lost."""
+        if isinstance(error, OSError | KeyError | RuntimeError):
+            end = time.monotonic() + (GONE if isinstance(error, OSError) else 0.0)
+            self._require({remote.address})
+            while time.monotonic() < end:
+                time.sleep(0.05)
+                self._require({remote.address})
+        raise error
+
+
+WAITING = object()  # in place of an answer
+
+
+async def _answers(futures, seconds):
+    """Return answers, errors, or `WAITING`, after at most some seconds."""
+    tasks = [asyncio.ensure_future(_answer(future)) for future in futures]
+    await asyncio.wait(tasks, timeout=seconds)
+    answers = [task.result() if task.done() else WAITING for task in tasks]
+    for task in tasks:
+        task.cancel()
+    return answers
+
+
+async def _answer(future):
+    try:
+        return await future
+    except Exception as error:
+        return error

@@ -1,0 +1,184 @@
+"""Arguments of `fit`: tables of Dask, or files that the workers read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+from dask import delayed
+from dask.base import is_dask_collection
+
+from .._devices import host_values
+
+PART_BYTES = 2**27  # of a part of a .npy file
+PARQUET, CSV, NPY = {".parquet", ".pq"}, {".csv"}, {".npy"}
+
+
+class Table(NamedTuple):
+    """Features on the workers.
+
+    Parameters
+    ----------
+    X : dask array of shape (n_samples, n_features)
+        With known chunks, and all columns in one chunk.
+    names : list of str, or None
+        The names of the columns of a data frame.
+    """
+
+    X: Any
+    names: list | None
+
+    @property
+    def dtype(self):
+        """The precision to compute in: float32 stays, everything else becomes float64."""
+        return np.float32 if self.X.dtype == np.float32 else np.float64
+
+
+def features(X, lengths=None):
+    """Return dask arrays or data frames as a `Table`.
+
+    Parameters
+    ----------
+    lengths : list of int, optional
+        The numbers of rows of the partitions, if they are known.
+
+    Raises
+    ------
+    TypeError
+        If X is no table of Dask.
+    ValueError
+        If X has not two dimensions.
+    """
+    if is_frame(X):
+        names = X.columns.tolist()
+        known = lengths is not None and len(lengths) == X.npartitions
+        return Table(X.to_dask_array(lengths=tuple(lengths) if known else True), names)
+    if not isinstance(X, da.Array):
+        raise TypeError(
+            "X must be an array or a data frame of Dask, or a list of files; it is "
+            f"{type(X).__name__}. For data in memory, use the estimator without Dask in its name."
+        )
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got an X of shape {X.shape}.")
+    if np.isnan(X.shape[0]):
+        X = X.compute_chunk_sizes()
+    return Table(X.rechunk({1: -1}), None)
+
+
+def is_frame(values):
+    """Whether these are a data frame of Dask."""
+    return is_dask_collection(values) and hasattr(values, "columns") and hasattr(values, "npartitions")
+
+
+def on_host(client, values):
+    """Return labels, weights or groups in the memory of this process, and their lengths by part.
+
+    Values that are not of Dask are returned as they are, with None.
+    """
+    if not is_dask_collection(values):
+        return values, None
+    if isinstance(values, da.Array) and values.ndim > 1:
+        values = values.rechunk({k: -1 for k in range(1, values.ndim)})
+    parts = client.gather(client.compute(np.ravel(values.to_delayed()).tolist()))
+    parts = [np.asarray(host_values(part)) for part in parts]
+    return np.concatenate(parts), [len(part) for part in parts]
+
+
+def opened(X, y, sample_weight, groups):
+    """Return the arguments of `fit`; files and names of columns become tables of Dask."""
+    if not _are_files(X):
+        return X, y, sample_weight, groups
+    table, rest = read(X), (y, sample_weight, groups)
+    if not is_frame(table):
+        return table, *(read(part) if _are_files(part) else part for part in rest)
+    names = [part for part in rest if _are_files(part)]
+    names = [name for part in names for name in ([part] if isinstance(part, str) else part)]
+    if unknown := [name for name in names if name not in table.columns]:
+        raise ValueError(
+            f"The files have no column {unknown[0]!r}; they have {', '.join(table.columns)}."
+        )
+    return (
+        table.drop(columns=names),
+        *(table[part] if _are_files(part) else part for part in rest),
+    )
+
+
+def followed_by(table, other):
+    """Join the rows of two tables.
+
+    Raises
+    ------
+    ValueError
+        If they have other columns.
+    """
+    if table.names != other.names or table.X.shape[1] != other.X.shape[1]:
+        raise ValueError(
+            "X_val must have the same columns as X: "
+            f"{other.names or other.X.shape[1]}, {table.names or table.X.shape[1]}."
+        )
+    return table._replace(X=da.concatenate([table.X, other.X.astype(table.X.dtype)]))
+
+
+def cut(table, n_workers):
+    """Return a table with a part for each worker, at least."""
+    if len(table.X.chunks[0]) >= n_workers:
+        return table
+    return table._replace(X=table.X.rechunk({0: max(1, -(-table.X.shape[0] // n_workers))}))
+
+
+def _are_files(X):
+    """Whether X names files, or columns."""
+    some = X if isinstance(X, list | tuple) else [X]
+    return bool(some) and all(isinstance(name, str | os.PathLike) for name in some)
+
+
+def read(files):
+    """Return what the workers read from files, as a data frame or an array of Dask.
+
+    Parameters
+    ----------
+    files : str, path or list of these
+        Parquet files, of which each row group is a partition; CSV files; or ``.npy`` files, which
+        are memory maps.
+
+    Raises
+    ------
+    ValueError
+        If the files are of different or unknown kinds.
+    """
+    files = [os.fspath(name) for name in (files if isinstance(files, list | tuple) else [files])]
+    kinds = {Path(name).suffix.lower() for name in files}
+    if kinds <= NPY:
+        return da.concatenate([_mapped(name) for name in files])
+    import dask.dataframe as dd
+
+    if kinds <= PARQUET:
+        return dd.read_parquet(files, split_row_groups=True)
+    if kinds <= CSV:
+        return dd.read_csv(files)
+    raise ValueError(
+        f"The files end in {', '.join(sorted(kinds))}; they must all be .parquet, .csv or .npy. "
+        "Read other files with Dask, and give its data frame."
+    )
+
+
+def _mapped(name):
+    """Return an array whose parts are read from a ``.npy`` file by the workers."""
+    X = np.load(name, mmap_mode="r")
+    step = max(1, PART_BYTES // max(1, X[:1].nbytes))
+    parts = [
+        da.from_delayed(
+            delayed(_rows_of_file)(name, start, start + step),
+            (min(step, len(X) - start), *X.shape[1:]),
+            X.dtype,
+        )
+        for start in range(0, len(X), step)
+    ]
+    return da.concatenate(parts)
+
+
+def _rows_of_file(name, start, stop):
+    return np.load(name, mmap_mode="r")[start:stop]
