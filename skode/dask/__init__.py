@@ -4,7 +4,7 @@ It needs the packages that ``pip install 'skode[dask]'`` installs.
 """
 
 try:
-    import dask.array
+    import dask.array  # noqa: F401
     import distributed  # noqa: F401
 except ImportError as error:
     raise ImportError(

@@ -67,7 +67,7 @@ class View(NamedTuple):
     columns: slice | None = None
 
     def of(self, X):
-        """Return the inputs of rows of X, computed row by row on access unless they are X itself."""
+        """Return the inputs of rows of X: X itself, or computed row by row on access."""
         inputs = X if self.feature_map is None else self.feature_map.of(X)
         if self.columns is None:
             return inputs
@@ -100,6 +100,10 @@ class Labelled(NamedTuple):
     targets: np.ndarray
     weights: np.ndarray
     group: np.ndarray | None
+
+    def between(self, start, stop):
+        """Return the part for samples between two numbers."""
+        return Labelled(*(None if part is None else part[start:stop] for part in self))
 
 
 @dataclass
@@ -152,10 +156,10 @@ class Holder:
         elif device == "cuda":
             parts = [on_gpu(part) for part in parts]
         self._rows = _merged([Rows(*pair) for pair in zip(starts, parts, strict=True)])
-        self._placed: dict[int, Placed] = {}
+        self._placed = {}
 
     def ranges(self):
-        """Return the numbers of the first row, and of the one after the last, of all that is held."""
+        """Return the numbers of the first row held, and of the one after the last, of each run."""
         return [(rows.start, rows.stop) for rows in self._rows]
 
     def rows(self, start, stop):
@@ -230,11 +234,8 @@ class Holder:
             for first in range(start, stop, size):
                 last = min(first + size, stop)
                 X = _joined([rows.within(first, last).X for rows in everything])
-                mine = (
-                    None if part is None else part[first - start : last - start]
-                    for part in labelled
-                )
-                units.append(_samples(X, *mine, tables))
+                mine = labelled.between(first - start, last - start)
+                units.append(_samples(X, mine, tables))
         device = not on_host(self._rows[0].X)
         self._placed = {key: Placed(problem, view, units, nodes, None if device else size)}
 
@@ -260,7 +261,7 @@ class Holder:
     ):
         """Return the sums over some rows, given as pairs of `ranges` and rows; see `add_up`."""
         X = _joined([self._rows[k].X[placed(rows, self._rows[k].X), :] for k, rows in selected])
-        samples = _samples(X, *labelled, tables)
+        samples = _samples(X, labelled, tables)
         U, split = placed(flat, samples.weights), _split(split, samples.weights)
         samples = samples._replace(X=view.of(X)[:, :], folds=_with(samples.folds, split))
         with Threads(self._threads) as threads:
@@ -289,9 +290,9 @@ def _joined(parts):
     return placed(np.concatenate([to_host(part) for part in parts]), like)
 
 
-def _samples(X, targets, weights, group, tables):
+def _samples(X, labelled, tables):
     """Return samples on the device of X."""
-    folds = None
+    (targets, weights, group), folds = labelled, None
     if group is not None:
         folds = FoldWeights(group, *tables, np.zeros(0, int)).placed(X)
     return Samples(X, placed(targets, X), placed(weights, X), folds)

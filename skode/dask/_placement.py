@@ -47,6 +47,12 @@ class Placement:
     n_units: int
     subtrees: list[tuple[Remote, list[tuple[int, int]]]]
 
+    def is_of(self, what: tuple[Any, ...]) -> bool:
+        """Whether it is the placement of these samples."""
+        if len(what) != len(self.what) or what[:2] != self.what[:2]:
+            return False
+        return all(one is other for one, other in zip(what[2:], self.what[2:], strict=True))
+
 
 def placement_for(
     store: Store, view: View, problem: Problem, samples: Samples, flat: np.ndarray
@@ -54,12 +60,11 @@ def placement_for(
     """Return where samples are placed; place them unless they are those of the last call."""
     folds = samples.folds
     tables = None if folds is None else (folds.train, folds.held_out)
-    group = None if folds is None else folds.group
-    what = (view, problem, samples.targets, samples.weights, group, *(tables or ()))
+    labelled = Labelled(samples.targets, samples.weights, None if folds is None else folds.group)
+    what = (view, problem, *labelled, *(tables or ()))
     last = store.placement
-    if last is not None and last.what[:2] == what[:2]:
-        if len(last.what) == len(what) and all(map(_same, last.what[2:], what[2:])):
-            return last
+    if last is not None and last.is_of(what):
+        return last
     size = _unit_size(problem, flat, store.n_rows, len(store.remotes))
     n_units, key = math.ceil(store.n_rows / size), next(_keys)
     owner = _owners(store, (np.arange(n_units) * size + size // 2).clip(max=store.n_rows - 1))
@@ -70,10 +75,7 @@ def placement_for(
             continue
         trees = list(_subtrees(np.append(0, np.cumsum(mine)), 0, n_units))
         ends = [(first * size, min(last * size, store.n_rows)) for first, last in _runs(mine)]
-        runs = [
-            (start, stop, Labelled(*(_between(part, start, stop) for part in what[2:5])))
-            for start, stop in ends
-        ]
+        runs = [(start, stop, labelled.between(start, stop)) for start, stop in ends]
         others = [rows for run in ends for rows in _missing(store, remote, *run)]
         numbers = [last - first for first, last in trees]
         asked.append((remote, (key, problem, view, size, runs, tables, others, numbers)))
@@ -81,14 +83,6 @@ def placement_for(
     store.call("place", asked)
     store.placement = Placement(key, what, n_units, subtrees)
     return store.placement
-
-
-def _same(one, other):
-    return one is other
-
-
-def _between(part, start, stop):
-    return None if part is None else part[start:stop]
 
 
 def _unit_size(problem, flat, n_samples, n_workers):

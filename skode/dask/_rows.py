@@ -13,6 +13,8 @@ from ._holder import Labelled, View
 from ._placement import placement_for
 from ._store import LostWorkerError
 
+AS_GIVEN = View()
+
 
 class DistributedRows(Elsewhere):
     """Some of the rows of a store, seen by networks in some way.
@@ -28,7 +30,7 @@ class DistributedRows(Elsewhere):
     view : View
     """
 
-    def __init__(self, store, rows=None, view=View()):
+    def __init__(self, store, rows=None, view=AS_GIVEN):
         self._store, self._view = store, view
         self._rows = slice(0, store.n_rows) if rows is None else rows
         number = len(self._rows) if isinstance(self._rows, np.ndarray) else _length(self._rows)
@@ -160,4 +162,3 @@ class DistributedRows(Elsewhere):
 
 def _length(rows):
     return rows.stop - rows.start
-

@@ -32,8 +32,6 @@ class Remote:
 
     Parameters
     ----------
-    future : distributed.Future
-        It keeps the holder in the memory of the worker.
     actor : distributed.Actor
     address : str
         The address of the worker.
@@ -43,7 +41,6 @@ class Remote:
         The numbers of its rows, see `Holder.ranges`.
     """
 
-    future: Any
     actor: Any
     address: str
     parts: list[int]
@@ -87,17 +84,25 @@ class Store:
             dask.delayed(loaded)(part, dtype, dask_key_name=(name, k))
             for k, (_, part) in enumerate(parts)
         ]
-        self.remotes: list[Remote] = []
-        self.placement: Any = None
-        self._load(list(range(len(self._parts))))
+        self._futures, self.remotes, self.placement = [], [], None
+        try:
+            self._load(list(range(len(self._parts))))
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        for remote in self.remotes:
-            remote.future.release()
-        self.remotes = []
+        self.close()
+
+    def close(self):
+        """Let the workers forget the rows."""
+        self.remotes, self.placement, futures = [], None, self._futures
+        if self.client.status == "running":  # actors have more references than that of the future
+            self.client.cancel(futures, force=True)
+        self._futures = []
 
     @property
     def n_rows(self):
@@ -128,7 +133,7 @@ class Store:
                 futures.append(getattr(remote.actor, method)(*given))
             except RuntimeError as error:  # Dask knows that the worker is lost
                 raise LostWorkerError(remote.address) from error
-        found: list[Any] = [None] * len(futures)
+        found = [None] * len(futures)
         open_ = list(range(len(futures)))
         while open_:
             answers = self.client.sync(_answers, [futures[k] for k in open_], PATIENCE)
@@ -155,7 +160,6 @@ class Store:
         self.remotes = [remote for remote in self.remotes if remote.address in alive]
         parts = sorted(part for remote in lost for part in remote.parts)
         for remote in lost:
-            remote.future.release()
             logger.warning(
                 "Worker %s is lost; %d parts of X are loaded again.",
                 remote.address,
@@ -177,10 +181,11 @@ class Store:
             future = self.client.submit(
                 Holder, starts, parts, *self._options, actor=True, key=key, **where
             )
+            self._futures.append(future)
             futures.append((future, mine))
         for future, mine in futures:
             actor = future.result()
-            self.remotes.append(Remote(future, actor, actor._address, mine))
+            self.remotes.append(Remote(actor, actor._address, mine))
         asked = [(remote, ()) for remote in self.remotes if not remote.ranges]
         try:
             for remote, ranges in self.call("ranges", asked):

@@ -70,7 +70,9 @@ def features(X, lengths=None):
 
 def is_frame(values):
     """Whether these are a data frame of Dask."""
-    return is_dask_collection(values) and hasattr(values, "columns") and hasattr(values, "npartitions")
+    return (
+        is_dask_collection(values) and hasattr(values, "columns") and hasattr(values, "npartitions")
+    )
 
 
 def on_host(client, values):
@@ -81,7 +83,7 @@ def on_host(client, values):
     if not is_dask_collection(values):
         return values, None
     if isinstance(values, da.Array) and values.ndim > 1:
-        values = values.rechunk({k: -1 for k in range(1, values.ndim)})
+        values = values.rechunk(dict.fromkeys(range(1, values.ndim), -1))
     parts = client.gather(client.compute(np.ravel(values.to_delayed()).tolist()))
     parts = [np.asarray(host_values(part)) for part in parts]
     return np.concatenate(parts), [len(part) for part in parts]

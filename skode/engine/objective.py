@@ -17,6 +17,7 @@ from .arrays import Array, host, namespace, quiet, to_host
 from .blocks import Blocks
 from .constraints import structured
 from .controls import Controls, Layout
+from .elsewhere import Elsewhere
 from .fold_weights import FoldWeights
 from .kernels import Problem, Samples
 from .kernels.reference import features
@@ -128,6 +129,11 @@ class Objective:
         whole.blocks = blocks
         vars(whole).pop("trained_rows", None)
         return whole
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes hold the samples."""
+        return isinstance(self.samples.X, Elsewhere)
 
     def of_members(self, members: Array) -> Objective:
         """Return the objective of some of the members."""

@@ -153,6 +153,8 @@ class Quadratic:
     sample, so that every batch of Adam is complete.
     """
 
+    elsewhere = False
+
     def __init__(self, curvature, centre):
         self.curvature, self.centre = curvature, centre
         self.trained_rows = np.zeros(1, dtype=int)

@@ -5,6 +5,10 @@ trial if that is accepted, and otherwise takes a shorter step in the next round.
 
 A round waits for the device at most twice: for the numbers that decide about the trials, and for
 those from which the next directions are computed.
+
+If other processes hold the samples, a round costs more than an evaluation.  Then gradients are
+computed with every trial.  If the first step is often rejected, and the rule knows the second one
+in advance, both are tried in the same round.  Members arrive at the same points, to the last bit.
 """
 
 from __future__ import annotations
@@ -104,12 +108,11 @@ class Backtracking:
         """
         state, t, evaluate = self.state, self.t, self.state.objective.evaluate
         with quiet():
-            u = state.constraint.project(state.u + self._scaled(t))
             if state.exactness is None:
-                found = evaluate(u, state.members, gradient=self.acceptance > MOSTLY)
-                trial = self._trial(u, found)
+                trial, t = self._tried()
             else:
-                trial = self._exact_enough(u, state.exactness)
+                trial = self._exact_enough(self._point(t), state.exactness)
+            u, first = trial.u, t == self.t
             J = state.J[state.running]
             nothing2 = state.xp.finfo(u.dtype).eps ** 2 * trial.size2
             stuck = trial.distance2 <= nothing2
@@ -127,8 +130,8 @@ class Backtracking:
                     g, r = state.gradients(u, derivative)
                     trial = trial._replace(g=g, r=r)
                 accepted, products = self._move(trial, accepted)
-            state.n_evaluations[state.running] += 1
-            self.acceptance += LEARNING * (float(host.mean(accepted)) - self.acceptance)
+            state.n_evaluations[state.running] += host.where(first, 1, 2)
+            self.acceptance += LEARNING * (float(host.mean(accepted & first)) - self.acceptance)
             self.t = self.line_search.next_step(t, accepted, J, trial.J, trial.directional)
             # If a direction fails, its memory may be the reason.
             renewed = self.direction.forget((stuck | ~downhill) & ~accepted)
@@ -142,11 +145,35 @@ class Backtracking:
         """Return t d."""
         return placed(t, self.d, self.d.dtype)[:, None] * self.d
 
-    def _step(self, u: Array) -> Array:
+    def _point(self, t: Array) -> Array:
+        """Return the trial points for steps t."""
+        return self.state.constraint.project(self.state.u + self._scaled(t))
+
+    def _step(self, u: Array, t: Array) -> Array:
         """Return the steps to the trial points u, as tangent vectors where the members are."""
         constraint = self.state.constraint
-        d = self.d if constraint.manifold is None else self._scaled(self.t)
+        d = self.d if constraint.manifold is None else self._scaled(t)
         return constraint.step(self.state.u, d, u)
+
+    def _tried(self) -> tuple[Trial, Array]:
+        """Return the trials and their steps: the first ones, or second ones where these fail."""
+        state, t, xp, mostly = self.state, self.t, self.state.xp, self.acceptance > MOSTLY
+        evaluate, gradient = state.objective.evaluate, mostly or state.objective.elsewhere
+        if mostly or not gradient or self.line_search.least_reduction is not None:
+            u = self._point(t)
+            return self._trial(u, t, evaluate(u, state.members, gradient)), t
+        steps, n = (t, t * self.line_search.reduction), t.size
+        points = [self._point(step) for step in steps]
+        members = xp.concat([state.members, state.members])
+        both = evaluate(xp.concat(points), members, gradient)
+        parts = (
+            Evaluation(*(each if each is None else each[rows, ...] for each in both))
+            for rows in (slice(0, n), slice(n, 2 * n))
+        )
+        first, second = map(self._trial, points, steps, parts)
+        J = state.J[state.running]
+        enough = self.line_search.accepts(J, first.J, first.directional, first.distance2, t)
+        return _chosen_trial(enough, first, second), host.where(enough, *steps)
 
     def _exact_enough(self, u: Array, exactness: Exactness) -> Trial:
         """Evaluate trial points so exactly that errors do not affect decisions about them.
@@ -156,10 +183,10 @@ class Backtracking:
         state, evaluate, tightest = self.state, self.state.objective.evaluate, exactness.tightest
         here, there = (
             exactness.tolerance,
-            exactness.of_trials(to_host(inner(state.g, self._step(u)))),
+            exactness.of_trials(to_host(inner(state.g, self._step(u, self.t)))),
         )
         found = evaluate(u, state.members, True, there)
-        trial = self._trial(u, found, exactness.at(found.sensitivity, there))
+        trial = self._trial(u, self.t, found, exactness.at(found.sensitivity, there))
         J = state.J[state.running]
         bound = self.line_search.bound(J, trial.directional, trial.distance2, self.t)
         doubtful = host.abs(trial.J - bound) <= found.sensitivity * there + exactness.error
@@ -171,11 +198,13 @@ class Backtracking:
         state.improve(doubtful, to_host(found.J), exactness.at(found.sensitivity, here))
         found = evaluate(u, state.members, True, there)
         state.n_evaluations[state.running[doubtful]] += 2
-        return self._trial(u, found, exactness.at(found.sensitivity, there))
+        return self._trial(u, self.t, found, exactness.at(found.sensitivity, there))
 
-    def _trial(self, u: Array, found: Evaluation, exactness: Exactness | None = None) -> Trial:
+    def _trial(
+        self, u: Array, t: Array, found: Evaluation, exactness: Exactness | None = None
+    ) -> Trial:
         """Copy the numbers that decide about the trials to the host."""
-        state, step, g, r = self.state, self._step(u), None, None
+        state, step, g, r = self.state, self._step(u, t), None, None
         facts = {
             "J": found.J,
             "directional": inner(state.g, step),
@@ -244,3 +273,14 @@ class Backtracking:
         self.d = self.state.xp.take(self.d, placed(rows, self.d), axis=0)
         self.t = self.t[rows]
         self.direction.select(rows)
+
+
+def _chosen_trial(which: Array, first: Trial, second: Trial) -> Trial:
+    """Return the first trials of the members in a host mask, and the second ones of the others."""
+
+    def each(one: Array, other: Array) -> Array:
+        if one is None:
+            return None
+        return host.where(which, one, other) if one.ndim == 1 else chosen(which, one, other)
+
+    return Trial(*map(each, first, second))

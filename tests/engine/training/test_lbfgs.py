@@ -226,6 +226,8 @@ def test_members_of_quadratics_do_not_disturb_each_other(xp):
 class Only:
     """Return one member of an objective."""
 
+    elsewhere = False
+
     def __init__(self, objective, member):
         self.objective, self.member = objective, member
 
