@@ -15,6 +15,7 @@ from ._gathering import training_of
 from ._inputs import Data, cast
 from ._scoring import Judge
 from ._span import Span
+from ._together import Job
 from ._warnings import warn_of_an_unfinished_refit
 from .engine.arrays import to_host
 from .engine.blocks import Blocks
@@ -28,7 +29,6 @@ from .engine.training import (
     CUT_SHORT,
     NOT_BEGUN,
     REFIT,
-    Job,
     Race,
     Schedule,
     Stopping,
