@@ -345,6 +345,11 @@ class NetworkEstimator(CallbackSupport, StateTransformer, Stream, Trainer):
         lift = self.activation if self.lift == "nonlinear" else "identity"
         return {"activation": self.activation, "lift": lift, "h": float(self.h)}
 
+    def _keep_recipes(self):
+        """Keep what describes the fitted networks, since parameters may be set later."""
+        self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
+        self._fitted_constraint = {"name": self.constraint, "norm": float(self.constraint_norm)}
+
     def _spread(self):
         """√n_channels times the initial standard deviation of K and b."""
         return START

@@ -14,11 +14,12 @@ from collections import deque
 from contextlib import contextmanager
 from functools import partial
 
+from joblib import cpu_count
 from joblib.parallel import ParallelBackendBase, parallel_config
 
+from ._together import train_together
 from .engine.arrays import free_memory
-from .engine.threads import Threads, n_threads
-from .engine.training import train_together
+from .engine.threads import Threads, blas_threads
 
 MOST_FITS = 1000  # at the same time
 BATCH_BYTES = 2**25  # of a batch on the host; larger ones leave the cache and are not faster
@@ -30,6 +31,13 @@ def training_of(job):
     """Return the function that trains the networks of a fit: now, or with those of other fits."""
     fit = getattr(_this, "fit", None)
     return job.run if fit is None or not job.can_wait else partial(fit.wait_for, job)
+
+
+def n_threads(n_jobs):
+    """The number of threads for `n_jobs`, as joblib counts; None is as many as BLAS uses."""
+    if n_jobs is None:
+        return blas_threads()
+    return n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
 
 
 def n_threads_of_fit(n_jobs):

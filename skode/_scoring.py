@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
-from .engine.arrays import equal, placed, quiet, to_host
+from ._joining import equal
+from .engine.arrays import placed, quiet, to_host
 from .engine.prediction import mean_outputs
 
 

@@ -92,7 +92,7 @@ class Stream:
         self._keep_choices(self.solver, 0, n_samples)
         self._adam = moments
         self._keep_controls(whole, namespace(flats[0]).concat(flats), span)
-        self._fitted_loss, self._fitted_recipe = self._loss_recipe(), self._recipe()
+        self._keep_recipes()
         self.network_n_iter_ = self.best_iter_ = epochs + 1
         self.loss_ = np.concatenate([state.J for state in states])
         before = np.concatenate([state.curve[:, :1] for state in states])

@@ -15,6 +15,7 @@ from ._gathering import training_of
 from ._inputs import Data, cast
 from ._scoring import Judge
 from ._span import Span
+from ._together import Job
 from ._warnings import warn_of_an_unfinished_refit
 from .engine.arrays import to_host
 from .engine.blocks import Blocks
@@ -28,7 +29,6 @@ from .engine.training import (
     CUT_SHORT,
     NOT_BEGUN,
     REFIT,
-    Job,
     Race,
     Schedule,
     Stopping,
@@ -207,8 +207,7 @@ class Trainer(Candidates):
         n_splits = 1 if splits is None else len(splits)
         n_trained = len(training.n_iter) // (n_splits * self.n_restarts)
         candidates = candidates[:n_trained]
-        # Prediction uses the fitted values, not parameters that are set later.
-        self._fitted_recipe, self._fitted_loss = self._recipe(), self._loss_recipe()
+        self._keep_recipes()
         weights = self._judge(training, run.layout, candidates, splits, run.data)
         for name in vars(self).keys() & {"oof_decision_function_", "oof_prediction_"}:
             vars(self)[name] = vars(self)[name][: run.n_rows]  # without those that judge alone

@@ -1,5 +1,7 @@
 """The Hessian of the Hamiltonian against complex steps, and against curves on manifolds."""
 
+import io
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -11,6 +13,8 @@ from skode import (
     FeedForwardRegressor,
     ODENetClassifier,
     ODENetRegressor,
+    load,
+    save,
 )
 from skode.engine.controls import Layout
 from skode.engine.manifolds import orthogonal_layers, rows_of_norm
@@ -217,14 +221,40 @@ def test_the_summary():
     np.testing.assert_array_equal(found.near_zero, np.full((3, 2), 0.25))
 
 
+@pytest.mark.parametrize("constraint", [None, "spectral", "sphere", "orthogonal"])
+@pytest.mark.parametrize("later", [None, "sphere", "orthogonal"])
+def test_the_constraint_is_that_of_the_fit(constraint, later):
+    model = fitted(constraint=constraint, constraint_norm=1.0 if constraint is None else 1.5)
+    expected = control_hessian(model, X, Y)
+    assert expected.constraint == constraint
+    model.set_params(constraint=later, constraint_norm=2.0)
+    for found in (control_hessian(model, X, Y), control_hessian(saved_and_loaded(model), X, Y)):
+        assert found.constraint == constraint
+        np.testing.assert_array_equal(found.spectrum, expected.spectrum)
+
+
+def test_a_stream_keeps_its_constraint_too():
+    model = short(ODENetClassifier, solver="adam", constraint="sphere")
+    model.partial_fit(X, Y, classes=np.unique(Y))
+    found = control_hessian(model.set_params(constraint=None), X, Y)
+    assert found.constraint == "sphere"
+
+
+def saved_and_loaded(model):
+    file = io.BytesIO()
+    save(model, file)
+    return load(file)
+
+
 def test_what_is_refused():
     model = fitted(constraint="sphere")
     for alpha in (-1.0, np.nan, np.inf, "1", None, [1.0], True):
         with pytest.raises(ValueError, match="alpha must be a number that is finite"):
             control_hessian(model, X, Y, alpha=alpha)
-    with pytest.raises(ValueError, match=r"constraint='orthogonal' .* has been set since the fit"):
-        control_hessian(model.set_params(constraint="orthogonal"), X, Y)
-    with pytest.raises(ValueError, match=r"constraint_norm=2\.0: it has been set"):
-        control_hessian(model.set_params(constraint="sphere", constraint_norm=2.0), X, Y)
+    model.K_ = 2 * model.K_
+    with pytest.raises(
+        ValueError, match=r"constraint='sphere' with constraint_norm=1\.0: they have"
+    ):
+        control_hessian(model, X, Y)
     with pytest.raises(TypeError, match="must be one of skode"):
         control_hessian(StandardScaler(), X, Y)

@@ -15,8 +15,7 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedK
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _gathering
-from skode.engine.training import together
+from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _gathering, _together
 from skode.model_selection import (
     GridSearchCV,
     RandomizedSearchCV,
@@ -36,13 +35,13 @@ NOT_FINITE = pytest.mark.filterwarnings("ignore:One or more of the test scores a
 @pytest.fixture
 def batches(monkeypatch):
     """The numbers of networks that are trained side by side, one after the other."""
-    found, train = [], together.train
+    found, train = [], _together.train
 
     def watched(objective, start, *arguments, **options):
         found.append(start.shape[0])
         return train(objective, start, *arguments, **options)
 
-    monkeypatch.setattr(together, "train", watched)
+    monkeypatch.setattr(_together, "train", watched)
     return found
 
 

@@ -277,6 +277,19 @@ def test_what_this_version_does_not_know_is_named(saved, change, message):
 
 
 @pytest.mark.parametrize(
+    "constraint",
+    [["name", "cube"], ["name", ["sphere"]], ["norm", 0.0], ["norm", 1], ["norm", None], ["x", 1]],
+)
+def test_constraints_that_there_are_not_are_refused(saved, constraint):
+    data, *_ = saved["classifier"]
+
+    def change(metadata):
+        metadata["values"]["_fitted_constraint"]["dict"].append(constraint)
+
+    refused(with_metadata(data, change), "constraint")
+
+
+@pytest.mark.parametrize(
     "views",
     [[["given", 3]], [["given", 0]], [["other", 3]], [[]], [1], [[[], 1]], [["given", True]]],
 )

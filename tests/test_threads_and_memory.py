@@ -42,8 +42,8 @@ def test_n_jobs_changes_no_bit(solver, scheme, kernels, monkeypatch):
 
 
 def test_n_jobs_sets_the_number_of_threads(monkeypatch):
-    monkeypatch.setattr("skode.engine.threads.cpu_count", lambda: 8)
-    monkeypatch.setattr("skode.engine.threads.blas_threads", lambda: 3)
+    monkeypatch.setattr("skode._gathering.cpu_count", lambda: 8)
+    monkeypatch.setattr("skode._gathering.blas_threads", lambda: 3)
     found = {}
     for n_jobs in (None, 1, 5, -1, -3, -9):
         with short(ODENetClassifier, n_jobs=n_jobs)._blocks() as blocks:

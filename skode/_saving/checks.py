@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from .._classification import NetworkClassifier
+from .._estimator import CONSTRAINTS
 from .._features import GIVEN, PIECEWISE, VIEWS
 from .._labels import Classes, Labels
 from .._networks import ODENet
@@ -145,6 +146,16 @@ def _check_networks(cls, arrays, values, sizes):
         _require(isinstance(name, str) and name in ACTIVATIONS, "the activation is unknown")
     h = recipe["h"]
     _require(type(h) is float and 0 < h < math.inf, "the step h is not a positive number")
+    _check_constraint(values["_fitted_constraint"])
+
+
+def _check_constraint(constraint):
+    _require(constraint.keys() == {"name", "norm"}, "_fitted_constraint has other keys")
+    name, norm = constraint["name"], constraint["norm"]
+    known = name is None or (isinstance(name, str) and name in CONSTRAINTS)
+    _require(known, "the constraint is unknown")
+    positive = type(norm) is float and 0 < norm < math.inf
+    _require(positive, "the norm of the constraint is not a positive number")
 
 
 def _check_classes(arrays, values, sizes):

@@ -89,6 +89,7 @@ VALUES = {
     "batch_size_": (int, False),
     "_fitted_recipe": (dict, True),
     "_fitted_loss": (dict, True),
+    "_fitted_constraint": (dict, True),
     "_fitted_features": (str, True),
     "_fitted_scoring": (str, False),
     "_fingerprint": (str, False),

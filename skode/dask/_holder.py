@@ -15,11 +15,12 @@ from distributed import get_worker
 from sklearn.utils import check_array
 
 from .._devices import on_gpu
+from .._gathering import n_threads
 from ..engine.arrays import array_library, on_host, placed, to_host
 from ..engine.blocks import Blocks, one_by_one, tree_sum
 from ..engine.fold_weights import FoldWeights
 from ..engine.kernels import Problem, Samples, Sums
-from ..engine.threads import Threads, n_threads
+from ..engine.threads import Threads
 
 
 def loaded(part, dtype):

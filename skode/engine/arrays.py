@@ -117,6 +117,14 @@ def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
         array[where, placed(columns, array)] = values
 
 
+def spread(part: Array, rows: Array, n_rows: int) -> Array:
+    """Expand the rows with these increasing host indices to `n_rows`; the others are arbitrary."""
+    if rows.size == n_rows:
+        return part
+    place = host.clip(host.searchsorted(rows, host.arange(n_rows)), 0, rows.size - 1)
+    return namespace(part).take(part, placed(place, part), axis=0)
+
+
 def to_host(array: Array) -> np.ndarray[Any, Any]:
     """Return `array` as a NumPy array in host memory.  Only this function waits for a device."""
     if array_api_compat.is_numpy_array(array):
@@ -145,20 +153,6 @@ def contiguous(array: Array) -> Array:
     if array_api_compat.is_cupy_array(array):
         return sys.modules["cupy"].ascontiguousarray(array)
     return array.contiguous() if array_api_compat.is_torch_array(array) else array
-
-
-def equal(one: Array, other: Array) -> bool:
-    """Whether two arrays are equal in type, shape, precision and every entry.
-
-    What is made of arrays, such as `SparseRows`, has them as the attribute `parts`.
-    """
-    if one is other:
-        return True
-    if type(one) is not type(other) or one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    if hasattr(one, "parts"):
-        return all(map(equal, one.parts, other.parts))
-    return bool(to_host(namespace(one).all(one == other)))
 
 
 def positive_part(xp: Namespace, z: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .arrays import Array, device, host, namespace, placed, positive_part, to_host
+from .arrays import Array, device, host, namespace, placed, positive_part, spread, to_host
 from .controls import Layout
 from .fields import VectorField
 from .newton import finite_matrices, norm_bound
@@ -211,6 +211,4 @@ def changed_where(which: Array, change: Projection, matrices: Array) -> Array:
         return matrices
     xp = namespace(matrices)
     changed = change(xp.take(matrices, placed(rows, matrices), axis=0))
-    place = host.searchsorted(rows, host.arange(matrices.shape[0]))
-    place = placed(host.clip(place, 0, rows.size - 1), matrices)
-    return xp.where(which[:, None, None], xp.take(changed, place, axis=0), matrices)
+    return xp.where(which[:, None, None], spread(changed, rows, matrices.shape[0]), matrices)

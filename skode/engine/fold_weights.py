@@ -7,10 +7,9 @@ array of members × samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from .arrays import Array, equal, host, namespace, on_host, placed, to_host
+from .arrays import Array, host, namespace, on_host, placed
 
 
 class FoldWeights(NamedTuple):
@@ -25,34 +24,6 @@ class FoldWeights(NamedTuple):
     train: Array
     held_out: Array
     split: Array
-
-    @classmethod
-    def joined(cls, parts: Sequence[FoldWeights]) -> FoldWeights:
-        """Return the fold weights of the members of several trainings on the same samples."""
-        kinds: list[FoldWeights] = []  # different tables
-        which = []
-        for part in parts:
-            k = next((k for k, kind in enumerate(kinds) if part.same_tables(kind)), len(kinds))
-            kinds += [part] if k == len(kinds) else []
-            which.append(k)
-        if len(kinds) == 1:
-            split = namespace(kinds[0].split).concat([part.split for part in parts])
-            return kinds[0]._replace(split=split)
-        # Samples with the same group in all tables form a group.
-        groups = host.stack([to_host(kind.group) for kind in kinds])
-        old, group = host.unique(groups, axis=1, return_inverse=True)
-        train, held_out = (
-            host.concatenate([to_host(kind[i])[:, old[k]] for k, kind in enumerate(kinds)])
-            for i in (1, 2)
-        )
-        first = host.cumsum([0, *(kind.train.shape[0] for kind in kinds)])
-        pairs = zip(parts, which, strict=True)
-        split = host.concatenate([to_host(part.split) + first[k] for part, k in pairs])
-        return cls(group.reshape(-1), train, held_out, split).placed(parts[0].train)
-
-    def same_tables(self, other: FoldWeights) -> bool:
-        """Whether both have the same splits of the same samples."""
-        return all(equal(one, two) for one, two in zip(self[:3], other[:3], strict=True))
 
     def placed(self, like: Array) -> FoldWeights:
         """Copy these fold weights from the host to the device of `like`."""

@@ -9,7 +9,7 @@ first sum with other weights.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,7 +18,6 @@ from .blocks import Blocks
 from .constraints import structured
 from .controls import Controls, Layout
 from .elsewhere import Elsewhere
-from .fold_weights import FoldWeights
 from .kernels import Problem, Samples
 from .kernels.reference import features
 from .losses import Loss
@@ -105,30 +104,6 @@ class Objective:
             some = host.any(to_host(folds.train) != 0, axis=0)
             weights = weights * some[to_host(folds.group)]
         return host.nonzero(weights)[0]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Objective], blocks: Blocks) -> Objective:
-        """Return the objective of the members of several ones with the same samples and network.
-
-        They may differ in the penalties, in the folds unless they have a judge, and in whether the
-        steps are learned.
-        """
-        whole, samples = copy.copy(parts[0]), parts[0].samples
-        if samples.folds is not None:
-            folds = FoldWeights.joined([part.samples.folds for part in parts])  # type: ignore[misc]
-            whole.samples = samples._replace(folds=folds)
-        whole.penalties = Penalties.joined([part.penalties for part in parts])
-        learning = [part.problem.learn_step for part in parts]
-        whole.problem = whole.problem._replace(learn_step=any(learning))
-        if any(learning) and not all(learning):
-            xp = namespace(whole._free)
-            numbers = [part.penalties.alpha.shape[0] for part in parts]
-            rows = zip(parts, numbers, strict=True)
-            whole._free = xp.concat([xp.stack(number * [part._free]) for part, number in rows])
-            whole._some_fixed = True
-        whole.blocks = blocks
-        vars(whole).pop("trained_rows", None)
-        return whole
 
     @property
     def elsewhere(self) -> bool:

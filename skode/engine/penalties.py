@@ -8,10 +8,9 @@ not enter: h is the nominal step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from .arrays import Array, host, namespace, placed
+from .arrays import Array, namespace
 from .controls import Controls, Layout
 
 
@@ -24,17 +23,6 @@ class Penalties(NamedTuple):
     alpha: Array
     beta: Array | float = 0.0
     h: Array | float = 1.0
-
-    @classmethod
-    def joined(cls, parts: Sequence[Penalties]) -> Penalties:
-        """Return the penalties of the members of several objectives."""
-        alpha = namespace(parts[0].alpha).concat([part.alpha for part in parts])
-        strengths = [part[1:] for part in parts]
-        if not any(beta for beta, _ in strengths) or len(set(strengths)) == 1:
-            return cls(alpha, *strengths[0])
-        number = [part.alpha.shape[0] for part in parts]
-        beta, h = (host.repeat(values, number) for values in zip(*strengths, strict=True))
-        return cls(alpha, placed(beta.astype(float), alpha), placed(h.astype(float), alpha))
 
     def of(self, members: Array | None) -> Penalties:
         """Return the penalties of some of the members."""

@@ -11,40 +11,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cache
-from itertools import combinations_with_replacement, groupby
 from typing import Any
 
 Vector = tuple[float, ...]
 Matrix = tuple[Vector, ...]
 
-# A rooted tree is the tuple of its root's subtrees; its order is its number of nodes.
+# A rooted tree is the sorted tuple of its root's subtrees; its order is its number of nodes.
 Tree = tuple[Any, ...]
 
 
 @cache
 def rooted_trees(order: int) -> tuple[Tree, ...]:
-    """Return all rooted trees with `order` nodes: a root over a multiset of smaller trees."""
-    return tuple(
-        forest for sizes in _partitions(order - 1, order - 1) for forest in _forests(sizes)
-    )
+    """Return all rooted trees with `order` nodes: those with one node less, and another leaf."""
+    if order == 1:
+        return ((),)
+    return tuple({grown for tree in rooted_trees(order - 1) for grown in _with_another_leaf(tree)})
 
 
-def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
-    """Yield the non-increasing tuples of positive integers, at most `largest`, with sum `total`."""
-    if total == 0:
-        yield ()
-    for first in range(min(total, largest), 0, -1):
-        for rest in _partitions(total - first, first):
-            yield (first, *rest)
-
-
-def _forests(sizes: tuple[int, ...]) -> list[Tree]:
-    """Return the multisets of rooted trees whose orders are `sizes`, with equal sizes adjacent."""
-    forests: list[Tree] = [()]
-    for size, run in groupby(sizes):
-        choices = list(combinations_with_replacement(rooted_trees(size), len(list(run))))
-        forests = [forest + choice for forest in forests for choice in choices]
-    return forests
+def _with_another_leaf(tree: Tree) -> Iterator[Tree]:
+    """Yield the trees with a leaf added at each node; equal trees have equal tuples."""
+    yield tuple(sorted((*tree, ())))
+    for k, subtree in enumerate(tree):
+        for grown in _with_another_leaf(subtree):
+            yield tuple(sorted((*tree[:k], grown, *tree[k + 1 :])))
 
 
 @cache

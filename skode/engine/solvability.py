@@ -145,11 +145,10 @@ def project_parts(K: Array, bounds: Bounds) -> Array:
 
 
 def _project(K: Array, bounds: Bounds) -> Array:
-    """Project K; a K that satisfies the bounds is returned unchanged."""
+    """Project finite K; a K that satisfies the bounds is returned unchanged."""
     xp = namespace(K)
-    safe, _ = finite_matrices(xp, K)
-    S = (safe + xp.matrix_transpose(safe)) / 2
-    W = safe - S
+    S = (K + xp.matrix_transpose(K)) / 2
+    W = K - S
     # The correction is exactly zero if nothing is out of bounds.
     if min(bounds.above, bounds.below) < math.inf:
         values, V = xp.linalg.eigh(S)

@@ -33,11 +33,6 @@ class SparseRows:
         self.shape = (len(indptr) - 1, n_columns)
         self.dtype = data.dtype
 
-    @property
-    def parts(self) -> tuple[Array, Array, Array]:
-        """The arrays that the rows are made of."""
-        return self.data, self.indices, self.indptr
-
     def __len__(self) -> int:
         return int(self.shape[0])
 

@@ -14,7 +14,6 @@ from functools import cache
 from threading import Lock
 from typing import Any, Self, TypeVar
 
-from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
@@ -60,13 +59,6 @@ _one_blas_thread = _OneBlasThread()
 def blas_threads() -> int:
     """Return how many threads BLAS would use: for example, one in a worker process of joblib."""
     return max((library.num_threads for library in _libraries().lib_controllers), default=1)
-
-
-def n_threads(n_jobs: int | None) -> int:
-    """Return the number of threads for `n_jobs`, as joblib counts; None is as many as BLAS uses."""
-    if n_jobs is None:
-        return blas_threads()
-    return n_jobs if n_jobs > 0 else max(1, int(cpu_count()) + 1 + n_jobs)
 
 
 def blas_architectures() -> set[str]:

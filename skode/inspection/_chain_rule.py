@@ -19,6 +19,8 @@ from sklearn.preprocessing import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 
+from ._pipelines import active
+
 
 def through_steps(steps, X):
     """Transform X by fitted steps, one after the other.
@@ -26,7 +28,7 @@ def through_steps(steps, X):
     Parameters
     ----------
     steps : list of (str, transformer)
-        See `Pipeline.steps`.
+        Steps that do something, see `active`.
     X : array-like or sparse matrix of shape (n_samples, n_features)
 
     Returns
@@ -44,9 +46,8 @@ def through_steps(steps, X):
     """
     rules = []
     for _, step in steps:
-        if step is not None and step != "passthrough":
-            rules.append(_rule(step, X))
-            X = step.transform(X)
+        rules.append(_rule(step, X))
+        X = step.transform(X)
     return X, lambda G: reduce(lambda found, rule: rule(found), reversed(rules), G)
 
 
@@ -68,7 +69,7 @@ def _rule(step, X):
     if type(step) is FunctionTransformer and step.func is None:
         return lambda G: G
     if type(step) is Pipeline:
-        return through_steps(step.steps, X)[1]
+        return through_steps(active(step.steps), X)[1]
     if type(step) is ColumnTransformer:
         return _rule_of_columns(step, X)
     raise TypeError(
@@ -87,7 +88,8 @@ def _rule_of_columns(step, X):
             continue
         places = _get_column_indices(X, columns)
         if len(places):
-            rule = through_steps([(name, transformer)], _safe_indexing(X, columns, axis=1))[1]
+            steps = active([(name, transformer)])
+            rule = through_steps(steps, _safe_indexing(X, columns, axis=1))[1]
             parts.append((places, rule, step.output_indices_[name]))
 
     def pull_back(G):

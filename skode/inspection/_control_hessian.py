@@ -137,9 +137,9 @@ def control_hessian(estimator, X, y, *, alpha=0.0):
     NotFittedError, TypeError
         As `trajectories`.
     ValueError
-        As `costates`; if `alpha` is no number that is finite and not negative; if `constraint` has
-        been set since the fit, so that the controls do not obey it; or if the vector field is
-        "gradient_flow" or "hamiltonian", whose Hessian has no blocks.
+        As `costates`; if `alpha` is no number that is finite and not negative; if the controls have
+        been changed since the fit, so that they do not obey the constraint; or if the vector field
+        is "gradient_flow" or "hamiltonian", whose Hessian has no blocks.
 
     Notes
     -----
@@ -204,25 +204,26 @@ def control_hessian(estimator, X, y, *, alpha=0.0):
     gradient[..., :n] += alpha * K
     eigenvalues = np.linalg.eigvalsh(blocks).reshape(*K.shape[:2], -1)
     on_manifold = _on_manifold(network, blocks, gradient, K)
-    return ControlHessian(blocks, np.sort(eigenvalues, axis=-1), on_manifold, network.constraint)
+    constraint = network._fitted_constraint["name"]
+    return ControlHessian(blocks, np.sort(eigenvalues, axis=-1), on_manifold, constraint)
 
 
 def _on_manifold(network, blocks, gradient, K):
     """The eigenvalues of the Riemannian Hessian of every layer, or None without a manifold."""
-    if network.constraint not in ("sphere", "orthogonal"):
+    constraint, norm = (network._fitted_constraint[key] for key in ("name", "norm"))
+    if constraint not in ("sphere", "orthogonal"):
         return None
-    rows = np.concatenate([K, network.b_[..., None]], axis=-1)
-    n, norm = K.shape[-1], network.constraint_norm
-    if network.constraint == "sphere":
+    rows, n = np.concatenate([K, network.b_[..., None]], axis=-1), K.shape[-1]
+    if constraint == "sphere":
         off = np.linalg.norm(rows, axis=-1) / norm - 1
     else:
         off = np.swapaxes(K, -1, -2) @ K / norm**2 - np.eye(n)
     if np.abs(off).max() > np.finfo(network.K_.dtype).eps ** 0.5:
         raise ValueError(
-            f"The controls do not obey constraint={network.constraint!r} with "
-            f"constraint_norm={norm}: it has been set since the fit. Fit again."
+            f"The controls do not obey constraint={constraint!r} with constraint_norm={norm}: they "
+            "have been changed since the fit. Fit again."
         )
-    if network.constraint == "sphere":
+    if constraint == "sphere":
         found = np.linalg.eigvalsh(on_sphere(blocks, gradient, rows))
     else:
         flat = [part.reshape(-1, *part.shape[2:]) for part in (blocks, gradient, K)]

@@ -31,12 +31,17 @@ def network_of(estimator):
 
 def steps_before(estimator):
     """The steps before the network that do something, as (name, transformer)."""
-    return [(name, step) for name, step in _steps(estimator)[:-1] if not _idle(step)]
+    return active(_steps(estimator)[:-1])
 
 
 def first_step(estimator):
     """The step that X is given to, which may be the network."""
-    return next(step for _, step in _steps(estimator) if not _idle(step))
+    return active(_steps(estimator))[0][1]
+
+
+def active(steps):
+    """Those of the steps of a pipeline, as (name, transformer), that do something."""
+    return [(name, step) for name, step in steps if step is not None and step != "passthrough"]
 
 
 def transformed(steps, X):
@@ -55,7 +60,3 @@ def _steps(estimator):
         *before, (name, last) = estimator.steps
         return [*before, *([(name, last)] if not isinstance(last, Pipeline) else _steps(last))]
     return [("", estimator)]
-
-
-def _idle(step):
-    return step is None or (isinstance(step, str) and step == "passthrough")

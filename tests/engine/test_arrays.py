@@ -10,6 +10,7 @@ from skode.engine.arrays import (
     placed,
     positive_part,
     quiet,
+    spread,
     to_host,
 )
 from tests.engine.everywhere import home, not_cupy, on
@@ -67,6 +68,14 @@ def test_converted_arrays_are_of_the_library_and_on_the_device_of_the_other(xp):
     back = converted(found, host)
     assert isinstance(back, np.ndarray)
     np.testing.assert_array_equal(back, host)
+
+
+@pytest.mark.parametrize("rows", [[1], [0, 3], [0, 1, 2, 3]])
+def test_rows_are_spread_to_their_places(rows, xp):
+    part = np.arange(2.0 * len(rows)).reshape(-1, 2)
+    found = home(xp, spread(xp.asarray(part), np.array(rows), 4))
+    assert found.shape == (4, 2)
+    np.testing.assert_array_equal(found[rows], part)
 
 
 def test_contiguous_arrays_have_their_last_axis_densest(xp):

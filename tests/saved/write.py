@@ -65,7 +65,7 @@ def models():
     yield "stream", stream, X[:4]
     yield (
         "dates",
-        short(skode.FeedForwardClassifier, **SMALL).fit(X, dates[y]),
+        short(skode.FeedForwardClassifier, **SMALL, constraint="sphere").fit(X, dates[y]),
         X[:4],
     )
     X, y = curve(30, n_targets=2)

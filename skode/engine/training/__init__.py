@@ -12,7 +12,6 @@ from .racing import Race
 from .starts import random_start
 from .state import State, Training
 from .stopping import (
-    BEHIND,
     CALLBACK,
     CONVERGED,
     CUT_SHORT,
@@ -26,11 +25,9 @@ from .stopping import (
     STALLED,
     Stopping,
 )
-from .together import Job, train_together
 from .turns import Turn, finished, in_turns, joined
 
 __all__ = [
-    "BEHIND",
     "CALLBACK",
     "CONVERGED",
     "CUT_SHORT",
@@ -45,7 +42,6 @@ __all__ = [
     "SOLVERS",
     "STALLED",
     "Adam",
-    "Job",
     "Moments",
     "Race",
     "Schedule",
@@ -58,5 +54,4 @@ __all__ = [
     "joined",
     "random_start",
     "train",
-    "train_together",
 ]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..arrays import Array, host, placed, quiet, to_host
+from ..arrays import Array, host, placed, quiet, spread, to_host
 from ..objective import Evaluation
 from .exactness import Exactness
 from .line_search import LineSearch
@@ -126,7 +126,8 @@ class Backtracking:
             if host.any(accepted):
                 if trial.g is None:
                     rows = host.nonzero(accepted)[0]
-                    derivative = self._spread(evaluate(*self._some(u, rows)).gradient, rows)
+                    found = evaluate(*self._some(u, rows))
+                    derivative = spread(found.gradient, rows, accepted.size)
                     g, r = state.gradients(u, derivative)
                     trial = trial._replace(g=g, r=r)
                 accepted, products = self._move(trial, accepted)
@@ -229,14 +230,6 @@ class Backtracking:
             return u, state.members
         some = placed(rows, u)
         return xp.take(u, some, axis=0), xp.take(state.members, some)
-
-    def _spread(self, g: Array, rows: Array) -> Array:
-        """Expand `g` from the members in `rows` to all running members; the rest is arbitrary."""
-        members = host.arange(self.state.running.size)
-        if rows.size == members.size:
-            return g
-        place = host.clip(host.searchsorted(rows, members), 0, rows.size - 1)
-        return self.state.xp.take(g, placed(place, g), axis=0)
 
     def _move(self, trial: Trial, accepted: Array) -> tuple[Array, Array | None]:
         """Move the members in the mask `accepted` to their trials, whose g and r are known.

@@ -65,7 +65,7 @@ class LBFGS(Steepest):
         self.n_pairs = host.zeros(members, dtype=int)
 
     def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array:
-        """Compute Sᵀ(s, y, r) and Yᵀ(s, y, r), with s and y in the spare slots.
+        """Compute products of S and Y, with s and y in the spare slots, see `_factors`.
 
         The parameters are those of `Steepest.measure`.
         """
@@ -74,8 +74,12 @@ class LBFGS(Steepest):
         spare = self.n_learned[rows] % slots
         put(self.pairs, rows, spare, s)
         put(self.pairs, rows, spare + slots, y)
-        products = xp.matmul(self.pairs, xp.matrix_transpose(xp.stack([s, y, r_new], axis=1)))
+        products = xp.matmul(self.pairs, xp.matrix_transpose(self._factors(s, y, r_new)))
         return xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
+
+    def _factors(self, s: Array, y: Array, r: Array) -> Array:
+        """Return the rows by which S and Y are multiplied: here s, y and r."""
+        return namespace(r).stack([s, y, r], axis=1)
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
         """Return the directions; for a member without pairs, -r with a length of at most 1."""

@@ -13,7 +13,7 @@ from .adam import Adam, Schedule
 from .backtracking import Backtracking, Steepest
 from .lbfgs import LBFGS
 from .line_search import INTERPOLATION, LINE_SEARCHES
-from .racing import Race, Races
+from .racing import Race
 from .state import State, Training
 from .stopping import CALLBACK, INTERRUPTED, Stopping, ending
 from .transported import TransportedLBFGS
@@ -58,7 +58,7 @@ def train(
     schedule: Schedule | None = None,
     constraint: Constraint = unconstrained,
     stopping: Stopping = DEFAULT,
-    race: Race | Races | None = None,
+    race: Race | None = None,
     on_iteration: Callable[[State], bool] | None = None,
     exact_stages: bool = False,
 ) -> Training:
@@ -75,7 +75,7 @@ def train(
         Required for Adam; otherwise ignored.
     constraint : Constraint
         The constraint on the controls; every trial is projected onto it.
-    race : Race or Races, optional
+    race : Race, or any object with its method, optional
         Ends members that can no longer be selected.
     on_iteration : callable (state) -> bool, optional
         Called when the largest number of iterations increases.  Training ends if it returns True.

@@ -10,9 +10,6 @@ and function approximation" (NIPS 1993), with bounds in place of the standard er
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from ..arrays import Array, host, quiet
 from .state import State
 from .stopping import BEHIND
@@ -23,17 +20,6 @@ WINDOW = 5  # the last iterations, whose progress has to be less than the gap
 ERRORS = 1.0  # standard errors of the difference that count as clear
 
 
-class Runners(NamedTuple):
-    """What a race looks at; see `State`."""
-
-    running: Array
-    n_iter: Array
-    held_out: Array
-    held_out_curve: Array
-    best_held_out: Array
-    reason: Array
-
-
 class Race:
     """Selects candidates to continue; members are candidates × folds × restarts, in this order."""
 
@@ -41,7 +27,7 @@ class Race:
         self.shape = (n_candidates, n_folds, -1)
         self._next = FIRST
 
-    def behind(self, state: State | Runners) -> Array:
+    def behind(self, state: State) -> Array:
         """Return a mask of the running members that are clearly behind, and record why they end.
 
         A candidate is clearly behind when its best held-out losses exceed those of the leader by
@@ -67,26 +53,4 @@ class Race:
             out = (n_folds > 1) & (mean > ERRORS * error) & (mean > host.mean(progress, axis=1))
         mask = host.repeat(out, state.reason.size // out.size)[running]
         state.reason[running[mask]] = BEHIND
-        return mask
-
-
-class Races:
-    """Several races in one batch, each among its own members.
-
-    Parameters
-    ----------
-    heats : sequence of (Race or Races, slice)
-        The races, and their members.
-    """
-
-    def __init__(self, heats: Sequence[tuple[Race | Races, slice]]) -> None:
-        self._heats = heats
-
-    def behind(self, state: State | Runners) -> Array:
-        """See `Race.behind`."""
-        mask = host.zeros(state.running.shape, dtype=bool)
-        for race, members in self._heats:
-            mine = (members.start <= state.running) & (state.running < members.stop)
-            arrays = (getattr(state, name)[members] for name in Runners._fields[1:])
-            mask[mine] = race.behind(Runners(state.running[mine] - members.start, *arrays))
         return mask

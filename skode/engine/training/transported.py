@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..arrays import Array, host, namespace, put
+from ..arrays import Array, host, namespace
 from .lbfgs import LBFGS, MEMORY
 from .state import chosen
 
@@ -43,19 +43,9 @@ class TransportedLBFGS(LBFGS):
         )
         self.pairs = xp.reshape(chosen(accepted, *flat), shape)
 
-    def measure(self, accepted: Array, s: Array, r: Array, r_new: Array) -> Array:
-        """Compute (S Y)ᵀ(S Y r), with s and y in the spare slots.
-
-        The parameters are those of `Steepest.measure`.
-        """
-        xp, slots = namespace(r), self.SY.shape[1]
-        rows = host.nonzero(accepted)[0]
-        spare = self.n_learned[rows] % slots
-        put(self.pairs, rows, spare, s)
-        put(self.pairs, rows, spare + slots, r_new - r)
-        factors = xp.concat([self.pairs, r_new[:, None, :]], axis=1)
-        products = xp.matmul(self.pairs, xp.matrix_transpose(factors))
-        return xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
+    def _factors(self, s: Array, y: Array, r: Array) -> Array:
+        """Return all pairs and r, since all products of pairs are new."""
+        return namespace(r).concat([self.pairs, r[:, None, :]], axis=1)
 
     def _learn(self, rows: Array, products: Array) -> None:
         """Use the pairs of these members that have curvature, the newest in the spare slots.

@@ -5,13 +5,15 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from skode import _together
+from skode._together import Job, train_together
 from skode.engine.activations import ACTIVATIONS
 from skode.engine.constraints import spectral_ball, unconstrained
 from skode.engine.networks import feed_forward, ode_net
 from skode.engine.objective import ALL_BUT_STEPS
 from skode.engine.schemes import TABLEAUX
 from skode.engine.threads import Threads
-from skode.engine.training import Job, Race, Schedule, Stopping, Training, together, train_together
+from skode.engine.training import Race, Schedule, Stopping, Training
 from tests.engine.everywhere import not_strict
 from tests.engine.problems import folds_of, objective_of, problem
 
@@ -53,7 +55,7 @@ def assert_same(one, other):
 def assert_as_alone(make, number=1, most_bytes=BYTES):
     """Train the jobs that `make` gives, together and alone; `number` batches are expected."""
     jobs = make()
-    assert len(together._batches(jobs, most_bytes)) == number
+    assert len(_together._batches(jobs, most_bytes)) == number
     with Threads(2) as threads:
         found = train_together(jobs, threads, most_bytes)
     for each, training in zip(make(), found, strict=True):
@@ -197,15 +199,15 @@ def test_an_error_at_the_start_is_that_of_one_job():
 
 
 def test_ctrl_c_ends_all_batches(monkeypatch):
-    calls, train = [], together.train
+    calls, train = [], _together.train
 
     def interrupted(*arguments, **options):
         training = train(*arguments, **options)
-        training.reason[:] = together.INTERRUPTED
+        training.reason[:] = _together.INTERRUPTED
         calls.append(training)
         return training
 
-    monkeypatch.setattr(together, "train", interrupted)
+    monkeypatch.setattr(_together, "train", interrupted)
     with Threads() as threads, pytest.raises(KeyboardInterrupt):
         train_together([job(), job(seed=1), job(N=4), job(N=4)], threads, BYTES)
     assert len(calls) == 1

@@ -6,22 +6,21 @@ bit, as `train` would give it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 
-from ..arrays import Array, current_device, equal, host, itemsize, namespace
-from ..blocks import Blocks
-from ..constraints import Constraint
-from ..objective import Objective
-from ..threads import Threads
-from .adam import Schedule
-from .loop import train
-from .racing import Race, Races
-from .state import State, Training
-from .stopping import INTERRUPTED, Stopping
-from .turns import ARRAYS, PAIRED
+import numpy as np
+
+from ._joining import equal, joined_objective, same_splits
+from .engine.arrays import Array, current_device, itemsize, namespace
+from .engine.blocks import Blocks
+from .engine.constraints import Constraint
+from .engine.objective import Objective
+from .engine.training import INTERRUPTED, Race, Schedule, State, Stopping, Training, train
+from .engine.training.turns import ARRAYS, PAIRED
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,18 @@ class Job:
     about_constraint: Hashable = None
 
     @property
-    def size(self) -> int:
+    def size(self):
         """The bytes of the arrays of its members."""
         number = PAIRED if "lbfgs" in self.solver else ARRAYS
-        return number * int(self.start.shape[0]) * int(self.start.shape[1]) * itemsize(self.start)
+        return number * self.start.shape[0] * self.start.shape[1] * itemsize(self.start)
 
     @property
-    def can_wait(self) -> bool:
+    def can_wait(self):
         """Whether it may be trained with others: nobody follows it, and it has no deadline."""
-        return self.on_iteration is None and self.stopping.deadline == host.inf
+        return self.on_iteration is None and self.stopping.deadline == np.inf
 
     @property
-    def run(self) -> Callable[[], Training]:
+    def run(self):
         """The function that trains the members of this job alone."""
         return partial(
             train,
@@ -74,7 +73,7 @@ class Job:
             exact_stages=self.exact_stages,
         )
 
-    def fits(self, other: Job) -> bool:
+    def fits(self, other):
         """Whether both can be trained in one batch."""
         one, two = self.objective, other.objective
         mine, its = (
@@ -90,9 +89,7 @@ class Job:
         )
 
 
-def train_together(
-    jobs: Sequence[Job], threads: Threads, most_bytes: int
-) -> list[Training | ValueError]:
+def train_together(jobs, threads, most_bytes):
     """Return the trainings of all jobs, as many in one batch as fit; errors are results too.
 
     Parameters
@@ -103,12 +100,16 @@ def train_together(
     most_bytes : int
         The largest size of the arrays of a batch, unless a single job is larger.
 
+    Returns
+    -------
+    list of Training or ValueError
+
     Raises
     ------
     KeyboardInterrupt
         If Ctrl-C is pressed.
     """
-    found: dict[int, Training | ValueError] = {}
+    found = {}
     for places in _batches(jobs, most_bytes):
         with current_device(jobs[places[0]].start):  # which may not be that of this thread
             trainings = _in_one_batch([jobs[k] for k in places], threads)
@@ -116,9 +117,9 @@ def train_together(
     return [found[k] for k in range(len(jobs))]
 
 
-def _batches(jobs: Sequence[Job], most_bytes: int) -> list[list[int]]:
+def _batches(jobs, most_bytes):
     """Return the jobs of each batch, by number."""
-    open_: list[list[int]] = []  # one batch of each kind
+    open_ = []  # one batch of each kind
     full = []
     for k, job in enumerate(jobs):
         batch = next((batch for batch in open_ if jobs[batch[0]].fits(job)), None)
@@ -132,17 +133,17 @@ def _batches(jobs: Sequence[Job], most_bytes: int) -> list[list[int]]:
     return full + open_
 
 
-def _in_one_batch(jobs: Sequence[Job], threads: Threads) -> list[Training | ValueError]:
+def _in_one_batch(jobs, threads):
     """Return the trainings of jobs that fit."""
     if len(jobs) == 1:
         return [_alone(jobs[0])]
-    ends = pairwise(host.cumsum([0, *(job.start.shape[0] for job in jobs)]).tolist())
+    ends = pairwise(np.cumsum([0, *(job.start.shape[0] for job in jobs)]).tolist())
     members = [slice(first, last) for first, last in ends]
     pairs = zip((job.race for job in jobs), members, strict=True)
     heats = [(race, some) for race, some in pairs if race is not None]
     whole = replace(
         jobs[0],
-        objective=Objective.joined([job.objective for job in jobs], Blocks(threads)),
+        objective=joined_objective([job.objective for job in jobs], Blocks(threads)),
         start=namespace(jobs[0].start).concat([job.start for job in jobs]),
         race=Races(heats) if heats else None,
     )
@@ -150,12 +151,12 @@ def _in_one_batch(jobs: Sequence[Job], threads: Threads) -> list[Training | Valu
         training = whole.run()
     except ValueError:  # the start of a member is not finite
         return list(map(_alone, jobs))
-    if host.any(training.reason == INTERRUPTED):
+    if (training.reason == INTERRUPTED).any():
         raise KeyboardInterrupt
     return [_part(training, some) for some in members]
 
 
-def _alone(job: Job) -> Training | ValueError:
+def _alone(job):
     """Return the training of a job, or its error."""
     try:
         return job.run()
@@ -163,16 +164,40 @@ def _alone(job: Job) -> Training | ValueError:
         return error
 
 
-def _part(training: Training, members: slice) -> Training:
+def _part(training, members):
     """Return the results of some of the members."""
     parts = {field.name: getattr(training, field.name)[members] for field in fields(Training)}
-    length = int(host.max(parts["n_iter"])) + 1
+    length = parts["n_iter"].max() + 1
     for name in ("curve", "held_out_curve"):
         parts[name] = parts[name][:, :length]
     return Training(**parts)
 
 
-def _equal_samples(one: Objective, two: Objective) -> bool:
+class Races:
+    """Several races in one batch, each among its own members.
+
+    Parameters
+    ----------
+    heats : sequence of (Race, slice)
+        The races, and their members.
+    """
+
+    def __init__(self, heats):
+        self._heats = heats
+
+    def behind(self, state):
+        """See `Race.behind`."""
+        mask = np.zeros(state.running.shape, dtype=bool)
+        for race, members in self._heats:
+            mine = (members.start <= state.running) & (state.running < members.stop)
+            names = ("n_iter", "held_out", "held_out_curve", "best_held_out", "reason")
+            part = SimpleNamespace(**{name: getattr(state, name)[members] for name in names})
+            part.running = state.running[mine] - members.start
+            mask[mine] = race.behind(part)
+        return mask
+
+
+def _equal_samples(one, two):
     """Whether two objectives have the same samples, and folds that can be joined."""
     mine, its = one.samples, two.samples
     if not all(map(equal, mine[:3], its[:3])):
@@ -181,20 +206,19 @@ def _equal_samples(one: Objective, two: Objective) -> bool:
         return False
     if one.judge is None and two.judge is None:
         return True
-    if one.judge is None or two.judge is None or mine.folds is None or its.folds is None:
+    if one.judge is None or two.judge is None or mine.folds is None:
         return False
-    return mine.folds.same_tables(its.folds) and bool(one.judge == two.judge)
+    return same_splits(mine.folds, its.folds) and one.judge == two.judge
 
 
-def _same_batches(one: Job, two: Job) -> bool:
+def _same_batches(one, two):
     """Whether Adam draws the same batches."""
     if one.schedule is None or two.schedule is None:
         return one.schedule is two.schedule
     same = one.schedule[:-1] == two.schedule[:-1]
-    mine, its = (job.schedule.rng.get_state() for job in (one, two))  # type: ignore[union-attr]
-    states = zip(mine, its, strict=True)
+    states = zip(*(job.schedule.rng.get_state() for job in (one, two)), strict=True)
     return (
         same
-        and all(bool(host.all(host.asarray(a) == host.asarray(b))) for a, b in states)
+        and all(np.array_equal(mine, its) for mine, its in states)
         and equal(one.objective.trained_rows, two.objective.trained_rows)
     )
