@@ -20,7 +20,7 @@ from ..regressors import FeedForwardRegressor, ODENetRegressor
 from ._lazily import by_blocks
 from ._rows import DistributedRows
 from ._store import Store
-from ._tables import cut, features, followed_by, on_host, opened
+from ._tables import features, followed_by, on_host, opened
 
 
 class OnDask:
@@ -109,19 +109,18 @@ class OnDask:
         client = self.client
         X, *labels = opened(X, y, sample_weight, groups)
         X_val, *labels_val = opened(X_val, y_val, sample_weight_val, None)
-        (y, lengths), *rest = (on_host(client, values) for values in labels)
-        (y_val, lengths_val), *rest_val = (on_host(client, values) for values in labels_val)
-        (sample_weight, _), (groups, _) = rest
-        sample_weight_val = rest_val[0][0]
-        table = features(X, lengths)
-        n_samples = table.X.shape[0]
+        y, sample_weight, groups = (on_host(client, values) for values in labels)
+        y_val, sample_weight_val, _ = (on_host(client, values) for values in labels_val)
+        table = features(X, len(client.nthreads()))
+        n_parts = len(table.parts)
         if X_val is not None:
-            table = followed_by(table, features(X_val, lengths_val))
-        table = cut(table, len(client.nthreads()))
+            table = followed_by(table, features(X_val))
         with naming_the_remedy(self):
             store = Store(client, table, self.n_jobs, self.device)
         with store:
-            rows = DistributedRows(store)
+            rows, n_samples = DistributedRows(store), sum(store.lengths[:n_parts])
+            if not n_samples:
+                raise ValueError(f"Found array with 0 sample(s) (shape={rows.shape}).")
             if X_val is not None:
                 X_val = rows[n_samples:]
             return super().fit(

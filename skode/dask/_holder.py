@@ -270,9 +270,11 @@ class Holder:
 
 
 def _merged(parts: list[Rows]) -> list[Rows]:
-    """Join parts that follow each other."""
+    """Join parts that follow each other; leave out empty ones."""
     runs: list[list[Rows]] = []
     for part in parts:
+        if not len(part.X):
+            continue
         if runs and runs[-1][-1].stop == part.start:
             runs[-1].append(part)
         else:

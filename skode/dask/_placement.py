@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.blocks import end_of_first_half
-from ..engine.kernels import Problem, Samples, kernel_for
+from ..engine.blocks import Blocks, end_of_first_half
+from ..engine.kernels import Problem, Samples
 from ._holder import Labelled, View
 from ._store import Remote, Store
 
@@ -87,7 +87,7 @@ def placement_for(
 
 def _unit_size(problem, flat, n_samples, n_workers):
     """Return the number of samples in a unit."""
-    _, size = kernel_for(problem, flat).call_size(problem, flat.shape[0], n_samples, flat)
+    size = Blocks().size_of(problem, flat, n_samples)
     if MANY <= math.ceil(n_samples / size) < 2 * n_workers:
         size = math.ceil(n_samples / (PER_WORKER * n_workers))
     return size

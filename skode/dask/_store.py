@@ -62,6 +62,8 @@ class Store:
     Attributes
     ----------
     shape : (int, int)
+    lengths : list of int
+        The numbers of rows of the parts.
     dtype : dtype
         float32 or float64.
     names : list of str, or None
@@ -73,16 +75,12 @@ class Store:
     """
 
     def __init__(self, client, table, n_jobs, device):
-        X, dtype = table.X, table.dtype
-        self.client, self.shape, self.dtype, self.names = client, X.shape, dtype, table.names
+        self.client, self.dtype, self.names = client, table.dtype, table.names
         self._options = n_jobs, device
-        parts = zip(X.chunks[0], X.to_delayed().ravel().tolist(), strict=True)
-        parts = [(length, part) for length, part in parts if length]
-        self._starts = np.cumsum([0, *(length for length, _ in parts)]).tolist()
-        name = f"skode-load-{uuid4().hex}"
+        self.lengths, name = table.lengths, f"skode-load-{uuid4().hex}"
         self._parts = [
-            dask.delayed(loaded)(part, dtype, dask_key_name=(name, k))
-            for k, (_, part) in enumerate(parts)
+            dask.delayed(loaded)(part, table.dtype, dask_key_name=(name, k))
+            for k, part in enumerate(table.parts)
         ]
         self._futures, self.remotes, self.placement = [], [], None
         try:
@@ -90,6 +88,7 @@ class Store:
         except BaseException:
             self.close()
             raise
+        self.shape = sum(self.lengths), table.n_columns
 
     def __enter__(self):
         return self
@@ -171,20 +170,30 @@ class Store:
         """Load some parts of X, each worker a run of them with about as many rows."""
         if not numbers:
             return
-        futures = []
+        runs = []
         for address, mine in self._assigned(numbers):
             # Another worker may do it if this one is lost.
             where = {"workers": [address], "allow_other_workers": True}
-            parts = self.client.compute([self._parts[k] for k in mine], **where)
-            starts = [self._starts[k] for k in mine]
-            key = f"skode-rows-{uuid4().hex}"
-            future = self.client.submit(
-                Holder, starts, parts, *self._options, actor=True, key=key, **where
+            runs.append((mine, self.client.compute([self._parts[k] for k in mine], **where), where))
+        if self.lengths is None:
+            parts = [part for _, parts, _ in runs for part in parts]
+            self.lengths = self.client.gather(self.client.map(len, parts, pure=False))
+        starts = np.cumsum([0, *self.lengths]).tolist()
+        holders = [
+            self.client.submit(
+                Holder,
+                [starts[k] for k in mine],
+                parts,
+                *self._options,
+                actor=True,
+                key=f"skode-rows-{uuid4().hex}",
+                **where,
             )
-            self._futures.append(future)
-            futures.append((future, mine))
-        for future, mine in futures:
-            actor = future.result()
+            for mine, parts, where in runs
+        ]
+        self._futures += holders
+        for (mine, _, _), holder in zip(runs, holders, strict=True):
+            actor = holder.result()
             self.remotes.append(Remote(actor, actor._address, mine))
         asked = [(remote, ()) for remote in self.remotes if not remote.ranges]
         try:
@@ -192,14 +201,16 @@ class Store:
                 remote.ranges = ranges
         except LostWorkerError:
             self.recover()
+        self.remotes = [remote for remote in self.remotes if remote.ranges]  # others hold nothing
         self.remotes.sort(key=lambda remote: remote.ranges)
 
     def _assigned(self, numbers):
         """Return pairs of a worker and a run of parts."""
         workers = sorted(self._workers())
-        sizes = [self._starts[k + 1] - self._starts[k] for k in numbers]
+        sizes = [1 if self.lengths is None else self.lengths[k] for k in numbers]
         middle = np.cumsum(sizes) - np.array(sizes) / 2
-        worker = np.minimum(middle / sum(sizes) * len(workers), len(workers) - 1).astype(int)
+        worker = np.minimum(middle / max(1, sum(sizes)) * len(workers), len(workers) - 1)
+        worker = worker.astype(int)
         cuts = [0, *(np.flatnonzero(np.diff(worker)) + 1).tolist(), len(numbers)]
         return [(workers[worker[first]], numbers[first:last]) for first, last in pairwise(cuts)]
 

@@ -18,32 +18,30 @@ PARQUET, CSV, NPY = {".parquet", ".pq"}, {".csv"}, {".npy"}
 
 
 class Table(NamedTuple):
-    """Features on the workers.
+    """Features on the workers, in parts.
 
     Parameters
     ----------
-    X : dask array of shape (n_samples, n_features)
-        With known chunks, and all columns in one chunk.
+    parts : list of Delayed
+        Arrays or data frames of shape (n_rows, n_columns), one after the other.
+    lengths : list of int, or None
+        The numbers of rows of the parts, if they are known.
+    n_columns : int
+    dtype : dtype
+        The precision to compute in: float32 stays, everything else becomes float64.
     names : list of str, or None
         The names of the columns of a data frame.
     """
 
-    X: Any
+    parts: list[Any]
+    lengths: list[int] | None
+    n_columns: int
+    dtype: Any
     names: list | None
 
-    @property
-    def dtype(self):
-        """The precision to compute in: float32 stays, everything else becomes float64."""
-        return np.float32 if self.X.dtype == np.float32 else np.float64
 
-
-def features(X, lengths=None):
-    """Return dask arrays or data frames as a `Table`.
-
-    Parameters
-    ----------
-    lengths : list of int, optional
-        The numbers of rows of the partitions, if they are known.
+def features(X, n_workers=1):
+    """Return a table of Dask as a `Table`, if possible with a part for each worker.
 
     Raises
     ------
@@ -53,9 +51,9 @@ def features(X, lengths=None):
         If X has not two dimensions.
     """
     if is_frame(X):
+        single = all(dtype == np.float32 for dtype in X.dtypes)
         names = X.columns.tolist()
-        known = lengths is not None and len(lengths) == X.npartitions
-        return Table(X.to_dask_array(lengths=tuple(lengths) if known else True), names)
+        return Table(list(X.to_delayed()), None, len(names), _precision(single), names)
     if not isinstance(X, da.Array):
         raise TypeError(
             "X must be an array or a data frame of Dask, or a list of files; it is "
@@ -63,9 +61,16 @@ def features(X, lengths=None):
         )
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got an X of shape {X.shape}.")
-    if np.isnan(X.shape[0]):
-        X = X.compute_chunk_sizes()
-    return Table(X.rechunk({1: -1}), None)
+    rows, known = X.shape[0], not np.isnan(X.shape[0])
+    few = known and len(X.chunks[0]) < n_workers
+    X = X.rechunk({0: max(1, -(-rows // n_workers)), 1: -1} if few else {1: -1})
+    lengths = list(X.chunks[0]) if known else None
+    single = _precision(X.dtype == np.float32)
+    return Table(np.ravel(X.to_delayed()).tolist(), lengths, X.shape[1], single, None)
+
+
+def _precision(single):
+    return np.dtype(np.float32 if single else np.float64)
 
 
 def is_frame(values):
@@ -76,17 +81,13 @@ def is_frame(values):
 
 
 def on_host(client, values):
-    """Return labels, weights or groups in the memory of this process, and their lengths by part.
-
-    Values that are not of Dask are returned as they are, with None.
-    """
+    """Return labels, weights or groups in the memory of this process."""
     if not is_dask_collection(values):
-        return values, None
+        return values
     if isinstance(values, da.Array) and values.ndim > 1:
         values = values.rechunk(dict.fromkeys(range(1, values.ndim), -1))
     parts = client.gather(client.compute(np.ravel(values.to_delayed()).tolist()))
-    parts = [np.asarray(host_values(part)) for part in parts]
-    return np.concatenate(parts), [len(part) for part in parts]
+    return np.concatenate([np.asarray(host_values(part)) for part in parts])
 
 
 def opened(X, y, sample_weight, groups):
@@ -109,26 +110,21 @@ def opened(X, y, sample_weight, groups):
 
 
 def followed_by(table, other):
-    """Join the rows of two tables.
+    """Join the rows of two tables; the second gets the precision of the first.
 
     Raises
     ------
     ValueError
         If they have other columns.
     """
-    if table.names != other.names or table.X.shape[1] != other.X.shape[1]:
+    if table.names != other.names or table.n_columns != other.n_columns:
         raise ValueError(
             "X_val must have the same columns as X: "
-            f"{other.names or other.X.shape[1]}, {table.names or table.X.shape[1]}."
+            f"{other.names or other.n_columns}, {table.names or table.n_columns}."
         )
-    return table._replace(X=da.concatenate([table.X, other.X.astype(table.X.dtype)]))
-
-
-def cut(table, n_workers):
-    """Return a table with a part for each worker, at least."""
-    if len(table.X.chunks[0]) >= n_workers:
-        return table
-    return table._replace(X=table.X.rechunk({0: max(1, -(-table.X.shape[0] // n_workers))}))
+    known = table.lengths is not None and other.lengths is not None
+    lengths = table.lengths + other.lengths if known else None
+    return table._replace(parts=table.parts + other.parts, lengths=lengths)
 
 
 def _are_files(X):

@@ -69,6 +69,10 @@ class Blocks:
             # At this point the exception and all that it referenced are gone.
             self._halve(min(size, n_samples), flat)
 
+    def size_of(self, problem: Problem, flat: Array, n_samples: int) -> int:
+        """Return the number of samples in a block."""
+        return self._call_size(kernel_for(problem, flat), problem, flat, n_samples)[1]
+
     def map(
         self, compute: Callable[[slice], Result], problem: Problem, flat: Array, n_samples: int
     ) -> list[Result]:

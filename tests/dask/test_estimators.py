@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from itertools import pairwise
 
 import dask.array as da
 import numpy as np
@@ -9,7 +10,6 @@ import pandas as pd
 import pytest
 from dask import dataframe as dd
 from sklearn.base import clone, is_classifier
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import KFold
 
 from skode import ODENetClassifier
@@ -176,8 +176,7 @@ def test_warm_start_goes_on(small_units):
 
 def test_uneven_and_empty_parts(small_units):
     X, y = blobs(2, 400)
-    cuts = [0, 3, 3, 250, 397, 400]
-    pieces = list(zip(cuts[:-1], cuts[1:], strict=True))
+    pieces = pairwise([0, 3, 3, 250, 397, 400])
     X_parts = da.concatenate([da.from_array(X[a:b]) for a, b in pieces])
     model = short(DaskODENetClassifier, solver="lbfgs", cv=3).fit(X_parts, y)
     assert_same_model(model, short(ODENetClassifier, solver="lbfgs", cv=3).fit(X, y))
