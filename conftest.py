@@ -5,5 +5,7 @@ from importlib.util import find_spec
 collect_ignore_glob = []
 if not all(map(find_spec, ("onnx", "onnxruntime", "skl2onnx"))):
     collect_ignore_glob.append("skode/onnx/*")
+if not all(map(find_spec, ("dask", "distributed"))):
+    collect_ignore_glob.append("skode/dask/*")
 if not all(map(find_spec, ("art", "multiprocess"))):
     collect_ignore_glob.append("skode/robustness/_art*")

@@ -77,7 +77,6 @@ def _counted(classes):
 
 def warn_unless_converged(estimator, solver, n_left_out=0):
     """Warn about networks that were left out, and about problems of at least half of the others."""
-
     reasons = np.array(estimator.stop_reason_)
     if _common(reasons == MAX_ITER):
         _warn(
@@ -99,7 +98,7 @@ def warn_unless_converged(estimator, solver, n_left_out=0):
     for reason in (SLOW, STALLED):
         if _common(reasons == reason):
             least = estimator.network_n_iter_[reasons == reason].min()
-            warn(
+            _warn(
                 f"Training ended after {least} iterations ({reason}): the gradient is large, "
                 "but only tiny steps lower the objective, or none. Scale X, for example with "
                 "StandardScaler, or take a smaller h, or a smooth activation"

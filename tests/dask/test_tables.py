@@ -24,6 +24,7 @@ pytestmark = [
 @pytest.fixture
 def frame():
     X, y = blobs(2, 300)
+    X = X.round(3)  # so that text holds the same numbers
     return pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=y, w=1 + np.arange(300) % 3)
 
 
