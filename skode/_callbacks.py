@@ -26,7 +26,8 @@ class CallbackSupport(CallbackSupportMixin):
     def set_callbacks(self, *callbacks):
         """Set callbacks, which follow `fit` and may end it.
 
-        This needs scikit-learn 1.9 or newer. Callbacks are called by `fit`, not by `partial_fit`.
+        This needs scikit-learn 1.9 or newer. Callbacks are called by `fit`, not by `partial_fit`
+        or `fit_blocks`.
 
         Parameters
         ----------

@@ -12,6 +12,7 @@ from sklearn.utils.validation import column_or_1d
 from ._course import Course
 from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
+from ._from_blocks import ClassifierFromBlocks
 from ._inputs import Data, checked_weights, class_factors, counted
 from ._labels import Classes, Labels
 from ._parameters import fitting
@@ -23,7 +24,7 @@ from .engine.arrays import array_library, device, namespace, quiet, to_host
 UNSURE = 0.1  # the probability of all other classes, if a network predicts the right one
 
 
-class NetworkClassifier(ClassifierMixin, NetworkEstimator):
+class NetworkClassifier(ClassifierMixin, ClassifierFromBlocks, NetworkEstimator):
     """The part of the classifiers that handles classes and labels."""
 
     _parameter_constraints: dict = {
@@ -154,11 +155,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         with fitting(self):
             first = not hasattr(self, "classes_")
-            if self.class_weight == "balanced":
-                raise ValueError(
-                    "class_weight='balanced' takes all data at once, which partial_fit does not "
-                    "see. Give a dict of weights."
-                )
+            self._refuse_balanced_weights("partial_fit")
             several = getattr(self, "_multilabel", None)
             X, y = self._checked_labels(X, y, first)
             if not first and several != self._multilabel:
@@ -177,6 +174,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = self.loss == "log_loss" and self.class_weight is None
         return tags
+
+    def _refuse_balanced_weights(self, method):
+        """Raise if the class weights depend on all data."""
+        if self.class_weight == "balanced":
+            raise ValueError(
+                f"class_weight='balanced' takes all data at once, which {method} does not see. "
+                "Give a dict of weights."
+            )
 
     def _checked_labels(self, X, y, first):
         """Return X and y, validated, and whether y holds several labels."""

@@ -16,11 +16,14 @@ from sklearn.utils.validation import check_array
 from ._course import Course
 from ._devices import follows_data, host_values
 from ._estimator import NetworkEstimator
+from ._from_blocks import RegressorFromBlocks
 from ._inputs import Data, cast, checked_weights, counted, precision
 from ._parameters import fitting
 from ._scoring import FixedRegressor
 from ._stream import only_with_adam
 from ._targets import (
+    Sample,
+    TwoPoints,
     least_poisson_loss,
     mean_and_deviation,
     median_and_quartiles,
@@ -47,7 +50,7 @@ LOSSES = {
 }
 
 
-class NetworkRegressor(RegressorMixin, NetworkEstimator):
+class NetworkRegressor(RegressorMixin, RegressorFromBlocks, NetworkEstimator):
     """Networks whose outputs are the standardised targets, or their logarithms."""
 
     _channels_per_output = 2  # targets may be independent, and channels with relu are one-sided
@@ -174,7 +177,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
                 self._require_same_loss()
             X, y = self._checked_targets_of(X, y, first)
             weights = checked_weights(sample_weight, X)
-            if first:
+            if first and not hasattr(self, "_centre"):  # `fit_blocks` may have seen all targets
                 self._centre, self._scale = LOSSES[self.loss].units(y, weights)
             y = self._like_those_before(y, "y")
             self._continue(self._data(X, y, weights))
@@ -192,6 +195,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         if self.loss == "poisson":
             require_counts(y, "y")
         return X, y.astype(np.float64, copy=False)
+
+    def _summary_of_targets(self):
+        """Return a summary of targets, to which those of blocks can be added."""
+        units = LOSSES[self.loss].units
+        return Sample(units) if units is median_and_quartiles else TwoPoints(units)
 
     def _loss_recipe(self):
         """The arguments of `loss_named`."""

@@ -13,18 +13,25 @@ from ._devices import host_values
 from .engine.arrays import quiet
 
 QUARTILES = 0.25, 0.5, 0.75
+SAMPLE = 100_000  # targets that are enough for quartiles
 INTERQUARTILE_RANGE = 1.349  # of a normal distribution with standard deviation one
 
 
 def mean_and_deviation(y, weights):
     """Return mean and standard deviation; for a constant target, its value and one."""
+    mean, deviation = _moments(y, weights)
+    return mean, np.where(deviation > 0, deviation, 1.0)
+
+
+def _moments(y, weights):
+    """Return mean and standard deviation; for a constant target, its value and zero."""
     mean, used = _finite_mean(y, weights), y[weights > 0]
     largest = np.abs(used - mean).max(axis=0)
     unit = np.where(largest > 0, largest, 1.0)  # so that squares do not overflow
     deviation = unit * np.average(((used - mean) / unit) ** 2, 0, weights[weights > 0]) ** 0.5
     constant = deviation <= 10 * np.finfo(y.dtype).eps * np.abs(mean)
     # The computed mean of equal numbers may be off by rounding, which scaling would enlarge.
-    return np.where(constant, used[0], mean), np.where(constant, 1.0, deviation)
+    return np.where(constant, used[0], mean), np.where(constant, 0.0, deviation)
 
 
 def median_and_quartiles(y, weights):
@@ -53,6 +60,60 @@ def zero_and_mean(y, weights):
     return np.zeros_like(mean), mean
 
 
+class TwoPoints:
+    """A summary of targets of any number: two points with the same mean and the same deviation.
+
+    Parameters
+    ----------
+    units : callable
+        One of the functions above that depends on these two alone.
+    """
+
+    def __init__(self, units):
+        self._units, self._points, self._weights = units, [], []
+
+    def add(self, y, weights):
+        """Add targets with weights whose unit is the same every time."""
+        y = _concatenated(*self._points, y)
+        weights = np.concatenate([*self._weights, weights])
+        mean, deviation = _moments(y, weights)
+        self._points = [np.stack([mean - deviation, mean + deviation])]
+        self._weights = [np.full(2, weights.sum() / 2)]
+
+    def units(self):
+        """Return centre and scale of all targets."""
+        return self._units(self._points[0], self._weights[0])
+
+
+class Sample:
+    """A summary of targets of any number: some of those that have a weight, drawn at random.
+
+    Parameters
+    ----------
+    units : callable
+        One of the functions above.
+    """
+
+    def __init__(self, units):
+        self._units, self._rng = units, np.random.RandomState(0)
+        self._parts = []  # random numbers, targets and weights; the least random numbers are kept
+
+    def add(self, y, weights):
+        """Add targets with weights whose unit is the same every time."""
+        used = weights > 0
+        new = self._rng.random_sample(np.count_nonzero(used)), y[used], weights[used]
+        parts = [_concatenated(*pair) for pair in zip(*self._parts, new, strict=True)]
+        if len(parts[0]) > SAMPLE:
+            kept = np.sort(np.argpartition(parts[0], SAMPLE)[:SAMPLE])
+            parts = [part[kept] for part in parts]
+        self._parts = [parts]
+
+    def units(self):
+        """Return centre and scale of all targets."""
+        _, y, weights = self._parts[0]
+        return self._units(y, weights / weights.max())
+
+
 def refuse_dates(y, name):
     """Raise if targets are dates or durations, whose numbers depend on an unseen unit."""
     if np.asarray(host_values(y)).dtype.kind in "mM":
@@ -74,6 +135,15 @@ def require_counts(y, name):
 def least_poisson_loss(c):
     """Return the minimum c - c log c of the Poisson loss exp z - c z, at z = log c."""
     return c - xlogy(c, c)
+
+
+def _concatenated(*parts):
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise ValueError(
+            f"y has the shape {parts[-1].shape}, but {(len(parts[-1]), *parts[0].shape[1:])} is "
+            "expected, as in the blocks before."
+        )
+    return np.concatenate(parts)
 
 
 def _finite_mean(y, weights):

@@ -195,11 +195,11 @@ class ODENetClassifier(ODENet, NetworkClassifier):
         few seconds that the first fit of a process needs to load the kernels. None means no limit.
         It has no effect in `partial_fit`.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit instead of starting at random. Folds and
-        `feature_map_` then stay as they were. Give the same samples in the same order: otherwise a
-        network may be judged by samples that it was trained on, and `fit` warns. If there are far
-        more inputs than samples, whatever `V_` had learned in directions that the new samples do
-        not span is lost.
+        Whether `fit` and `fit_blocks` continue from the last fit instead of starting at random.
+        Folds and `feature_map_` then stay as they were. Give the same samples in the same order:
+        otherwise a network may be judged by samples that it was trained on, and `fit` warns. If
+        there are far more inputs than samples, whatever `V_` had learned in directions that the new
+        samples do not span is lost.
     batch_size : int or "auto", default="auto"
         Largest number of samples in a mini-batch. The batches of an epoch differ in size by at most
         one sample. "auto" makes fifty batches per epoch, but of at least 32 and at most 500
@@ -587,11 +587,11 @@ class FeedForwardClassifier(FeedForward, NetworkClassifier):
         few seconds that the first fit of a process needs to load the kernels. None means no limit.
         It has no effect in `partial_fit`.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit instead of starting at random. Folds and
-        `feature_map_` then stay as they were. Give the same samples in the same order: otherwise a
-        network may be judged by samples that it was trained on, and `fit` warns. If there are far
-        more inputs than samples, whatever `V_` had learned in directions that the new samples do
-        not span is lost.
+        Whether `fit` and `fit_blocks` continue from the last fit instead of starting at random.
+        Folds and `feature_map_` then stay as they were. Give the same samples in the same order:
+        otherwise a network may be judged by samples that it was trained on, and `fit` warns. If
+        there are far more inputs than samples, whatever `V_` had learned in directions that the new
+        samples do not span is lost.
     batch_size : int or "auto", default="auto"
         Largest number of samples in a mini-batch. The batches of an epoch differ in size by at most
         one sample. "auto" makes fifty batches per epoch, but of at least 32 and at most 500

@@ -117,7 +117,11 @@ def test_training_goes_on_where_it_was(cls, xp, dispatch):
             model.partial_fit(to(X[rows]), to(y[rows]), **known)
         return model
 
-    for train in (in_steps, in_parts):
+    def in_blocks(to):
+        blocks = [(to(X[rows]), to(y[rows])) for rows in (slice(30), slice(30, None))]
+        return few(cls, solver="adam", batch_size=16).fit_blocks(blocks, n_epochs=2)
+
+    for train in (in_steps, in_parts, in_blocks):
         model = train(xp.asarray)
         assert_same(model, train(np.asarray))
         assert all(map(xp.holds, fitted_arrays(model).values()))
