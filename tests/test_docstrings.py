@@ -20,6 +20,7 @@ from skode import (
 ESTIMATORS = [ODENetClassifier, FeedForwardClassifier, ODENetRegressor, FeedForwardRegressor]
 PUBLIC_MODULES = [
     "skode",
+    "skode.dask",
     "skode.datasets",
     "skode.inspection",
     "skode.model_selection",

@@ -14,7 +14,7 @@ LAZY = """
 import sys
 import skode
 loaded = [name for name in sys.modules if name.startswith("skode.")]
-later = ("datasets", "inspection", "model_selection", "plotting", "robustness")
+later = ("dask", "datasets", "inspection", "model_selection", "plotting", "robustness")
 assert not {f"skode.{name}" for name in later} & {*loaded}
 assert {*later, "ODENetClassifier"} <= {*dir(skode)}
 assert "matplotlib" not in sys.modules
@@ -24,7 +24,7 @@ assert skode.inspection.trajectories
 assert skode.model_selection.batched_fits
 assert skode.robustness.robust_accuracy
 assert skode.robustness.lipschitz_bound
-assert not {"art", "matplotlib"} & {*sys.modules}
+assert not {"art", "dask", "distributed", "matplotlib"} & {*sys.modules}
 """
 
 

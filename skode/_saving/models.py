@@ -171,6 +171,8 @@ def load(path):
 
 
 def _require_estimator(model):
+    if hasattr(model, "to_local"):
+        raise TypeError(f"{type(model).__name__} cannot be stored itself. Store its to_local().")
     if type(model) not in ESTIMATORS.values():
         raise TypeError(
             f"skode.save stores {', '.join(ESTIMATORS)}, but this is {type(model).__name__}. Store "

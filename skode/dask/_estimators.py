@@ -342,11 +342,14 @@ class DaskODENetClassifier(OnDaskClassifier, ODENetClassifier):
     """Neural ODE classifier, trained on the workers of a Dask cluster.
 
     Parameters and fitted attributes are those of `skode.ODENetClassifier`, and so are the networks:
-    the same bits for any number of workers. Only ``solver="auto"`` is L-BFGS for any number of
-    samples, since each batch of Adam is a round of messages.
+    for up to 32 workers they have the same bits. Only ``solver="auto"`` is L-BFGS for any number of
+    samples, since with Adam every batch is a round of messages; its networks are the same up to
+    rounding. ``n_jobs=None`` means the threads of each worker, and ``device="cuda"`` the GPU of
+    each worker.
 
     Every worker holds some of the rows of X, and answers with the objective of given networks, its
-    gradient and the held-out loss. The training itself runs in this process.
+    gradient and the held-out loss. The training itself runs in this process. If a worker is lost,
+    others load its rows again, and the networks are the same.
 
     Attributes
     ----------
@@ -359,9 +362,10 @@ class DaskODENetClassifier(OnDaskClassifier, ODENetClassifier):
 
     Examples
     --------
-    >>>     >>> from dask.distributed import Client
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
     >>> from skode.dask import DaskODENetClassifier
-    >>> client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
+    >>> client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0")
     >>> X = da.random.default_rng(0).normal(size=(600, 2), chunks=(200, 2))
     >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
     >>> model = DaskODENetClassifier(random_state=0).fit(X, y)
@@ -391,7 +395,19 @@ class DaskFeedForwardClassifier(OnDaskClassifier, FeedForwardClassifier):
     See Also
     --------
     skode.FeedForwardClassifier : Describes all parameters and fitted attributes.
-    DaskODENetClassifier : Has an example.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> from skode.dask import DaskFeedForwardClassifier
+    >>> client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    >>> X = da.random.default_rng(0).normal(size=(600, 2), chunks=(200, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> model = DaskFeedForwardClassifier(random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.8)
+    True
+    >>> client.close()
     """
 
     _local = FeedForwardClassifier
@@ -411,7 +427,19 @@ class DaskODENetRegressor(OnDaskRegressor, ODENetRegressor):
     See Also
     --------
     skode.ODENetRegressor : Describes all parameters and fitted attributes.
-    DaskODENetClassifier : Has an example.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> from skode.dask import DaskODENetRegressor
+    >>> client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    >>> X = da.random.default_rng(0).normal(size=(600, 2), chunks=(200, 2))
+    >>> y = X[:, 0] * X[:, 1]
+    >>> model = DaskODENetRegressor(random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
+    >>> client.close()
     """
 
     _local = ODENetRegressor
@@ -431,7 +459,19 @@ class DaskFeedForwardRegressor(OnDaskRegressor, FeedForwardRegressor):
     See Also
     --------
     skode.FeedForwardRegressor : Describes all parameters and fitted attributes.
-    DaskODENetClassifier : Has an example.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> from skode.dask import DaskFeedForwardRegressor
+    >>> client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    >>> X = da.random.default_rng(0).normal(size=(600, 2), chunks=(200, 2))
+    >>> y = X[:, 0] * X[:, 1]
+    >>> model = DaskFeedForwardRegressor(random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.8)
+    True
+    >>> client.close()
     """
 
     _local = FeedForwardRegressor

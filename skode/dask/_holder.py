@@ -18,9 +18,12 @@ from .._devices import on_gpu
 from .._gathering import n_threads
 from ..engine.arrays import array_library, on_host, placed, to_host
 from ..engine.blocks import Blocks, one_by_one, tree_sum
+from ..engine.controls import Controls
 from ..engine.fold_weights import FoldWeights
 from ..engine.kernels import Problem, Samples, Sums
+from ..engine.prediction import mean_outputs
 from ..engine.threads import Threads
+from ..engine.unsolved import UnsolvedStagesError
 
 
 def loaded(part, dtype):
@@ -51,6 +54,20 @@ def loaded(part, dtype):
         ensure_min_samples=0,
     )
     return placed(X, device)
+
+
+def mean_outputs_of(network, loss, U, weights, X, start):
+    """Return `mean_outputs` of a part of the rows, or the number of its first row and an error.
+
+    The controls and the result are on the host.
+    """
+    like = getattr(X, "like", X)
+    U = Controls(*(None if part is None else placed(part, like) for part in U))
+    weights = None if weights is None else placed(weights, like)
+    try:
+        return to_host(mean_outputs(network, loss, U, X, weights=weights))
+    except UnsolvedStagesError as error:
+        return start, error
 
 
 class View(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from operator import itemgetter
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from ..engine.blocks import one_by_one, tree_sum
 from ..engine.elsewhere import Elsewhere
-from ._holder import Labelled, View
+from ..engine.unsolved import UnsolvedStagesError
+from ._holder import Labelled, View, mean_outputs_of
 from ._placement import placement_for
 from ._store import LostWorkerError
 
@@ -95,6 +97,13 @@ class DistributedRows(Elsewhere):
             return sorted((pair for _, answer in answers for pair in answer), key=itemgetter(0))
 
         return [result for _, result in self._persistently(results)]
+
+    def mean_outputs(self, network, loss, U, weights=None):
+        """See `Elsewhere.mean_outputs`."""
+        found = self.apply(partial(mean_outputs_of, network, loss, U, weights))
+        if errors := [part for part in found if isinstance(part, tuple)]:
+            raise UnsolvedStagesError.joined(errors)
+        return np.concatenate(found, axis=-1)
 
     def add_up(self, problem, samples, flat, gradient, tolerance=None):
         """See `Elsewhere.add_up`."""

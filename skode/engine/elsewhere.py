@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .arrays import Array
 
 if TYPE_CHECKING:
+    from .controls import Controls
     from .kernels import Problem, Samples, Sums
+    from .losses import Loss
+    from .networks import Network
 
 
 class Elsewhere(ABC):
@@ -31,6 +34,12 @@ class Elsewhere(ABC):
         tolerance: Array | None = None,
     ) -> Sums:
         """Return the sums over samples whose X this is; see `Kernel.evaluate`."""
+
+    @abstractmethod
+    def mean_outputs(
+        self, network: Network, loss: Loss, U: Controls, weights: Array | None = None
+    ) -> Array:
+        """Return the mean outputs of networks; see the function in `prediction`."""
 
     @abstractmethod
     def apply(self, function: Callable[[Array, int], Any]) -> list[Any]:

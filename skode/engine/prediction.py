@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from .arrays import Array, Namespace, namespace, placed, quiet, to_host
+from .arrays import Array, namespace, quiet
 from .blocks import Blocks
 from .controls import Controls, Layout, without_idle_layers
 from .elsewhere import Elsewhere
@@ -35,8 +34,7 @@ def mean_outputs(
         If the stage equations of an implicit scheme could not be solved for some sample.
     """
     if isinstance(X, Elsewhere):
-        found = X.apply(partial(_of_part, network, loss, U, weights=weights))
-        return _joined(found, namespace(U.K))
+        return X.mean_outputs(network, loss, U, weights)
     if network.skip:
         U = without_idle_layers(U)
     problem, flat = problem_of(network, loss, U)
@@ -147,24 +145,6 @@ def _by_blocks(
             return rows.start, error
 
     found = (blocks or Blocks()).map(attempt, problem, flat, X.shape[0])
-    return _joined(found, namespace(flat))
-
-
-def _of_part(
-    network: Network, loss: Loss, U: Controls, X: Array, start: int, *, weights: Array | None
-) -> Array | tuple[int, UnsolvedStagesError]:
-    """Return `mean_outputs` of a part of the rows, or the error and the number of its first row."""
-    like = getattr(X, "like", X)
-    U = Controls(*(part if part is None else placed(part, like) for part in U))
-    weights = weights if weights is None else placed(weights, like)
-    try:
-        return to_host(mean_outputs(network, loss, U, X, weights=weights))
-    except UnsolvedStagesError as error:
-        return start, error
-
-
-def _joined(found: list[Array | tuple[int, UnsolvedStagesError]], xp: Namespace) -> Array:
-    """Join the results for parts of the samples, or their errors."""
     if errors := [part for part in found if isinstance(part, tuple)]:
         raise UnsolvedStagesError.joined(errors)
-    return xp.concat(found, axis=-1)
+    return namespace(flat).concat(found, axis=-1)

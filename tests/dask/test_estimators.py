@@ -12,7 +12,7 @@ from dask import dataframe as dd
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import KFold
 
-from skode import ODENetClassifier
+from skode import ODENetClassifier, save
 from skode.dask import (
     DaskFeedForwardClassifier,
     DaskFeedForwardRegressor,
@@ -253,6 +253,8 @@ def test_models_are_copied_without_the_client(client):
     assert_same_model(copy, model)
     assert "_client" not in vars(model.to_local())
     np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+    with pytest.raises(TypeError, match=r"Store its to_local\(\)"):
+        save(model, "model.zip")
 
 
 def test_the_workers_forget_the_rows_after_a_fit(client):
