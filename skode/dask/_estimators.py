@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._documentation import PAGE_ON_DASK
 from .._inputs import naming_the_remedy
 from ..classifiers import FeedForwardClassifier, ODENetClassifier
 from ..regressors import FeedForwardRegressor, ODENetRegressor
@@ -25,6 +26,8 @@ from ._tables import features, followed_by, on_host, opened
 
 class OnDask:
     """The part of an estimator that trains on the workers of a cluster."""
+
+    _doc_link_template = PAGE_ON_DASK
 
     @property
     def client(self):
@@ -107,6 +110,8 @@ class OnDask:
         """
         self._validate_params()
         client = self.client
+        if client.asynchronous:
+            raise ValueError("fit waits for the workers, so its client must not be asynchronous.")
         X, *labels = opened(X, y, sample_weight, groups)
         X_val, *labels_val = opened(X_val, y_val, sample_weight_val, None)
         y, sample_weight, groups = (on_host(client, values) for values in labels)

@@ -13,6 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import KFold
 
 from skode import ODENetClassifier, save
+from skode._documentation import ADDRESS
 from skode.dask import (
     DaskFeedForwardClassifier,
     DaskFeedForwardRegressor,
@@ -240,6 +241,13 @@ def test_predictions_are_lazy_and_those_of_the_local_model(cls):
     weights = np.arange(len(y))
     score = model.score(parts(X), parts(y), sample_weight=parts(weights))
     assert score == local.score(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_the_diagram_links_to_the_page_of_the_class(cls):
+    assert (
+        cls()._get_doc_link() == f"{ADDRESS}/en/stable/api/generated/skode.dask.{cls.__name__}.html"
+    )
 
 
 def test_models_are_copied_without_the_client(client):

@@ -1,15 +1,16 @@
 """One round of backtracking; test_loop.py and test_lbfgs.py test whole trainings."""
 
 import numpy as np
+import pytest
 
-from skode.engine.arrays import namespace, placed, to_host
+from skode.engine.arrays import host, namespace, placed, to_host
 from skode.engine.constraints import Constraint, project_onto_simplex, unconstrained
 from skode.engine.training.backtracking import Backtracking
 from skode.engine.training.lbfgs import LBFGS
 from skode.engine.training.line_search import INTERPOLATION
 from skode.engine.training.state import State
 from skode.engine.training.stopping import CONVERGED, Stopping
-from tests.engine.problems import Quadratic, quadratic, trained
+from tests.engine.problems import Judged, Quadratic, quadratic, trained
 
 
 def under_way(xp, rounds=3):
@@ -90,3 +91,43 @@ def test_a_step_that_only_the_projection_can_tell_from_nothing_is_stuck(xp):
         stopping=Stopping(200, n_iter_no_change=300),
     )
     assert (training.reason == CONVERGED).mean() > 0.5  # others fluctuate by rounding errors
+
+
+class Rounds(Judged):
+    """An objective whose evaluations are counted; its samples may be in other processes."""
+
+    def __init__(self, *arguments, elsewhere):
+        super().__init__(*arguments)
+        self.elsewhere, self.number = elsewhere, 0
+
+    def evaluate(self, *arguments, **options):
+        self.number += 1
+        return super().evaluate(*arguments, **options)
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize(
+    ("solver", "line_search", "fewer"),
+    [("gd", "armijo", 0.7), ("gd", "lipschitz", 1.0), ("lbfgs", "armijo", 1.0)],
+)
+def test_fewer_rounds_for_samples_elsewhere_and_the_same_bits(
+    solver, line_search, fewer, constrained
+):
+    rng = np.random.default_rng(0)
+    curvature = rng.uniform(0.5, 500.0, (5, 6))
+    centre, other, start = rng.normal(size=(3, 5, 6))
+    simplex = Constraint(lambda u: project_onto_simplex(u, 1.0))
+    options = {
+        "line_search": line_search,
+        "stopping": Stopping(60, tol=0.0),
+        "constraint": simplex if constrained else unconstrained,
+    }
+    found = []
+    for elsewhere in (False, True):
+        objective = Rounds(curvature, centre, other, elsewhere=elsewhere)
+        found.append((trained(host, objective, start, solver, **options), objective.number))
+    (here, n_here), (there, n_there) = found
+    for name in ("flat", "J", "curve", "held_out_curve", "n_iter", "best_iter", "n_evaluations"):
+        np.testing.assert_array_equal(getattr(here, name), getattr(there, name), err_msg=name)
+    np.testing.assert_array_equal(here.reason, there.reason)
+    assert n_there <= fewer * n_here
