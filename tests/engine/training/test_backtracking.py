@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from skode.engine.arrays import host, namespace, placed, to_host
+from skode.engine.arrays import namespace, placed, to_host
 from skode.engine.constraints import Constraint, project_onto_simplex, unconstrained
+from skode.engine.training import train
 from skode.engine.training.backtracking import Backtracking
 from skode.engine.training.lbfgs import LBFGS
 from skode.engine.training.line_search import INTERPOLATION
@@ -125,7 +126,7 @@ def test_fewer_rounds_for_samples_elsewhere_and_the_same_bits(
     found = []
     for elsewhere in (False, True):
         objective = Rounds(curvature, centre, other, elsewhere=elsewhere)
-        found.append((trained(host, objective, start, solver, **options), objective.number))
+        found.append((train(objective, start, solver, **options), objective.number))
     (here, n_here), (there, n_there) = found
     for name in ("flat", "J", "curve", "held_out_curve", "n_iter", "best_iter", "n_evaluations"):
         np.testing.assert_array_equal(getattr(here, name), getattr(there, name), err_msg=name)
