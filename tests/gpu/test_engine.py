@@ -88,7 +88,7 @@ def spinning():
 def test_an_evaluation_with_an_implicit_scheme_waits_for_the_device_once(scheme, gpu, monkeypatch):
     # A small network: with more than about a thousand launches in its queue, CUDA itself waits.
     network = ode_net(TABLEAUX[scheme])
-    objective, flat = objective_on(gpu, network, "softmax", np.float64, n_channels=2, N=1)
+    objective, flat = objective_on(gpu, network, "softmax", np.float64, n_channels=4, N=1)
     objective.evaluate(flat)  # compiles kernels, and caches properties
     done = []
 
