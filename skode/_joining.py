@@ -1,11 +1,13 @@
-"""One objective of the members of several ones, which have the same samples."""
+"""One objective of the members of several ones."""
 
 from __future__ import annotations
 
 from copy import copy
 
 import numpy as np
+from scipy.linalg import block_diag
 
+from ._padding import padded
 from .engine.arrays import namespace, placed, to_host
 from .engine.fold_weights import FoldWeights
 from .engine.penalties import Penalties
@@ -19,6 +21,10 @@ def joined_objective(parts, blocks):
     steps are learned.
     """
     whole, samples = copy(parts[0]), parts[0].samples
+    whole.blocks = blocks
+    vars(whole).pop("trained_rows", None)
+    if len(parts) == 1:
+        return whole
     if samples.folds is not None:
         folds = joined_folds([part.samples.folds for part in parts])
         whole.samples = samples._replace(folds=folds)
@@ -31,9 +37,92 @@ def joined_objective(parts, blocks):
         rows = zip(parts, numbers, strict=True)
         whole._free = xp.concat([xp.stack(number * [part._free]) for part, number in rows])
         whole._some_fixed = True
-    whole.blocks = blocks
-    vars(whole).pop("trained_rows", None)
     return whole
+
+
+def merged_objective(groups, blocks):
+    """Return the objective of the members of several groups of objectives.
+
+    Those of a group are as in `joined_objective`.  Groups may also differ in the samples and, for
+    ODE networks, in the number of layers; the layout is that of the deepest ones.
+    """
+    if len(groups) == 1:
+        return joined_objective(groups[0], blocks)
+    parts = [joined_objective(group, blocks) for group in groups]
+    whole = copy(max(parts, key=lambda part: part.layout.n_layers))
+    numbers = [sum(one.penalties.alpha.shape[0] for one in group) for group in groups]
+    whole.samples = merged_samples([part.samples for part in parts], numbers)
+    if parts[0].samples.folds is None and whole.samples.folds is not None:
+        whole.judge = _nothing_is_held_out
+    whole.penalties = joined_penalties([one.penalties for group in groups for one in group])
+    learning = any(part.problem.learn_step for part in parts)
+    whole.problem = whole.problem._replace(learn_step=learning)
+    if any(part._free.ndim > 1 or part.problem != whole.problem for part in parts):
+        pairs = zip(parts, numbers, strict=True)
+        masks = [_masks(part, number, whole.layout.n_layers) for part, number in pairs]
+        whole._free, whole._some_fixed = namespace(whole._free).concat(masks), True
+    return whole
+
+
+def _masks(part, number, n_layers):
+    """Return what the members of an objective train, of a number of layers; not those added."""
+    xp, free = namespace(part._free), part._free
+    if free.ndim == 1:
+        free = xp.broadcast_to(free[None, :], (number, free.shape[0]))
+    return padded(free, part.layout, n_layers)
+
+
+def _nothing_is_held_out(problem, flat, split, loss):
+    """Judge networks whose weights only say which samples are theirs: there is no held-out loss."""
+    return
+
+
+def merged_samples(parts, numbers):
+    """Return the samples of several objectives with these numbers of members, one below the other.
+
+    The fold weights of a member are zero on the samples of the others.
+    """
+    tables, which = [], []  # different samples
+    for part in parts:
+        k = next((k for k, table in enumerate(tables) if same_table(part, table)), len(tables))
+        tables += [part] if k == len(tables) else []
+        which.append(k)
+    if len(tables) == 1:
+        folds = parts[0].folds
+        return parts[0]._replace(folds=folds and joined_folds([part.folds for part in parts]))
+    concat = namespace(parts[0].weights).concat
+    X, targets, weights = (concat([table[i] for table in tables]) for i in range(3))
+    folds = _side_by_side(parts, numbers, which)
+    return parts[0]._replace(X=X, targets=targets, weights=weights, folds=folds)
+
+
+def _side_by_side(parts, numbers, which):
+    """Return the fold weights of the members of parts that have the tables `which` of samples."""
+    found, splits, first = [], {}, 0
+    for k in range(max(which) + 1):
+        mine = [i for i, table in enumerate(which) if table == k]
+        folds = joined_folds([_own_folds(parts[i], numbers[i]) for i in mine])
+        found.append([to_host(part) for part in folds[:3]])
+        ends = np.cumsum([numbers[i] for i in mine])[:-1]
+        some = np.split(to_host(folds.split) + first, ends)
+        splits.update(zip(mine, some, strict=True))
+        first += folds.train.shape[0]
+    groups, train, held_out = zip(*found, strict=True)
+    before = np.cumsum([0, *(table.shape[1] for table in train)])
+    group = np.concatenate([each + n for each, n in zip(groups, before[:-1], strict=True)])
+    split = np.concatenate([splits[i] for i in range(len(parts))])
+    folds = FoldWeights(group, block_diag(*train), block_diag(*held_out), split)
+    return folds.placed(parts[0].weights)
+
+
+def _own_folds(samples, number):
+    """Return the fold weights of members; without any, those of training on all of the samples."""
+    if samples.folds is not None:
+        return samples.folds
+    weights = to_host(samples.weights)
+    group, split = np.zeros(weights.shape, dtype=int), np.zeros(number, dtype=int)
+    train = np.ones((1, 1), dtype=weights.dtype)
+    return FoldWeights(group, train, np.zeros_like(train), split)
 
 
 def joined_penalties(parts):
@@ -69,6 +158,11 @@ def joined_folds(parts):
     pairs = zip(parts, which, strict=True)
     split = np.concatenate([to_host(part.split) + first[k] for part, k in pairs])
     return FoldWeights(group.reshape(-1), train, held_out, split).placed(parts[0].train)
+
+
+def same_table(one, two):
+    """Whether two tables of samples are equal, except for what is held out."""
+    return all(map(equal, one[:3], two[:3]))
 
 
 def same_splits(one, two):

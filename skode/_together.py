@@ -1,7 +1,8 @@
 """Training of several jobs together: their members in one batch, and the results as if alone.
 
 A member does not depend on the others in its batch, so each job gets the same results, to the last
-bit, as `train` would give it.
+bit, as `train` would give it.  On a device, jobs with other samples or another number of layers may
+be in the batch too, see `_merging`; then results are the same up to rounding errors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ._joining import equal, joined_objective, same_splits
+from ._joining import equal, merged_objective, same_splits, same_table
+from ._merging import merged
+from ._padding import cut_back, padded
 from .engine.arrays import Array, current_device, itemsize, namespace
 from .engine.blocks import Blocks
 from .engine.constraints import Constraint
@@ -48,8 +51,12 @@ class Job:
     @property
     def size(self):
         """The bytes of the arrays of its members."""
+        return self.size_of(self.objective.layout)
+
+    def size_of(self, layout):
+        """Return the bytes of the arrays of its members if they have this layout."""
         number = PAIRED if "lbfgs" in self.solver else ARRAYS
-        return number * self.start.shape[0] * self.start.shape[1] * itemsize(self.start)
+        return number * self.start.shape[0] * layout.size * itemsize(self.start)
 
     @property
     def can_wait(self):
@@ -76,17 +83,22 @@ class Job:
     def fits(self, other):
         """Whether both can be trained in one batch."""
         one, two = self.objective, other.objective
-        mine, its = (
-            (job.solver, job.line_search, job.stopping, job.exact_stages, job.about_constraint)
-            for job in (self, other)
-        )
         return (
-            mine == its
-            and self.constraint.nothing == other.constraint.nothing
+            self.settings == other.settings
             and one.problem._replace(learn_step=False) == two.problem._replace(learn_step=False)
-            and _equal_samples(one, two)
-            and _same_batches(self, other)
+            and self.follows_as(other)
         )
+
+    @property
+    def settings(self):
+        """What has to be equal in a batch, besides problem and samples."""
+        no_constraint = self.constraint.nothing
+        what = self.solver, self.line_search, self.stopping, self.exact_stages
+        return *what, no_constraint, self.about_constraint
+
+    def follows_as(self, other):
+        """Whether both have the same samples, in the same batches of Adam, and the same judge."""
+        return _equal_samples(self.objective, other.objective) and _same_batches(self, other)
 
 
 def train_together(jobs, threads, most_bytes):
@@ -110,50 +122,58 @@ def train_together(jobs, threads, most_bytes):
         If Ctrl-C is pressed.
     """
     found = {}
-    for places in _batches(jobs, most_bytes):
+    for groups in _batches(jobs, most_bytes):
+        places = [k for group in groups for k in group]
         with current_device(jobs[places[0]].start):  # which may not be that of this thread
-            trainings = _in_one_batch([jobs[k] for k in places], threads)
+            trainings = _in_one_batch([[jobs[k] for k in group] for group in groups], threads)
         found.update(zip(places, trainings, strict=True))
     return [found[k] for k in range(len(jobs))]
 
 
 def _batches(jobs, most_bytes):
-    """Return the jobs of each batch, by number."""
-    open_ = []  # one batch of each kind
+    """Return the jobs of each batch, by number, in groups of jobs that fit."""
+    open_ = []  # one group of each kind
     full = []
     for k, job in enumerate(jobs):
-        batch = next((batch for batch in open_ if jobs[batch[0]].fits(job)), None)
-        if batch is None:
+        group = next((group for group in open_ if jobs[group[0]].fits(job)), None)
+        if group is None:
             open_.append([k])
-        elif sum(jobs[i].size for i in batch) + job.size <= most_bytes:
-            batch.append(k)
+        elif sum(jobs[i].size for i in group) + job.size <= most_bytes:
+            group.append(k)
         else:
-            full.append(batch[:])
-            batch[:] = [k]
-    return full + open_
+            full.append(group[:])
+            group[:] = [k]
+    return merged(full + open_, jobs, most_bytes)
 
 
-def _in_one_batch(jobs, threads):
-    """Return the trainings of jobs that fit."""
+def _in_one_batch(groups, threads):
+    """Return the trainings of jobs in groups that may be merged, those of a group fit."""
+    jobs = [job for group in groups for job in group]
     if len(jobs) == 1:
         return [_alone(jobs[0])]
     ends = pairwise(np.cumsum([0, *(job.start.shape[0] for job in jobs)]).tolist())
     members = [slice(first, last) for first, last in ends]
     pairs = zip((job.race for job in jobs), members, strict=True)
     heats = [(race, some) for race, some in pairs if race is not None]
+    objectives = [[job.objective for job in group] for group in groups]
+    objective = merged_objective(objectives, Blocks(threads))
+    n_layers = objective.layout.n_layers
+    starts = [padded(job.start, job.objective.layout, n_layers) for job in jobs]
     whole = replace(
         jobs[0],
-        objective=joined_objective([job.objective for job in jobs], Blocks(threads)),
-        start=namespace(jobs[0].start).concat([job.start for job in jobs]),
+        objective=objective,
+        start=namespace(jobs[0].start).concat(starts),
         race=Races(heats) if heats else None,
     )
     try:
         training = whole.run()
     except ValueError:  # the start of a member is not finite
-        return list(map(_alone, jobs))
+        if len(groups) == 1:
+            return list(map(_alone, jobs))
+        return [training for group in groups for training in _in_one_batch([group], threads)]
     if (training.reason == INTERRUPTED).any():
         raise KeyboardInterrupt
-    return [_part(training, some) for some in members]
+    return [_part(training, some, job.objective.layout, n_layers) for some, job in zip(members, jobs, strict=True)]
 
 
 def _alone(job):
@@ -164,12 +184,13 @@ def _alone(job):
         return error
 
 
-def _part(training, members):
-    """Return the results of some of the members."""
-    parts = {field.name: getattr(training, field.name)[members] for field in fields(Training)}
+def _part(training, members, layout, n_layers):
+    """Return the results of some of the members in their layout, from one with `n_layers`."""
+    parts = {field.name: getattr(training, field.name)[members, ...] for field in fields(Training)}
     length = parts["n_iter"].max() + 1
     for name in ("curve", "held_out_curve"):
         parts[name] = parts[name][:, :length]
+    parts["flat"] = cut_back(parts["flat"], layout, n_layers)
     return Training(**parts)
 
 
@@ -200,7 +221,7 @@ class Races:
 def _equal_samples(one, two):
     """Whether two objectives have the same samples, and folds that can be joined."""
     mine, its = one.samples, two.samples
-    if not all(map(equal, mine[:3], its[:3])):
+    if not same_table(mine, its):
         return False
     if (mine.folds is None) != (its.folds is None):
         return False
