@@ -21,7 +21,7 @@ def joined_objective(parts, blocks):
     steps are learned.
     """
     whole, samples = copy(parts[0]), parts[0].samples
-    whole.blocks = blocks
+    whole.blocks, whole._last = blocks, None
     vars(whole).pop("trained_rows", None)
     if len(parts) == 1:
         return whole

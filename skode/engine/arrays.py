@@ -101,9 +101,9 @@ def _torch_tensor(values: np.ndarray[Any, Any], like: Array) -> Array:
 
 
 def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
-    """Write ``array[row, column, :] = values[row, :]`` for the pairs of host `rows` and `columns`.
+    """Write ``array[row, columns[row], :] = values[row, ...]`` for the given host rows.
 
-    `rows` must be increasing.
+    `rows` must be increasing, and so must the `columns` of every row, (rows, columns).
     """
     xp = namespace(array)
     where = placed(rows, array)
@@ -111,10 +111,10 @@ def put(array: Array, rows: Array, columns: Array, values: Array) -> None:
     if array_api_compat.is_array_api_strict_namespace(xp):
         # The standard only has assignment by masks, which would have to wait for the device.
         mask = host.zeros(array.shape[:2], dtype=bool)
-        mask[rows, columns] = True
-        array[placed(mask, array)] = values
+        mask[rows[:, None], columns] = True
+        array[placed(mask, array)] = xp.reshape(values, (-1, array.shape[2]))
     else:
-        array[where, placed(columns, array)] = values
+        array[where[:, None], placed(columns, array)] = values
 
 
 def spread(part: Array, rows: Array, n_rows: int) -> Array:

@@ -86,6 +86,7 @@ class Objective:
             weights=xp.astype(samples.weights, like.dtype, copy=False),
         )
         self.blocks, self.judge = Blocks() if blocks is None else blocks, judge
+        self._last: tuple[Array, Objective] | None = None  # members, and their part
         # A row for all members, or one for each of them.
         self._free = layout.mask(free, like)
         # The kernels ignore h if it is fixed; other fixed parts are rare.
@@ -113,10 +114,18 @@ class Objective:
     def of_members(self, members: Array) -> Objective:
         """Return the objective of some of the members."""
         part = copy.copy(self)
-        part.samples = self.samples.of_members(members)
+        part._last, part.samples = None, self.samples.of_members(members)
         part.penalties = self.penalties.of(members)
         part._free = self._free_of(members)
         return part
+
+    def _part_of(self, members: Array | None) -> Objective:
+        """Return the objective of some members; those of a training stay the same for long."""
+        if members is None:
+            return self
+        if self._last is None or self._last[0] is not members:
+            self._last = members, self.of_members(members)
+        return self._last[1]
 
     def _free_of(self, members: Array | None) -> Array:
         """Return the masks of the controls that are trained, of some of the members."""
@@ -127,7 +136,7 @@ class Objective:
     def sample(self, rows: Array) -> Objective:
         """Return the objective of some trained rows, an unbiased estimate of the data loss."""
         part = copy.copy(self)
-        part.samples, part.judge = self.samples.of(rows), None
+        part._last, part.samples, part.judge = None, self.samples.of(rows), None
         factor = self.trained_rows.shape[0] / rows.shape[0]
         part.samples = part.samples._replace(weights=factor * part.samples.weights)
         vars(part).pop("trained_rows", None)
@@ -158,17 +167,17 @@ class Objective:
             The largest residuals of stage equations, relative to the sizes of their terms.  By
             default the equations are solved to rounding.
         """
-        samples = self.samples.of_members(members)
+        part = self._part_of(members)
+        samples = part.samples
         sums = self.blocks.add_up(self.problem, samples, flat, gradient, tolerance)
-        penalties = self.penalties.of(members)
         with quiet():
-            penalty, of_penalty = penalties.value_and_gradient(self.layout, self._squared, flat)
+            penalty, of_penalty = part.penalties.value_and_gradient(self.layout, self._squared, flat)
             J, dJ = sums.loss + penalty, sums.gradient
             if dJ is not None:
                 dJ = dJ + of_penalty
                 if self._some_fixed:
                     xp = namespace(dJ)
-                    dJ = xp.where(self._free_of(members), dJ, xp.zeros_like(dJ))
+                    dJ = xp.where(part._free, dJ, xp.zeros_like(dJ))
                 dJ = self._along_structure(dJ)
         held_out = sums.held_out
         if self.judge is not None and samples.folds is not None:

@@ -5,7 +5,8 @@ threads is in products.cuh.  This module prepares their arguments for a `Machine
 device, or its emulation on the CPU in the tests.
 
 The order of the sums depends only on the shapes of one member.  So results are reproducible to the
-last bit, and those of a member do not depend on the other members.
+last bit, and those of a member do not depend on the other members.  Tiles of samples without a
+weight for a member, in the fold weights, take no time.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def members_are_independent(problem: Problem) -> bool:
 def call_size(problem: Problem, n_members: int, n_samples: int, like: Array) -> tuple[int, int]:
     """Return all samples, and as many members as there is memory for their partial sums."""
     layout, variant = problem.layout, Variant.of(problem, like.dtype, n_samples)
-    of_member = variant.n_jobs(n_samples) * (layout.size + 4) * variant.itemsize
+    of_member = variant.n_jobs(n_samples) * (layout.size + 6) * variant.itemsize
     room = int(DEVICE_FRACTION * (free_memory(like) or 0))
     return max(1, min(n_members, room // of_member)), min(n_samples, MOST_SAMPLES)
 
@@ -106,7 +107,7 @@ def evaluate_on(
     variant = Variant.of(problem, flat.dtype, samples.X.shape[0])
     n_members, size = flat.shape
     n_jobs = variant.n_jobs(samples.X.shape[0])
-    losses = machine.empty((n_members, n_jobs, 2), np.float64)
+    losses = machine.empty((n_members, n_jobs, 3), np.float64)  # and whether there is a gradient
     gradients, result = None, None
     if gradient:
         gradients = machine.empty((n_members, n_jobs, size), flat.dtype)

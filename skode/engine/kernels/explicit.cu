@@ -101,6 +101,18 @@ struct Pass {
     Controls<const REAL> U;
     int first;  // sample of the tile
 
+    /* Whether some sample of the tile has a weight in one of both losses; the same in all threads. */
+    __device__ bool has_weight() const {
+        const int sample = first + (int)threadIdx.x;
+        double some = 0;
+        if (threadIdx.x < SAMPLES && sample < samples.number) {
+            const long long group = samples.group[sample];
+            const REAL w = samples.weights[sample];
+            some = samples.train[group] * w > 0 || samples.held_out[group] * w > 0;
+        }
+        return sum_over_threads(some, at.warps) > 0;
+    }
+
     /* The features `from`, `from` + 1, … as channels; zeros beyond. */
     __device__ Part features(int from) const {
         Part x;
@@ -333,9 +345,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) evaluate(
                                  group, train + table, held_out + table};
         const Controls<REAL> dU = controls(gradients + job * size, net);
         double loss_of_job = 0, held_out_of_job = 0;
+        bool none = true;  // of its tiles has been computed
         for (int tile = first_tile; tile < n_tiles; tile += n_jobs) {
             const Pass pass = {net, samples, at, record,
                                controls(flat + (long long)member * size, net), tile * SAMPLES};
+            if (group && !pass.has_weight()) continue;
             Part y = pass.lift();
             for (int layer = 0; layer < n_layers; layer++) pass.step(layer, y, gradients);
             const long long before = (long long)member * n_outputs * n_samples;
@@ -343,17 +357,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) evaluate(
             if (outputs) continue;
             pass.add_losses(loss_of_job, held_out_of_job);
             if (!gradients) continue;
-            Part p = pass.readout_adjoint(y, dU, tile == first_tile);
+            Part p = pass.readout_adjoint(y, dU, none);
             for (int layer = n_layers - 1; layer >= 0; layer--)
-                pass.step_adjoint(layer, y, p, dU, tile == first_tile);
-            if (lifted) pass.lift_adjoint(y, p, dU, tile == first_tile);
+                pass.step_adjoint(layer, y, p, dU, none);
+            if (lifted) pass.lift_adjoint(y, p, dU, none);
+            none = false;
         }
         if (outputs) continue;
         loss_of_job = sum_over_threads(loss_of_job, at.warps);
         held_out_of_job = sum_over_threads(held_out_of_job, at.warps);
         if (threadIdx.x == 0) {
-            losses[2 * job] = loss_of_job;
-            losses[2 * job + 1] = held_out_of_job;
+            losses[3 * job] = loss_of_job;
+            losses[3 * job + 1] = held_out_of_job;
+            losses[3 * job + 2] = !none;  // whether it has a gradient
         }
     }
 }
@@ -372,7 +388,10 @@ extern "C" __global__ void __launch_bounds__(32 * ADDERS) add_up(
     if (k < size)
         for (long long job = threadIdx.x / 32; job < n_jobs; job += ADDERS) {
             const long long row = (long long)member * n_jobs + job;
-            sum += k < 0 ? losses[2 * row + 2 + k] : (double)gradients[row * size + k];
+            if (k < 0)
+                sum += losses[3 * row + 2 + k];
+            else if (losses[3 * row + 2] != 0)
+                sum += gradients[row * size + k];
         }
     sums[threadIdx.x] = sum;
     __syncthreads();

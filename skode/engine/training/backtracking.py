@@ -19,7 +19,7 @@ from ..arrays import Array, host, placed, quiet, spread, to_host
 from ..objective import Evaluation
 from .exactness import Exactness
 from .line_search import LineSearch
-from .state import State, chosen, inner
+from .state import State, chosen, chosen_rows, inner
 
 # J with its gradient takes three times as long as J alone, and a separate gradient repeats the
 # forward pass.  So both are computed together if more than this fraction of the trials is
@@ -210,7 +210,7 @@ class Backtracking:
             "J": found.J,
             "directional": inner(state.g, step),
             "distance2": inner(step, step),
-            "size2": inner(state.u, state.u),
+            "size2": state.size2,
             "held_out": found.held_out,
             "steepness": None,
             "direction2": None if state.constraint.nothing else inner(self.d, self.d),
@@ -239,19 +239,23 @@ class Backtracking:
         """
         state, xp, steepness = self.state, self.state.xp, trial.steepness
         u, g, r, columns = trial.u, trial.g, trial.r, []
+        changes = [(u, state.u), (g, state.g)]
+        if not (r is g and state.r is state.g):  # without a convex set, they are the same array
+            changes.append((r, state.r))
         if steepness is None:
             r2 = inner(r, r)
             finite = xp.isfinite(r2)[:, None]
-            u = xp.where(finite, u, state.u)
-            g, r = xp.where(finite, g, state.g), xp.where(finite, r, state.r)
+            changes = [(xp.where(finite, new, old), old) for new, old in changes]
             columns.append(r2[:, None])
-        u = chosen(accepted, u, state.u)
-        g, r = chosen(accepted, g, state.g), chosen(accepted, r, state.r)
+        u, g, *others = chosen_rows(accepted, changes)
+        r = others[0] if others else g
         self.direction.transport(accepted, u)
         s, r_old = (state.constraint.tangent(u, each) for each in (trial.step, state.r))
         measured = self.direction.measure(accepted, s, r_old, r)
         columns += [] if measured is None else [measured]
-        products: Array = to_host(xp.concat(columns, axis=1)) if columns else None
+        products: Array = None
+        if columns:
+            products = to_host(columns[0] if len(columns) == 1 else xp.concat(columns, axis=1))
         if steepness is None:
             steepness, products = products[:, 0], products[:, 1:]
             accepted = accepted & host.isfinite(steepness)

@@ -69,17 +69,17 @@ class LBFGS(Steepest):
 
         The parameters are those of `Steepest.measure`.
         """
-        xp, slots, y = namespace(r), self.SY.shape[1], r_new - r
+        xp, slots = namespace(r), self.SY.shape[1]
+        new = xp.stack([s, r_new - r, r_new], axis=1)
         rows = host.nonzero(accepted)[0]
         spare = self.n_learned[rows] % slots
-        put(self.pairs, rows, spare, s)
-        put(self.pairs, rows, spare + slots, y)
-        products = xp.matmul(self.pairs, xp.matrix_transpose(self._factors(s, y, r_new)))
+        put(self.pairs, rows, host.stack([spare, spare + slots], axis=1), new[:, :2, :])
+        products = xp.matmul(self.pairs, xp.matrix_transpose(self._factors(new)))
         return xp.astype(xp.reshape(products, (r.shape[0], -1)), xp.float64, copy=False)
 
-    def _factors(self, s: Array, y: Array, r: Array) -> Array:
-        """Return the rows by which S and Y are multiplied: here s, y and r."""
-        return namespace(r).stack([s, y, r], axis=1)
+    def _factors(self, new: Array) -> Array:
+        """Return the rows by which S and Y are multiplied: here those of `new`, s, y and r."""
+        return new
 
     def solve(self, state: State, accepted: Array, products: Array | None) -> Array:
         """Return the directions; for a member without pairs, -r with a length of at most 1."""
@@ -94,7 +94,7 @@ class LBFGS(Steepest):
         coefficients = -host.concat([gamma[:, None], a, b], axis=1)
         on_device = placed(coefficients, r, r.dtype)
         d = on_device[:, :1] * r + xp.matmul(on_device[:, None, 1:], self.pairs)[:, 0, :]
-        excess2 = inner(d, d) / (LONGEST**2 * (1 + inner(state.u, state.u)))
+        excess2 = inner(d, d) / (LONGEST**2 * (1 + state.size2))
         factor = 1 / xp.sqrt(xp.maximum(excess2, xp.ones_like(excess2)))
         return xp.astype(factor, r.dtype, copy=False)[:, None] * d
 

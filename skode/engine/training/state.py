@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..arrays import Array, host, namespace, placed, quiet, to_host
@@ -121,6 +122,14 @@ class State:
         self.best_iter = host.zeros(members, dtype=int)
         self.mark, self.mark_iter = self.held_out.copy(), host.zeros(members, dtype=int)
         self._ended: list[tuple[Array, Array]] = []  # members and their points
+        self._size2: tuple[Array, Array] | None = None  # u, and its sizes
+
+    @property
+    def size2(self) -> Array:
+        """‖u‖² on the device; it is computed once for an array u."""
+        if self._size2 is None or self._size2[0] is not self.u:
+            self._size2 = self.u, inner(self.u, self.u)
+        return self._size2[1]
 
     def gradients(self, u: Array, derivative: Array) -> tuple[Array, Array]:
         """Return g and r at the points u, from the derivative of J with respect to the controls.
@@ -273,11 +282,17 @@ def chosen(which: Array, new: Array, old: Array) -> Array:
 
     If all rows come from one array, that array itself is returned.
     """
+    return chosen_rows(which, [(new, old)])[0]
+
+
+def chosen_rows(which: Array, pairs: Sequence[tuple[Array, Array]]) -> list[Array]:
+    """Return what `chosen` does for several pairs (new, old), with one copy of the mask."""
     if host.all(which):
-        return new
+        return [new for new, _ in pairs]
     if not host.any(which):
-        return old
-    return namespace(new).where(placed(which, new)[:, None], new, old)
+        return [old for _, old in pairs]
+    mask = placed(which, pairs[0][0])[:, None]
+    return [namespace(new).where(mask, new, old) for new, old in pairs]
 
 
 def _changed(values: Array, where: Array, new: Array) -> Array:

@@ -43,9 +43,9 @@ class TransportedLBFGS(LBFGS):
         )
         self.pairs = xp.reshape(chosen(accepted, *flat), shape)
 
-    def _factors(self, s: Array, y: Array, r: Array) -> Array:
+    def _factors(self, new: Array) -> Array:
         """Return all pairs and r, since all products of pairs are new."""
-        return namespace(r).concat([self.pairs, r[:, None, :]], axis=1)
+        return namespace(new).concat([self.pairs, new[:, 2:, :]], axis=1)
 
     def _learn(self, rows: Array, products: Array) -> None:
         """Use the pairs of these members that have curvature, the newest in the spare slots.

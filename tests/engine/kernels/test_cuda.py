@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from skode.engine.activations import ACTIVATIONS
+from skode.engine.fold_weights import FoldWeights
 from skode.engine.kernels import cuda, cuda_machine, reference
 from skode.engine.losses import LOSSES
 from tests.engine.kernels import emulation, nvrtc
@@ -134,6 +135,28 @@ def test_a_member_does_not_depend_on_the_others(n_channels):
         samples = case.data.of_members(member)
         alone = cuda.evaluate_on(machine, case.problem, samples, case.flat[member], True)
         assert_same_bits(alone[:3], [part[member] for part in whole[:3]])
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("n_channels", [NARROW, WIDE["float64"]])
+def test_tiles_without_weight_are_left_out(monkeypatch, n_channels, backward):
+    """A member with weights on some of the tiles has the sums over these."""
+    monkeypatch.setattr(cuda_machine, "JOBS", 3)  # jobs of two tiles, which may begin with either
+    problem = Case(n_channels=n_channels).problem
+    tile = cuda_machine.Variant.of(problem, "float64", 1).tile
+    case = Case(n_channels=n_channels, folds=False, samples=5 * tile + 3)
+    machine, tiles = emulation.machine(backward), np.arange(5 * tile + 3) // tile
+    train = np.array([[1.0, 0, 0, 0, 0, 2.0], [0, 0, 1.0, 0.5, 1.0, 0], np.zeros(6)])
+    held_out = np.array([np.zeros(6), [0, 0, 0, 0, 0, 1.0], [0, 1.0, 0, 0, 0, 0]])
+    folds = FoldWeights(tiles, train, held_out, np.arange(3))
+    samples = case.data._replace(folds=folds)
+    found = cuda.evaluate_on(machine, case.problem, samples, case.flat, True)
+    expected = reference.evaluate(case.problem, samples, case.flat, True)
+    for one, other in zip(found[:3], expected[:3], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
+    samples.X[(tiles == 1) | (tiles == 3)] = np.inf  # the first member does not see them
+    again = cuda.evaluate_on(machine, case.problem, samples, case.flat, True)
+    assert_same_bits([part[:1] for part in again[:3]], [part[:1] for part in found[:3]])
 
 
 @pytest.mark.parametrize("backward", [False, True])
