@@ -129,7 +129,8 @@ class Batch:
     @property
     def _size(self):
         """The bytes of the arrays of all members."""
-        return sum(job.size_of(self._layout) for job in self._jobs)
+        n_members = sum(job.start.shape[0] for job in self._jobs)
+        return n_members * self._first.size_of_member(self._layout)
 
     @property
     def _arithmetic(self):
@@ -138,12 +139,12 @@ class Batch:
         n, s = layout.n_channels, problem.network.tableau.n_stages
         of_row = PASSES * n * (layout.n_layers * s * (n + ACTIVATION) + layout.lifted)
         rows = sum(table.X.shape[0] for table in self.tables)
-        n_members = n_rows = 0
+        n_members, n_rows, skips_rows = 0, 0, self._skips_rows
         for group in self.groups:
             members = sum(job.start.shape[0] for job in group)
             own = group[0].objective.samples.X.shape[0]
             n_members += members
-            n_rows += members * (own if self._skips_rows else rows)
+            n_rows += members * (own if skips_rows else rows)
         return n_rows * of_row + n_members * layout.size * MOVED
 
 

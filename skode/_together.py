@@ -51,12 +51,12 @@ class Job:
     @property
     def size(self):
         """The bytes of the arrays of its members."""
-        return self.size_of(self.objective.layout)
+        return self.start.shape[0] * self.size_of_member(self.objective.layout)
 
-    def size_of(self, layout):
-        """Return the bytes of the arrays of its members if they have this layout."""
+    def size_of_member(self, layout):
+        """Return the bytes of the arrays of a member if it has this layout."""
         number = PAIRED if "lbfgs" in self.solver else ARRAYS
-        return number * self.start.shape[0] * layout.size * itemsize(self.start)
+        return number * layout.size * itemsize(self.start)
 
     @property
     def can_wait(self):
@@ -132,17 +132,19 @@ def train_together(jobs, threads, most_bytes):
 
 def _batches(jobs, most_bytes):
     """Return the jobs of each batch, by number, in groups of jobs that fit."""
-    open_ = []  # one group of each kind
+    open_, sizes = [], []  # one group of each kind, and its bytes
     full = []
     for k, job in enumerate(jobs):
-        group = next((group for group in open_ if jobs[group[0]].fits(job)), None)
-        if group is None:
+        place = next((i for i, group in enumerate(open_) if jobs[group[0]].fits(job)), None)
+        if place is None:
             open_.append([k])
-        elif sum(jobs[i].size for i in group) + job.size <= most_bytes:
-            group.append(k)
+            sizes.append(job.size)
+        elif sizes[place] + job.size <= most_bytes:
+            open_[place].append(k)
+            sizes[place] += job.size
         else:
-            full.append(group[:])
-            group[:] = [k]
+            full.append(open_[place])
+            open_[place], sizes[place] = [k], job.size
     return merged(full + open_, jobs, most_bytes)
 
 
@@ -173,7 +175,10 @@ def _in_one_batch(groups, threads):
         return [training for group in groups for training in _in_one_batch([group], threads)]
     if (training.reason == INTERRUPTED).any():
         raise KeyboardInterrupt
-    return [_part(training, some, job.objective.layout, n_layers) for some, job in zip(members, jobs, strict=True)]
+    return [
+        _part(training, some, job.objective.layout, n_layers)
+        for some, job in zip(members, jobs, strict=True)
+    ]
 
 
 def _alone(job):

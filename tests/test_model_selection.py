@@ -279,6 +279,26 @@ def test_cross_validation(batches):
     assert batches[:2] == [2, 2]
 
 
+@pytest.mark.parametrize("xp", ["torch", "cupy"], indirect=True)
+@pytest.mark.parametrize("kind", ["two classes", "three classes", "targets"])
+@pytest.mark.usefixtures("dispatch")
+def test_on_a_device_folds_and_layers_share_a_batch(xp, kind, batches):
+    X, y = curve() if kind == "targets" else blobs(2 + (kind == "three classes"))
+    cls = ODENetRegressor if kind == "targets" else ODENetClassifier
+    model = make_pipeline(StandardScaler(), short(cls, cv=None, max_iter=6))
+    name = cls.__name__.lower()
+    grid = {
+        f"{name}__N": [2, 4],
+        f"{name}__alpha": [1e-2, 1e-1],
+        f"{name}__learn_step": [False, True],
+    }
+    search = GridSearchCV(model, grid, cv=3, refit=False).fit(xp.asarray(X), y)
+    assert batches == [24]
+    alone = model_selection.GridSearchCV(model, grid, cv=3, refit=False).fit(X, y)
+    mine, its = (each.cv_results_["mean_test_score"] for each in (search, alone))
+    np.testing.assert_allclose(mine, its, atol=1e-6)
+
+
 def test_other_tools_in_a_context(batches):
     X, y = blobs()
     model, alphas = short(ODENetClassifier), [1e-3, 1e-2, 1e-1]

@@ -281,8 +281,7 @@ def test_members_of_a_merged_batch_end_when_they_would_alone(xp):
         stopping = Stopping(60, tol=1e-2, n_iter_no_change=2)
         kinds = [(0, 3), (3, 5), (5, 2)]
         return [
-            job(xp, k, table=table, N=N, stopping=stopping)
-            for k, (table, N) in enumerate(kinds)
+            job(xp, k, table=table, N=N, stopping=stopping) for k, (table, N) in enumerate(kinds)
         ]
 
     assert len({n for each in make() for n in each.run().n_iter}) > 1

@@ -171,7 +171,9 @@ class Objective:
         samples = part.samples
         sums = self.blocks.add_up(self.problem, samples, flat, gradient, tolerance)
         with quiet():
-            penalty, of_penalty = part.penalties.value_and_gradient(self.layout, self._squared, flat)
+            penalty, of_penalty = part.penalties.value_and_gradient(
+                self.layout, self._squared, flat
+            )
             J, dJ = sums.loss + penalty, sums.gradient
             if dJ is not None:
                 dJ = dJ + of_penalty

@@ -100,7 +100,7 @@ __device__ inline int first_sample() {
     return (int)threadIdx.x % (THREADS / CHANNEL_THREADS) * THREAD_SAMPLES;
 }
 
-/* The sum over all threads, for thread 0.  The threads are synchronised before the next sum. */
+/* The sum over all threads, for each of them.  The threads are synchronised before the next sum. */
 __device__ inline double sum_over_threads(double x, double* warps) {
     for (int distance = 16; distance; distance /= 2) x += __shfl_xor_sync(~0u, x, distance);
     __syncthreads();

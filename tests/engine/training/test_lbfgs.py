@@ -13,6 +13,7 @@ from skode.engine.constraints import Constraint, project_onto_simplex, simplex_s
 from skode.engine.networks import ode_net
 from skode.engine.schemes import TABLEAUX
 from skode.engine.training.lbfgs import LBFGS, rounded
+from skode.engine.training.state import inner
 from skode.engine.training.stopping import CONVERGED, MAX_ITER, STALLED, Stopping
 from tests.engine.everywhere import NOT_STRICT, everywhere, not_strict, numpy_only, on
 from tests.engine.problems import (
@@ -79,7 +80,8 @@ class Walk:
     def state(self):
         r, steepness = self.xp.asarray(self.g.copy()), (self.g**2).sum(axis=1)
         u = self.xp.asarray(np.full(self.g.shape, self.far))
-        return SimpleNamespace(u=u, r=r, steepness=steepness, xp=namespace(r))
+        size2 = inner(u, u)
+        return SimpleNamespace(u=u, r=r, size2=size2, steepness=steepness, xp=namespace(r))
 
     def check(self, found):
         assert self.xp.holds(found)
@@ -174,10 +176,10 @@ def test_the_scale_has_three_bits():
 
 
 def test_pairs_are_written_where_they_belong(xp):
-    array = xp.zeros((3, 2, 2), dtype=xp.float64)
-    put(array, np.array([0, 2]), np.array([1, 0]), xp.asarray([[1.0, 2], [3, 4], [5, 6]]))
-    expected = np.zeros((3, 2, 2))
-    expected[0, 1], expected[2, 0] = [1, 2], [5, 6]
+    array, new = xp.zeros((3, 4, 2), dtype=xp.float64), np.arange(1.0, 13).reshape(3, 2, 2)
+    put(array, np.array([0, 2]), np.array([[1, 3], [0, 2]]), xp.asarray(new))
+    expected = np.zeros((3, 4, 2))
+    expected[0, [1, 3]], expected[2, [0, 2]] = new[0], new[2]
     np.testing.assert_array_equal(to_host(array), expected)
 
 
