@@ -18,7 +18,7 @@ from dataclasses import replace
 from ._joining import same_table
 from .engine.activations import TANH
 from .engine.arrays import device, namespace, on_cpu, on_host
-from .engine.kernels import cuda, kernel_for
+from .engine.kernels import cuda
 
 # How many more multiplications a round may take to save the host a round, of about 2 ms: a GPU for
 # data centres does 10¹³ a second in float64.  Libraries other than NumPy on the CPU do 10⁹.
@@ -106,8 +106,8 @@ class Batch:
 
     @property
     def _skips_rows(self):
-        """Whether the kernel leaves out blocks of rows without a weight, and what is not finite."""
-        return kernel_for(self._first.objective.problem, self._first.start) is cuda
+        """Whether blocks of rows without a weight take no time, even if states are not finite."""
+        return cuda.is_usable_for(self._first.objective.problem, self._first.start)
 
     @property
     def _may_see_other_rows(self):

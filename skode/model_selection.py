@@ -60,9 +60,10 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
     Parameters, attributes and results are those of scikit-learn's class. Networks are trained side
     by side if they have the same samples and layers: candidates with other values of `h`, `alpha`,
     `learn_step`, `smoothness` or, except with Adam, `random_state`. Networks with other values of
-    `N`, `n_channels`, `scheme` or `activation`, or of another split, form other batches. Everything
-    else is as in scikit-learn, also pipelines, metadata and errors, and each network gets the same
-    bits as in a fit of its own.
+    `N`, `n_channels`, `scheme` or `activation`, or of another split, form other batches; on a GPU,
+    small networks with other values of `N` or of another split often share one. Everything else is
+    as in scikit-learn, also pipelines, metadata and errors, and each network gets the same bits as
+    in a fit of its own; on a GPU, the same numbers up to rounding errors.
 
     Parameters
     ----------
@@ -177,7 +178,8 @@ def cross_validate(estimator, X, y=None, *, n_jobs=None, **options):
     """`sklearn.model_selection.cross_validate` that trains the networks of the splits in one batch.
 
     Networks form one batch if their splits train on the same samples, as repetitions with other
-    starts do. Comparisons of several estimators on the same splits are a search:
+    starts do; on a GPU, those of small networks form one anyway. Comparisons of several estimators
+    on the same splits are a search:
     ``GridSearchCV(estimator, {"scheme": ["euler", "rk4"]}, cv=splits, refit=False)``.
 
     Parameters
