@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, device, host, namespace, placed, put
+from ..arrays import Array, device, host, namespace, on_host, placed, put
 from .backtracking import Steepest
 from .state import State, inner
 
 MEMORY = 10  # pairs that are stored
+COPIED = 2**22  # numbers in the pairs of members that are moved at a time
 LONGEST = 0.5  # largest length of a direction, as a fraction of √(1 + ‖u‖²)
 
 
@@ -154,9 +155,16 @@ class LBFGS(Steepest):
 
     def select(self, rows: Array) -> None:
         """Keep only these rows, a host array; the other members have ended."""
-        for place, row in enumerate(rows):  # in place, since a copy is large
-            if place != row:
-                self.pairs[place, ...] = self.pairs[int(row), ...]
+        # In place, since a copy of all is large; on a device with few calls.
+        pairs, first = self.pairs, int(host.sum(rows == host.arange(len(rows))))
+        if on_host(pairs):
+            for k in range(first, len(rows)):
+                pairs[k] = pairs[rows[k]]
+        else:
+            size = 1 + COPIED // (pairs.shape[1] * pairs.shape[2])
+            for k in range(first, len(rows), size):
+                some = placed(rows[k : k + size], pairs)
+                pairs[k : k + some.shape[0], ...] = namespace(pairs).take(pairs, some, axis=0)
         self.pairs = self.pairs[: len(rows), ...]
         self.SY, self.YY = self.SY[rows], self.YY[rows]
         self.n_learned, self.n_pairs = self.n_learned[rows], self.n_pairs[rows]

@@ -56,7 +56,7 @@ def test_no_decision_is_another_than_with_exact_stages(scheme, solver, monkeypat
 
     def checking(self, u, exactness):
         state = self.state
-        wanted = exactness.of_trials(inner(state.g, self._step(u)))
+        wanted = exactness.of_trials(inner(state.g, self._step(u, self.t)))
         trial = evaluated(self, u, exactness)
         tolerance = trial.exactness.tolerance
         # Where errors could decide, the equations are solved to rounding instead.

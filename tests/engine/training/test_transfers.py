@@ -87,7 +87,7 @@ def test_stopping_and_leaving_wait_for_nothing(transfers, solver, xp):
     evaluations = []
 
     class Watched:
-        trained_rows = objective.trained_rows
+        elsewhere, trained_rows = False, objective.trained_rows
 
         def evaluate(self, *args, **options):
             evaluations.append(1)
