@@ -16,6 +16,7 @@ import time
 import warnings
 from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.distributed import Client, LocalCluster
@@ -30,23 +31,22 @@ def cluster(n_workers):
     return Client(LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0"))
 
 
-def table(m, n, dtype=np.float64):
-    """Return rows, and the sign of a function of them."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(m, n)).astype(dtype)
+def table(m, n, n_parts):
+    """Return rows, and the sign of a function of them, which the workers make themselves."""
+    X = da.random.default_rng(0).normal(size=(m, n), chunks=(-(-m // n_parts), n))
     return X, (X[:, 0] * X[:, 1] + X[:, 2] > 0).astype(int)
-
-
-def in_parts(X, y, n_parts):
-    """Return arrays of Dask."""
-    rows = -(-len(X) // n_parts)
-    return da.from_array(X, chunks=(rows, X.shape[1])), da.from_array(y, chunks=rows)
 
 
 def peak():
     """Return the largest resident memory that this process has had, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def resident():
+    """Return the resident memory of this process now, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 def record_computing():
@@ -93,7 +93,7 @@ class Clock:
 
 def rounds():
     """Print the time of a round, and the part of it in which no worker computes."""
-    X, y = table(2000, 16)
+    X, y = table(2000, 16, n_parts=2)
     with cluster(2) as client:
         client.run(record_computing)
         for direct in (False, True):
@@ -106,10 +106,10 @@ def rounds():
                 ):
                     options = {"n_channels": channels, "N": layers, "n_restarts": restarts}
                     options |= {"cv": None, "solver": "lbfgs", "max_iter": 60, "tol": 0.0}
-                    one = DaskODENetClassifier(random_state=0, **options).fit(*in_parts(X, y, 2))
+                    one = DaskODENetClassifier(random_state=0, **options).fit(X, y)
                     client.run(recorded)
                     with Clock() as clock:
-                        one.fit(*in_parts(X, y, 2))
+                        one.fit(X, y)
                     slowest = np.max(list(filter(None, client.run(recorded).values())), axis=0)
                     controls = one.K_.size + one.b_.size + one.W_.size + one.V_.size + one.nu_.size
                     print(
@@ -123,19 +123,19 @@ def rounds():
 
 def workers(turns=3):
     """Print how much faster two workers are than one."""
-    X, y = table(2_000_000, 16)
-    options = {"n_channels": 16, "N": 5, "solver": "lbfgs", "max_iter": 10, "random_state": 0}
+    X, y = table(2_000_000, 16, n_parts=8)
+    options = {"n_channels": 16, "N": 5, "solver": "lbfgs", "max_iter": 5, "random_state": 0}
+    here = dask.compute(X, y)
     seconds = {"one worker": [], "two workers": [], "without Dask": []}
     models = {}
     for _ in range(turns):
         for n_workers, name in ((1, "one worker"), (2, "two workers")):
             with cluster(n_workers):
-                data = in_parts(X, y, 8)
                 with Clock() as clock:
-                    models[name] = DaskODENetClassifier(**options).fit(*data)
+                    models[name] = DaskODENetClassifier(**options).fit(X, y)
                 seconds[name].append(sum(clock.seconds))
         start = time.perf_counter()
-        models["without Dask"] = ODENetClassifier(n_jobs=1, **options).fit(X, y)
+        models["without Dask"] = ODENetClassifier(n_jobs=1, **options).fit(*here)
         seconds["without Dask"].append(time.perf_counter() - start)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     error = max(np.abs(models[n].K_ - models["without Dask"].K_).max() for n in models)
@@ -163,7 +163,7 @@ def memory(m=10_000_000):
         files = sorted(map(str, Path(folder).glob("*.parquet")))
         options = {"n_channels": 8, "N": 3, "max_iter": 10, "random_state": 0}
         with cluster(2) as client:
-            before = client.run(peak)
+            before, here = client.run(peak), resident()
             start = time.perf_counter()
             model = DaskODENetClassifier(**options).fit(files, "y")
             taken = time.perf_counter() - start
@@ -172,7 +172,7 @@ def memory(m=10_000_000):
             f"{m} × 8 from Parquet: {taken:.1f} s, held-out accuracy {model.oof_score_:.3f}; "
             f"workers {[f'{size / 1e9:.2f} GB' for size in after.values()]}, before the fit "
             f"{[f'{size / 1e9:.2f} GB' for size in before.values()]}; this process "
-            f"{peak() / 1e9:.2f} GB",
+            f"{(peak() - here) / m:.0f} bytes per row above {here / 1e9:.2f} GB",
             flush=True,
         )
 

