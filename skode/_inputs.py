@@ -159,8 +159,18 @@ def validation_data(estimator, X_val, y_val, X):
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}; validation takes both.")
-    if isinstance(X_val, Elsewhere):  # checked where the rows are
-        return X_val, np.asarray(y_val)
+    if not isinstance(X_val, Elsewhere):  # those rows are checked where they are
+        X_val = _checked_like(estimator, X_val, X)
+    y_val = np.asarray(host_values(y_val))
+    if len(y_val.shape) == 0 or y_val.shape[0] != X_val.shape[0]:
+        raise ValueError(
+            f"X_val has {X_val.shape[0]} samples, but y_val has the shape {y_val.shape}."
+        )
+    return X_val, y_val
+
+
+def _checked_like(estimator, X_val, X):
+    """Return `X_val`, checked like X and on its device."""
     _check_feature_names(estimator, X_val, reset=False)
     if array_library(X) is None or array_library(X_val) is None:
         checks = {"dtype": precision(X), "input_name": "X_val", "accept_sparse": "csr"}
@@ -171,12 +181,7 @@ def validation_data(estimator, X_val, y_val, X):
         raise ValueError(
             f"X_val has {X_val.shape[1]} features, but X has {estimator.n_features_in_}."
         )
-    y_val = np.asarray(host_values(y_val))
-    if len(y_val.shape) == 0 or y_val.shape[0] != X_val.shape[0]:
-        raise ValueError(
-            f"X_val has {X_val.shape[0]} samples, but y_val has the shape {y_val.shape}."
-        )
-    return X_val, y_val
+    return X_val
 
 
 def checked_weights(sample_weight, X, name="sample_weight"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dask
 import distributed
 import numpy as np
 from dask.base import is_dask_collection
@@ -22,6 +21,15 @@ from ._lazily import by_blocks
 from ._rows import DistributedRows
 from ._store import Store
 from ._tables import features, followed_by, on_host, opened
+
+
+def _in_a_task():
+    """Whether this is a thread of a worker."""
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 class OnDask:
@@ -110,8 +118,13 @@ class OnDask:
         """
         self._validate_params()
         client = self.client
-        if client.asynchronous:
-            raise ValueError("fit waits for the workers, so its client must not be asynchronous.")
+        if client.status != "running" or client.asynchronous:
+            raise ValueError(f"fit needs a client that is running and not asynchronous: {client}.")
+        if _in_a_task():
+            raise ValueError(
+                "fit cannot be called in a task of the cluster, whose threads it needs. Call it in "
+                "the process that has the client."
+            )
         X, *labels = opened(X, y, sample_weight, groups)
         X_val, *labels_val = opened(X_val, y_val, sample_weight_val, None)
         y, sample_weight, groups = (on_host(client, values) for values in labels)
@@ -119,7 +132,7 @@ class OnDask:
         table = features(X, len(client.nthreads()))
         n_parts = len(table.parts)
         if X_val is not None:
-            table = followed_by(table, features(X_val))
+            table = followed_by(table, features(X_val, name="X_val"))
         with naming_the_remedy(self):
             store = Store(client, table, self.n_jobs, self.device)
         with store:
@@ -156,6 +169,26 @@ class OnDask:
         vars(local).update((name, value) for name, value in vars(self).items() if name != "_client")
         return local
 
+    def transform(self, X):
+        """Compute the last states of the networks.
+
+        Parameters
+        ----------
+        X : dask array or data frame, or array-like, of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        array of shape (n_samples, n_networks * n_channels)
+            As without Dask. For a table of Dask, an array of Dask.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        return self._by_blocks("transform", X)
+
     def _solver(self, n_samples):
         return "lbfgs" if self.solver == "auto" else super()._solver(n_samples)
 
@@ -175,11 +208,17 @@ class OnDask:
         if not is_dask_collection(X):
             return getattr(super(), method)(X)
         check_is_fitted(self)
-        return by_blocks(self.to_local(), method, X, *self._kind_of(method))
+        kind = self._kind_of(method)
+        if method == "transform":
+            kind = (len(self.get_feature_names_out()),), self.K_.dtype
+        return by_blocks(self.to_local(), method, X, *kind)
 
     def _scored(self, metric, X, y, sample_weight):
-        given = dask.compute(y, self.predict(X), sample_weight)
-        return metric(*given[:2], sample_weight=given[2])
+        client = self.client if any(map(is_dask_collection, (X, y, sample_weight))) else None
+        y, predicted, weights = (
+            on_host(client, values) for values in (y, self.predict(X), sample_weight)
+        )
+        return metric(y, predicted, sample_weight=weights)
 
 
 class OnDaskClassifier(OnDask):

@@ -27,6 +27,8 @@ def by_blocks(estimator, method, X, columns, dtype):
         The type of the result.
     """
     frame = is_frame(X)
+    if not frame and X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got X of shape {X.shape}.")
     if not frame:
         X = X.rechunk({1: -1})
     name, model = f"skode-{method.replace('_', '-')}-{uuid4().hex}", delayed(estimator)
@@ -43,6 +45,6 @@ def by_blocks(estimator, method, X, columns, dtype):
 
 
 def _predicted(estimator, method, part, columns, dtype):
-    if not len(part):
+    if not part.shape[0]:
         return np.empty((0, *columns), dtype)
     return getattr(estimator, method)(part)

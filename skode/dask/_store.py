@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import dask
 import numpy as np
+from distributed import wait
 
 from ._holder import Holder, loaded
 
@@ -77,18 +79,18 @@ class Store:
     def __init__(self, client, table, n_jobs, device):
         self.client, self.dtype, self.names = client, table.dtype, table.names
         self._options = n_jobs, device
-        self.lengths, name = table.lengths, f"skode-load-{uuid4().hex}"
-        self._parts = [
-            dask.delayed(loaded)(part, table.dtype, dask_key_name=(name, k))
-            for k, part in enumerate(table.parts)
-        ]
+        self.lengths, self._parts = table.lengths, table.parts
         self._futures, self.remotes, self.placement = [], [], None
+        self._way = client.direct_to_workers
         try:
             self._load(list(range(len(self._parts))))
         except BaseException:
             self.close()
             raise
         self.shape = sum(self.lengths), table.n_columns
+        # Large messages take half the time if the scheduler does not pass them on.
+        if self._way is None and client.sync(_reachable, client, self._workers()):
+            client.direct_to_workers = True
 
     def __enter__(self):
         return self
@@ -98,6 +100,7 @@ class Store:
 
     def close(self):
         """Let the workers forget the rows."""
+        self.client.direct_to_workers = self._way
         self.remotes, self.placement, futures = [], None, self._futures
         if self.client.status == "running":  # actors have more references than that of the future
             self.client.cancel(futures, force=True)
@@ -168,13 +171,40 @@ class Store:
 
     def _load(self, numbers):
         """Load some parts of X, each worker a run of them with about as many rows."""
-        if not numbers:
-            return
-        runs = []
+        while numbers:
+            try:
+                self._hold(numbers)
+                break
+            except LostWorkerError as lost:
+                logger.warning(
+                    "Worker %s was lost while it loaded X; others begin again.", str(lost)
+                )
+        asked = [(remote, ()) for remote in self.remotes if not remote.ranges]
+        try:
+            for remote, ranges in self.call("ranges", asked):
+                remote.ranges = ranges
+        except LostWorkerError:
+            self.recover()
+        self.remotes = [remote for remote in self.remotes if remote.ranges]  # others hold nothing
+        self.remotes.sort(key=lambda remote: remote.ranges)
+
+    def _hold(self, numbers):
+        """Let workers hold some parts of X.
+
+        Raises
+        ------
+        LostWorkerError
+            If one of them is lost meanwhile.
+        """
+        runs, name = [], f"skode-load-{uuid4().hex}"  # a new one each time
         for address, mine in self._assigned(numbers):
             # Another worker may do it if this one is lost.
             where = {"workers": [address], "allow_other_workers": True}
-            runs.append((mine, self.client.compute([self._parts[k] for k in mine], **where), where))
+            parts = [
+                dask.delayed(loaded)(self._parts[k], self.dtype, dask_key_name=(name, k))
+                for k in mine
+            ]
+            runs.append((mine, self.client.compute(parts, **where), where))
         if self.lengths is None:
             parts = [part for _, parts, _ in runs for part in parts]
             self.lengths = self.client.gather(self.client.map(len, parts, pure=False))
@@ -192,17 +222,26 @@ class Store:
             for mine, parts, where in runs
         ]
         self._futures += holders
-        for (mine, _, _), holder in zip(runs, holders, strict=True):
-            actor = holder.result()
-            self.remotes.append(Remote(actor, actor._address, mine))
-        asked = [(remote, ()) for remote in self.remotes if not remote.ranges]
         try:
-            for remote, ranges in self.call("ranges", asked):
-                remote.ranges = ranges
+            actors = self._awaited(holders, {where["workers"][0] for _, _, where in runs})
         except LostWorkerError:
-            self.recover()
-        self.remotes = [remote for remote in self.remotes if remote.ranges]  # others hold nothing
-        self.remotes.sort(key=lambda remote: remote.ranges)
+            # Otherwise what the parts are made of would remain tied to the lost worker.
+            self.client.cancel(
+                [*holders, *(part for _, parts, _ in runs for part in parts)], force=True
+            )
+            raise
+        pairs = zip(runs, actors, strict=True)
+        self.remotes += [Remote(actor, actor._address, mine) for (mine, _, _), actor in pairs]
+
+    def _awaited(self, holders, addresses):
+        """Return the actors, once they are there; raise if one of the workers is lost."""
+        while not all(holder.done() for holder in holders):
+            with suppress(TimeoutError):
+                wait(holders, timeout=PATIENCE)
+            self._require(addresses)
+        actors = [holder.result() for holder in holders]
+        self._require({actor._address for actor in actors})
+        return actors
 
     def _assigned(self, numbers):
         """Return pairs of a worker and a run of parts."""
@@ -237,6 +276,16 @@ class Store:
 
 
 WAITING = object()  # in place of an answer
+
+
+async def _reachable(client, addresses):
+    """Whether all workers answer to this process itself, and not only to the scheduler."""
+    try:
+        asked = asyncio.gather(*(client.rpc(address).identity() for address in addresses))
+        await asyncio.wait_for(asked, PATIENCE)
+    except (OSError, TimeoutError):
+        return False
+    return True
 
 
 async def _answers(futures, seconds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,8 +41,10 @@ class Table(NamedTuple):
     names: list | None
 
 
-def features(X, n_workers=1):
+def features(X, n_workers=1, name="X"):
     """Return a table of Dask as a `Table`, if possible with a part for each worker.
+
+    Errors call it by its name.
 
     Raises
     ------
@@ -51,22 +54,30 @@ def features(X, n_workers=1):
         If X has not two dimensions.
     """
     if is_frame(X):
-        single = all(dtype == np.float32 for dtype in X.dtypes)
+        single = _common_type(X.dtypes) == np.float32
         names = X.columns.tolist()
         return Table(list(X.to_delayed()), None, len(names), _precision(single), names)
     if not isinstance(X, da.Array):
         raise TypeError(
-            "X must be an array or a data frame of Dask, or a list of files; it is "
-            f"{type(X).__name__}. For data in memory, use the estimator without Dask in its name."
+            f"{name} must be an array or a data frame of Dask, or files; it is {type(X).__name__}. "
+            "For data in memory, use the estimator without Dask in its name."
         )
     if X.ndim != 2:
-        raise ValueError(f"Expected 2D array, got an X of shape {X.shape}.")
+        raise ValueError(f"Expected 2D array, got {name} of shape {X.shape}.")
     rows, known = X.shape[0], not np.isnan(X.shape[0])
     few = known and len(X.chunks[0]) < n_workers
     X = X.rechunk({0: max(1, -(-rows // n_workers)), 1: -1} if few else {1: -1})
     lengths = list(X.chunks[0]) if known else None
     single = _precision(X.dtype == np.float32)
     return Table(np.ravel(X.to_delayed()).tolist(), lengths, X.shape[1], single, None)
+
+
+def _common_type(dtypes):
+    """Return NumPy's common type of the columns of a data frame; None if there is none."""
+    try:
+        return np.result_type(*dtypes)
+    except TypeError:  # a type of pandas
+        return None
 
 
 def _precision(single):
@@ -101,12 +112,17 @@ def opened(X, y, sample_weight, groups):
     names = [name for part in names for name in ([part] if isinstance(part, str) else part)]
     if unknown := [name for name in names if name not in table.columns]:
         raise ValueError(
-            f"The files have no column {unknown[0]!r}; they have {', '.join(table.columns)}."
+            f"The files have no column {unknown[0]!r}; they have {', '.join(table.columns)}. "
+            "Labels in memory have to be an array."
         )
     return (
         table.drop(columns=names),
-        *(table[part] if _are_files(part) else part for part in rest),
+        *(table[_as_list(part)] if _are_files(part) else part for part in rest),
     )
+
+
+def _as_list(names):
+    return list(names) if isinstance(names, tuple) else names
 
 
 def followed_by(table, other):
@@ -119,8 +135,8 @@ def followed_by(table, other):
     """
     if table.names != other.names or table.n_columns != other.n_columns:
         raise ValueError(
-            "X_val must have the same columns as X: "
-            f"{other.names or other.n_columns}, {table.names or table.n_columns}."
+            "X_val must have the same columns as X, and be a data frame if X is one. Columns of "
+            f"X_val: {other.names or other.n_columns}; of X: {table.names or table.n_columns}."
         )
     known = table.lengths is not None and other.lengths is not None
     lengths = table.lengths + other.lengths if known else None
@@ -139,22 +155,26 @@ def read(files):
     Parameters
     ----------
     files : str, path or list of these
-        Parquet files, of which each row group is a partition; CSV files; or ``.npy`` files, which
-        are memory maps.
+        Parquet files, or folders of them, of which each row group is a partition; CSV files; or
+        ``.npy`` files, which are memory maps.
 
     Raises
     ------
     ValueError
         If the files are of different or unknown kinds.
     """
-    files = [os.fspath(name) for name in (files if isinstance(files, list | tuple) else [files])]
-    kinds = {Path(name).suffix.lower() for name in files}
+    files = files if isinstance(files, list | tuple) else [files]
+    # Workers may have been started in another folder.
+    files = [name if "://" in name else os.path.abspath(name) for name in map(os.fspath, files)]
+    kinds = {".parquet" if Path(name).is_dir() else Path(name).suffix.lower() for name in files}
+    if missing := [name for name in files if "*" in name and not glob(name)]:
+        raise FileNotFoundError(f"There is no file {missing[0]}.")
     if kinds <= NPY:
         return da.concatenate([_mapped(name) for name in files])
     import dask.dataframe as dd
 
     if kinds <= PARQUET:
-        return dd.read_parquet(files, split_row_groups=True)
+        return dd.read_parquet(files if len(files) > 1 else files[0], split_row_groups=True)
     if kinds <= CSV:
         return dd.read_csv(files)
     raise ValueError(
@@ -173,7 +193,7 @@ def _mapped(name):
             (min(step, len(X) - start), *X.shape[1:]),
             X.dtype,
         )
-        for start in range(0, len(X), step)
+        for start in range(0, max(1, len(X)), step)
     ]
     return da.concatenate(parts)
 

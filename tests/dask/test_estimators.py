@@ -229,8 +229,10 @@ def test_predictions_are_lazy_and_those_of_the_local_model(cls):
     local = model.to_local()
     assert type(local) is cls._local
     assert local.get_params() == model.get_params()
-    methods = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
-    for method in methods if is_classifier(local) else ["predict"]:
+    methods = ["predict", "transform"]
+    if is_classifier(local):
+        methods += ["predict_proba", "predict_log_proba", "decision_function"]
+    for method in methods:
         lazily, here = getattr(model, method)(parts(X, 4)), getattr(local, method)(X)
         assert isinstance(lazily, da.Array)
         assert (lazily.shape, lazily.dtype) == (here.shape, here.dtype)
@@ -263,6 +265,13 @@ def test_models_are_copied_without_the_client(client):
     np.testing.assert_array_equal(copy.predict(X), model.predict(X))
     with pytest.raises(TypeError, match=r"Store its to_local\(\)"):
         save(model, "model.zip")
+
+
+def test_predictions_of_one_dimension():
+    X, y = blobs(2, 60)
+    model = short(DaskODENetClassifier).fit(parts(X), parts(y))
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        model.predict(parts(X)[:, 0])
 
 
 def test_the_workers_forget_the_rows_after_a_fit(client):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import dask.array as da
 import numpy as np
@@ -89,6 +90,29 @@ def test_a_worker_may_be_lost_while_it_computes(data, client, monkeypatch):
     model = short(DaskODENetClassifier, **OPTIONS).fit(parts(X, 5), parts(y, 5))
     assert_same_model(model, local)
     assert len(calls) > 8
+
+
+def test_workers_may_be_lost_one_after_the_other_while_they_load(data, client, monkeypatch):
+    X, y, local = data
+    waiting, times = store.wait, []
+
+    def disturbed(holders, timeout):
+        times.append(time.monotonic())
+        if len(times) in (2, 4):
+            os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+        return waiting(holders, timeout)
+
+    monkeypatch.setattr(store, "wait", disturbed)
+    monkeypatch.setattr(store, "PATIENCE", 0.3)
+    slow = parts(X, 12).map_blocks(_slowly, dtype=float)
+    model = short(DaskODENetClassifier, **OPTIONS).fit(slow, parts(y, 5))
+    assert_same_model(model, local)
+    assert len(times) > 4
+
+
+def _slowly(X):
+    time.sleep(0.3)
+    return X
 
 
 def test_all_workers_may_be_lost(data, client, monkeypatch):

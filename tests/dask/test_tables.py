@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import dask
 import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+from dask import dataframe as dd
+from dask.distributed import Client
 
 from skode import ODENetClassifier
 from skode.dask import DaskODENetClassifier, DaskODENetRegressor
@@ -77,6 +80,8 @@ def test_files_that_cannot_be_read(frame, tmp_path):
         model.fit(["a.csv", "b.parquet"], "y")
     with pytest.raises(FileNotFoundError):
         model.fit([tmp_path / "missing.npy"], "y")
+    with pytest.raises(FileNotFoundError, match=r"no-\*\.parquet"):
+        model.fit("no-*.parquet", "y")
 
 
 def test_data_in_memory_is_for_the_other_estimator():
@@ -115,10 +120,59 @@ def test_errors_leave_the_estimator_as_it_was():
             model.fit(*arguments)
         assert vars(model).keys() == before.keys()
         assert all(vars(model)[name] is before[name] for name in before)
-    with pytest.raises(ValueError, match=r"X_val must have the same columns as X: 2, 3"):
+    with pytest.raises(ValueError, match=r"the same columns as X.* X_val: 2; of X: 3"):
         model.fit(parts(X), parts(y), X_val=parts(X[:, :2]), y_val=parts(y))
+    for m in (59, 61):
+        labels = np.resize(y, m)
+        with pytest.raises(ValueError, match=rf"X_val has 60 samples, .* \({m},\)"):
+            model.fit(parts(X), parts(y), X_val=parts(X), y_val=labels)
+    with pytest.raises(TypeError, match="X_val must be an array or a data frame of Dask"):
+        model.fit(parts(X), parts(y), X_val=X, y_val=y)
     with pytest.raises(ValueError, match="y_val was given without X_val"):
         model.fit(parts(X), parts(y), y_val=parts(y))
+
+
+def test_files_of_a_relative_folder(frame, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("X.npy", frame[["a", "b", "c"]].to_numpy())
+    assert np.array_equal(tables.read("X.npy"), frame[["a", "b", "c"]])
+    Path("folder").mkdir()
+    frame[:200].to_parquet("folder/0.parquet")
+    frame[200:].to_parquet("folder/1.parquet")
+    pd.testing.assert_frame_equal(tables.read("folder").compute(), frame)
+    pd.testing.assert_frame_equal(tables.read("folder/*.parquet").compute(), frame)
+
+
+def test_the_precision_is_that_of_the_common_type():
+    X, y = blobs(2, 60)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).astype("f").assign(d=X[:, 0] > 0)
+    for table in (
+        frame,
+        frame.astype({"a": "float16"}),
+        frame.assign(e=1),
+        frame.astype("Float32"),
+    ):
+        model = short(DaskODENetClassifier).fit(dd.from_pandas(table, npartitions=2), y)
+        assert_same_model(model, short(ODENetClassifier).fit(table, y))
+
+
+def test_a_closed_client():
+    X, y = blobs(2, 60)
+    with Client(processes=False, n_workers=1, dashboard_address=":0") as closed:
+        model = short(DaskODENetClassifier)
+        model.client = closed
+    with pytest.raises(ValueError, match="needs a client that is running"):
+        model.fit(parts(X), parts(y))
+
+
+def test_a_fit_in_a_task(client):
+    X, y = blobs(2, 60)
+
+    def fitted():
+        return short(DaskODENetClassifier).fit(parts(X), parts(y))
+
+    with pytest.raises(ValueError, match="cannot be called in a task"):
+        client.submit(fitted, pure=False).result()
 
 
 def test_no_rows():
