@@ -135,7 +135,7 @@ def test_errors_leave_the_estimator_as_it_was():
 def test_files_of_a_relative_folder(frame, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("X.npy", frame[["a", "b", "c"]].to_numpy())
-    assert np.array_equal(tables.read("X.npy"), frame[["a", "b", "c"]])
+    np.testing.assert_array_equal(tables.read("X.npy").compute(), frame[["a", "b", "c"]])
     Path("folder").mkdir()
     frame[:200].to_parquet("folder/0.parquet")
     frame[200:].to_parquet("folder/1.parquet")
@@ -146,6 +146,9 @@ def test_files_of_a_relative_folder(frame, tmp_path, monkeypatch):
 def test_the_precision_is_that_of_the_common_type():
     X, y = blobs(2, 60)
     frame = pd.DataFrame(X, columns=["a", "b", "c"]).astype("f").assign(d=X[:, 0] > 0)
+    mixed = frame.astype({"a": "float16", "b": "int64"})
+    for table in (frame, frame.astype({"a": "float16"}), mixed, frame.astype("Float32")):
+
     for table in (
         frame,
         frame.astype({"a": "float16"}),
