@@ -81,7 +81,7 @@ class Store:
         self._options = n_jobs, device
         self.lengths, self._parts = table.lengths, table.parts
         self._futures, self.remotes, self.placement = [], [], None
-        self._way = client.direct_to_workers
+        self._way, self._first = client.direct_to_workers, True
         try:
             self._load(list(range(len(self._parts))))
         except BaseException:
@@ -204,7 +204,10 @@ class Store:
                 dask.delayed(loaded)(self._parts[k], self.dtype, dask_key_name=(name, k))
                 for k in mine
             ]
-            runs.append((mine, self.client.compute(parts, **where), where))
+            # Later, what the parts are made of must not be tied to workers that may be gone.
+            futures = self.client.compute(parts, **(where if self._first else {}))
+            runs.append((mine, futures, where))
+        self._first = False
         if self.lengths is None:
             parts = [part for _, parts, _ in runs for part in parts]
             self.lengths = self.client.gather(self.client.map(len, parts, pure=False))
