@@ -34,6 +34,7 @@ class Remote:
 
     Parameters
     ----------
+    future : distributed.Future
     actor : distributed.Actor
     address : str
         The address of the worker.
@@ -43,6 +44,7 @@ class Remote:
         The numbers of its rows, see `Holder.ranges`.
     """
 
+    future: Any
     actor: Any
     address: str
     parts: list[int]
@@ -155,12 +157,16 @@ class Store:
         Raises
         ------
         RuntimeError
-            If no worker is left.
+            If all workers with rows are lost at once: then Dask may wait for ever.
         """
-        self.placement, alive = None, self._workers()
+        self.placement, alive = None, self.client.nthreads()
+        if not any(remote.address in alive for remote in self.remotes):
+            raise RuntimeError("All workers that held rows of X are lost.")
         lost = [remote for remote in self.remotes if remote.address not in alive]
         self.remotes = [remote for remote in self.remotes if remote.address in alive]
         parts = sorted(part for remote in lost for part in remote.parts)
+        # Otherwise Dask would go on to know what their parts are made of, tied to lost workers.
+        self.client.cancel([remote.future for remote in lost], force=True)
         for remote in lost:
             logger.warning(
                 "Worker %s is lost; %d parts of X are loaded again.",
@@ -233,8 +239,10 @@ class Store:
                 [*holders, *(part for _, parts, _ in runs for part in parts)], force=True
             )
             raise
-        pairs = zip(runs, actors, strict=True)
-        self.remotes += [Remote(actor, actor._address, mine) for (mine, _, _), actor in pairs]
+        self.remotes += [
+            Remote(holder, actor, actor._address, mine)
+            for (mine, _, _), holder, actor in zip(runs, holders, actors, strict=True)
+        ]
 
     def _awaited(self, holders, addresses):
         """Return the actors, once they are there; raise if one of the workers is lost."""
