@@ -115,18 +115,6 @@ def _slowly(X):
     return X
 
 
-def test_all_workers_are_lost(data, client, monkeypatch):
-    X, y, _ = data
-
-    def disturb(rows):
-        for remote in rows.remotes:
-            kill(client, remote.address)
-
-    call_before(monkeypatch, "add_up", 4, disturb)
-    with pytest.raises(RuntimeError, match="All workers that held rows"):
-        short(DaskODENetClassifier, **OPTIONS).fit(parts(X, 5), parts(y, 5))
-
-
 def test_persisted_rows_that_are_lost_are_computed_again(data, client, monkeypatch):
     X, y, local = data
     rows = da.from_array(X, chunks=(20_000, 4)).persist()
