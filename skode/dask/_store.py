@@ -83,7 +83,7 @@ class Store:
         self._options = n_jobs, device
         self.lengths, self._parts = table.lengths, table.parts
         self._futures, self.remotes, self.placement = [], [], None
-        self._way, self._first = client.direct_to_workers, True
+        self._way = client.direct_to_workers
         try:
             self._load(list(range(len(self._parts))))
         except BaseException:
@@ -156,12 +156,10 @@ class Store:
 
         Raises
         ------
-        RuntimeError
-            If all workers with rows are lost at once: then Dask may wait for ever.
+        TimeoutError
+            If there is no worker, and none comes within a minute.
         """
-        self.placement, alive = None, self.client.nthreads()
-        if not any(remote.address in alive for remote in self.remotes):
-            raise RuntimeError("All workers that held rows of X are lost.")
+        self.placement, alive = None, self._workers()
         lost = [remote for remote in self.remotes if remote.address not in alive]
         self.remotes = [remote for remote in self.remotes if remote.address in alive]
         parts = sorted(part for remote in lost for part in remote.parts)
@@ -206,14 +204,13 @@ class Store:
         for address, mine in self._assigned(numbers):
             # Another worker may do it if this one is lost.
             where = {"workers": [address], "allow_other_workers": True}
-            parts = [
-                dask.delayed(loaded)(self._parts[k], self.dtype, dask_key_name=(name, k))
-                for k in mine
-            ]
-            # Later, what the parts are made of must not be tied to workers that may be gone.
-            futures = self.client.compute(parts, **(where if self._first else {}))
-            runs.append((mine, futures, where))
-        self._first = False
+            # What the parts are made of is tied to no worker: if all were lost, Dask would wait.
+            with dask.annotate(**where):
+                parts = [
+                    dask.delayed(loaded)(self._parts[k], self.dtype, dask_key_name=(name, k))
+                    for k in mine
+                ]
+            runs.append((mine, self.client.compute(parts), where))
         if self.lengths is None:
             parts = [part for _, parts, _ in runs for part in parts]
             self.lengths = self.client.gather(self.client.map(len, parts, pure=False))

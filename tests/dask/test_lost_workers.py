@@ -115,6 +115,18 @@ def _slowly(X):
     return X
 
 
+def test_all_workers_may_be_lost(data, client, monkeypatch):
+    X, y, local = data
+
+    def disturb(rows):
+        for remote in rows.remotes:
+            kill(client, remote.address)
+
+    call_before(monkeypatch, "add_up", 4, disturb)
+    model = short(DaskODENetClassifier, **OPTIONS).fit(parts(X, 5), parts(y, 5))
+    assert_same_model(model, local)
+
+
 def test_persisted_rows_that_are_lost_are_computed_again(data, client, monkeypatch):
     X, y, local = data
     rows = da.from_array(X, chunks=(20_000, 4)).persist()
