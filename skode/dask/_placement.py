@@ -101,7 +101,7 @@ def _owners(store, rows):
 
 
 def _runs(mask):
-    """Yield the first and the one after the last of the entries of each run of True."""
+    """Return the first and the one after the last of the entries of each run of True."""
     ends = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
     return list(pairwise(ends.tolist()))[::2]
 
