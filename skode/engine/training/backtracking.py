@@ -107,11 +107,15 @@ class Backtracking:
         to rounding.
         """
         state, t, evaluate = self.state, self.t, self.state.objective.evaluate
+        mostly, elsewhere = self.acceptance > MOSTLY, state.objective.elsewhere
         with quiet():
-            if state.exactness is None:
-                trial, t = self._tried()
-            else:
+            if state.exactness is not None:
                 trial = self._exact_enough(self._point(t), state.exactness)
+            elif elsewhere and not mostly and self.line_search.least_reduction is None:
+                trial, t = self._two_tried()
+            else:
+                u = self._point(t)
+                trial = self._trial(u, t, evaluate(u, state.members, mostly or elsewhere))
             u, first = trial.u, t == self.t
             J = state.J[state.running]
             nothing2 = state.xp.finfo(u.dtype).eps ** 2 * trial.size2
@@ -156,17 +160,13 @@ class Backtracking:
         d = self.d if constraint.manifold is None else self._scaled(t)
         return constraint.step(self.state.u, d, u)
 
-    def _tried(self) -> tuple[Trial, Array]:
+    def _two_tried(self) -> tuple[Trial, Array]:
         """Return the trials and their steps: the first ones, or second ones where these fail."""
-        state, t, xp, mostly = self.state, self.t, self.state.xp, self.acceptance > MOSTLY
-        evaluate, gradient = state.objective.evaluate, mostly or state.objective.elsewhere
-        if mostly or not gradient or self.line_search.least_reduction is not None:
-            u = self._point(t)
-            return self._trial(u, t, evaluate(u, state.members, gradient)), t
+        state, t, xp = self.state, self.t, self.state.xp
         steps, n = (t, t * self.line_search.reduction), t.size
         points = [self._point(step) for step in steps]
         members = xp.concat([state.members, state.members])
-        both = evaluate(xp.concat(points), members, gradient)
+        both = state.objective.evaluate(xp.concat(points), members, True)
         parts = (
             Evaluation(*(each if each is None else each[rows, ...] for each in both))
             for rows in (slice(0, n), slice(n, 2 * n))
