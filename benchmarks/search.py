@@ -4,9 +4,10 @@ Usage: python benchmarks/search.py [--channels 8] [--part 1] [--rounds 1] [--dev
 
 The grid has 4 values of h, 6 of alpha, 3 of N and 2 of learn_step, on five folds: 720 fits.  The
 data are breast cancer, and 5000 samples of 20 features.  `skode.model_selection.GridSearchCV` is
-timed in turns with scikit-learn's class and ``n_jobs=2``, which has its worker processes already,
-and the largest difference of their scores is printed.  With `--device cuda`, the batches are on the
-GPU and scikit-learn's fits on the CPU; then results are equal up to rounding errors only.
+timed in turns with scikit-learn's class, both with ``n_jobs=2`` and worker processes that have
+started, and the largest difference of their scores is printed.  With `--device cuda`, the batches
+are on the GPU, in one process, and scikit-learn's fits on the CPU; then results are equal up to
+rounding errors only.
 `--part 0.1` takes a tenth of the grid, its first values of alpha and h.
 """
 
@@ -62,7 +63,7 @@ def main():
     shape = args.channels, args.part
     for name, (X, y) in data():
         ways = {
-            "batches": (GridSearchCV, args.device, {}),
+            "batches": (GridSearchCV, args.device, {"n_jobs": None if args.device else 2}),
             "scikit-learn": (model_selection.GridSearchCV, None, {"n_jobs": 2}),
         }
         for cls, device, options in ways.values():  # compiles, and starts the processes

@@ -22,7 +22,7 @@ from .engine.arrays import free_memory
 from .engine.threads import Threads, blas_threads
 
 MOST_FITS = 1000  # at the same time
-BATCH_BYTES = 2**25  # of a batch on the host; larger ones leave the cache and are not faster
+BATCH_BYTES = 2**24  # of a batch on the host; larger ones leave the cache and are not faster
 DEVICE_FRACTION = 0.25  # of the free memory of a device, for a batch
 _this = threading.local()
 
@@ -202,10 +202,10 @@ class Gathering(ParallelBackendBase):
 
 
 @contextmanager
-def gathered_fits(n_jobs=None, n_fits=MOST_FITS):
+def gathered_fits(n_fits=MOST_FITS):
     """Train the networks of the fits that joblib runs in parallel in as few batches as possible."""
     with (
-        Threads(n_threads(n_jobs)) as threads,
+        Threads(blas_threads()) as threads,
         parallel_config(backend=Gathering(threads, n_fits), n_jobs=n_fits),
     ):
         yield

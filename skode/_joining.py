@@ -8,8 +8,9 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from ._padding import padded
-from .engine.arrays import namespace, placed, to_host
+from .engine.arrays import namespace, on_host, placed, to_host
 from .engine.fold_weights import FoldWeights
+from .engine.objective import Evaluation
 from .engine.penalties import Penalties
 from .engine.sparse_rows import SparseRows
 
@@ -44,11 +45,13 @@ def merged_objective(groups, blocks):
     """Return the objective of the members of several groups of objectives.
 
     Those of a group are as in `joined_objective`.  Groups may also differ in the samples and, for
-    ODE networks, in the number of layers; the layout is that of the deepest ones.
+    ODE networks on a device, in the number of layers; the layout is that of the deepest ones.
     """
     if len(groups) == 1:
         return joined_objective(groups[0], blocks)
     parts = [joined_objective(group, blocks) for group in groups]
+    if on_host(parts[0].penalties.alpha):
+        return OnSeveralTables(parts)
     whole = copy(max(parts, key=lambda part: part.layout.n_layers))
     numbers = [sum(one.penalties.alpha.shape[0] for one in group) for group in groups]
     whole.samples = merged_samples([part.samples for part in parts], numbers)
@@ -62,6 +65,56 @@ def merged_objective(groups, blocks):
         masks = [_masks(part, number, whole.layout.n_layers) for part, number in pairs]
         whole._free, whole._some_fixed = namespace(whole._free).concat(masks), True
     return whole
+
+
+class OnSeveralTables:
+    """The objective of the members of several ones, each of which is evaluated by itself.
+
+    Parameters
+    ----------
+    parts : list of Objective
+        Objectives with the same layout, on the host.  Their members come one after the other.
+    """
+
+    elsewhere = False  # all samples are in this process
+
+    def __init__(self, parts):
+        self.layout, self._parts = parts[0].layout, parts
+        self._ends = np.cumsum([0, *(part.penalties.alpha.shape[0] for part in parts)])
+        self._last = None, None  # members, and their shares
+
+    def evaluate(self, flat, members=None, gradient=True, tolerance=None):
+        """See `Objective.evaluate`; the members ascend."""
+        found = [
+            part.evaluate(flat[rows], its, gradient, None if tolerance is None else tolerance[rows])
+            for part, rows, its in self._shares(members)
+        ]
+        by_field = zip(*found, strict=True)
+        return Evaluation(*(None if each[0] is None else np.concatenate(each) for each in by_field))
+
+    def of_members(self, members):
+        """Return the objective of some of the members, which ascend."""
+        return OnSeveralTables([part.of_members(its) for part, _, its in self._shares(members)])
+
+    def _shares(self, members):
+        """Return the parts with some of the members, their rows, and their own numbers there.
+
+        Those of the last members are kept, since an objective knows its members by their array.
+        """
+        if members is None:
+            members = np.arange(self._ends[-1])
+        elif self._last[0] is members:
+            return self._last[1]
+        bounds = np.searchsorted(members, self._ends)
+        shares = [
+            (part, slice(first, last), members[first:last] - start)
+            for part, first, last, start in zip(
+                self._parts, bounds[:-1], bounds[1:], self._ends[:-1], strict=True
+            )
+            if last > first
+        ]
+        self._last = members, shares
+        return shares
 
 
 def _masks(part, number, n_layers):

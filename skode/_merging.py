@@ -1,4 +1,7 @@
-"""Batches on a device, of groups of jobs that differ in the samples or in the number of layers.
+"""Batches of groups of jobs that differ in the samples or, on a device, in the number of layers.
+
+On the host, the members of a group are evaluated on their own table, and the other steps of a round
+are taken for all members together.  Results are the same to the last bit.
 
 A small network takes a device less time than the host needs to launch its operations.  So fewer and
 larger batches are faster there, even if they do more arithmetic:
@@ -8,7 +11,6 @@ larger batches are faster there, even if they do more arithmetic:
 - ODE networks get as many layers as the deepest of the batch, see `_padding`.
 
 Results are those of each job up to rounding errors, since sums over samples are in other blocks.
-Jobs on the host are not merged: there arithmetic takes longer than calls.
 """
 
 from __future__ import annotations
@@ -82,6 +84,9 @@ class Batch:
     def merged_with(self, other, most_bytes):
         """Return the batch of these groups and the only one of another; None if it is no better."""
         one, two = self._first, other._first
+        if on_host(one.start):
+            both = Batch(self.groups + other.groups, self.tables + other.tables)
+            return both if _share_rounds(one, two) and both._size <= most_bytes else None
         if not _are_alike(one, two):
             return None
         tables, table = self.tables, other.tables[0]
@@ -148,9 +153,24 @@ class Batch:
         return n_rows * of_row + n_members * layout.size * MOVED
 
 
+def _share_rounds(one, two):
+    """Whether two jobs on the host differ in the samples at most, and are evaluated in rounds."""
+    problems = [job.objective.problem._replace(learn_step=False) for job in (one, two)]
+    either = one, two
+    return (
+        problems[0] == problems[1]
+        and one.settings == two.settings
+        and one.start.dtype == two.start.dtype
+        # With implicit schemes, a round may depend on all samples.
+        and problems[0].network.tableau.explicit
+        and all(job.schedule is None and not job.objective.elsewhere for job in either)
+        and (one.objective.samples.folds is None) == (two.objective.samples.folds is None)
+    )
+
+
 def _are_alike(one, two):
     """Whether two jobs on a device differ in the samples and in the number of layers at most."""
-    if on_host(one.start) or one.objective.elsewhere or two.objective.elsewhere:
+    if one.objective.elsewhere or two.objective.elsewhere:
         return False
     problems = [
         job.objective.problem._replace(

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn import model_selection
 
 from ._estimator import NetworkEstimator
-from ._gathering import MOST_FITS, gathered_fits
+from ._gathering import MOST_FITS
+from ._spreading import batching
 
 __all__ = ["GridSearchCV", "RandomizedSearchCV", "batched_fits", "cross_validate"]
 
@@ -58,12 +59,12 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
     """`sklearn.model_selection.GridSearchCV` that trains networks of many fits in one batch.
 
     Parameters, attributes and results are those of scikit-learn's class. Networks are trained side
-    by side if they have the same samples and layers: candidates with other values of `h`, `alpha`,
-    `learn_step`, `smoothness` or, except with Adam, `random_state`. Networks with other values of
-    `N`, `n_channels`, `scheme` or `activation`, or of another split, form other batches; on a GPU,
-    small networks with other values of `N` or of another split often share one. Everything else is
-    as in scikit-learn, also pipelines, metadata and errors, and each network gets the same bits as
-    in a fit of its own; on a GPU, the same numbers up to rounding errors.
+    by side if they have the same layers: those of all splits, and candidates with other values of
+    `h`, `alpha`, `learn_step`, `smoothness` or `random_state`. Networks with other values of `N`,
+    `n_channels`, `scheme` or `activation` form other batches, and so do, with Adam, those of another
+    split or seed; on a GPU, small networks with other values of `N` often share one. Everything
+    else is as in scikit-learn, also pipelines, metadata and errors, and each network gets the same
+    bits as in a fit of its own; on a GPU, the same numbers up to rounding errors.
 
     Parameters
     ----------
@@ -75,7 +76,8 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
     scoring : str, callable, list, tuple or dict, default=None
         How candidates are scored.
     n_jobs : int, default=None
-        The number of threads that train the batches. None means one per core; -1 too.
+        The number of processes, as in scikit-learn. Each of them trains the networks of its part of
+        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
     refit : bool, str, or callable, default=True
         Whether, or by which score, the best candidate is fitted again on all samples.
     cv : int, splitter or iterable, default=None
@@ -134,7 +136,8 @@ class RandomizedSearchCV(_Search, model_selection.RandomizedSearchCV):
     scoring : str, callable, list, tuple or dict, default=None
         How candidates are scored.
     n_jobs : int, default=None
-        The number of threads that train the batches. None means one per core; -1 too.
+        The number of processes, as in scikit-learn. Each of them trains the networks of its part of
+        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
     refit : bool, str, or callable, default=True
         Whether, or by which score, the best candidate is fitted again on all samples.
     cv : int, splitter or iterable, default=None
@@ -177,9 +180,9 @@ class RandomizedSearchCV(_Search, model_selection.RandomizedSearchCV):
 def cross_validate(estimator, X, y=None, *, n_jobs=None, **options):
     """`sklearn.model_selection.cross_validate` that trains the networks of the splits in one batch.
 
-    Networks form one batch if their splits train on the same samples, as repetitions with other
-    starts do; on a GPU, those of small networks form one anyway. Comparisons of several estimators
-    on the same splits are a search:
+    With Adam or an implicit scheme, a batch has splits that train on the same samples only, as
+    repetitions with other starts do. Comparisons of several estimators on the same splits are a
+    search:
     ``GridSearchCV(estimator, {"scheme": ["euler", "rk4"]}, cv=splits, refit=False)``.
 
     Parameters
@@ -191,7 +194,8 @@ def cross_validate(estimator, X, y=None, *, n_jobs=None, **options):
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         The classes or targets.
     n_jobs : int, default=None
-        The number of threads that train the batches. None means one per core; -1 too.
+        The number of processes, as in scikit-learn. Each of them trains the networks of its part of
+        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
     **options : dict
         All other parameters of scikit-learn's function, such as `scoring` and `cv`.
 
@@ -230,9 +234,11 @@ def batched_fits(n_jobs=None, max_fits=100):
     Parameters
     ----------
     n_jobs : int, default=None
-        The number of threads that train the batches. None means one per core; -1 too.
+        The number of processes, as in scikit-learn. Each of them trains the networks of its part of
+        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
     max_fits : int, default=100
-        The largest number of fits that wait for each other. Each of them holds copies of its X.
+        The largest number of fits of all processes that wait for each other. Each of them holds
+        copies of its X.
 
     Returns
     -------
@@ -259,14 +265,14 @@ def batched_fits(n_jobs=None, max_fits=100):
     """
     if max_fits < 2:
         raise ValueError(f"max_fits must be at least 2; got {max_fits}.")
-    return gathered_fits(n_jobs, max_fits)
+    return batching(n_jobs, max_fits)
 
 
 def _gathered(estimators, X, n_jobs):
     """Return the context for fits on X; without a network, everything is as in scikit-learn."""
     if not any(map(_is_network, estimators)):
         return nullcontext()
-    return gathered_fits(n_jobs, _number_of_fits(X))
+    return batching(n_jobs, _number_of_fits(X))
 
 
 def _values_of(choices):

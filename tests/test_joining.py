@@ -113,6 +113,7 @@ def test_layers_of_zeros_are_added_and_removed(xp):
     assert home(xp, padded(mask, layout, 5)).sum() == 3
 
 
+@pytest.mark.parametrize("xp", ["strict-device1", "torch", "cupy"], indirect=True)
 def test_a_merged_objective_has_the_values_of_its_parts(xp):
     """No held-out loss without folds; no gradient along layers that were added."""
     network, parts, starts = ode_net(TABLEAUX["heun"], "softplus"), [], []
@@ -134,3 +135,29 @@ def test_a_merged_objective_has_the_values_of_its_parts(xp):
         gradient = home(xp, found.gradient)[mine]
         np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-13)
         assert not gradient[expected == 0].any()
+
+
+def test_the_objective_on_several_tables_has_the_bits_of_its_parts():
+    """For all members, for some of them, and for some of these, which are numbered anew."""
+    network, parts, starts = ode_net(TABLEAUX["heun"]), [], []
+    for k in range(3):
+        layout, flat, *data = problem("logistic", "learned", seed=k, samples=7 + k)
+        parts.append(objective_of(network, layout, "logistic", data, folds=folds_of(2, 7 + k)))
+        starts.append(flat)
+    whole, flat = merged_objective([[part] for part in parts], Blocks()), np.concatenate(starts)
+    alone = [part.evaluate(start) for part, start in zip(parts, starts, strict=True)]
+    expected = [np.concatenate(field) for field in zip(*(each[:3] for each in alone), strict=True)]
+    some = np.array([1, 4, 5])
+    of_some = whole.of_members(some)
+    for rows, objective, members in [
+        (np.arange(6), whole, None),
+        (some, whole, some),
+        (some, whole, some),  # the same array again
+        (np.array([4]), whole, np.array([4])),
+        (some, of_some, None),
+        (some[1:], of_some, np.array([1, 2])),
+    ]:
+        found = objective.evaluate(flat[rows], members)
+        for mine, its in zip(found, expected, strict=False):
+            np.testing.assert_array_equal(mine, its[rows])
+    assert whole.evaluate(flat, gradient=False).gradient is None

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from scipy.stats import loguniform
 from sklearn import config_context, model_selection
 from sklearn.base import clone
@@ -15,7 +16,14 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedK
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skode import FeedForwardClassifier, ODENetClassifier, ODENetRegressor, _gathering, _together
+from skode import (
+    FeedForwardClassifier,
+    ODENetClassifier,
+    ODENetRegressor,
+    _gathering,
+    _spreading,
+    _together,
+)
 from skode.model_selection import (
     GridSearchCV,
     RandomizedSearchCV,
@@ -68,13 +76,15 @@ def compared(estimator, grid, X, y, fit=None, **options):
     return both
 
 
-@pytest.mark.parametrize("solver", ["gd", "lbfgs", "adam"])
-def test_candidates_of_a_split_are_one_batch(solver, batches):
+@pytest.mark.parametrize(
+    ("solver", "expected"), [("gd", [24]), ("lbfgs", [24]), ("adam", [8, 8, 8])]
+)
+def test_candidates_are_one_batch_and_with_adam_those_of_a_split(solver, expected, batches):
     X, y = blobs(3)
     model = short(ODENetClassifier, solver=solver, scoring="auto")
     one, other = compared(model, GRID, X, y, scoring="neg_log_loss")
-    assert batches[:3] == [8, 8, 8]
-    assert set(batches[3:]) == {1}
+    assert batches[: len(expected)] == expected
+    assert set(batches[len(expected) :]) == {1}
     np.testing.assert_array_equal(one.best_estimator_.K_, other.best_estimator_.K_)
 
 
@@ -83,7 +93,7 @@ def test_layers_schemes_and_activations_are_batches_of_their_own(batches):
     grid = {"N": [2, 3], "scheme": ["euler", "rk4"], "activation": ["tanh", "relu"]}
     grid["alpha"] = [1e-3, 1e-2, 1e-1]
     compared(short(ODENetClassifier), grid, X, y, refit=False, cv=2)
-    assert batches[:16] == 16 * [3]
+    assert batches[:8] == 8 * [6]
 
 
 def test_regression_with_several_scores():
@@ -123,40 +133,40 @@ def test_networks_of_inner_folds(scoring, batches):
     options = {"cv": 3, "alpha": [1e-3, 1.0], "features": "both", "lift": "nonlinear"}
     model = short(ODENetClassifier, solver="lbfgs", scoring=scoring, **options)
     compared(model, {"h": [0.5, 1.0], "learn_step": [False, True]}, X, y, cv=2)
-    assert batches[:4] == 4 * [4 * 6]  # two views for each of the splits
+    assert batches[:2] == 2 * [2 * 4 * 6]  # two views of both splits
 
 
 def test_inner_folds_of_other_seeds_form_one_batch(batches):
     X, y = blobs()
     model = short(ODENetClassifier, cv="auto", solver="lbfgs")
     compared(model, {"random_state": [0, 1, 2]}, X, y, refit=False, cv=2)
-    assert batches[:2] == [24, 24]
+    assert batches[0] == 48
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    ("parameters", "expected"),
     [
-        {"scheme": "implicit_midpoint"},
-        {"scheme": "gauss4", "stage_guard": "reject"},
-        {"vector_field": "gradient_flow", "scheme": "euler"},
-        {"constraint": "orthogonal"},
-        {"learn_step": "simplex"},
-        {"smoothness": 0.1},
+        ({"scheme": "implicit_midpoint"}, [4, 4]),  # those of a split
+        ({"scheme": "gauss4", "stage_guard": "reject"}, [4, 4]),
+        ({"vector_field": "gradient_flow", "scheme": "euler"}, [8]),
+        ({"constraint": "orthogonal"}, [8]),
+        ({"learn_step": "simplex"}, [8]),
+        ({"smoothness": 0.1}, [8]),
     ],
 )
-def test_constraints_and_implicit_schemes(parameters, batches):
+def test_constraints_and_implicit_schemes(parameters, expected, batches):
     X, y = blobs()
     model = short(ODENetClassifier, solver="lbfgs", max_iter=8, **parameters)
     grid = {"alpha": [1e-3, 1e-2], "random_state": [0, 1], "h": [0.5]}
     compared(model, grid, X, y, refit=False, cv=2)
-    assert batches[:2] == [4, 4]
+    assert batches[: len(expected)] == expected
 
 
 def test_other_steps_with_a_constraint_are_other_batches(batches):
     X, y = blobs()
     model = short(ODENetClassifier, learn_step="simplex")
     compared(model, {"h": [0.5, 1.0], "alpha": [0.1, 0.2]}, X, y, refit=False, cv=2)
-    assert batches[:4] == [2, 2, 2, 2]
+    assert batches[:2] == [4, 4]
 
 
 def test_candidates_may_be_other_estimators(batches):
@@ -164,11 +174,11 @@ def test_candidates_may_be_other_estimators(batches):
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
     models = [short(ODENetClassifier), short(FeedForwardClassifier), LogisticRegression()]
     compared(pipeline, {"logisticregression": models}, X, y, refit=False, cv=2)
-    assert batches[:4] == [1, 1, 1, 1]
+    assert batches[:2] == [2, 2]  # each network on both splits
 
 
 def test_without_a_network_the_search_is_that_of_scikit_learn(monkeypatch):
-    monkeypatch.setattr("skode.model_selection.gathered_fits", None)  # is not called
+    monkeypatch.setattr("skode.model_selection.batching", None)  # is not called
     compared(LogisticRegression(), {"C": [0.1, 1.0]}, *blobs())
     assert cross_validate(LogisticRegression(), *blobs(), cv=2)["test_score"].shape == (2,)
 
@@ -187,7 +197,7 @@ def test_few_fits_at_a_time(monkeypatch, batches):
     X, y = blobs()
     monkeypatch.setattr("skode.model_selection._number_of_fits", lambda X: 4)
     compared(short(ODENetClassifier), GRID, X, y, cv=2, refit=False, pre_dispatch=5)
-    assert max(batches) == 2  # of the four, two are of the same split
+    assert max(batches) == 4
     assert sum(batches) == 2 * 16
 
 
@@ -253,14 +263,47 @@ def test_estimators_with_a_time_limit_are_trained_one_by_one(batches):
     assert set(batches) == {1}
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2, -1])
-def test_any_number_of_threads(n_jobs):
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_any_number_of_processes(n_jobs):
     X, y = blobs()
-    both = [
-        GridSearchCV(short(ODENetClassifier), GRID, cv=3, n_jobs=number).fit(X, y)
-        for number in (None, n_jobs)
-    ]
-    assert_equal_results(*both)
+    compared(short(ODENetClassifier), GRID, X, y, n_jobs=n_jobs)
+
+
+@NOT_FINITE
+def test_fits_that_fail_in_processes():
+    X, y = blobs()
+    grid = {"alpha": [1e-3, -1.0]}
+    with pytest.warns(FitFailedWarning, match="3 fits failed"):
+        found = GridSearchCV(short(ODENetClassifier), grid, cv=3, n_jobs=2).fit(X, y)
+    np.testing.assert_array_equal(np.isnan(found.cv_results_["mean_test_score"]), [False, True])
+    with pytest.raises(ValueError, match="'alpha' parameter"):
+        found.set_params(error_score="raise").fit(X, y)
+
+
+@pytest.mark.parametrize(("n_candidates", "sizes"), [(2, [2, 2]), (50, [25] * 4)])
+def test_parts_for_processes(n_candidates, sizes, batches, monkeypatch):
+    """Here the parts are run in this process."""
+
+    class Parallel:
+        def __init__(self, n_jobs, backend):
+            assert n_jobs == 2
+
+        def __call__(self, calls):
+            return [function(*args) for function, args, _ in calls]
+
+    monkeypatch.setattr(_spreading, "Parallel", Parallel)
+    X, y = blobs()
+    grid = {"alpha": np.geomspace(1e-4, 1e-1, n_candidates)}
+    model = short(ODENetClassifier, max_iter=2)
+    GridSearchCV(model, grid, cv=2, n_jobs=2, refit=False).fit(X, y)
+    assert batches == sizes
+
+
+def test_where_joblib_uses_threads_the_fits_stay_in_one_process(batches):
+    X, y = blobs()
+    with parallel_config(backend="threading", n_jobs=2):
+        GridSearchCV(short(ODENetClassifier), GRID, cv=2, n_jobs=2, refit=False).fit(X, y)
+    assert batches == [16]
 
 
 def test_cross_validation(batches):
@@ -276,7 +319,7 @@ def test_cross_validation(batches):
     np.testing.assert_array_equal(one["test_score"], other["test_score"])
     for mine, its in zip(one["estimator"], other["estimator"], strict=True):
         np.testing.assert_array_equal(mine.K_, its.K_)
-    assert batches[:2] == [2, 2]
+    assert batches[0] == 4
 
 
 @pytest.mark.parametrize("xp", ["torch", "cupy"], indirect=True)
@@ -308,7 +351,7 @@ def test_other_tools_in_a_context(batches):
     with batched_fits():
         found = model_selection.validation_curve(model, X, y, **options)
     np.testing.assert_array_equal(found, expected)
-    assert batches == [3, 3, 3]
+    assert batches == [9]
     bagged = BaggingClassifier(model, 4, n_jobs=2, random_state=0)
     with batched_fits(1, max_fits=3):
         proba = clone(bagged).fit(X, y).predict_proba(X)

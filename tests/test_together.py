@@ -367,8 +367,55 @@ def test_scores_are_of_certain_samples(xp):
     assert_nearly_as_alone(lambda: make([(0, 3), (3, 3)]), number=2)
 
 
-def test_jobs_on_the_host_are_not_merged():
-    assert_as_alone(lambda: [job(), job(N=4), job(table=3)], number=3)
+@pytest.mark.parametrize("solver", ["gd", "lbfgs"])
+@pytest.mark.parametrize("kind", ["plain", "folds", "steps", "single"])
+def test_jobs_on_the_host_share_rounds_but_not_samples(kind, solver):
+    """Sizes of the tables, and members, differ; some members end before others."""
+
+    def make():
+        jobs = []
+        for k, table in enumerate([0, 3, 0, 5]):
+            options = {
+                "plain": {},
+                "folds": {"folds": folds_of(2, 40 + table), "race": Race(2, 1)},
+                "steps": {"free": WITH_STEPS},
+                "single": {"dtype": np.float32},
+            }[kind]
+            options |= {"alpha": 10.0**-k, "stopping": Stopping(30, tol=1e-2)}
+            jobs.append(job(seed=k, table=table, solver=solver, **options))
+        return jobs
+
+    assert_as_alone(make)
+    lengths = {len(each.run().curve[0]) for each in make()}
+    assert len(lengths) > 1
+
+
+def test_what_the_host_keeps_apart():
+    """Each job may share rounds with the first of its network except for one thing."""
+    gauss, three = ode_net(TABLEAUX["gauss4"]), folds_of(2, 43)
+    rng = np.random.RandomState(0)
+    adam = {"solver": "adam", "schedule": Schedule(10, 0.05, 0.0, rng)}
+    for what, make in {
+        "layers": lambda: [job(), job(N=4)],
+        "equations": lambda: [job(network=gauss), job(network=gauss, table=3)],
+        "held out": lambda: [job(), job(table=3, folds=three)],
+        "precision": lambda: [job(), job(table=3, dtype=np.float32)],
+        "solver": lambda: [job(), job(table=3, solver="gd")],
+        "batches": lambda: [job(**adam), job(table=3, **adam)],
+        "memory": lambda: [job(members=9), job(table=3, members=9)],
+    }.items():
+        most = job(members=9).size if what == "memory" else BYTES
+        assert len(_together._batches(make(), most)) == 2, what
+
+
+def test_an_error_at_the_start_is_that_of_one_job_that_shares_rounds():
+    bad = job(seed=1, table=3)
+    bad.start[0, 0] = np.nan
+    with Threads() as threads:
+        found = train_together([job(), bad, job(seed=2, table=5)], threads, BYTES)
+    assert isinstance(found[1], ValueError)
+    assert_same(found[0], job().run())
+    assert_same(found[2], job(seed=2, table=5).run())
 
 
 @on_one

@@ -1,0 +1,143 @@
+"""Fits in several processes, each of which trains the networks of its part of them in batches.
+
+`Spreading` is a backend of joblib.  It collects the tasks of a search, and hands them in parts to
+the backend that would have run them one by one.  In the process that gets a part, the fits are
+gathered as in one process, see `_gathering`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import ParallelBackendBase, get_active_backend
+
+from ._gathering import Gathering, gathered_fits
+from .engine.threads import Threads, blas_threads
+
+PARTS = 3  # for each process, since some take longer than others
+SMALLEST = 25  # tasks of a part, unless there are more processes; batches shall be large
+
+
+class Task:
+    """A task of joblib that has not been run, or its result.
+
+    Parameters
+    ----------
+    spreading : Spreading
+    function : callable
+        The task.
+    callback : callable
+        Joblib's function to call with the result.
+    """
+
+    def __init__(self, spreading, function, callback):
+        self.function, self._spreading, self._callback = function, spreading, callback
+        self._results = None
+
+    def get(self, timeout=None):
+        """Return the result, after those of all tasks have been computed."""
+        if self._results is None:
+            self._spreading.run()
+        return self._results
+
+    def end(self, results):
+        """Accept the result."""
+        self._results, self.function = results, None
+        self._callback(results)
+
+
+class Spreading(ParallelBackendBase):
+    """The backend of joblib that runs parts of the tasks in processes.
+
+    Parameters
+    ----------
+    backend : ParallelBackendBase
+        Runs the parts.
+    n_processes : int
+        The number of processes.
+    n_fits : int
+        The largest number of fits that have begun in a process at any time.
+    """
+
+    uses_threads = False
+    supports_sharedmem = False
+    supports_retrieve_callback = False
+
+    def __init__(self, backend, n_processes, n_fits, **options):
+        super().__init__(**options)
+        self._backend, self._n_processes, self._n_fits = backend, n_processes, n_fits
+        self._tasks = []
+
+    def effective_n_jobs(self, n_jobs):
+        """The number of tasks that are collected before the first of them is run."""
+        return self._n_processes * self._n_fits
+
+    def configure(self, n_jobs=1, parallel=None, **options):
+        """Prepare for the tasks of `parallel`."""
+        self.parallel = parallel
+        return self.effective_n_jobs(n_jobs)
+
+    def submit(self, function, callback=None):
+        """Accept a task."""
+        self._tasks.append(Task(self, function, callback or (lambda result: None)))
+        return self._tasks[-1]
+
+    apply_async = submit  # its name before joblib 1.5
+
+    def run(self):
+        """Run all tasks that have been accepted, in parts of neighbours, which are often alike."""
+        tasks, self._tasks = self._tasks, []
+        n_parts = max(self._n_processes, min(PARTS * self._n_processes, len(tasks) // SMALLEST))
+        ends = np.linspace(0, len(tasks), min(n_parts, len(tasks)) + 1).round().astype(int)
+        parts = [tasks[first:last] for first, last in pairwise(ends)]
+        results = Parallel(self._n_processes, backend=self._backend)(
+            delayed(run_gathered)([task.function for task in part], self._n_fits) for part in parts
+        )
+        for part, some in zip(parts, results, strict=True):
+            for task, result in zip(part, some, strict=True):
+                task.end(result)
+
+    def terminate(self):
+        """Forget the tasks that have not been run."""
+        self._tasks = []
+
+    def abort_everything(self, ensure_ready=True):
+        """Forget the tasks that have not been run, after an error."""
+        self.terminate()
+
+
+def run_gathered(tasks, n_fits):
+    """Return the results of tasks of joblib, whose networks are trained in batches."""
+    with Threads(blas_threads()) as threads:
+        gathering = Gathering(threads, n_fits)
+        fits = [gathering.submit(task) for task in tasks]
+        try:
+            return [fit.get() for fit in fits]
+        finally:
+            gathering.terminate()
+
+
+def batching(n_jobs, n_fits):
+    """Return a context in which the fits that joblib runs in parallel are trained in batches.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        The number of processes, as joblib counts.  Where joblib uses threads, it is one.
+    n_fits : int
+        The largest number of fits of all processes that have begun at any time.
+
+    Returns
+    -------
+    context manager
+    """
+    backend, default = get_active_backend()
+    n_jobs = default if n_jobs is None else n_jobs
+    in_threads = getattr(backend, "uses_threads", False)
+    number = 1 if in_threads else backend.effective_n_jobs(n_jobs)
+    if number == 1:
+        return gathered_fits(n_fits)
+    spreading = Spreading(backend, number, max(2, n_fits // number))
+    return parallel_config(backend=spreading, n_jobs=number)
