@@ -127,7 +127,7 @@ def workers(turns=3):
     options = {"n_channels": 16, "N": 5, "solver": "lbfgs", "max_iter": 10, "random_state": 0}
     here = dask.compute(X, y)
     seconds = {"one worker": [], "two workers": [], "one thread": [], "two threads": []}
-    models = {}
+    rounds, models = {"one worker": [], "two workers": []}, {}
     for _ in range(turns):
         for n_workers, name in ((1, "one worker"), (2, "two workers")):
             with cluster(n_workers):
@@ -135,6 +135,7 @@ def workers(turns=3):
                 with Clock() as clock:
                     models[name] = DaskODENetClassifier(**options).fit(X, y)
                 seconds[name].append(sum(clock.seconds))
+                rounds[name].append(statistics.median(clock.seconds))
         start = time.perf_counter()
         models["without Dask"] = ODENetClassifier(n_jobs=1, **options).fit(*here)
         seconds["one thread"].append(time.perf_counter() - start)
@@ -144,9 +145,11 @@ def workers(turns=3):
     median = {name: statistics.median(times) for name, times in seconds.items()}
     error = max(np.abs(models[n].K_ - models["without Dask"].K_).max() for n in models)
     print(
-        f"2000000 × 16: rounds with one worker {median['one worker']:.1f} s, with two "
+        f"2000000 × 16: all rounds with one worker {median['one worker']:.1f} s, with two "
         f"{median['two workers']:.1f} s, ratio "
-        f"{median['one worker'] / median['two workers']:.2f}; the whole fit without Dask "
+        f"{median['one worker'] / median['two workers']:.2f}; one round "
+        f"{statistics.median(rounds['one worker']):.2f} s and "
+        f"{statistics.median(rounds['two workers']):.2f} s; the whole fit without Dask "
         f"with one thread {median['one thread']:.1f} s, with two "
         f"{median['two threads']:.1f} s; largest difference of K {error:.1e}",
         flush=True,
