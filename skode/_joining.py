@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 import numpy as np
 from scipy.linalg import block_diag
 
@@ -21,24 +19,23 @@ def joined_objective(parts, blocks):
     They may differ in the penalties, in the folds unless they have a judge, and in whether the
     steps are learned.
     """
-    whole, samples = copy(parts[0]), parts[0].samples
-    whole.blocks, whole._last = blocks, None
-    vars(whole).pop("trained_rows", None)
+    first = parts[0]
     if len(parts) == 1:
-        return whole
+        return first.replaced(blocks=blocks)
+    samples, changes = first.samples, {"blocks": blocks}
     if samples.folds is not None:
         folds = joined_folds([part.samples.folds for part in parts])
-        whole.samples = samples._replace(folds=folds)
-    whole.penalties = joined_penalties([part.penalties for part in parts])
+        changes["samples"] = samples._replace(folds=folds)
+    changes["penalties"] = joined_penalties([part.penalties for part in parts])
     learning = [part.problem.learn_step for part in parts]
-    whole.problem = whole.problem._replace(learn_step=any(learning))
+    changes["problem"] = first.problem._replace(learn_step=any(learning))
     if any(learning) and not all(learning):
-        xp = namespace(whole._free)
+        xp = namespace(first.free)
         numbers = [part.penalties.alpha.shape[0] for part in parts]
         rows = zip(parts, numbers, strict=True)
-        whole._free = xp.concat([xp.stack(number * [part._free]) for part, number in rows])
-        whole._some_fixed = True
-    return whole
+        changes["free"] = xp.concat([xp.stack(number * [part.free]) for part, number in rows])
+        changes["some_fixed"] = True
+    return first.replaced(**changes)
 
 
 def merged_objective(groups, blocks):
@@ -52,19 +49,20 @@ def merged_objective(groups, blocks):
     parts = [joined_objective(group, blocks) for group in groups]
     if on_host(parts[0].penalties.alpha):
         return OnSeveralTables(parts)
-    whole = copy(max(parts, key=lambda part: part.layout.n_layers))
+    deepest = max(parts, key=lambda part: part.layout.n_layers)
     numbers = [sum(one.penalties.alpha.shape[0] for one in group) for group in groups]
-    whole.samples = merged_samples([part.samples for part in parts], numbers)
-    if parts[0].samples.folds is None and whole.samples.folds is not None:
-        whole.judge = _nothing_is_held_out
-    whole.penalties = joined_penalties([one.penalties for group in groups for one in group])
+    samples = merged_samples([part.samples for part in parts], numbers)
+    changes = {"samples": samples}
+    if parts[0].samples.folds is None and samples.folds is not None:
+        changes["judge"] = _nothing_is_held_out
+    changes["penalties"] = joined_penalties([one.penalties for group in groups for one in group])
     learning = any(part.problem.learn_step for part in parts)
-    whole.problem = whole.problem._replace(learn_step=learning)
-    if any(part._free.ndim > 1 or part.problem != whole.problem for part in parts):
+    problem = changes["problem"] = deepest.problem._replace(learn_step=learning)
+    if any(part.free.ndim > 1 or part.problem != problem for part in parts):
         pairs = zip(parts, numbers, strict=True)
-        masks = [_masks(part, number, whole.layout.n_layers) for part, number in pairs]
-        whole._free, whole._some_fixed = namespace(whole._free).concat(masks), True
-    return whole
+        masks = [_masks(part, number, deepest.layout.n_layers) for part, number in pairs]
+        changes["free"], changes["some_fixed"] = namespace(deepest.free).concat(masks), True
+    return deepest.replaced(**changes)
 
 
 class OnSeveralTables:
@@ -119,7 +117,7 @@ class OnSeveralTables:
 
 def _masks(part, number, n_layers):
     """Return what the members of an objective train, of a number of layers; not those added."""
-    xp, free = namespace(part._free), part._free
+    xp, free = namespace(part.free), part.free
     if free.ndim == 1:
         free = xp.broadcast_to(free[None, :], (number, free.shape[0]))
     return padded(free, part.layout, n_layers)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .arrays import Array, host, namespace, quiet, to_host
 from .blocks import Blocks
@@ -64,6 +64,13 @@ class Objective:
         How the samples are split into blocks; by default as the kernels do, in one thread.
     judge : callable (problem, flat, split, loss) -> array of shape (members,), optional
         Returns the held-out loss, or a score in its place, of members in the given splits.
+
+    Attributes
+    ----------
+    free : array of bool of shape (controls,) or (members, controls)
+        A mask of the controls to train, for all members or for each of them.
+    some_fixed : bool
+        Whether the mask matters for other controls than h.
     """
 
     def __init__(
@@ -87,12 +94,11 @@ class Objective:
         )
         self.blocks, self.judge = Blocks() if blocks is None else blocks, judge
         self._last: tuple[Array, Objective] | None = None  # members, and their part
-        # A row for all members, or one for each of them.
-        self._free = layout.mask(free, like)
+        self.free = layout.mask(free, like)
         # The kernels ignore h if it is fixed; other fixed parts are rare.
         named = zip(Controls._fields, layout.shapes, strict=True)
         parts = {name for name, shape in named if shape is not None}
-        self._some_fixed = bool(parts - {"h"} - set(free))
+        self.some_fixed = bool(parts - {"h"} - set(free))
         # Only that part of the gradient counts along which K keeps its structure.
         self._along_structure = structured(layout, network.field, damping=0.0).project
         self._squared = xp.astype(layout.mask(("K", "W", "V"), like), like.dtype)
@@ -111,13 +117,17 @@ class Objective:
         """Whether other processes hold the samples."""
         return isinstance(self.samples.X, Elsewhere)
 
+    def replaced(self, **changes: Any) -> Objective:
+        """Return a copy with other attributes, by name."""
+        part = copy.copy(self)
+        vars(part).update(changes, _last=None)
+        vars(part).pop("trained_rows", None)  # the samples may be other ones
+        return part
+
     def of_members(self, members: Array) -> Objective:
         """Return the objective of some of the members."""
-        part = copy.copy(self)
-        part._last, part.samples = None, self.samples.of_members(members)
-        part.penalties = self.penalties.of(members)
-        part._free = self._free_of(members)
-        return part
+        samples, penalties = self.samples.of_members(members), self.penalties.of(members)
+        return self.replaced(samples=samples, penalties=penalties, free=self._free_of(members))
 
     def _part_of(self, members: Array | None) -> Objective:
         """Return the objective of some members; those of a training stay the same for long."""
@@ -129,18 +139,15 @@ class Objective:
 
     def _free_of(self, members: Array | None) -> Array:
         """Return the masks of the controls that are trained, of some of the members."""
-        if members is None or self._free.ndim == 1:
-            return self._free
-        return namespace(self._free).take(self._free, members, axis=0)
+        if members is None or self.free.ndim == 1:
+            return self.free
+        return namespace(self.free).take(self.free, members, axis=0)
 
     def sample(self, rows: Array) -> Objective:
         """Return the objective of some trained rows, an unbiased estimate of the data loss."""
-        part = copy.copy(self)
-        part._last, part.samples, part.judge = None, self.samples.of(rows), None
-        factor = self.trained_rows.shape[0] / rows.shape[0]
-        part.samples = part.samples._replace(weights=factor * part.samples.weights)
-        vars(part).pop("trained_rows", None)
-        return part
+        samples, factor = self.samples.of(rows), self.trained_rows.shape[0] / rows.shape[0]
+        samples = samples._replace(weights=factor * samples.weights)
+        return self.replaced(samples=samples, judge=None)
 
     def value_and_gradient(self, flat: Array, members: Array | None = None) -> tuple[Array, Array]:
         """Return J, (members,) in float64, and its gradient, of the shape of `flat`."""
@@ -177,9 +184,9 @@ class Objective:
             J, dJ = sums.loss + penalty, sums.gradient
             if dJ is not None:
                 dJ = dJ + of_penalty
-                if self._some_fixed:
+                if self.some_fixed:
                     xp = namespace(dJ)
-                    dJ = xp.where(part._free, dJ, xp.zeros_like(dJ))
+                    dJ = xp.where(part.free, dJ, xp.zeros_like(dJ))
                 dJ = self._along_structure(dJ)
         held_out = sums.held_out
         if self.judge is not None and samples.folds is not None:
