@@ -36,6 +36,11 @@ class FittedNetworks(Pickled):
     _doc_link_module = "skode"
     _doc_link_template = PAGE_OF_ESTIMATOR
 
+    @property
+    def _remedy(self):
+        """What prepares tables with text, categories or missing values."""
+        return f"skrub.tabular_pipeline({type(self).__name__}())"
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True

@@ -264,8 +264,7 @@ def naming_the_remedy(estimator):
         first = str(error).split("\n", 1)[0]
         if re.search(UNPREPARED, first):
             raise type(error)(
-                f"{first}\nFor tables with text, categories or missing values: "
-                f"skrub.tabular_pipeline({type(estimator).__name__}())"
+                f"{first}\nFor tables with text, categories or missing values: {estimator._remedy}"
             ) from error
         raise
 

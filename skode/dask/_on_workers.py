@@ -34,6 +34,7 @@ class OnDask:
     """The part of an estimator that trains on the workers of a cluster."""
 
     _doc_link_template = PAGE_ON_DASK
+    _remedy = "X.fillna, and dask.dataframe.get_dummies(X.categorize())"
 
     @property
     def client(self):

@@ -103,6 +103,21 @@ except ValueError as error:
     assert "There is no cluster to train on" in done.stdout
 
 
+def test_the_error_for_text_names_the_remedy():
+    X, y = blobs(2, 60)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(text=np.where(y, "x", "y"))
+    table = dd.from_pandas(frame, npartitions=2)
+    model = short(DaskODENetClassifier, n_channels=5, max_iter=3)
+    with pytest.raises(
+        ValueError, match=r"could not convert.*\n.*get_dummies\(X.categorize\(\)\)$"
+    ):
+        model.fit(table, y)
+    encoded = dd.get_dummies(table.categorize())
+    assert model.fit(encoded, y).n_features_in_ == 5
+    local = short(ODENetClassifier, n_channels=5, max_iter=3).fit(encoded.compute(), y)
+    np.testing.assert_array_equal(model.K_, local.K_)
+
+
 def test_errors_leave_the_estimator_as_it_was():
     X, y = blobs(2, 60)
     model = short(DaskODENetClassifier).fit(parts(X), parts(y))
