@@ -1,10 +1,12 @@
-"""Batches of groups of jobs that differ in the samples or, on a device, in the number of layers.
+"""Batches of groups of jobs that cannot be evaluated together as they are.
 
-On the host, the members of a group are evaluated on their own table, and the other steps of a round
-are taken for all members together.  Results are the same to the last bit.
+On the host, groups may differ in the samples, the activation, the scheme and the loss.  They are
+evaluated one by one, and the other steps of a round are taken for all members together.  Results
+are the same to the last bit.
 
-A small network takes a device less time than the host needs to launch its operations.  So fewer and
-larger batches are faster there, even if they do more arithmetic:
+On a device, groups may differ in the samples and in the number of layers.  A small network takes a
+device less time than the host needs to launch its operations.  So fewer and larger batches are
+faster, even if they do more arithmetic:
 
 - Tables of samples are put one below the other, for example those of several folds.  The weights of
   a member are zero on all rows but its own.
@@ -154,17 +156,18 @@ class Batch:
 
 
 def _share_rounds(one, two):
-    """Whether two jobs on the host differ in the samples at most, and are evaluated in rounds."""
-    problems = [job.objective.problem._replace(learn_step=False) for job in (one, two)]
-    either = one, two
+    """Whether two jobs on the host can be evaluated one by one and share the rest of a round."""
+    objectives = one.objective, two.objective
     return (
-        problems[0] == problems[1]
+        objectives[0].layout == objectives[1].layout
         and one.settings == two.settings
         and one.start.dtype == two.start.dtype
-        # With implicit schemes, a round may depend on all samples.
-        and problems[0].network.tableau.explicit
-        and all(job.schedule is None and not job.objective.elsewhere for job in either)
-        and (one.objective.samples.folds is None) == (two.objective.samples.folds is None)
+        and one.schedule is None
+        and two.schedule is None
+        # With implicit schemes, the tolerance may depend on all samples.
+        and all(each.problem.network.tableau.explicit for each in objectives)
+        and not any(each.elsewhere for each in objectives)
+        and len({each.samples.folds is None for each in objectives}) == 1
     )
 
 

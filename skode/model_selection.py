@@ -60,11 +60,12 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
 
     Parameters, attributes and results are those of scikit-learn's class. Networks are trained side
     by side if they have the same layers: those of all splits, and candidates with other values of
-    `h`, `alpha`, `learn_step`, `smoothness` or `random_state`. Networks with other values of `N`,
-    `n_channels`, `scheme` or `activation` form other batches, and so do, with Adam, those of
-    another split or seed; on a GPU, small networks with other values of `N` often share one.
-    Everything else is as in scikit-learn, also pipelines, metadata and errors, and each network
-    gets the same bits as in a fit of its own; on a GPU, the same numbers up to rounding errors.
+    `h`, `alpha`, `learn_step`, `smoothness`, `random_state`, `activation` or explicit `scheme`.
+    Networks with other values of `N` or `n_channels` form other batches. With Adam, so do those of
+    another split, seed, activation or scheme. On a GPU, so do those of another activation or
+    scheme, but small networks with other values of `N` often share a batch. Everything else is as
+    in scikit-learn, also pipelines, metadata and errors, and each network gets the same bits as in
+    a fit of its own; on a GPU, the same numbers up to rounding errors.
 
     Parameters
     ----------

@@ -11,7 +11,6 @@ import pytest
 
 from skode import _merging, _together
 from skode._together import Job, train_together
-from skode.engine.activations import ACTIVATIONS
 from skode.engine.arrays import to_host
 from skode.engine.constraints import spectral_ball, unconstrained
 from skode.engine.networks import feed_forward, ode_net
@@ -159,15 +158,10 @@ def test_adam_shares_its_batches():
 
 
 def test_jobs_of_different_kinds_are_trained_in_different_batches():
-    feed = feed_forward()
-    relu = ode_net(TABLEAUX["heun"], "relu")
-
     def make():
         return [
             job(),
             job(N=4),
-            job(network=feed),
-            job(network=relu),
             job(stopping=Stopping(5)),
             job(solver="gd"),
             job(solver="gd", line_search="lipschitz"),
@@ -175,8 +169,7 @@ def test_jobs_of_different_kinds_are_trained_in_different_batches():
             job(seed=1),
         ]
 
-    assert ACTIVATIONS["relu"] is relu.activation
-    assert_as_alone(make, number=8)
+    assert_as_alone(make, number=6)
 
 
 def test_other_samples_are_another_batch():
@@ -368,15 +361,16 @@ def test_scores_are_of_certain_samples(xp):
 
 
 @pytest.mark.parametrize("solver", ["gd", "lbfgs"])
-@pytest.mark.parametrize("kind", ["plain", "folds", "steps", "single"])
+@pytest.mark.parametrize("kind", ["networks", "folds", "steps", "single"])
 def test_jobs_on_the_host_share_rounds_but_not_samples(kind, solver):
-    """Sizes of the tables, and members, differ; some members end before others."""
+    """Sizes of the tables differ, and some members end before others."""
+    networks = [ode_net(TABLEAUX["heun"]), ode_net(TABLEAUX["rk4"], "relu"), feed_forward()]
 
     def make():
         jobs = []
         for k, table in enumerate([0, 3, 0, 5]):
             options = {
-                "plain": {},
+                "networks": {"network": networks[k % 3]},
                 "folds": {"folds": folds_of(2, 40 + table), "race": Race(2, 1)},
                 "steps": {"free": WITH_STEPS},
                 "single": {"dtype": np.float32},
