@@ -8,7 +8,7 @@ timed in turns with scikit-learn's class, both with ``n_jobs=2`` and worker proc
 started, and the largest difference of their scores is printed.  With `--device cuda`, the batches
 are on the GPU, in one process, and scikit-learn's fits on the CPU; then results are equal up to
 rounding errors only.
-`--part 0.1` takes a tenth of the grid, its first values of alpha and h.
+`--part 0.5` takes the first half of the values of each parameter.
 """
 
 import argparse

@@ -21,7 +21,6 @@ from ._together import train_together
 from .engine.arrays import free_memory
 from .engine.threads import Threads, blas_threads
 
-MOST_FITS = 1000  # at the same time
 BATCH_BYTES = 2**24  # of a batch on the host; larger ones leave the cache and are not faster
 DEVICE_FRACTION = 0.25  # of the free memory of a device, for a batch
 _this = threading.local()
@@ -202,7 +201,7 @@ class Gathering(ParallelBackendBase):
 
 
 @contextmanager
-def gathered_fits(n_fits=MOST_FITS):
+def gathered_fits(n_fits):
     """Train the networks of the fits that joblib runs in parallel in as few batches as possible."""
     with (
         Threads(blas_threads()) as threads,

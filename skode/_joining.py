@@ -41,14 +41,15 @@ def joined_objective(parts, blocks):
 def merged_objective(groups, blocks):
     """Return the objective of the members of several groups of objectives.
 
-    Those of a group are as in `joined_objective`.  Groups may also differ in the samples and, for
-    ODE networks on a device, in the number of layers; the layout is that of the deepest ones.
+    Those of a group are as in `joined_objective`.  On the host, groups may differ in everything but
+    the layout.  On a device, they may differ in the samples and, for ODE networks, in the number of
+    layers; the layout is that of the deepest ones.
     """
     if len(groups) == 1:
         return joined_objective(groups[0], blocks)
     parts = [joined_objective(group, blocks) for group in groups]
     if on_host(parts[0].penalties.alpha):
-        return OnSeveralTables(parts)
+        return SideBySide(parts)
     deepest = max(parts, key=lambda part: part.layout.n_layers)
     numbers = [sum(one.penalties.alpha.shape[0] for one in group) for group in groups]
     samples = merged_samples([part.samples for part in parts], numbers)
@@ -65,8 +66,8 @@ def merged_objective(groups, blocks):
     return deepest.replaced(**changes)
 
 
-class OnSeveralTables:
-    """The objective of the members of several ones, each of which is evaluated by itself.
+class SideBySide:
+    """The objective of the members of several ones, which are evaluated one by one.
 
     Parameters
     ----------
@@ -74,7 +75,8 @@ class OnSeveralTables:
         Objectives with the same layout, on the host.  Their members come one after the other.
     """
 
-    elsewhere = False  # all samples are in this process
+    # All samples are in this process.  Members always ascend, since no round has two trials of one.
+    elsewhere = False
 
     def __init__(self, parts):
         self.layout, self._parts = parts[0].layout, parts
@@ -92,7 +94,7 @@ class OnSeveralTables:
 
     def of_members(self, members):
         """Return the objective of some of the members, which ascend."""
-        return OnSeveralTables([part.of_members(its) for part, _, its in self._shares(members)])
+        return SideBySide([part.of_members(its) for part, _, its in self._shares(members)])
 
     def _shares(self, members):
         """Return the parts with some of the members, their rows, and their own numbers there.

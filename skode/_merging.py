@@ -70,7 +70,7 @@ class Batch:
     ----------
     groups : list of lists of Job
     tables : list of Samples
-        The different tables of samples of all groups.
+        On a device, the different tables of samples of all groups.
     """
 
     def __init__(self, groups, tables):
@@ -87,7 +87,7 @@ class Batch:
         """Return the batch of these groups and the only one of another; None if it is no better."""
         one, two = self._first, other._first
         if on_host(one.start):
-            both = Batch(self.groups + other.groups, self.tables + other.tables)
+            both = Batch(self.groups + other.groups, self.tables)
             return both if _share_rounds(one, two) and both._size <= most_bytes else None
         if not _are_alike(one, two):
             return None

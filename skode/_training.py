@@ -234,8 +234,6 @@ class Trainer(Candidates):
             batches, n_iter = [], 0
             for k, median in zip(kept, np.median(best, axis=1), strict=True):
                 again = replace(run, stopping=Stopping(max(1, round(median)), tol=0.0))
-                if run.schedule is not None:
-                    again = replace(again, schedule=self._schedule(len(run.data), run.n_samples))
                 batch = self._batch_of(again, [candidates[k]], [starts[k]], None, shape)
                 n_iter += len(batch.turns) * again.stopping.max_iter
                 batches.append((again, batch))

@@ -6,16 +6,18 @@ import math
 import os
 from contextlib import nullcontext
 from itertools import chain
+from numbers import Integral
 
 import numpy as np
 from sklearn import model_selection
+from sklearn.utils import check_scalar
 
 from ._estimator import NetworkEstimator
-from ._gathering import MOST_FITS
-from ._spreading import batching
+from ._processes import batching
 
 __all__ = ["GridSearchCV", "RandomizedSearchCV", "batched_fits", "cross_validate"]
 
+MOST_FITS = 1000  # at the same time
 COPIES = 4  # of X in a fit that waits for the others
 SHARE = 0.5  # of the free memory, for these
 UNKNOWN = 2**32  # bytes of free memory, where the system does not tell
@@ -47,6 +49,7 @@ class _Search:
         ValueError
             If all fits have failed, or one of them with ``error_score="raise"``.
         """
+        self._validate_params()
         with _gathered(self._estimators(), X, self.n_jobs):
             return super().fit(X, y, **params)
 
@@ -62,10 +65,11 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
     by side if they have the same layers: those of all splits, and candidates with other values of
     `h`, `alpha`, `learn_step`, `smoothness`, `random_state`, `activation` or explicit `scheme`.
     Networks with other values of `N` or `n_channels` form other batches. With Adam, so do those of
-    another split, seed, activation or scheme. On a GPU, so do those of another activation or
-    scheme, but small networks with other values of `N` often share a batch. Everything else is as
-    in scikit-learn, also pipelines, metadata and errors, and each network gets the same bits as in
-    a fit of its own; on a GPU, the same numbers up to rounding errors.
+    another split, seed, activation or scheme; with implicit schemes, those of another split. On a
+    GPU, so do those of another activation or scheme, but small networks with other values of `N`
+    often share a batch. Everything else is as in scikit-learn, also pipelines, metadata and errors,
+    and each network gets the same bits as in a fit of its own; on a GPU, the same numbers up to
+    rounding errors.
 
     Parameters
     ----------
@@ -78,7 +82,8 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
         How candidates are scored.
     n_jobs : int, default=None
         The number of processes, as in scikit-learn. Each of them trains the networks of its part of
-        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
+        the fits in batches. 1 means this process, with as many threads as BLAS uses. None means 1,
+        unless in a context of `joblib.parallel_config`.
     refit : bool, str, or callable, default=True
         Whether, or by which score, the best candidate is fitted again on all samples.
     cv : int, splitter or iterable, default=None
@@ -86,7 +91,8 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
     verbose : int, default=0
         How much the search prints.
     pre_dispatch : int or str, default="2*n_jobs"
-        How many fits are prepared in advance; see `sklearn.model_selection.GridSearchCV`.
+        How many fits are prepared in advance. A small integer makes small batches; leave it at the
+        default.
     error_score : "raise" or numeric, default=np.nan
         The score of a fit that has failed.
     return_train_score : bool, default=False
@@ -117,8 +123,7 @@ class GridSearchCV(_Search, model_selection.GridSearchCV):
     """
 
     def _choices(self):
-        grids = [self.param_grid] if hasattr(self.param_grid, "values") else self.param_grid
-        return chain.from_iterable(grid.values() for grid in grids)
+        return _choices_of(self.param_grid)
 
 
 class RandomizedSearchCV(_Search, model_selection.RandomizedSearchCV):
@@ -138,7 +143,8 @@ class RandomizedSearchCV(_Search, model_selection.RandomizedSearchCV):
         How candidates are scored.
     n_jobs : int, default=None
         The number of processes, as in scikit-learn. Each of them trains the networks of its part of
-        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
+        the fits in batches. 1 means this process, with as many threads as BLAS uses. None means 1,
+        unless in a context of `joblib.parallel_config`.
     refit : bool, str, or callable, default=True
         Whether, or by which score, the best candidate is fitted again on all samples.
     cv : int, splitter or iterable, default=None
@@ -146,7 +152,8 @@ class RandomizedSearchCV(_Search, model_selection.RandomizedSearchCV):
     verbose : int, default=0
         How much the search prints.
     pre_dispatch : int or str, default="2*n_jobs"
-        How many fits are prepared in advance; see `sklearn.model_selection.RandomizedSearchCV`.
+        How many fits are prepared in advance. A small integer makes small batches; leave it at the
+        default.
     random_state : int, RandomState instance or None, default=None
         Draws the candidates.
     error_score : "raise" or numeric, default=np.nan
@@ -173,17 +180,14 @@ class RandomizedSearchCV(_Search, model_selection.RandomizedSearchCV):
     """
 
     def _choices(self):
-        given = self.param_distributions
-        grids = [given] if hasattr(given, "values") else given
-        return chain.from_iterable(grid.values() for grid in grids)
+        return _choices_of(self.param_distributions)
 
 
 def cross_validate(estimator, X, y=None, *, n_jobs=None, **options):
     """`sklearn.model_selection.cross_validate` that trains the networks of the splits in one batch.
 
-    With Adam or an implicit scheme, a batch has splits that train on the same samples only, as
-    repetitions with other starts do. Comparisons of several estimators on the same splits are a
-    search:
+    With Adam or an implicit scheme, different splits are trained in different batches. To compare
+    several settings on the same splits, use a search:
     ``GridSearchCV(estimator, {"scheme": ["euler", "rk4"]}, cv=splits, refit=False)``.
 
     Parameters
@@ -196,7 +200,8 @@ def cross_validate(estimator, X, y=None, *, n_jobs=None, **options):
         The classes or targets.
     n_jobs : int, default=None
         The number of processes, as in scikit-learn. Each of them trains the networks of its part of
-        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
+        the fits in batches. 1 means this process, with as many threads as BLAS uses. None means 1,
+        unless in a context of `joblib.parallel_config`.
     **options : dict
         All other parameters of scikit-learn's function, such as `scoring` and `cv`.
 
@@ -236,10 +241,11 @@ def batched_fits(n_jobs=None, max_fits=100):
     ----------
     n_jobs : int, default=None
         The number of processes, as in scikit-learn. Each of them trains the networks of its part of
-        the fits in batches. None and 1 mean this process, with as many threads as BLAS uses.
+        the fits in batches. 1 means this process, with as many threads as BLAS uses. None means 1,
+        unless in a context of `joblib.parallel_config`.
     max_fits : int, default=100
-        The largest number of fits of all processes that wait for each other. Each of them holds
-        copies of its X.
+        The largest number of fits that wait at the same time, in all processes together. Each of
+        them holds copies of its X.
 
     Returns
     -------
@@ -247,6 +253,8 @@ def batched_fits(n_jobs=None, max_fits=100):
 
     Raises
     ------
+    TypeError
+        If a parameter is no integer.
     ValueError
         If `max_fits` is less than 2.
 
@@ -264,16 +272,24 @@ def batched_fits(n_jobs=None, max_fits=100):
     >>> test.shape
     (2, 3)
     """
-    if max_fits < 2:
-        raise ValueError(f"max_fits must be at least 2; got {max_fits}.")
+    check_scalar(max_fits, "max_fits", Integral, min_val=2)
+    if n_jobs is not None:
+        check_scalar(n_jobs, "n_jobs", Integral)
     return batching(n_jobs, max_fits)
 
 
 def _gathered(estimators, X, n_jobs):
     """Return the context for fits on X; without a network, everything is as in scikit-learn."""
-    if not any(map(_is_network, estimators)):
+    valid = n_jobs is None or isinstance(n_jobs, Integral)
+    if not (valid and any(map(_is_network, estimators))):
         return nullcontext()
     return batching(n_jobs, _number_of_fits(X))
+
+
+def _choices_of(grids):
+    """Return the values or distributions of a grid or of several; scikit-learn checks them."""
+    grids = [grids] if hasattr(grids, "values") else grids
+    return chain.from_iterable(grid.values() for grid in grids if hasattr(grid, "values"))
 
 
 def _values_of(choices):
@@ -294,7 +310,10 @@ def _is_network(estimator):
 
 def _number_of_fits(X):
     """Return how many fits may wait for each other, by the free memory of the host."""
-    size = 8 * math.prod(np.shape(X))
+    try:
+        size = 8 * math.prod(np.shape(X))
+    except ValueError:  # lists of different lengths, for the first step of a pipeline
+        size = 8 * sum(map(len, X))
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # not on this system

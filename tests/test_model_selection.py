@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from joblib import parallel_config
+from joblib import effective_n_jobs, parallel_config
 from scipy.stats import loguniform
 from sklearn import config_context, model_selection
 from sklearn.base import clone
@@ -14,14 +14,14 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skode import (
     FeedForwardClassifier,
     ODENetClassifier,
     ODENetRegressor,
     _gathering,
-    _spreading,
+    _processes,
     _together,
 )
 from skode.model_selection import (
@@ -38,6 +38,16 @@ GRID = {"h": [0.5, 1.0], "alpha": [1e-3, 1e-1], "learn_step": [False, True]}
 
 
 NOT_FINITE = pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+
+
+class InThisProcess:
+    """In place of `joblib.Parallel` with two processes."""
+
+    def __init__(self, n_jobs, backend):
+        assert n_jobs == 2
+
+    def __call__(self, calls):
+        return [function(*args) for function, args, _ in calls]
 
 
 @pytest.fixture
@@ -282,16 +292,7 @@ def test_fits_that_fail_in_processes():
 
 @pytest.mark.parametrize(("n_candidates", "sizes"), [(2, [2, 2]), (50, [25] * 4)])
 def test_parts_for_processes(n_candidates, sizes, batches, monkeypatch):
-    """Here the parts are run in this process."""
-
-    class Parallel:
-        def __init__(self, n_jobs, backend):
-            assert n_jobs == 2
-
-        def __call__(self, calls):
-            return [function(*args) for function, args, _ in calls]
-
-    monkeypatch.setattr(_spreading, "Parallel", Parallel)
+    monkeypatch.setattr(_processes, "Parallel", InThisProcess)
     X, y = blobs()
     grid = {"alpha": np.geomspace(1e-4, 1e-1, n_candidates)}
     model = short(ODENetClassifier, max_iter=2)
@@ -359,8 +360,69 @@ def test_other_tools_in_a_context(batches):
 
 
 def test_one_fit_at_a_time_cannot_be_gathered():
-    with pytest.raises(ValueError, match="max_fits must be at least 2; got 1"):
+    with pytest.raises(ValueError, match="max_fits == 1, must be >= 2"):
         batched_fits(max_fits=1)
+    for wrong in ({"max_fits": 2.5}, {"max_fits": None}, {"n_jobs": "x"}):
+        with pytest.raises(TypeError, match="must be an instance of"):
+            batched_fits(**wrong)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_only_inside_the_context_are_fits_gathered(n_jobs):
+    before = effective_n_jobs(None)
+    context = batched_fits(n_jobs)
+    assert effective_n_jobs(None) == before
+    with context:
+        assert effective_n_jobs(None) == 100
+    assert effective_n_jobs(None) == before
+
+
+def test_a_search_in_a_context_has_the_processes_of_the_context(batches, monkeypatch):
+    monkeypatch.setattr(_processes, "Parallel", InThisProcess)
+    X, y = blobs()
+    with batched_fits(n_jobs=2):
+        GridSearchCV(short(ODENetClassifier), GRID, cv=2, refit=False, n_jobs=3).fit(X, y)
+    assert batches == [8, 8]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"n_jobs": "x"}, {"param_grid": 5}, {"param_grid": [5]}, {"cv": "x"}]
+)
+def test_errors_about_parameters_are_those_of_scikit_learn(arguments):
+    X, y = blobs()
+    arguments = {"param_grid": GRID} | arguments
+    errors = []
+    for cls in (GridSearchCV, model_selection.GridSearchCV):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            cls(short(ODENetClassifier), **arguments).fit(X, y)
+        errors.append((type(caught.value), str(caught.value)))
+    assert errors[0] == errors[1]
+
+
+def test_X_may_be_lists_of_different_lengths():
+    X, y = blobs()
+    ragged = [list(row[: 1 + k % 3]) for k, row in enumerate(X)]
+    sums = FunctionTransformer(lambda X: np.array([[sum(row), len(row)] for row in X]))
+    model = make_pipeline(sums, short(ODENetClassifier))
+    one, other = (
+        function(model, ragged, y, cv=3)["test_score"]
+        for function in (cross_validate, model_selection.cross_validate)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("options", [{"early_stopping": True}, {"cv": 2}])
+def test_adam_on_two_views_of_the_features(options, batches):
+    """The candidates of a split are one batch for each view, also if they end at other times."""
+    X, y = blobs()
+    X = X + np.random.default_rng(0).normal(size=X.shape)
+    options |= {"features": "auto", "lift": "nonlinear", "tol": 0.05}
+    model = short(ODENetClassifier, solver="adam", batch_size=20, **options)
+    splits = [(np.arange(0, 60, 2), np.arange(1, 60, 2))]
+    grid = {"alpha": [1e-2, 1e-2, 1.0]}
+    compared(model, grid, X, y, cv=splits, refit=False, scoring="neg_log_loss")
+    n_inner = 1 + ("cv" in options)
+    assert batches[:2] == [3 * n_inner, 3 * n_inner]
 
 
 def test_searches_are_estimators_of_scikit_learn():

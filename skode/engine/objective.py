@@ -127,7 +127,10 @@ class Objective:
     def of_members(self, members: Array) -> Objective:
         """Return the objective of some of the members."""
         samples, penalties = self.samples.of_members(members), self.penalties.of(members)
-        return self.replaced(samples=samples, penalties=penalties, free=self._free_of(members))
+        free = self.free
+        if free.ndim > 1:
+            free = namespace(free).take(free, members, axis=0)
+        return self.replaced(samples=samples, penalties=penalties, free=free)
 
     def _part_of(self, members: Array | None) -> Objective:
         """Return the objective of some members; those of a training stay the same for long."""
@@ -136,12 +139,6 @@ class Objective:
         if self._last is None or self._last[0] is not members:
             self._last = members, self.of_members(members)
         return self._last[1]
-
-    def _free_of(self, members: Array | None) -> Array:
-        """Return the masks of the controls that are trained, of some of the members."""
-        if members is None or self.free.ndim == 1:
-            return self.free
-        return namespace(self.free).take(self.free, members, axis=0)
 
     def sample(self, rows: Array) -> Objective:
         """Return the objective of some trained rows, an unbiased estimate of the data loss."""

@@ -41,12 +41,13 @@ def in_turns(
 
     The parameters are those of `train`.  The candidates of a race are trained together: a turn has
     all of them on some of the folds or restarts, and the race compares them on these.  Otherwise
-    a member does not depend on the others in its turn, since all turns use the same batches.
+    a member does not depend on the others in its turn, since all turns use the same batches.  So do
+    further trainings with the same schedule, whose `rng` remains as it is.
     """
     n_candidates = 1 if race is None else race.shape[0]
     parts = _parts(start, solver, n_candidates)
     if len(parts) == 1:
-        return [Turn(parts[0], objective, start, race, schedule)]
+        return [Turn(parts[0], objective, start, race, copy.deepcopy(schedule))]
     found = []
     for rows in parts:
         where, some = placed(rows, start), race

@@ -1,12 +1,13 @@
 """Fits in several processes, each of which trains the networks of its part of them in batches.
 
-`Spreading` is a backend of joblib.  It collects the tasks of a search, and hands them in parts to
+`Processes` is a backend of joblib.  It collects the tasks of a search, and hands them in parts to
 the backend that would have run them one by one.  In the process that gets a part, the fits are
 gathered as in one process, see `_gathering`.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ from ._gathering import Gathering, gathered_fits
 from .engine.threads import Threads, blas_threads
 
 PARTS = 3  # for each process, since some take longer than others
-SMALLEST = 25  # tasks of a part, unless there are more processes; batches shall be large
+SMALLEST = 25  # tasks of a part, unless there are many processes, since batches should be large
 
 
 class Task:
@@ -25,21 +26,21 @@ class Task:
 
     Parameters
     ----------
-    spreading : Spreading
+    processes : Processes
     function : callable
         The task.
     callback : callable
         Joblib's function to call with the result.
     """
 
-    def __init__(self, spreading, function, callback):
-        self.function, self._spreading, self._callback = function, spreading, callback
+    def __init__(self, processes, function, callback):
+        self.function, self._processes, self._callback = function, processes, callback
         self._results = None
 
     def get(self, timeout=None):
         """Return the result, after those of all tasks have been computed."""
         if self._results is None:
-            self._spreading.run()
+            self._processes.run()
         return self._results
 
     def end(self, results):
@@ -48,7 +49,7 @@ class Task:
         self._callback(results)
 
 
-class Spreading(ParallelBackendBase):
+class Processes(ParallelBackendBase):
     """The backend of joblib that runs parts of the tasks in processes.
 
     Parameters
@@ -67,12 +68,12 @@ class Spreading(ParallelBackendBase):
 
     def __init__(self, backend, n_processes, n_fits, **options):
         super().__init__(**options)
-        self._backend, self._n_processes, self._n_fits = backend, n_processes, n_fits
+        self.backend, self.n_processes, self._n_fits = backend, n_processes, n_fits
         self._tasks = []
 
     def effective_n_jobs(self, n_jobs):
-        """The number of tasks that are collected before the first of them is run."""
-        return self._n_processes * self._n_fits
+        """A number so large that joblib hands over all tasks at once."""
+        return self.n_processes * self._n_fits
 
     def configure(self, n_jobs=1, parallel=None, **options):
         """Prepare for the tasks of `parallel`."""
@@ -89,10 +90,10 @@ class Spreading(ParallelBackendBase):
     def run(self):
         """Run all tasks that have been accepted, in parts of neighbours, which are often alike."""
         tasks, self._tasks = self._tasks, []
-        n_parts = max(self._n_processes, min(PARTS * self._n_processes, len(tasks) // SMALLEST))
+        n_parts = max(self.n_processes, min(PARTS * self.n_processes, len(tasks) // SMALLEST))
         ends = np.linspace(0, len(tasks), min(n_parts, len(tasks)) + 1).round().astype(int)
         parts = [tasks[first:last] for first, last in pairwise(ends)]
-        results = Parallel(self._n_processes, backend=self._backend)(
+        results = Parallel(self.n_processes, backend=self.backend)(
             delayed(run_gathered)([task.function for task in part], self._n_fits) for part in parts
         )
         for part, some in zip(parts, results, strict=True):
@@ -119,8 +120,9 @@ def run_gathered(tasks, n_fits):
             gathering.terminate()
 
 
+@contextmanager
 def batching(n_jobs, n_fits):
-    """Return a context in which the fits that joblib runs in parallel are trained in batches.
+    """Train the networks of the fits that joblib runs in parallel in batches.
 
     Parameters
     ----------
@@ -128,16 +130,18 @@ def batching(n_jobs, n_fits):
         The number of processes, as joblib counts.  Where joblib uses threads, it is one.
     n_fits : int
         The largest number of fits of all processes that have begun at any time.
-
-    Returns
-    -------
-    context manager
     """
     backend, default = get_active_backend()
-    n_jobs = default if n_jobs is None else n_jobs
-    in_threads = getattr(backend, "uses_threads", False)
-    number = 1 if in_threads else backend.effective_n_jobs(n_jobs)
+    number = default if n_jobs is None else n_jobs
+    if isinstance(backend, Processes):
+        backend, number = backend.backend, backend.n_processes
+    elif getattr(backend, "uses_threads", False):
+        number = 1
+    number = backend.effective_n_jobs(number)
     if number == 1:
-        return gathered_fits(n_fits)
-    spreading = Spreading(backend, number, max(2, n_fits // number))
-    return parallel_config(backend=spreading, n_jobs=number)
+        with gathered_fits(n_fits):
+            yield
+    else:
+        processes = Processes(backend, number, max(2, n_fits // number))
+        with parallel_config(backend=processes, n_jobs=number):
+            yield
