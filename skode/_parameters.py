@@ -76,14 +76,14 @@ def idle_parameters(estimator, validation_is_given, judged, solver):
     ]
     of_adam = ("batch_size", "learning_rate_init", "learning_rate_decay")
     rules += [(name, "adam" not in solver, f"the solver is {solver!r}") for name in of_adam]
-    if "quantile" in estimator.get_params(deep=False):
+    defaults = inspect.signature(type(estimator).__init__).parameters
+    if "quantile" in defaults:
         rules.append(("quantile", estimator.loss != "quantile", f"loss={estimator.loss!r}"))
-    if "stage_guard" in estimator.get_params(deep=False):
+    if "stage_guard" in defaults:
         explicit = estimator._network(estimator._recipe()).tableau.explicit
         rules.append(("stage_guard", explicit, "the scheme is explicit"))
         field = estimator.vector_field
         rules.append(("damping", field != "antisymmetric", f"vector_field={field!r}"))
-    defaults = inspect.signature(type(estimator).__init__).parameters
     found = {}
     for name, idle, reason in rules:
         value, default = getattr(estimator, name), defaults[name].default
