@@ -49,7 +49,6 @@ class _Search:
         ValueError
             If all fits have failed, or one of them with ``error_score="raise"``.
         """
-        self._validate_params()
         with _gathered(self._estimators(), X, self.n_jobs):
             return super().fit(X, y, **params)
 
@@ -288,7 +287,7 @@ def _gathered(estimators, X, n_jobs):
 
 def _choices_of(grids):
     """Return the values or distributions of a grid or of several; scikit-learn checks them."""
-    grids = [grids] if hasattr(grids, "values") else grids
+    grids = grids if isinstance(grids, list | tuple) else [grids]
     return chain.from_iterable(grid.values() for grid in grids if hasattr(grid, "values"))
 
 
