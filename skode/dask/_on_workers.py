@@ -18,7 +18,7 @@ from .._inputs import naming_the_remedy
 from ._lazily import by_blocks
 from ._rows import DistributedRows
 from ._store import Store
-from ._tables import features, followed_by, on_host, opened
+from ._tables import features, followed_by, naming_missing_columns, on_host, opened
 
 
 def _in_a_task():
@@ -126,13 +126,14 @@ class OnDask:
             )
         X, *labels = opened(X, y, sample_weight, groups)
         X_val, *labels_val = opened(X_val, y_val, sample_weight_val, None)
-        y, sample_weight, groups = (on_host(client, values) for values in labels)
-        y_val, sample_weight_val, _ = (on_host(client, values) for values in labels_val)
+        with naming_missing_columns():
+            y, sample_weight, groups = (on_host(client, values) for values in labels)
+            y_val, sample_weight_val, _ = (on_host(client, values) for values in labels_val)
         table = features(X, len(client.nthreads()))
         n_parts = len(table.parts)
         if X_val is not None:
             table = followed_by(table, features(X_val, name="X_val"))
-        with naming_the_remedy(self):
+        with naming_missing_columns(), naming_the_remedy(self):
             store = Store(client, table, self.n_jobs, self.device)
         with store:
             rows, n_samples = DistributedRows(store), sum(store.lengths[:n_parts])

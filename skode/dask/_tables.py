@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,6 +90,18 @@ def is_frame(values):
     return (
         is_dask_collection(values) and hasattr(values, "columns") and hasattr(values, "npartitions")
     )
+
+
+@contextmanager
+def naming_missing_columns():
+    """Explain errors of pandas about columns that are missing in a part of a table."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(
+            f"A file or part has other columns than the first: {error.args[0]}. All of them must "
+            "have the same columns."
+        ) from error
 
 
 def on_host(client, values):

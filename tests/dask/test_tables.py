@@ -103,6 +103,22 @@ except ValueError as error:
     assert "There is no cluster to train on" in done.stdout
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("missing", ["a", "y"])
+def test_files_with_other_columns(kind, missing, frame, tmp_path):
+    for k, part in enumerate([frame, frame.drop(columns=missing)]):
+        path = tmp_path / f"{k}.{kind}"
+        if kind == "csv":
+            part.to_csv(path, index=False)
+        else:
+            part.to_parquet(path)
+    with pytest.raises(
+        ValueError, match=f"other columns than the first: .*{missing}.*the same columns"
+    ):
+        short(DaskODENetClassifier).fit(str(tmp_path / f"*.{kind}"), "y")
+
+
 def test_the_error_for_text_names_the_remedy():
     X, y = blobs(2, 60)
     frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(text=np.where(y, "x", "y"))
