@@ -83,12 +83,10 @@ class SideBySide:
         self._ends = np.cumsum([0, *(part.penalties.alpha.shape[0] for part in parts)])
         self._last = None, None  # members, and their shares
 
-    def evaluate(self, flat, members=None, gradient=True, tolerance=None):
-        """See `Objective.evaluate`; the members ascend."""
-        found = [
-            part.evaluate(flat[rows], its, gradient, None if tolerance is None else tolerance[rows])
-            for part, rows, its in self._shares(members)
-        ]
+    def evaluate(self, flat, members=None, gradient=True):
+        """See `Objective.evaluate`; the members ascend, and the schemes are explicit."""
+        shares = self._shares(members)
+        found = [part.evaluate(flat[rows], its, gradient) for part, rows, its in shares]
         by_field = zip(*found, strict=True)
         return Evaluation(*(None if each[0] is None else np.concatenate(each) for each in by_field))
 

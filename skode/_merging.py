@@ -173,8 +173,6 @@ def _share_rounds(one, two):
 
 def _are_alike(one, two):
     """Whether two jobs on a device differ in the samples and in the number of layers at most."""
-    if one.objective.elsewhere or two.objective.elsewhere:
-        return False
     problems = [
         job.objective.problem._replace(
             layout=replace(job.objective.layout, n_layers=1), learn_step=False

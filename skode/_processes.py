@@ -14,8 +14,7 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import ParallelBackendBase, get_active_backend
 
-from ._gathering import Gathering, gathered_fits
-from .engine.threads import Threads, blas_threads
+from ._gathering import gathered_fits
 
 PARTS = 3  # for each process, since some take longer than others
 SMALLEST = 25  # tasks of a part, unless there are many processes, since batches should be large
@@ -111,13 +110,8 @@ class Processes(ParallelBackendBase):
 
 def run_gathered(tasks, n_fits):
     """Return the results of tasks of joblib, whose networks are trained in batches."""
-    with Threads(blas_threads()) as threads:
-        gathering = Gathering(threads, n_fits)
-        fits = [gathering.submit(task) for task in tasks]
-        try:
-            return [fit.get() for fit in fits]
-        finally:
-            gathering.terminate()
+    with gathered_fits(n_fits):
+        return Parallel()(delayed(task)() for task in tasks)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from joblib import effective_n_jobs, parallel_config
+from joblib import Parallel, effective_n_jobs, parallel_config
 from scipy.stats import loguniform
 from sklearn import config_context, model_selection
 from sklearn.base import clone
@@ -40,14 +40,12 @@ GRID = {"h": [0.5, 1.0], "alpha": [1e-3, 1e-1], "learn_step": [False, True]}
 NOT_FINITE = pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
 
 
-class InThisProcess:
-    """In place of `joblib.Parallel` with two processes."""
-
-    def __init__(self, n_jobs, backend):
-        assert n_jobs == 2
-
-    def __call__(self, calls):
-        return [function(*args) for function, args, _ in calls]
+def in_this_process(n_jobs=None, backend=None):
+    """Stand in for `joblib.Parallel`: parts for two processes are run in this one."""
+    if n_jobs is None:
+        return Parallel()
+    assert n_jobs == 2
+    return lambda calls: [function(*args) for function, args, _ in calls]
 
 
 @pytest.fixture
@@ -292,7 +290,7 @@ def test_fits_that_fail_in_processes():
 
 @pytest.mark.parametrize(("n_candidates", "sizes"), [(2, [2, 2]), (50, [25] * 4)])
 def test_parts_for_processes(n_candidates, sizes, batches, monkeypatch):
-    monkeypatch.setattr(_processes, "Parallel", InThisProcess)
+    monkeypatch.setattr(_processes, "Parallel", in_this_process)
     X, y = blobs()
     grid = {"alpha": np.geomspace(1e-4, 1e-1, n_candidates)}
     model = short(ODENetClassifier, max_iter=2)
@@ -378,7 +376,7 @@ def test_only_inside_the_context_are_fits_gathered(n_jobs):
 
 
 def test_a_search_in_a_context_has_the_processes_of_the_context(batches, monkeypatch):
-    monkeypatch.setattr(_processes, "Parallel", InThisProcess)
+    monkeypatch.setattr(_processes, "Parallel", in_this_process)
     X, y = blobs()
     with batched_fits(n_jobs=2):
         GridSearchCV(short(ODENetClassifier), GRID, cv=2, refit=False, n_jobs=3).fit(X, y)
