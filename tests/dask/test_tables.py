@@ -178,7 +178,6 @@ def test_the_precision_is_that_of_the_common_type():
     X, y = blobs(2, 60)
     frame = pd.DataFrame(X, columns=["a", "b", "c"]).astype("f").assign(d=X[:, 0] > 0)
     mixed = frame.astype({"a": "float16", "b": "int64"})
-    mixed = frame.astype({"a": "float16", "b": "int64"})
     for table in (frame, frame.astype({"a": "float16"}), mixed, frame.astype("Float32")):
         model = short(DaskODENetClassifier).fit(dd.from_pandas(table, npartitions=2), y)
         assert_same_model(model, short(ODENetClassifier).fit(table, y))
